@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# One Makefile, not recursive. Everything it makes is below build/.
+#   V=1 shows commands, DEBUG=1 builds -O0 -g, SAN=address,undefined builds a sanitized tree beside the usual one.
+
+SHELL := /bin/bash
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+CC = gcc
+CLANG ?= clang
+BPFTOOL := $(or $(shell command -v bpftool 2>/dev/null),/usr/sbin/bpftool)
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+MULTIARCH := $(shell gcc -print-multiarch 2>/dev/null)
+
+O := build$(if $(SAN),/san)$(if $(DEBUG),/debug)$(if $(filter clang%,$(CC)),/clang)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
+
+# Debian packages; `make deps` installs those that are missing and nothing else.
+DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
+	protobuf-c-compiler libprotobuf-c-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
+	libgraphviz-dev libcairo2-dev fonts-dejavu-core
+DEPS_TEST := check python3 iproute2 util-linux procps redis-server redis-tools libclang-rt-14-dev librsvg2-bin e2fsprogs
+
+PKGS := libbpf libelf libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo
+pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
+
+CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
+WARN := -Wall -Wextra -Werror -Wswitch -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter \
+	-Wno-missing-field-initializers -Wvla
+# shadowing and pointer arithmetic on void are left to the style; generated code is built without warnings
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DBOP_VERSION='"$(VERSION)"' -I. -I$(O) $(WARN) \
+	$(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(call pkg,cflags,$(PKGS)) $(CFLAGS)
+ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+
+PROTO := $(wildcard proto/*.proto)
+GEN := $(PROTO:%.proto=$(O)/%.pb-c.c)
+GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
+BPF := $(wildcard bpf/*.bpf.c)
+SKEL := $(O)/bpf/tracer.skel.h
+
+obj = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
+OBJ_LIB := $(call obj,lib)
+OBJ_PROTO := $(call obj,proto) $(GEN:.c=.o)
+OBJ_GRAPH := $(call obj,graph)
+OBJ_COLLECTOR := $(call obj,collector)
+OBJ_TFJ := $(call obj,tfj)
+not_main = $(filter-out %/main.o,$(1))
+
+EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard examples/*/*.c))
+UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
+BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+
+LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo) -lm
+LIBS_TFJ = $(call pkg,libs,libbpf libelf libprotobuf-c libzmq) -lm
+
+.PHONY: all examples deps deps-test demo test check-built bench install uninstall clean help
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(O)/bop $(O)/tfj $(EXAMPLES) ## build bop, tfj and the example programs into build/
+
+$(O)/bop: $(OBJ_COLLECTOR) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
+
+$(O)/tfj: $(OBJ_TFJ) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ)
+
+$(O)/%.o: %.c | $(GEN_H)
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/%.pb-c.o: $(O)/%.pb-c.c
+	$(call say,CC,$<) $(CC) $(ALL_CFLAGS) -w -MMD -MP -c -o $@ $<
+
+$(O)/proto/%.pb-c.c $(O)/proto/%.pb-c.h: proto/%.proto
+	$(call say,PROTO,$<) mkdir -p $(@D) && protoc-c --c_out=$(O) $<
+
+# CO-RE: no vmlinux.h, kernel headers or BTF of the building machine; only the UAPI headers of the C library.
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$<) mkdir -p $(@D) && $(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -Werror \
+		-Wno-unused-parameter -D__TARGET_ARCH_$(ARCH) -I. -I/usr/include/$(MULTIARCH) -MMD -MP -c -o $@ $<
+
+$(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
+	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
+
+$(SKEL): $(O)/bpf/tracer.o
+	$(call say,SKEL,$@) $(BPFTOOL) gen skeleton $< name tracer_bpf > $@
+
+$(OBJ_TFJ) $(BENCH:=.o) $(KERNEL:=.o): | $(SKEL)
+
+# Example programs stand alone: plain C and sockets, nothing of ours.
+$(O)/examples/%: examples/%.c
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
+
+examples: $(EXAMPLES) ## build only the example programs
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check)
+
+$(O)/tests/kernel/%: $(O)/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread
+
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
+
+# dpkg-query asks nothing and needs no network; apt runs only when something is missing.
+define install-missing
+	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	[ -z "$$missing" ] && exit 0; \
+	[ "$$(id -u)" = 0 ] || { echo "make deps: these packages are missing and installing needs root:" $$missing >&2; exit 1; }; \
+	echo "installing:" $$missing; \
+	export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $$missing >$${TMPDIR:-/tmp}/bop-deps.log 2>&1 || \
+	{ tail -n 20 $${TMPDIR:-/tmp}/bop-deps.log >&2; echo "make deps: apt could not install them; its log is $${TMPDIR:-/tmp}/bop-deps.log" >&2; exit 1; }
+endef
+
+deps: ## install the Debian packages that are missing (as root; asks nothing)
+	$(call install-missing,$(DEPS))
+
+deps-test: deps
+	$(call install-missing,$(DEPS_TEST))
+
+demo: deps ## install what is missing, build, run the quorum example, draw it
+	@$(MAKE) --no-print-directory all
+	@O=$(O) tests/demo
+
+test: deps-test ## install what is missing, build, run every test
+	@$(MAKE) --no-print-directory check-built
+
+check-built:
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL)
+	@O=$(O) tests/run
+
+bench: deps-test ## measure: the table of goals beside what this machine does
+	@$(MAKE) --no-print-directory all $(BENCH)
+	@O=$(O) tests/bench/run
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bop
+	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/bop/
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/bop $(DESTDIR)$(PREFIX)/bin/tfj
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:[^#]*## /\t/' | expand -t 12
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a probe saw: the ABI between the programs in bpf/ and tfj. A record lives in the ring buffer and is borrowed
+ * inside tfj's callback; nothing else may keep it. Both sides are built from one checkout and the skeleton embeds the
+ * object, so the layout has no version of its own.
+ *
+ * Units: times are bpf_ktime_get_ns() (CLOCK_MONOTONIC of this kernel); ports are in host order; addresses are 16
+ * bytes, IPv4 as v4-mapped; stream positions count bytes of one direction from 0 (the first byte after the SYN),
+ * unwrapped to 64 bits in the kernel.
+ *
+ * Order inside a process: `order` is drawn from a counter of the process, at the entry of a send, connect, close or
+ * fork and at the return of a receive, accept or wait. It only ever grows; it is not dense. 0 = the record belongs to
+ * no process (softirq).
+ */
+#ifndef BPF_RECORD_H
+#define BPF_RECORD_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+/* X(NAME, struct, what it is) */
+#define RECORD_KINDS(X)                                                                            \
+	X(FORK, rec_fork, "a traced task made a process or a thread (in the parent)")              \
+	X(EXEC, rec_exec, "a traced process replaced its program")                                 \
+	X(EXIT, rec_exit, "a traced thread ended; REC_F_GROUP: the last one of its process")       \
+	X(WAIT, rec_wait, "wait4/waitid returned a child")                                         \
+	X(APPEAR, rec_exec, "a task that we did not start used a socket of ours")                  \
+	X(LISTEN, rec_listen, "a socket began to listen")                                          \
+	X(OPEN, rec_open, "a connect sent, or is about to send, its SYN: names the connector end") \
+	X(CONNECT, rec_connect, "connect() returned")                                              \
+	X(ESTABLISHED, rec_established, "an end of a connection knows both sequence numbers")      \
+	X(FAILED, rec_failed, "a connection attempt ended without being established")              \
+	X(ACCEPT, rec_accept, "accept() returned")                                                 \
+	X(SEND, rec_transfer, "a send returned")                                                   \
+	X(RECV, rec_transfer, "a receive returned bytes, end of file or an error")                 \
+	X(CLOSE, rec_close, "this end said that it sends no more (close, shutdown, exit)")         \
+	X(RESET, rec_close, "an RST of the peer ended this end (no task)")                         \
+	X(DESTROY, rec_close, "the kernel forgot this end: final positions (no task)")
+
+enum rec_kind {
+	REC_NONE,
+#define X(name, type, text) REC_##name,
+	RECORD_KINDS(X)
+#undef X
+	REC_KIND_COUNT,
+};
+
+enum rec_flag {
+	REC_F_GROUP = 1 << 0,	  /* EXIT: the whole process; FORK: a thread, not a process */
+	REC_F_CONTINUED = 1 << 1, /* SEND: continues a short write, same message */
+	REC_F_SHUTDOWN = 1 << 2,  /* CLOSE: by shutdown(), not close() */
+	REC_F_RST = 1 << 3,	  /* CLOSE: an RST was sent instead of a FIN */
+	REC_F_EXITING = 1 << 4,	  /* CLOSE: the process was ending */
+	REC_F_INTERLEAVED = 1 << 5, /* SEND: another writer's bytes may lie inside its range */
+	REC_F_ACCEPTOR = 1 << 6,  /* ESTABLISHED, DESTROY: this end was accepted, it did not connect */
+	REC_F_URGENT = 1 << 7,	  /* RECV: MSG_OOB, position not moved */
+};
+
+/* 48 bytes in front of every record. */
+struct rec_head {
+	__u64 seq;	 /* CPU << 48 | sequence number on that CPU, from 1; drawn before the record is reserved, so a
+			    record that found no room leaves a gap */
+	__u64 enter_ns;	 /* entry of the call; equals return_ns where there is no call */
+	__u64 return_ns; /* return of the call */
+	__u64 order;	 /* process order, see above */
+	__u32 tgid;	 /* process; 0: no task */
+	__u32 tid;
+	__u16 kind;  /* enum rec_kind */
+	__u16 flags; /* enum rec_flag */
+	__u32 box;   /* as tfj put it into the scope map */
+};
+
+struct rec_addr {
+	__u8 ip[16];
+	__u16 port;
+	__u16 family; /* AF_INET or AF_INET6 of the socket; ip tells whether the traffic is IPv4 */
+};
+
+struct rec_fork {
+	struct rec_head head;
+	__u32 child_tgid;
+	__u32 child_tid;
+	__u32 ordinal; /* k-th process (or, REC_F_GROUP, k-th thread) that this process made, from 1 */
+	__u32 clone_flags;
+};
+
+#define REC_NAME_MAX 64
+struct rec_exec {
+	struct rec_head head;
+	__u32 parent_tgid;
+	__u32 unused;
+	char comm[16];
+	char name[REC_NAME_MAX]; /* path as given, cut at the front when longer */
+};
+
+struct rec_exit {
+	struct rec_head head;
+	__u32 status; /* as wait() would show it */
+	__u32 unused;
+};
+
+struct rec_wait {
+	struct rec_head head;
+	__u32 child_tgid;
+	__u32 unused;
+};
+
+struct rec_listen {
+	struct rec_head head;
+	__u64 cookie;
+	struct rec_addr local;
+};
+
+struct rec_open {
+	struct rec_head head;
+	__u64 cookie;
+	struct rec_addr remote;
+	__u32 ordinal; /* k-th connect() that this process entered for that box (or address) and port, from 1 */
+};
+
+struct rec_connect {
+	struct rec_head head;
+	__u64 cookie; /* 0: failed before the socket had anything to send */
+	struct rec_addr remote;
+	__u32 ordinal;
+	__s32 result; /* 0, -EINPROGRESS (the outcome comes as ESTABLISHED or FAILED) or another -errno */
+	__u32 unused;
+};
+
+struct rec_established {
+	struct rec_head head; /* enter_ns: when the SYN left or came, 0 if not seen */
+	__u64 cookie;
+	struct rec_addr local;
+	struct rec_addr remote;
+	__u32 first_local;  /* sequence number of the first byte this end sends: ISN + 1 */
+	__u32 first_remote; /* the same of the peer; the two, swapped, are what the peer's end shows */
+};
+
+struct rec_failed {
+	struct rec_head head;
+	__u64 cookie;
+	__s32 error; /* -errno: -ECONNREFUSED, -ETIMEDOUT, ...; 0 = closed before an answer came */
+	__u32 unused;
+};
+
+struct rec_accept {
+	struct rec_head head;
+	__u64 cookie; /* 0 when result < 0 */
+	__s32 result; /* descriptor or -errno */
+	__u32 unused;
+};
+
+struct rec_transfer {
+	struct rec_head head;
+	__u64 cookie;
+	__u64 pos;     /* of the first byte */
+	__s64 result;  /* bytes, 0 = end of file, or -errno (EAGAIN is not recorded) */
+	__u32 message; /* SEND: its number in this direction, from 1; RECV: 0 */
+	__u32 unused;
+};
+
+struct rec_close {
+	struct rec_head head;
+	__u64 cookie;
+	__u64 sent;	/* bytes of the program that this end ever queued */
+	__u64 received; /* bytes that the program ever took */
+	__u64 unacked;	/* of `sent`: not acknowledged by the peer; DESTROY: never delivered */
+	__u64 unread;	/* arrived, but not taken by the program */
+};
+
+/* Counters, a per-CPU array; anything but EMITTED that is not 0 is a loss that the user hears of. */
+#define COUNTERS(X)                                                                                \
+	X(EMITTED, "records put into the ring buffer")                                             \
+	X(LOST_RING, "records lost because the ring buffer was full")                              \
+	X(LOST_TASK, "tasks that could not be followed (no memory)")                               \
+	X(LOST_SOCKET, "sockets that could not be followed (no memory)")                           \
+	X(LOST_ORDINAL, "connection ordinals that could not be counted (map full)")
+
+enum counter {
+#define X(name, text) COUNTER_##name,
+	COUNTERS(X)
+#undef X
+	COUNTER_COUNT,
+};
+
+#endif

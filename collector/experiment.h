@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * An experiment file (YAML, docs/experiment.md): what to run, in which boxes, and how to tell whether it went well.
+ * Reading checks everything that can be checked without starting anything; every complaint carries file, line and
+ * column, and says what would have been right.
+ */
+#ifndef COLLECTOR_EXPERIMENT_H
+#define COLLECTOR_EXPERIMENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+
+struct experiment_process {
+	char *name, *box;
+	char **run;   /* argv, NULL-terminated; run[0] resolved to an absolute path */
+	char *user;   /* NULL: as bop */
+	char *directory; /* dir: as given; NULL: its own folder below the run's */
+	char **env;   /* NAME=value, NULL-terminated, never NULL */
+	int stop_signal;     /* default SIGTERM */
+	uint32_t ready_port; /* ready: {listen: PORT}; 0: none */
+	char **ready_run;    /* ready: {run: [...]}: ready when it exits 0; NULL: none */
+	int line;	     /* in the file */
+};
+
+struct experiment_role {
+	char *name;
+	char **members; /* process names, NULL-terminated */
+};
+
+struct experiment {
+	char *name;
+	char *path;   /* of the file, absolute */
+	char *text;   /* the file itself: kept with every run */
+	char **boxes; /* NULL-terminated */
+	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
+	struct experiment_process *processes; /* in start order */
+	size_t n_processes;
+	struct experiment_process *workloads; /* started together, after all processes are ready */
+	size_t n_workloads;
+	struct experiment_role *roles;
+	size_t n_roles;
+	char *check_box; /* box the check runs in: default the first workload's */
+	char **check_run; /* NULL: the workloads' exit statuses decide */
+	uint64_t timeout_ns;	   /* from the start of the workload to the end of the check; default 60 s */
+	uint64_t ready_timeout_ns; /* for each process; default 10 s */
+	uint64_t grace_ns;	   /* from the stop signal to SIGKILL; default 2 s */
+};
+
+/* Returns 0, -ENOENT/-EACCES/... or -EINVAL, with one line in e ("quorum.yaml:4:11: ..."). */
+int experiment_read(const char *path, struct experiment **ret_experiment, struct error *e);
+void experiment_free(struct experiment *experiment);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The happens-before graph of a run. Pure: no socket, clock, file, protobuf or global. A vertex is an event; every
+ * edge names the rule that made it. No clock is used for any edge.
+ *
+ * The result depends only on the set of events: every permutation of trace.events gives the same vertices (numbered by
+ * a canonical order), labels and edges.
+ *
+ * Cost: O(n log n) in the number of events.
+ */
+#ifndef GRAPH_GRAPH_H
+#define GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "proto/event.h"
+
+/* X(NAME, name, description) */
+#define GRAPH_RULES(X)                                                                             \
+	X(THREAD, thread, "consecutive events of one thread")                                      \
+	X(PROCESS, process, "consecutive events of one process, in process order")                 \
+	X(SPAWN, spawn, "a spawn, and the first event of the child; an exit, and the wait that saw it") \
+	X(CONNECT, connect, "a connect, and the accept that returned its connection")              \
+	X(MESSAGE, message, "a send, and each receive that returned any of its bytes")             \
+	X(CLOSE, close, "a close, shutdown or reset, and the receive that saw end of file or the error")
+
+enum graph_rule {
+#define X(NAME, name, text) RULE_##NAME,
+	GRAPH_RULES(X)
+#undef X
+	RULE_COUNT,
+};
+
+const char *graph_rule_name(enum graph_rule rule);
+
+enum graph_order { GRAPH_ORDER_THREAD, GRAPH_ORDER_PROCESS };
+
+struct graph_vertex {
+	uint32_t event;	 /* index into trace.events */
+	uint32_t connection; /* index into graph.connections, 0 none */
+	uint32_t process; /* lane: process of the event; RESET: the process that owns the end; 0: LOST and MARK without one */
+	uint32_t depth;	 /* Lamport depth: longest path from a source, 0 first, in the order asked for */
+	uint32_t first_message, n_messages; /* slice of graph.vertex_messages: SEND has 1, RECV those it returned bytes of */
+	bool teardown;	 /* after the outcome mark */
+	bool racy;	 /* its label contains a racy ordinal */
+};
+
+struct graph_edge {
+	uint32_t from, to; /* vertices */
+	enum graph_rule rule;
+	uint64_t bytes; /* MESSAGE: how many of the message's bytes this receive returned */
+};
+
+/* A connection: both its ends as far as they were seen. */
+struct graph_connection {
+	uint32_t connector, acceptor; /* indices into trace.ends, 0 = not seen */
+	uint32_t acceptor_process; /* who accepted, 0 unknown */
+	char *label; /* client>s1:7000#2 */
+	bool racy;
+	uint32_t connect_vertex, accept_vertex; /* UINT32_MAX: none */
+	uint64_t bytes[2]; /* [0] sent by the connector, [1] by the acceptor */
+	uint32_t messages[2];
+};
+
+/* One message of one direction: one successful send and the sends that continue it. */
+struct graph_message {
+	uint32_t connection;
+	uint8_t direction; /* 0 from the connector, 1 from the acceptor */
+	uint32_t number;   /* from 1 */
+	uint64_t pos, size; /* range [pos, pos + size) of its direction */
+	uint64_t received; /* bytes of it that receives returned */
+	uint32_t send;	   /* first send vertex */
+	bool racy;
+};
+
+/* A proved loss: bytes [from, to) of a direction must have passed a call that no event shows. */
+struct graph_hole {
+	uint32_t connection;
+	uint8_t direction;
+	bool receive_side; /* the receive is missing; else the send */
+	uint64_t from, to;
+};
+
+struct graph {
+	const struct trace *trace; /* borrowed, must outlive the graph */
+	enum graph_order order;
+	struct graph_vertex *vertices;
+	struct graph_edge *edges; /* sorted by (from, to, rule) */
+	struct graph_connection *connections; /* [0] unused */
+	struct graph_message *messages;
+	struct graph_hole *holes;
+	uint32_t *vertex_messages;
+	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages;
+	uint64_t unmatched_bytes; /* received, but no send of them is known (peer not traced, or lost) */
+};
+
+/*
+ * Builds the graph. Sequences are checked, not trusted: a trace that would make a cycle (damaged, or hostile) gives
+ * -EINVAL and names an event of it. -ENOMEM without memory. On failure *ret_graph stays untouched.
+ */
+int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e);
+void graph_free(struct graph *graph);
+
+/* Writes the label of message (or of the vertex's thing: message, connection, process) into buf; always terminated. */
+void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size);
+void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size);
+
+/* Vertices in a topological order, ties by canonical number: a permutation of 0..n_vertices-1. Caller frees. */
+int graph_topological(const struct graph *graph, uint32_t **ret_order);
+
+#endif

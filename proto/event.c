@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tables of a trace. Knows nothing of where they come from. The only failure is -ENOMEM, shown as NULL. */
+#include "proto/event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+	const char *name, *text;
+} kinds[EVENT_KIND_COUNT] = {
+#define X(NAME, name, text) [EVENT_##NAME] = { #name, text },
+	EVENT_KINDS(X)
+#undef X
+};
+
+const char *event_kind_name(unsigned kind)
+{
+	return kind < EVENT_KIND_COUNT && kinds[kind].name ? kinds[kind].name : "?";
+}
+
+const char *event_kind_text(unsigned kind)
+{
+	return kind < EVENT_KIND_COUNT && kinds[kind].text ? kinds[kind].text : "?";
+}
+
+void trace_init(struct trace *trace)
+{
+	memset(trace, 0, sizeof(*trace));
+}
+
+void trace_fini(struct trace *trace)
+{
+	for (size_t i = 1; i <= trace->n_boxes; i++) {
+		free(trace->boxes[i].name);
+		free(trace->boxes[i].address);
+		free(trace->boxes[i].address6);
+	}
+	for (size_t i = 1; i <= trace->n_processes; i++) {
+		free(trace->processes[i].name);
+		free(trace->processes[i].command);
+	}
+	for (size_t i = 1; i <= trace->n_ends; i++)
+		free(trace->ends[i].target);
+	for (size_t i = 1; i <= trace->n_texts; i++)
+		free(trace->texts[i]);
+	for (size_t i = 0; i < trace->n_outputs; i++)
+		free(trace->outputs[i].bytes);
+	free(trace->boxes);
+	free(trace->processes);
+	free(trace->ends);
+	free(trace->texts);
+	free(trace->events);
+	free(trace->outputs);
+	trace_init(trace);
+}
+
+/* Grows *array to hold `need` elements, new ones zeroed. */
+static int grow(void **array, size_t *cap, size_t need, size_t size)
+{
+	size_t cap_new = *cap ? *cap : 16;
+	void *p;
+
+	if (need <= *cap)
+		return 0;
+	while (cap_new < need)
+		cap_new *= 2;
+	p = realloc(*array, cap_new * size);
+	if (!p)
+		return -1;
+	memset((char *)p + *cap * size, 0, (cap_new - *cap) * size);
+	*array = p;
+	*cap = cap_new;
+	return 0;
+}
+
+#define TABLE_AT(type, what, plural)                                                               \
+	type *trace_##what##_at(struct trace *trace, uint32_t index)                               \
+	{                                                                                          \
+		if (grow((void **)&trace->plural, &trace->cap_##plural, (size_t)index + 1,         \
+			 sizeof(*trace->plural)) < 0)                                              \
+			return NULL;                                                               \
+		if (index > trace->n_##plural)                                                     \
+			trace->n_##plural = index;                                                 \
+		return &trace->plural[index];                                                      \
+	}
+
+TABLE_AT(struct trace_box, box, boxes)
+TABLE_AT(struct trace_process, process, processes)
+TABLE_AT(struct trace_end, end, ends)
+TABLE_AT(char *, text, texts)
+
+#define LIST_ADD(type, what, plural)                                                               \
+	type *trace_##what##_add(struct trace *trace)                                              \
+	{                                                                                          \
+		if (grow((void **)&trace->plural, &trace->cap_##plural, trace->n_##plural + 1,     \
+			 sizeof(*trace->plural)) < 0)                                              \
+			return NULL;                                                               \
+		return &trace->plural[trace->n_##plural++];                                        \
+	}
+
+LIST_ADD(struct event, event, events)
+LIST_ADD(struct trace_output, output, outputs)

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Events to bytes and back: the only includer of the generated protobuf code for traces and control. Input is
+ * hostile: every index, size and count is checked against what the batch itself holds, and a batch is taken whole or
+ * not at all.
+ */
+#ifndef PROTO_WIRE_H
+#define PROTO_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "proto/event.h"
+
+/* Changes when an old peer would misunderstand a new one. Also the version of the blobs in a store. */
+#define WIRE_PROTOCOL 1u
+
+#define WIRE_MAX_BATCH (16u << 20)     /* bytes of one encoded batch; larger ones are refused */
+#define WIRE_MAX_EVENTS (1u << 18)     /* events of one batch */
+#define WIRE_MAX_INDEX (1u << 24)      /* largest table index */
+
+struct wire_batch {
+	uint64_t run, number;
+	uint64_t emitted, lost; /* only with last */
+	bool last;
+};
+
+/*
+ * Encodes what `part` holds as one batch: all events and outputs, and those rows of the tables that the sets name
+ * (arrays of indices). A row that is named but zero is an error of the caller. *ret_bytes is malloc'ed.
+ */
+struct wire_rows {
+	const uint32_t *boxes, *processes, *ends, *texts;
+	size_t n_boxes, n_processes, n_ends, n_texts;
+};
+int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
+		      unsigned char **ret_bytes, size_t *ret_size);
+
+/* Reads only run, number and last. Cheap; what a collector needs before it stores the bytes. -EBADMSG if damaged. */
+int wire_batch_peek(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct error *e);
+
+/*
+ * Adds a batch to trace (tables replaced row by row, events and outputs appended). On failure (-EBADMSG, -ENOMEM)
+ * trace may hold a part of it and must not be used.
+ */
+int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct trace *trace,
+		      struct error *e);
+
+/*
+ * Control messages, both ways, as plain structs. Strings and arrays of a decoded message belong to it and are freed by
+ * message_fini; for encoding they are borrowed. A decoded string is never NULL.
+ */
+enum message_kind {
+	MESSAGE_NONE,
+	/* from agent */
+	MESSAGE_HELLO,
+	MESSAGE_BATCH,
+	MESSAGE_REPLY,
+	MESSAGE_READY,
+	MESSAGE_EXITED,
+	MESSAGE_WARNING,
+	MESSAGE_PROGRESS,
+	/* from collector */
+	MESSAGE_WELCOME,
+	MESSAGE_REFUSED,
+	MESSAGE_ACK,
+	MESSAGE_ORDER,
+};
+
+enum order_kind { ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT };
+
+struct message_hello {
+	uint32_t protocol;
+	char *version, *host, *boot_id, *kernel, *backend;
+	unsigned char session[16];
+	uint64_t monotonic_ns, realtime_ns;
+};
+
+struct message_start {
+	char *name, *box, *user, *directory;
+	char **argv, **environment; /* NULL-terminated */
+	uint32_t ready_port;
+	bool untraced, quiet;
+};
+
+struct message_order {
+	uint64_t id;
+	enum order_kind kind;
+	struct { /* BEGIN */
+		uint64_t run;
+		char *experiment, *directory;
+		char **boxes; /* names, NULL-terminated */
+	} begin;
+	struct message_start start;
+	struct { /* SIGNAL */
+		char *name;
+		int signal;
+	} signal;
+	char *mark;
+};
+
+struct message_reply {
+	uint64_t id;
+	int32_t code; /* 0 or negative errno */
+	char *error;
+	struct trace_box *boxes; /* n_boxes of them, from [0] */
+	size_t n_boxes;
+	int32_t pid;
+};
+
+struct message {
+	enum message_kind kind;
+	union {
+		struct message_hello hello;
+		struct { /* BATCH: the encoded batch itself, borrowed from the received frame when decoded */
+			const unsigned char *bytes;
+			size_t size;
+		} batch;
+		struct message_reply reply;
+		struct {
+			char *name;
+		} ready;
+		struct {
+			char *name;
+			uint32_t status;
+			char *output;
+			size_t size;
+		} exited;
+		char *text; /* WARNING, REFUSED, WELCOME (version) */
+		uint64_t progress;
+		struct {
+			uint64_t run, number;
+		} ack;
+		struct message_order order;
+	};
+};
+
+/* *ret_bytes is malloc'ed. Returns 0 or -ENOMEM. */
+int message_encode(const struct message *message, unsigned char **ret_bytes, size_t *ret_size);
+
+/* -EBADMSG with the reason for anything that is not exactly one known message. bytes must outlive a BATCH. */
+int message_decode(const unsigned char *bytes, size_t size, struct message *ret_message, struct error *e);
+void message_fini(struct message *message);
+
+#endif

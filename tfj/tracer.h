@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The kernel side as seen from tfj: loads and attaches the programs in bpf/, tells them which network namespaces and
+ * tasks are ours, and hands out records. The only includer of the skeleton. Attached only while something is to be
+ * traced: attached system-call tracepoints cost every process of the machine a little.
+ *
+ * Everything ends with this process: links and maps are held by descriptors only, nothing is pinned.
+ */
+#ifndef TFJ_TRACER_H
+#define TFJ_TRACER_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "bpf/record.h"
+#include "lib/error.h"
+
+struct tracer;
+
+/* One record, borrowed for the call. Returns 0 to go on. */
+typedef void tracer_on_record(const struct rec_head *record, size_t size, void *arg);
+
+/*
+ * Opens and loads (does not attach). ring_bytes: size of the ring buffer, a power of two of pages; 0: 16 MiB. Errors
+ * name what the kernel lacks: -ENOSYS no BPF, -ENOENT no BTF, -EPERM not root (or lacking capabilities), -ENOTSUP no
+ * way to trace on this kernel.
+ */
+int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg, struct tracer **ret_tracer,
+		struct error *e);
+void tracer_close(struct tracer *tracer);
+
+/* Name of the backend in use ("tracepoint"). Static. */
+const char *tracer_backend(const struct tracer *tracer);
+
+int tracer_attach(struct tracer *tracer, struct error *e);
+void tracer_detach(struct tracer *tracer);
+
+/*
+ * Scope. netns_cookie is what SO_NETNS_COOKIE says; box an index >= 1, unique in this tracer while it is in scope.
+ * Addresses tell the kernel which box a connect goes to, for its ordinals (also ::1 and 127.0.0.0/8 are the own box,
+ * without being told). A task is given by pidfd before it executes the program; its descendants follow by themselves.
+ */
+int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e);
+int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e);
+int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e);
+
+/* An untraced helper inside a box (readiness probe, check): neither it, its children nor its sockets make records. */
+int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
+
+/* Forgets every box, address and ordinal: the end of a run. Sockets that still live make no more records. */
+void tracer_clear(struct tracer *tracer);
+
+/* Becomes readable when the ring buffer passed its fill mark. Drain it at least every 20 ms as well. */
+int tracer_fd(const struct tracer *tracer);
+
+/* Hands all waiting records to on_record. Returns how many, or negative errno. */
+int tracer_drain(struct tracer *tracer);
+
+/* Sums over CPUs since load. */
+void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT]);
+
+/*
+ * `tfj probe`: tries each capability by loading and attaching it, prints a line for each: name, yes/no, what serves
+ * it, why not. Returns 0 if tracing is possible here, 1 if not, negative errno if it could not be tried (not root).
+ */
+int tracer_probe(FILE *out, int json, struct error *e);
+
+#endif
