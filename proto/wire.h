@@ -139,8 +139,15 @@ struct message {
 /* *ret_bytes is malloc'ed. Returns 0 or -ENOMEM. */
 int message_encode(const struct message *message, unsigned char **ret_bytes, size_t *ret_size);
 
-/* -EBADMSG with the reason for anything that is not exactly one known message. bytes must outlive a BATCH. */
-int message_decode(const unsigned char *bytes, size_t size, struct message *ret_message, struct error *e);
+/* Who the message was for: the two directions are different types on the wire. */
+enum message_side { MESSAGE_TO_COLLECTOR, MESSAGE_TO_AGENT };
+
+/*
+ * -EBADMSG with the reason for anything that is not exactly one known message of that side. bytes must outlive a
+ * BATCH, which is not looked into: wire_batch_peek does that.
+ */
+int message_decode(const unsigned char *bytes, size_t size, enum message_side side, struct message *ret_message,
+		   struct error *e);
 void message_fini(struct message *message);
 
 #endif
