@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Batches and control messages survive the way to bytes and back; damaged ones are refused without harm. */
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire.h"
+
+static uint64_t random_next(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+static void tables_fill(struct trace *part)
+{
+	struct trace_end *end;
+
+	for (uint32_t i = 1; i <= 3; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "name%u", i);
+		trace_box_at(part, i)->name = strdup(text);
+		part->boxes[i].address = strdup("10.83.0.1");
+		part->boxes[i].address6 = strdup("fd83::1");
+		trace_process_at(part, i)->name = strdup(text);
+		part->processes[i].box = i;
+		part->processes[i].parent = i - 1;
+		part->processes[i].command = strdup("prog --flag");
+		*trace_text_at(part, i) = strdup(text);
+		end = trace_end_at(part, i);
+		end->box = i;
+		end->process = i;
+		end->role = END_CONNECTOR;
+		end->keyed = true;
+		end->first_local = 0xfffffff0u + i;
+		end->remote.port = 7000;
+		end->remote.ip[15] = 7;
+		end->target = strdup("s1:7000");
+		end->error = -111;
+		end->sent = UINT64_MAX;
+	}
+}
+
+static void events_fill(struct trace *part, size_t n, uint64_t seed)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct event *event = trace_event_add(part);
+
+		event->kind = 1 + random_next(&seed) % (EVENT_KIND_COUNT - 1);
+		event->flags = random_next(&seed) % 128;
+		event->box = random_next(&seed) % 4;
+		event->process = random_next(&seed) % 4;
+		event->thread = random_next(&seed) % 3;
+		event->end = random_next(&seed) % 4;
+		event->peer = random_next(&seed) % 4;
+		event->text = random_next(&seed) % 4;
+		event->enter_ns = random_next(&seed);
+		event->return_ns = random_next(&seed);
+		event->order = random_next(&seed);
+		event->pos = random_next(&seed);
+		event->value = (int64_t)random_next(&seed);
+		event->message = (uint32_t)random_next(&seed);
+		event->seq = random_next(&seed);
+	}
+}
+
+static void encode(struct trace *part, bool rows, unsigned char **ret_bytes, size_t *ret_size)
+{
+	static const uint32_t all[] = { 1, 2, 3 };
+	struct wire_rows sets = { all, all, all, all, 3, 3, 3, 3 };
+	struct wire_batch head = { .run = 7, .number = 9, .emitted = 11, .lost = 13, .last = true };
+
+	if (!rows)
+		memset(&sets, 0, sizeof(sets));
+	ck_assert_int_eq(wire_batch_encode(&head, part, &sets, ret_bytes, ret_size), 0);
+}
+
+/* What is decoded equals what was encoded, in every field, for extreme values too. */
+START_TEST(batch_round_trip)
+{
+	struct trace part, back;
+	struct wire_batch head;
+	struct error e = { "" };
+	unsigned char *bytes;
+	size_t size;
+
+	trace_init(&part);
+	trace_init(&back);
+	tables_fill(&part);
+	events_fill(&part, 5000, 42 + (uint64_t)_i);
+	encode(&part, true, &bytes, &size);
+	ck_assert_int_eq(wire_batch_peek(bytes, size, &head, &e), 0);
+	ck_assert_uint_eq(head.number, 9);
+	ck_assert_msg(!wire_batch_decode(bytes, size, &head, &back, &e), "%s", e.text);
+	ck_assert(head.run == 7 && head.emitted == 11 && head.lost == 13 && head.last);
+	ck_assert_uint_eq(back.n_events, part.n_events);
+	ck_assert(!memcmp(back.events, part.events, part.n_events * sizeof(*part.events)));
+	ck_assert_uint_eq(back.n_ends, 3);
+	ck_assert_str_eq(back.ends[2].target, "s1:7000");
+	ck_assert(back.ends[3].first_local == 0xfffffff3u && back.ends[3].error == -111);
+	ck_assert(back.ends[3].remote.ip[15] == 7 && back.ends[3].sent == UINT64_MAX);
+	ck_assert_str_eq(back.processes[3].name, "name3");
+	ck_assert_uint_eq(back.processes[3].parent, 2);
+	ck_assert_str_eq(back.texts[1], "name1");
+	free(bytes);
+	trace_fini(&part);
+	trace_fini(&back);
+}
+END_TEST
+
+/* A request and reply conversation, the usual content, needs few bytes an event. */
+START_TEST(batch_is_small)
+{
+	struct trace part;
+	uint64_t now = 1000, jitter = 5;
+	unsigned char *bytes;
+	size_t size, n = 8000;
+
+	trace_init(&part);
+	tables_fill(&part);
+	for (size_t i = 0; i < n; i++) {
+		struct event *event = trace_event_add(&part);
+
+		event->kind = i % 4 == 0 || i % 4 == 2 ? EVENT_SEND : EVENT_RECV;
+		event->process = 1 + (i % 4 == 1 || i % 4 == 2);
+		event->end = event->process;
+		event->enter_ns = now;
+		event->return_ns = now + 2000 + random_next(&jitter) % 1000;
+		event->order = i / 2 + 1;
+		event->value = 50;
+		event->pos = i / 4 * 50;
+		event->message = event->kind == EVENT_SEND ? i / 4 + 1 : 0;
+		event->seq = (uint64_t)(i % 2) << 48 | (i / 2 + 1);
+		now += 5000 + random_next(&jitter) % 3000;
+	}
+	encode(&part, true, &bytes, &size);
+	ck_assert_msg(size < n * 20, "%zu bytes for %zu events", size, n);
+	free(bytes);
+	trace_fini(&part);
+}
+END_TEST
+
+/* No damaged byte makes the decoder read out of bounds, loop, or accept an index that is in no table. */
+START_TEST(batch_damaged)
+{
+	struct trace part;
+	struct wire_batch head;
+	unsigned char *bytes, *copy;
+	size_t size, refused = 0;
+	uint64_t seed = 99;
+
+	trace_init(&part);
+	tables_fill(&part);
+	events_fill(&part, 40, 7);
+	encode(&part, true, &bytes, &size);
+	copy = malloc(size);
+	for (int i = 0; i < 20000; i++) {
+		struct trace back;
+		size_t cut = i % 3 ? size : random_next(&seed) % size;
+
+		trace_init(&back);
+		memcpy(copy, bytes, size);
+		for (int k = 0; k < 1 + i % 4; k++)
+			copy[random_next(&seed) % size] = (unsigned char)random_next(&seed);
+		if (wire_batch_decode(copy, cut, &head, &back, NULL) < 0)
+			refused++;
+		else
+			for (size_t k = 0; k < back.n_events; k++)
+				ck_assert(back.events[k].end <= back.n_ends &&
+					  back.events[k].process <= back.n_processes &&
+					  back.events[k].kind < EVENT_KIND_COUNT);
+		trace_fini(&back);
+	}
+	ck_assert_uint_gt(refused, 5000);
+	free(copy);
+	free(bytes);
+	trace_fini(&part);
+}
+END_TEST
+
+/* An event that names a row which was never sent is refused. */
+START_TEST(batch_unknown_row)
+{
+	struct trace part, back;
+	struct wire_batch head;
+	struct error e = { "" };
+	unsigned char *bytes;
+	size_t size;
+
+	trace_init(&part);
+	trace_init(&back);
+	tables_fill(&part);
+	events_fill(&part, 1, 3);
+	part.events[0].end = 3;
+	encode(&part, false, &bytes, &size);
+	ck_assert_int_eq(wire_batch_decode(bytes, size, &head, &back, &e), -EBADMSG);
+	ck_assert(strstr(e.text, "batch 9"));
+	free(bytes);
+	trace_fini(&part);
+	trace_fini(&back);
+}
+END_TEST
+
+static struct message round_trip(const struct message *message, enum message_side side, unsigned char **ret_bytes)
+{
+	struct message back;
+	struct error e = { "" };
+	size_t size;
+
+	ck_assert_int_eq(message_encode(message, ret_bytes, &size), 0);
+	ck_assert_msg(!message_decode(*ret_bytes, size, side, &back, &e), "%s", e.text);
+	ck_assert_int_eq(back.kind, message->kind);
+	ck_assert_int_eq(message_decode(*ret_bytes, size - 1, side, &(struct message){ 0 }, &e), -EBADMSG);
+	return back;
+}
+
+/* Orders arrive with every argument; a truncated frame is refused. */
+START_TEST(message_orders)
+{
+	char *argv[] = { "redis-server", "--port", "6379", NULL }, *env[] = { "A=b", NULL };
+	char *boxes[] = { "s1", "s2", NULL };
+	struct message m = { .kind = MESSAGE_ORDER }, back;
+	unsigned char *bytes;
+
+	m.order = (struct message_order){ .id = 5, .kind = ORDER_START };
+	m.order.start = (struct message_start){ "r1", "s1", "", "/tmp/x", argv, env, 6379, false, true };
+	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
+	ck_assert_str_eq(back.order.start.argv[2], "6379");
+	ck_assert(!back.order.start.argv[3] && !back.order.start.environment[1]);
+	ck_assert(back.order.start.quiet && !back.order.start.untraced && back.order.start.ready_port == 6379);
+	message_fini(&back);
+	free(bytes);
+	m.order = (struct message_order){ .id = 6, .kind = ORDER_BEGIN };
+	m.order.begin.run = 12;
+	m.order.begin.boxes = boxes;
+	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
+	ck_assert_str_eq(back.order.begin.boxes[1], "s2");
+	ck_assert(!back.order.begin.boxes[2]);
+	message_fini(&back);
+	free(bytes);
+}
+END_TEST
+
+/* What an agent says arrives; a batch arrives as the very bytes that were encoded. */
+START_TEST(message_from_agent)
+{
+	struct trace_box boxes[] = { { "s1", "10.83.0.1", "fd83::1" } };
+	struct message m = { .kind = MESSAGE_REPLY }, back;
+	unsigned char *bytes, batch[300];
+
+	m.reply = (struct message_reply){ 3, -2, "no such box", boxes, 1, 77 };
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert(back.reply.code == -2 && back.reply.pid == 77 && back.reply.n_boxes == 1);
+	ck_assert_str_eq(back.reply.boxes[0].address6, "fd83::1");
+	message_fini(&back);
+	free(bytes);
+	memset(batch, 0x5a, sizeof(batch));
+	m = (struct message){ .kind = MESSAGE_BATCH };
+	m.batch.bytes = batch;
+	m.batch.size = sizeof(batch);
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert_uint_eq(back.batch.size, sizeof(batch));
+	ck_assert(!memcmp(back.batch.bytes, batch, sizeof(batch)));
+	free(bytes);
+	m = (struct message){ .kind = MESSAGE_EXITED };
+	m.exited.name = "check";
+	m.exited.output = "no quorum\n";
+	m.exited.size = 10;
+	m.exited.status = 256;
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert_str_eq(back.exited.output, "no quorum\n");
+	message_fini(&back);
+	free(bytes);
+}
+END_TEST
+
+/* A message for the other side, an empty frame and noise are refused. */
+START_TEST(message_refused)
+{
+	struct message m = { .kind = MESSAGE_ACK }, back;
+	unsigned char *bytes, noise[64];
+	uint64_t seed = 1;
+	size_t size;
+
+	m.ack.run = 1;
+	m.ack.number = 2;
+	ck_assert_int_eq(message_encode(&m, &bytes, &size), 0);
+	ck_assert_int_eq(message_decode(bytes, size, MESSAGE_TO_AGENT, &back, NULL), 0);
+	ck_assert_int_eq(message_decode(bytes, size, MESSAGE_TO_COLLECTOR, &back, NULL), -EBADMSG);
+	ck_assert_int_eq(message_decode(bytes, 0, MESSAGE_TO_AGENT, &back, NULL), -EBADMSG);
+	free(bytes);
+	for (int i = 0; i < 20000; i++) {
+		for (size_t k = 0; k < sizeof(noise); k++)
+			noise[k] = (unsigned char)random_next(&seed);
+		for (int side = 0; side < 2; side++)
+			if (!message_decode(noise, random_next(&seed) % sizeof(noise), side, &back, NULL))
+				message_fini(&back);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("wire");
+	TCase *tc = tcase_create("wire");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, batch_round_trip, 0, 5);
+	tcase_add_test(tc, batch_is_small);
+	tcase_add_test(tc, batch_damaged);
+	tcase_add_test(tc, batch_unknown_row);
+	tcase_add_test(tc, message_orders);
+	tcase_add_test(tc, message_from_agent);
+	tcase_add_test(tc, message_refused);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
