@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Claimed directories: see claim.h for the idea. Must not know what a claim is used for.
+ *
+ * The one race: between mkdir and flock a sweeper can take the new directory for a dead one. So the creator locks, then
+ * looks whether its directory is still at its path, and makes another one if not. The directory gets its wider mode only
+ * when it is locked, so that nobody else can hold a lock on it first.
+ *
+ * Failures: negative errno of the system call; a half-made directory is removed again.
+ */
+#include "lib/claim.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TAG_LEN = 16, TRIES = 16 };
+
+const char *claim_base(void)
+{
+	const char *base = getenv("BOP_TMPDIR");
+
+	return base && *base ? base : "/tmp";
+}
+
+static bool tag_valid(const char *tag)
+{
+	return strlen(tag) == TAG_LEN && strspn(tag, "0123456789abcdef") == TAG_LEN;
+}
+
+/* Is what fd refers to (still) what the path names? A cgroup keeps its link count when it is removed: compare inodes. */
+static bool same_file(int fd, const char *path)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* One attempt with the path that claim has. -EAGAIN: a sweeper was quicker, try another one. */
+static int claim_try(struct claim *claim, unsigned mode)
+{
+	int err;
+
+	if (mkdir(claim->path, 0700) < 0)
+		return -errno;
+	claim->fd = open(claim->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (claim->fd < 0)
+		return errno == ENOENT ? -EAGAIN : -errno;
+	/* Only a sweeper can hold the lock of a directory that is this new, and not for long. */
+	while (flock(claim->fd, LOCK_EX) < 0) {
+		err = -errno;
+		if (err != -EINTR)
+			goto out;
+	}
+	err = -EAGAIN;
+	if (!same_file(claim->fd, claim->path))
+		goto out;
+	err = fchmod(claim->fd, mode) < 0 ? -errno : 0;
+	if (err)
+		rmdir(claim->path);
+out:
+	if (err)
+		claim_close(claim);
+	return err;
+}
+
+int claim_open(struct claim *claim, const char *base, const char *kind, const char *tag, unsigned mode,
+	       struct error *e)
+{
+	uint64_t bits;
+	int err = -EAGAIN;
+
+	*claim = (struct claim)CLAIM_NONE;
+	if (tag && !tag_valid(tag))
+		return error_set(e, -EINVAL, "'%s' is no ownership tag (16 hexadecimal digits)", tag);
+	for (int i = 0; i < TRIES && (err == -EAGAIN || (err == -EEXIST && !tag)); i++) {
+		if (!tag && getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+			return error_set(e, -EIO, "no random numbers: %s", strerror(errno));
+		if (tag)
+			memcpy(claim->tag, tag, sizeof(claim->tag));
+		else
+			snprintf(claim->tag, sizeof(claim->tag), "%016llx", (unsigned long long)bits);
+		if (snprintf(claim->path, sizeof(claim->path), "%s/bop.%s.%s", base, kind, claim->tag) >=
+		    (int)sizeof(claim->path))
+			return error_set(e, -ENAMETOOLONG, "the path '%s' is too long: use a shorter one", base);
+		err = claim_try(claim, mode);
+	}
+	return err ? error_set(e, err, "cannot make the directory '%s': %s", claim->path, strerror(-err)) : 0;
+}
+
+void claim_close(struct claim *claim)
+{
+	if (claim->fd >= 0)
+		close(claim->fd);
+	claim->fd = -1;
+}
+
+/* Takes the lock of a directory if its owner is gone. Returns 1 with the claim held, 0 if it is somebody's. */
+static int claim_take(struct claim *claim, int base_fd, const char *base, const char *name)
+{
+	struct stat st;
+
+	*claim = (struct claim)CLAIM_NONE;
+	if (snprintf(claim->path, sizeof(claim->path), "%s/%s", base, name) >= (int)sizeof(claim->path))
+		return 0;
+	memcpy(claim->tag, name + strlen(name) - TAG_LEN, TAG_LEN + 1);
+	claim->fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (claim->fd < 0)
+		return 0;
+	if (fstat(claim->fd, &st) == 0 && st.st_uid == geteuid() && flock(claim->fd, LOCK_EX | LOCK_NB) == 0 &&
+	    same_file(claim->fd, claim->path))
+		return 1;
+	claim_close(claim);
+	return 0;
+}
+
+int claim_sweep(const char *base, const char *kind, int (*on_stale)(struct claim *claim, void *arg), void *arg,
+		struct error *e)
+{
+	char prefix[64];
+	struct claim claim;
+	struct dirent *entry;
+	int n = 0, first = 0, err;
+	size_t len;
+	DIR *dir;
+
+	if (snprintf(prefix, sizeof(prefix), "bop.%s.", kind) >= (int)sizeof(prefix))
+		return error_set(e, -EINVAL, "no such kind of directory: '%s'", kind);
+	len = strlen(prefix);
+	dir = opendir(base);
+	if (!dir)
+		return errno == ENOENT ? 0 : error_set(e, -errno, "cannot read '%s': %s", base, strerror(errno));
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, prefix, len) != 0 || !tag_valid(entry->d_name + len) ||
+		    !claim_take(&claim, dirfd(dir), base, entry->d_name))
+			continue;
+		err = on_stale(&claim, arg);
+		claim_close(&claim);
+		n++;
+		if (err < 0 && !first)
+			first = error_set(e, err, "cannot remove '%s': %s", claim.path, strerror(-err));
+	}
+	closedir(dir);
+	return first ? first : n;
+}
+
+/*
+ * Removes an entry of the directory at `from`. A directory that is not empty is moved up into the directory at `top`
+ * under a name of its own, where a later pass finds it: so any depth needs no more than two descriptors.
+ */
+static int entry_remove(int from, const char *name, int top, unsigned *serial)
+{
+	char to[32];
+
+	if (unlinkat(from, name, 0) == 0)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	if (unlinkat(from, name, AT_REMOVEDIR) == 0)
+		return 0;
+	if ((errno != ENOTEMPTY && errno != EEXIST) || from == top)
+		return -errno;
+	do {
+		snprintf(to, sizeof(to), ".removed.%u", (*serial)++);
+		if (renameat2(from, name, top, to, RENAME_NOREPLACE) == 0)
+			return 0;
+	} while (errno == EEXIST);
+	return -errno;
+}
+
+/* Removes, or moves up, all that is in the directory `name` of `at`; name NULL: in `at` itself, nothing moves. */
+static int directory_empty(int at, const char *name, unsigned *serial)
+{
+	int err = 0, first = 0, fd;
+	struct stat above, below;
+	struct dirent *entry;
+	DIR *dir;
+
+	fd = openat(at, name ? name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	if (fstat(at, &above) < 0 || fstat(fd, &below) < 0 || above.st_dev != below.st_dev) {
+		closedir(dir);
+		return -EXDEV;
+	}
+	while ((entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		err = entry_remove(name ? fd : at, entry->d_name, at, serial);
+		if ((err == -ENOTEMPTY || err == -EEXIST) && !name) {
+			err = directory_empty(at, entry->d_name, serial);
+			if (!err && unlinkat(at, entry->d_name, AT_REMOVEDIR) < 0)
+				err = -errno;
+		}
+		if (err && err != -ENOENT && !first)
+			first = err;
+	}
+	closedir(dir);
+	return first;
+}
+
+int claim_remove_tree(const char *path)
+{
+	unsigned serial = 0;
+	int fd, err;
+
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0) {
+		if (errno != ENOTDIR && errno != ELOOP)
+			return -errno;
+		return unlink(path) < 0 ? -errno : 0;
+	}
+	/* Each pass removes what the one before moved up; a pass that fails ends it, one that moved nothing is the last. */
+	do {
+		err = directory_empty(fd, NULL, &serial);
+		if (!err && rmdir(path) == 0)
+			break;
+		if (!err)
+			err = -errno;
+	} while (err == -ENOTEMPTY || err == -EEXIST);
+	close(fd);
+	return err;
+}
