@@ -16,7 +16,7 @@ struct experiment_process {
 	char *name, *box;
 	char **run;   /* argv, NULL-terminated; run[0] resolved to an absolute path */
 	char *user;   /* NULL: as bop */
-	char *directory; /* dir: as given; NULL: its own folder below the run's */
+	char *directory; /* an existing folder, absolute; NULL: its own folder below the run's */
 	char **env;   /* NAME=value, NULL-terminated, never NULL */
 	int stop_signal;     /* default SIGTERM */
 	uint32_t ready_port; /* ready: {listen: PORT}; 0: none */
@@ -37,7 +37,7 @@ struct experiment {
 	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
 	struct experiment_process *processes; /* in start order */
 	size_t n_processes;
-	struct experiment_process *workloads; /* started together, after all processes are ready */
+	struct experiment_process *workloads; /* one at least; started together, after all processes are ready */
 	size_t n_workloads;
 	struct experiment_role *roles;
 	size_t n_roles;
