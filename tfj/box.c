@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Boxes as network namespaces. Must not know of processes or of tracing.
+ *
+ * The calling thread walks through the new namespaces (unshare) and returns to its own; other threads never notice.
+ * Sockets opened on the way stay in the namespace they were opened in, so that everything after that needs no more
+ * walking. On a failure all descriptors are closed, and with them all that was made is gone.
+ */
+#include "tfj/box.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tfj/rtnl.h"
+
+enum {
+	BRIDGE_INDEX = 2,
+	PORT_INDEX = 1000, /* + N. Unlike the peer's, or else the kernel takes its time to tell that the link is up */
+	BOX_INDEX = 2,	   /* of eth0 inside a box */
+	LO_INDEX = 1,
+};
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+static int name_check(char *const *names, size_t i, struct error *e)
+{
+	const char *name = names[i];
+	size_t len = strlen(name);
+
+	if (!len || len > 63 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != len ||
+	    !isalnum((unsigned char)name[0]) || !isalnum((unsigned char)name[len - 1]))
+		return error_set(e, -EINVAL,
+				 "'%s' cannot be the name of a box: use letters, digits, '-' and '.', at most 63", name);
+	if (!strcasecmp(name, "localhost"))
+		return error_set(e, -EINVAL, "a box cannot be called localhost");
+	for (size_t k = 0; k < i; k++)
+		if (!strcasecmp(names[k], name))
+			return error_set(e, -EINVAL, "there are two boxes called '%s'", name);
+	return 0;
+}
+
+/* New namespaces would wait for addresses to be found unique; here they are. Absent without IPv6. */
+static void skip_address_detection(void)
+{
+	int fd = open("/proc/sys/net/ipv6/conf/default/accept_dad", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "0", 1) < 0)
+		errno = 0; /* link-local addresses come a second later then; ours do not wait */
+	close(fd);
+}
+
+/* Moves the calling thread into a new namespace. */
+static int netns_new(int *ret_netns, uint64_t *ret_cookie, struct rtnl **ret_rtnl)
+{
+	socklen_t len = sizeof(*ret_cookie);
+	int err, fd;
+
+	if (unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	*ret_netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (*ret_netns < 0)
+		return -errno;
+	skip_address_detection();
+	if (ret_cookie) {
+		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (fd < 0)
+			return -errno;
+		err = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) < 0 ? -errno : 0;
+		close(fd);
+		if (err)
+			return err;
+	}
+	return rtnl_open(ret_rtnl);
+}
+
+static void box_number(struct box *box, uint32_t n)
+{
+	*box = (struct box){ .index = n, .netns = -1 };
+	snprintf(box->address, sizeof(box->address), "10.83.0.%u", n);
+	snprintf(box->address6, sizeof(box->address6), "fd83::%x", n);
+	box->ip4[10] = box->ip4[11] = 0xff;
+	inet_pton(AF_INET, box->address, box->ip4 + 12);
+	inet_pton(AF_INET6, box->address6, box->ip6);
+}
+
+/* All namespaces first: a pair needs both. rtnl[0] is the hub's. */
+static int namespaces_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e)
+{
+	int home, err;
+
+	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (home < 0)
+		return error_set(e, -errno, "cannot open /proc/thread-self/ns/net: %s", strerror(errno));
+	err = netns_new(&boxes->hub, NULL, &rtnl[0]);
+	for (size_t i = 0; i < boxes->n && !err; i++)
+		err = netns_new(&boxes->box[i].netns, &boxes->box[i].cookie, &rtnl[i + 1]);
+	if (setns(home, CLONE_NEWNET) < 0 && !err)
+		err = -errno;
+	close(home);
+	return err ? error_set(e, err, "cannot make a network namespace: %s%s", strerror(-err),
+			       err == -EPERM ? " (tfj must run as root)" : "") :
+		     0;
+}
+
+static int network_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e)
+{
+	static const uint8_t any6[16];
+	char port[16];
+	int err;
+
+	rtnl_bridge(rtnl[0], "bop0", BRIDGE_INDEX);
+	for (size_t i = 0; i < boxes->n; i++) {
+		snprintf(port, sizeof(port), "port%zu", i + 1);
+		rtnl_veth(rtnl[0], port, PORT_INDEX + i + 1, BRIDGE_INDEX, "eth0", boxes->box[i].netns);
+	}
+	err = rtnl_flush(rtnl[0]);
+	if (err)
+		return error_set(e, err, "cannot make the bridge of the boxes: %s%s", strerror(-err),
+				 err == -EOPNOTSUPP ? " (this kernel lacks bridge or veth)" : "");
+	for (size_t i = 0; i < boxes->n; i++) {
+		struct box *box = &boxes->box[i];
+
+		rtnl_up(rtnl[i + 1], "lo");
+		rtnl_up(rtnl[i + 1], "eth0");
+		rtnl_address(rtnl[i + 1], BOX_INDEX, box->ip4, 24);
+		if (memcmp(box->ip6, any6, 16) != 0)
+			rtnl_address(rtnl[i + 1], BOX_INDEX, box->ip6, 64);
+		err = rtnl_flush(rtnl[i + 1]);
+		if (err)
+			return error_set(e, err, "cannot set up the network of box '%s': %s", box->name, strerror(-err));
+	}
+	return 0;
+}
+
+int boxes_open(char *const *names, struct boxes **ret_boxes, struct error *e)
+{
+	bool has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
+	struct boxes *boxes = NULL;
+	struct rtnl **rtnl = NULL;
+	size_t n = 0;
+	int err = 0;
+
+	for (n = 0; names[n] && !err; n++)
+		err = n < BOX_MAX ? name_check(names, n, e) :
+				    error_set(e, -E2BIG, "too many boxes: at most %d fit on one machine", BOX_MAX);
+	if (err)
+		return err;
+	if (!n)
+		return error_set(e, -EINVAL, "a run needs at least one box");
+	boxes = calloc(1, sizeof(*boxes));
+	rtnl = calloc(n + 1, sizeof(struct rtnl *));
+	if (boxes) {
+		boxes->hub = -1;
+		boxes->box = calloc(n, sizeof(*boxes->box));
+	}
+	if (!boxes || !rtnl || !boxes->box) {
+		err = error_set(e, -ENOMEM, "out of memory");
+		goto out;
+	}
+	for (boxes->n = 0; boxes->n < n; boxes->n++) {
+		struct box *box = &boxes->box[boxes->n];
+
+		box_number(box, boxes->n + 1);
+		snprintf(box->name, sizeof(box->name), "%s", names[boxes->n]);
+		if (!has_ipv6) {
+			memset(box->ip6, 0, sizeof(box->ip6));
+			box->address6[0] = '\0';
+		}
+	}
+	err = namespaces_make(boxes, rtnl, e);
+	if (!err)
+		err = network_make(boxes, rtnl, e);
+out:
+	for (size_t i = 0; rtnl && i <= n; i++)
+		rtnl_close(rtnl[i]);
+	free(rtnl);
+	if (err)
+		boxes_close(boxes);
+	else
+		*ret_boxes = boxes;
+	return err;
+}
+
+void boxes_close(struct boxes *boxes)
+{
+	if (!boxes)
+		return;
+	for (size_t i = 0; boxes->box && i < boxes->n; i++)
+		if (boxes->box[i].netns >= 0)
+			close(boxes->box[i].netns);
+	if (boxes->hub >= 0)
+		close(boxes->hub);
+	free(boxes->box);
+	free(boxes);
+}
+
+const struct box *boxes_find(const struct boxes *boxes, const char *name)
+{
+	for (size_t i = 0; i < boxes->n; i++)
+		if (!strcmp(boxes->box[i].name, name))
+			return &boxes->box[i];
+	return NULL;
+}
+
+const struct box *boxes_at(const struct boxes *boxes, const uint8_t ip[16])
+{
+	/* The N-th box has N in its last byte, in both families. */
+	const struct box *box = ip[15] && ip[15] <= boxes->n ? &boxes->box[ip[15] - 1] : NULL;
+
+	return box && (!memcmp(box->ip4, ip, 16) || !memcmp(box->ip6, ip, 16)) ? box : NULL;
+}
+
+char *boxes_hosts(const struct boxes *boxes)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	fprintf(f, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+	for (size_t i = 0; i < boxes->n; i++)
+		fprintf(f, "%s\t%s\n", boxes->box[i].address, boxes->box[i].name);
+	for (size_t i = 0; i < boxes->n; i++)
+		if (boxes->box[i].address6[0])
+			fprintf(f, "%s\t%s.v6\n", boxes->box[i].address6, boxes->box[i].name);
+	if (fclose(f) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}

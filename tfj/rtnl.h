@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The few rtnetlink requests that boxes need, in batches: one system call sends many. A socket belongs to the network
+ * namespace in which it was opened, wherever the caller moves afterwards.
+ */
+#ifndef TFJ_RTNL_H
+#define TFJ_RTNL_H
+
+#include <stdint.h>
+
+#include "lib/error.h"
+
+struct rtnl;
+
+/* Opens a socket in the caller's present network namespace. Returns 0 or negative errno. */
+int rtnl_open(struct rtnl **ret_rtnl);
+void rtnl_close(struct rtnl *rtnl);
+
+/* Requests are queued, and sent when the queue is full or by rtnl_flush. The first failure is kept and returned there. */
+void rtnl_bridge(struct rtnl *rtnl, const char *name, int index);
+/* A pair: one end here, up, a port of the bridge `master`; the other, `peer_name`, with index 2, in peer_netns. */
+void rtnl_veth(struct rtnl *rtnl, const char *name, int index, int master, const char *peer_name, int peer_netns);
+void rtnl_up(struct rtnl *rtnl, const char *name);
+/* ip: 16 bytes, IPv4 as v4-mapped. IPv6 without duplicate address detection: of use at once. */
+void rtnl_address(struct rtnl *rtnl, int index, const uint8_t ip[16], int prefix);
+int rtnl_flush(struct rtnl *rtnl);
+
+#endif
