@@ -93,7 +93,7 @@ $(SKEL): $(O)/bpf/tracer.o
 $(OBJ_TFJ) $(BENCH:=.o) $(KERNEL:=.o): | $(SKEL)
 
 # Example programs stand alone: plain C and sockets, nothing of ours.
-$(O)/examples/%: examples/%.c
+$(O)/examples/%: examples/%.c $(wildcard examples/*.h)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
 
 examples: $(EXAMPLES) ## build only the example programs
