@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * What the steps of graph_build() share. Private to graph/. The steps, in this order:
+ *
+ *   canon.c    numbers the vertices in an order that does not depend on arrival
+ *   ends.c     finds the two ends of each connection, names them
+ *   chains.c   consecutive events of threads and processes
+ *   rules.c    spawn, connect and close edges
+ *   streams.c  byte ranges: messages, message edges, holes
+ *   edges.c    sorts the edges, finds cycles, measures depth
+ *   racy.c     which ordinals the graph cannot order
+ *
+ * A trace is input from outside: build_*() accessors check every index, steps never index a table by themselves.
+ */
+#ifndef GRAPH_BUILD_H
+#define GRAPH_BUILD_H
+
+#include "graph/graph.h"
+
+#define NO_VERTEX UINT32_MAX
+
+/* First event of one thread. */
+struct chain {
+	uint32_t rank;	 /* of its process */
+	uint32_t thread; /* number */
+	uint32_t head;	 /* vertex */
+};
+
+/* What is known of one end, gathered in one pass over the vertices. */
+struct end_facts {
+	uint32_t connection; /* 0: of none */
+	uint32_t owner;	     /* process, 0 unknown */
+	uint32_t fin;	     /* the CLOSE that sent the FIN */
+	uint32_t rst;	     /* the CLOSE that caused an RST of the peer's end, if anything did */
+	uint32_t reset;	     /* the RESET of this end */
+	uint64_t sent;	     /* this end certainly sent that many bytes (close, final count) */
+	uint64_t received;   /* and its program certainly took that many */
+};
+
+struct build {
+	const struct trace *trace;
+	struct graph *g;
+	struct error *e;
+	uint32_t *rank;	      /* by process index: place by name; processes that do not exist have none */
+	uint32_t *process_at; /* by rank: process index */
+	uint32_t *lane;	      /* by rank, n_processes + 2: first vertex of that process; the last lane has no process */
+	uint32_t *floating;   /* by rank: first vertex of it that no order holds (RESET) */
+	struct end_facts *ends;
+	struct chain *chains; /* sorted by (rank, thread) */
+	size_t n_chains;
+	uint32_t *thread_next; /* by vertex: next event of its thread */
+	struct graph_edge *cross; /* edges of all rules but thread and process */
+	size_t n_cross, cap_cross;
+	size_t cap_messages, cap_holes, cap_vertex_messages;
+	uint32_t *first_edge; /* by vertex, n + 1: edges sorted by from */
+	bool *process_racy;   /* by process index */
+};
+
+static inline const struct event *build_event(const struct build *b, uint32_t vertex)
+{
+	return &b->trace->events[b->g->vertices[vertex].event];
+}
+
+/* Process of an event, 0 if there is no such process. */
+static inline uint32_t build_process(const struct build *b, const struct event *event)
+{
+	return event->process <= b->trace->n_processes ? event->process : 0;
+}
+
+static inline uint32_t build_end(const struct build *b, const struct event *event)
+{
+	return event->end <= b->trace->n_ends ? event->end : 0;
+}
+
+static inline uint32_t build_peer(const struct build *b, const struct event *event)
+{
+	return event->peer <= b->trace->n_processes ? event->peer : 0;
+}
+
+/* A text that is never NULL. */
+static inline const char *text_or(const char *text, const char *other)
+{
+	return text && *text ? text : other;
+}
+
+/* Saturates: positions come from outside. */
+static inline uint64_t range_end(uint64_t pos, uint64_t size)
+{
+	return size > UINT64_MAX - pos ? UINT64_MAX : pos + size;
+}
+
+/* All return 0 or negative errno; whatever they made stays in b or b->g for build_fini() and graph_free(). */
+int build_canon(struct build *b);
+int build_ends(struct build *b);
+int build_chains(struct build *b);
+int build_rules(struct build *b);
+int build_streams(struct build *b);
+int build_edges(struct build *b);
+int build_racy(struct build *b);
+
+/* Makes room for one more cross edge and writes it. 0 or -ENOMEM. */
+int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule, uint64_t bytes);
+
+/* Vertices by (depth, number). ret_order has n_vertices places. 0 or -ENOMEM. */
+int build_topological(const struct graph *g, uint32_t *ret_order);
+
+/* Doubles *array when n == *cap. 0 or -ENOMEM. */
+int build_grow(void **array, size_t *cap, size_t n, size_t size);
+
+/* A process's place among contents: independent of table indices. < 0, 0, > 0. */
+int build_process_compare(const struct trace *trace, uint32_t a, uint32_t b);
+int build_end_compare(const struct trace *trace, uint32_t a, uint32_t b);
+
+#endif

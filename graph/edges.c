@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * All edges in one array sorted by (from, to, rule), then depth. A graph with a cycle has no order: -EINVAL, with an
+ * event on the cycle named. Else fails only without memory.
+ */
+#include "graph/build.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+int build_grow(void **array, size_t *cap, size_t n, size_t size)
+{
+	size_t cap_new = *cap ? *cap * 2 : 64;
+	void *p;
+
+	if (n < *cap)
+		return 0;
+	p = realloc(*array, cap_new * size);
+	if (!p)
+		return -ENOMEM;
+	*array = p;
+	*cap = cap_new;
+	return 0;
+}
+
+int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule, uint64_t bytes)
+{
+	if (build_grow((void **)&b->cross, &b->cap_cross, b->n_cross, sizeof(*b->cross)) < 0)
+		return -ENOMEM;
+	b->cross[b->n_cross++] = (struct graph_edge){ .from = from, .to = to, .rule = rule, .bytes = bytes };
+	return 0;
+}
+
+/* The vertex after v by thread or process order, NO_VERTEX at the end. */
+static uint32_t chain_next(const struct build *b, uint32_t v)
+{
+	uint32_t rank;
+
+	if (b->g->order == GRAPH_ORDER_THREAD)
+		return b->thread_next[v];
+	rank = b->rank[b->g->vertices[v].process];
+	return rank < b->trace->n_processes && v + 1 < b->floating[rank] ? v + 1 : NO_VERTEX;
+}
+
+static void sort_few(struct graph_edge *edges, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct graph_edge edge = edges[i];
+		size_t k = i;
+
+		for (; k > 0 && (edges[k - 1].to > edge.to ||
+				 (edges[k - 1].to == edge.to && edges[k - 1].rule > edge.rule)); k--)
+			edges[k] = edges[k - 1];
+		edges[k] = edge;
+	}
+}
+
+static int edge_compare(const void *a, const void *b)
+{
+	const struct graph_edge *p = a, *q = b;
+
+	if (p->to != q->to)
+		return p->to < q->to ? -1 : 1;
+	if (p->rule != q->rule)
+		return p->rule < q->rule ? -1 : 1;
+	return p->bytes < q->bytes ? -1 : p->bytes > q->bytes;
+}
+
+static int merge_edges(struct build *b)
+{
+	struct graph *g = b->g;
+	enum graph_rule rule = g->order == GRAPH_ORDER_THREAD ? RULE_THREAD : RULE_PROCESS;
+	size_t n = g->n_vertices, n_edges = b->n_cross;
+	uint32_t *place;
+
+	for (uint32_t v = 0; v < n; v++)
+		n_edges += chain_next(b, v) != NO_VERTEX;
+	if (n_edges >= UINT32_MAX)
+		return error_set(b->e, -EINVAL, "this trace makes %zu edges, more than a graph can hold", n_edges);
+	b->first_edge = calloc(n + 2, sizeof(*b->first_edge));
+	g->edges = malloc((n_edges + 1) * sizeof(*g->edges));
+	if (!b->first_edge || !g->edges)
+		return -ENOMEM;
+	g->n_edges = n_edges;
+	place = b->first_edge + 1; /* becomes the ends, which are the beginnings of the next */
+	for (size_t i = 0; i < b->n_cross; i++)
+		place[b->cross[i].from + 1]++;
+	for (uint32_t v = 0; v < n; v++)
+		place[v + 1] += place[v] + (chain_next(b, v) != NO_VERTEX);
+	for (uint32_t v = 0; v < n; v++) {
+		uint32_t next = chain_next(b, v);
+
+		if (next != NO_VERTEX)
+			g->edges[place[v]++] = (struct graph_edge){ .from = v, .to = next, .rule = rule };
+	}
+	for (size_t i = 0; i < b->n_cross; i++)
+		g->edges[place[b->cross[i].from]++] = b->cross[i];
+	for (uint32_t v = 0; v < n; v++) {
+		size_t first = b->first_edge[v], degree = b->first_edge[v + 1] - first;
+
+		if (degree > 16)
+			qsort(g->edges + first, degree, sizeof(*g->edges), edge_compare);
+		else
+			sort_few(g->edges + first, degree);
+	}
+	return 0;
+}
+
+/* Names a vertex on a cycle: from any that was not reached, go back to others that were not, until one comes again. */
+static int report_cycle(struct build *b, const uint32_t *waiting)
+{
+	struct graph *g = b->g;
+	uint32_t *before = malloc((g->n_vertices + 1) * sizeof(*before));
+	uint32_t v = 0;
+	const struct event *event;
+	char label[256];
+
+	if (!before)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->n_edges; i++)
+		if (waiting[g->edges[i].from])
+			before[g->edges[i].to] = g->edges[i].from;
+	while (!waiting[v])
+		v++;
+	for (size_t i = 0; i < g->n_vertices; i++)
+		v = before[v];
+	free(before);
+	event = build_event(b, v);
+	graph_vertex_label(g, v, label, sizeof(label));
+	return error_set(b->e, -EINVAL,
+			 "%s %s (event %" PRIu32 ", order %" PRIu64 ") would come before itself: this trace is damaged",
+			 event_kind_name(event->kind), label, g->vertices[v].event, event->order);
+}
+
+/* Kahn's algorithm: depth is the longest path, whatever the order of the queue. */
+static int measure_depth(struct build *b)
+{
+	struct graph *g = b->g;
+	size_t n = g->n_vertices, head = 0, tail = 0;
+	uint32_t *waiting = calloc(n + 1, sizeof(*waiting)); /* edges into it that were not followed yet */
+	uint32_t *queue = malloc((n + 1) * sizeof(*queue));
+	int err = waiting && queue ? 0 : -ENOMEM;
+
+	if (err)
+		goto out;
+	for (size_t i = 0; i < g->n_edges; i++)
+		waiting[g->edges[i].to]++;
+	for (uint32_t v = 0; v < n; v++)
+		if (!waiting[v])
+			queue[tail++] = v;
+	while (head < tail) {
+		uint32_t v = queue[head++], depth = g->vertices[v].depth + 1;
+
+		for (uint32_t i = b->first_edge[v]; i < b->first_edge[v + 1]; i++) {
+			uint32_t to = g->edges[i].to;
+
+			if (g->vertices[to].depth < depth)
+				g->vertices[to].depth = depth;
+			if (!--waiting[to])
+				queue[tail++] = to;
+		}
+	}
+	if (tail < n)
+		err = report_cycle(b, waiting);
+out:
+	free(waiting);
+	free(queue);
+	return err;
+}
+
+int build_edges(struct build *b)
+{
+	int err = merge_edges(b);
+
+	return err < 0 ? err : measure_depth(b);
+}
+
+int build_topological(const struct graph *g, uint32_t *ret_order)
+{
+	uint32_t *place = calloc(g->n_vertices + 2, sizeof(*place));
+	size_t n = g->n_vertices;
+
+	if (!place)
+		return -ENOMEM;
+	for (size_t v = 0; v < n; v++)
+		place[g->vertices[v].depth + 1]++;
+	for (size_t i = 0; i < n; i++)
+		place[i + 1] += place[i];
+	for (size_t v = 0; v < n; v++)
+		ret_order[place[g->vertices[v].depth]++] = v;
+	free(place);
+	return 0;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Connections: which two ends belong together, and what they are called. Ends belong together when each shows the
+ * other's pair of first sequence numbers; where several share such a pair, addresses and ports must single out one
+ * partner on both sides. What stays ambiguous stays apart: an edge that is missing is seen as such, a wrong one is not.
+ * Fails only without memory.
+ */
+#include "graph/build.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An end with a key, as the matching sees it. The key is the connector's view, so that both ends of one are equal. */
+struct keyed_end {
+	uint32_t from, to; /* first sequence number of the connector's bytes, of the acceptor's */
+	uint32_t end;
+	bool connector;
+};
+
+static int keyed_compare(const void *a, const void *b)
+{
+	const struct keyed_end *p = a, *q = b;
+
+	if (p->from != q->from)
+		return p->from < q->from ? -1 : 1;
+	if (p->to != q->to)
+		return p->to < q->to ? -1 : 1;
+	if (p->connector != q->connector)
+		return p->connector ? -1 : 1;
+	return p->end < q->end ? -1 : p->end > q->end;
+}
+
+static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return a->port == b->port && !memcmp(a->ip, b->ip, sizeof(a->ip));
+}
+
+static bool tuple_fits(const struct trace *trace, uint32_t connector, uint32_t acceptor)
+{
+	const struct trace_end *c = &trace->ends[connector], *a = &trace->ends[acceptor];
+
+	return endpoint_equal(&c->local, &a->remote) && endpoint_equal(&c->remote, &a->local);
+}
+
+/* The only one of [0, n) whose tuple fits `end`, or NULL. */
+static const struct keyed_end *only_fit(const struct trace *trace, const struct keyed_end *end,
+					const struct keyed_end *others, size_t n)
+{
+	const struct keyed_end *found = NULL;
+
+	for (size_t i = 0; i < n; i++) {
+		if (end->connector ? !tuple_fits(trace, end->end, others[i].end) :
+				     !tuple_fits(trace, others[i].end, end->end))
+			continue;
+		if (found)
+			return NULL;
+		found = &others[i];
+	}
+	return found;
+}
+
+/* One group of equal keys: connectors first, then acceptors. More than this many is no accident but an attack. */
+#define GROUP_MAX 64
+
+static void match_group(const struct trace *trace, const struct keyed_end *group, size_t n, uint32_t *partner)
+{
+	size_t n_connectors = 0, n_acceptors;
+	const struct keyed_end *acceptors, *fit;
+
+	while (n_connectors < n && group[n_connectors].connector)
+		n_connectors++;
+	acceptors = group + n_connectors;
+	n_acceptors = n - n_connectors;
+	if (n_connectors == 1 && n_acceptors == 1) { /* the tuples may differ: NAT */
+		partner[group[0].end] = acceptors[0].end;
+		partner[acceptors[0].end] = group[0].end;
+		return;
+	}
+	if (n > GROUP_MAX)
+		return;
+	for (size_t i = 0; i < n_connectors; i++) {
+		fit = only_fit(trace, &group[i], acceptors, n_acceptors);
+		if (!fit || only_fit(trace, fit, group, n_connectors) != &group[i])
+			continue;
+		partner[group[i].end] = fit->end;
+		partner[fit->end] = group[i].end;
+	}
+}
+
+/* partner[end]: the other end, 0 none. */
+static int match_ends(const struct build *b, uint32_t *partner)
+{
+	const struct trace *trace = b->trace;
+	struct keyed_end *keyed = malloc((trace->n_ends + 1) * sizeof(*keyed));
+	size_t n = 0;
+
+	if (!keyed)
+		return -ENOMEM;
+	for (size_t i = 1; i <= trace->n_ends; i++) {
+		const struct trace_end *end = &trace->ends[i];
+
+		if (!end->keyed || (end->role != END_CONNECTOR && end->role != END_ACCEPTOR))
+			continue;
+		keyed[n].end = i;
+		keyed[n].connector = end->role == END_CONNECTOR;
+		keyed[n].from = keyed[n].connector ? end->first_local : end->first_remote;
+		keyed[n].to = keyed[n].connector ? end->first_remote : end->first_local;
+		n++;
+	}
+	qsort(keyed, n, sizeof(*keyed), keyed_compare);
+	for (size_t i = 0, k; i < n; i = k) {
+		for (k = i + 1; k < n && keyed[k].from == keyed[i].from && keyed[k].to == keyed[i].to; k++)
+			;
+		match_group(trace, keyed + i, k - i, partner);
+	}
+	free(keyed);
+	return 0;
+}
+
+/* By what names it: connector's process, target, ordinal; those without connector behind. */
+static int connection_compare(const void *a, const void *b, void *arg)
+{
+	const struct graph_connection *p = a, *q = b;
+
+	if (!p->connector != !q->connector)
+		return p->connector ? -1 : 1;
+	if (p->connector)
+		return build_end_compare(arg, p->connector, q->connector);
+	return build_end_compare(arg, p->acceptor, q->acceptor);
+}
+
+static bool *ends_in_use(const struct build *b)
+{
+	const struct trace *trace = b->trace;
+	bool *used = calloc(trace->n_ends + 1, sizeof(*used));
+
+	if (!used)
+		return NULL;
+	for (size_t i = 1; i <= trace->n_ends; i++)
+		used[i] = trace->ends[i].role == END_CONNECTOR || trace->ends[i].role == END_ACCEPTOR;
+	for (size_t i = 0; i < trace->n_events; i++)
+		used[build_end(b, &trace->events[i])] = true;
+	return used;
+}
+
+static int make_connections(struct build *b, const uint32_t *partner)
+{
+	const struct trace *trace = b->trace;
+	struct graph *g = b->g;
+	bool *used = ends_in_use(b);
+
+	g->connections = calloc(trace->n_ends + 1, sizeof(*g->connections));
+	if (!used || !g->connections) {
+		free(used);
+		return -ENOMEM;
+	}
+	for (size_t i = 1; i <= trace->n_ends; i++) {
+		struct graph_connection *connection = &g->connections[g->n_connections + 1];
+
+		if (!used[i] || (trace->ends[i].role != END_CONNECTOR && partner[i]))
+			continue;
+		/* an end of unknown role stands where an acceptor would: nobody's connect names it */
+		if (trace->ends[i].role == END_CONNECTOR) {
+			connection->connector = i;
+			connection->acceptor = partner[i];
+		} else {
+			connection->acceptor = i;
+		}
+		connection->connect_vertex = connection->accept_vertex = NO_VERTEX;
+		g->n_connections++;
+	}
+	free(used);
+	qsort_r(g->connections + 1, g->n_connections, sizeof(*g->connections), connection_compare,
+		(void *)trace);
+	for (size_t i = 1; i <= g->n_connections; i++) {
+		const struct graph_connection *connection = &g->connections[i];
+
+		if (connection->connector)
+			b->ends[connection->connector].connection = i;
+		if (connection->acceptor)
+			b->ends[connection->acceptor].connection = i;
+	}
+	return 0;
+}
+
+static void endpoint_text(const struct endpoint *endpoint, char *buf, size_t size)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	char ip[INET6_ADDRSTRLEN];
+
+	if (!memcmp(endpoint->ip, mapped, sizeof(mapped))) {
+		inet_ntop(AF_INET, endpoint->ip + 12, ip, sizeof(ip));
+		snprintf(buf, size, "%s:%u", ip, endpoint->port);
+	} else {
+		inet_ntop(AF_INET6, endpoint->ip, ip, sizeof(ip));
+		snprintf(buf, size, "[%s]:%u", ip, endpoint->port);
+	}
+}
+
+/* client>s1:7000#2; without ordinal #? and the connector's address, which is what tells such connections apart. */
+static char *connection_label(const struct trace *trace, const struct graph_connection *connection)
+{
+	const struct trace_end *end = &trace->ends[connection->connector ? connection->connector :
+									     connection->acceptor];
+	const struct endpoint *connector = connection->connector ? &end->local : &end->remote;
+	char address[80], *label = NULL;
+	int n;
+
+	endpoint_text(connector, address, sizeof(address));
+	if (connection->connector) {
+		const char *name = NULL, *target = text_or(end->target, "?");
+
+		if (end->process && end->process <= trace->n_processes)
+			name = trace->processes[end->process].name;
+		name = text_or(name, "?");
+		if (end->ordinal)
+			n = asprintf(&label, "%s>%s#%u", name, target, end->ordinal);
+		else if (connector->port)
+			n = asprintf(&label, "%s>%s#?(%s)", name, target, address);
+		else
+			n = asprintf(&label, "%s>%s#?", name, target);
+	} else {
+		const char *box = end->box && end->box <= trace->n_boxes ? trace->boxes[end->box].name : NULL;
+
+		n = asprintf(&label, "?>%s:%u#?(%s)", text_or(box, "?"), end->local.port, address);
+	}
+	return n < 0 ? NULL : label;
+}
+
+int build_ends(struct build *b)
+{
+	struct graph *g = b->g;
+	uint32_t *partner = calloc(b->trace->n_ends + 1, sizeof(*partner));
+	int err = -ENOMEM;
+
+	if (!partner || (err = match_ends(b, partner)) < 0 || (err = make_connections(b, partner)) < 0)
+		goto out;
+	for (size_t i = 1; i <= g->n_connections; i++) {
+		struct graph_connection *connection = &g->connections[i];
+
+		if (connection->acceptor)
+			connection->acceptor_process = b->ends[connection->acceptor].owner;
+		connection->label = connection_label(b->trace, connection);
+		if (!connection->label) {
+			err = -ENOMEM;
+			goto out;
+		}
+	}
+out:
+	free(partner);
+	return err;
+}

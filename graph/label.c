@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What things are called: the one spelling that pictures, listings and fault plans share. Cannot fail. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "graph/build.h"
+
+static const char *process_name(const struct graph *graph, uint32_t process)
+{
+	const struct trace *trace = graph->trace;
+
+	return process && process <= trace->n_processes ? text_or(trace->processes[process].name, "?") : "?";
+}
+
+static const char *box_name(const struct trace *trace, uint32_t box)
+{
+	return box && box <= trace->n_boxes ? text_or(trace->boxes[box].name, "?") : "?";
+}
+
+/* The connection's label with the connector on the left and the arrow in the message's direction. */
+void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size)
+{
+	const struct graph_message *m;
+	const char *label, *arrow;
+	char number[16] = "?";
+
+	if (message >= graph->n_messages) {
+		snprintf(buf, size, "?");
+		return;
+	}
+	m = &graph->messages[message];
+	label = graph->connections[m->connection].label;
+	arrow = strchr(label, '>');
+	if (m->number)
+		snprintf(number, sizeof(number), "%" PRIu32, m->number);
+	if (m->direction && arrow)
+		snprintf(buf, size, "%.*s<%s/%s", (int)(arrow - label), label, arrow + 1, number);
+	else
+		snprintf(buf, size, "%s/%s", label, number);
+}
+
+void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size)
+{
+	const struct graph_vertex *v = &graph->vertices[vertex];
+	const struct trace *trace = graph->trace;
+	const struct event *event = &trace->events[v->event];
+	const char *text = event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
+	bool thread = event->flags & EVENT_F_THREAD;
+
+	if (v->n_messages)
+		graph_message_label(graph, graph->vertex_messages[v->first_message], buf, size);
+	else if (v->connection)
+		snprintf(buf, size, "%s", graph->connections[v->connection].label);
+	else if (event->kind == EVENT_SPAWN && thread)
+		snprintf(buf, size, "%s:%" PRId64, process_name(graph, v->process), event->value);
+	else if (event->kind == EVENT_EXIT && thread)
+		snprintf(buf, size, "%s:%" PRIu32, process_name(graph, v->process), event->thread);
+	else if (event->kind == EVENT_SPAWN || event->kind == EVENT_WAIT)
+		snprintf(buf, size, "%s", process_name(graph, event->peer));
+	else if (event->kind == EVENT_LISTEN)
+		snprintf(buf, size, "%s:%" PRId64, box_name(trace, event->box), event->value);
+	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST)
+		snprintf(buf, size, "%s", text_or(text, event_kind_name(event->kind)));
+	else
+		snprintf(buf, size, "%s", process_name(graph, v->process));
+}

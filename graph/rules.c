@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Spawn, connect and close edges. Each is a fact of the kernel's, not a guess:
+ *
+ *   spawn    a SPAWN is before the first event of what it made; the EXIT of a process is before the WAIT that saw it, and
+ *            the EXITs of its threads are before its own
+ *   connect  connect() sends the SYN of what accept() returns
+ *   close    end of file at position p needs the FIN that a CLOSE put behind p bytes; a RESET needs a peer that closed,
+ *            and a receive that fails with ECONNRESET needs the RESET
+ *
+ * Byte ranges are not looked at here. Fails only without memory.
+ */
+#include "graph/build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* First event of a process in its order, NO_VERTEX if it has none. */
+static uint32_t process_first(const struct build *b, uint32_t process)
+{
+	uint32_t rank = b->rank[process];
+
+	return process && b->lane[rank] < b->floating[rank] ? b->lane[rank] : NO_VERTEX;
+}
+
+static uint32_t thread_first(const struct build *b, uint32_t process, uint32_t thread)
+{
+	uint32_t rank = b->rank[process];
+	size_t low = 0, high = b->n_chains;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		const struct chain *chain = &b->chains[middle];
+
+		if (chain->rank < rank || (chain->rank == rank && chain->thread < thread))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < b->n_chains && b->chains[low].rank == rank && b->chains[low].thread == thread)
+		return b->chains[low].head;
+	return NO_VERTEX;
+}
+
+static uint32_t earlier(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b; /* NO_VERTEX is the latest */
+}
+
+/* Better of two closes: the lower rank, then the earlier. */
+static uint32_t better(const struct build *b, uint32_t v, uint32_t w, unsigned (*rank)(unsigned flags))
+{
+	unsigned rank_v, rank_w;
+
+	if (w == NO_VERTEX)
+		return v;
+	rank_v = rank(build_event(b, v)->flags);
+	rank_w = rank(build_event(b, w)->flags);
+	return rank_v != rank_w ? (rank_v < rank_w ? v : w) : earlier(v, w);
+}
+
+/* A half close comes before the close, in whichever process either was. */
+static unsigned fin_rank(unsigned flags)
+{
+	return flags & EVENT_F_RST ? 2 : flags & EVENT_F_SHUTDOWN ? 0 : 1;
+}
+
+/* The RST was sent by the close that says so; else by the kernel, once the whole end was gone. */
+static unsigned rst_rank(unsigned flags)
+{
+	return flags & EVENT_F_RST ? 0 : flags & EVENT_F_SHUTDOWN ? 2 : 1;
+}
+
+static void note_close(struct build *b, uint32_t v, const struct event *event, struct end_facts *end)
+{
+	if (event->pos > end->sent)
+		end->sent = event->pos;
+	end->fin = better(b, v, end->fin, fin_rank);
+	end->rst = better(b, v, end->rst, rst_rank);
+}
+
+static void note_end(struct build *b, uint32_t v, const struct event *event, uint32_t index)
+{
+	struct end_facts *end = &b->ends[index];
+	struct graph_connection *connection = &b->g->connections[end->connection];
+
+	switch ((enum event_kind)event->kind) {
+	case EVENT_CONNECT:
+		if (connection->connector == index)
+			connection->connect_vertex = earlier(connection->connect_vertex, v);
+		break;
+	case EVENT_ACCEPT:
+		if (connection->acceptor == index)
+			connection->accept_vertex = earlier(connection->accept_vertex, v);
+		break;
+	case EVENT_CLOSE:
+		note_close(b, v, event, end);
+		break;
+	case EVENT_RESET:
+		end->reset = earlier(end->reset, v);
+		if (event->pos > end->received)
+			end->received = event->pos;
+		break;
+	case EVENT_RECV:
+		if (event->pos > end->received && event->value <= 0)
+			end->received = event->pos;
+		break;
+	case EVENT_NONE:
+	case EVENT_START:
+	case EVENT_EXEC:
+	case EVENT_SPAWN:
+	case EVENT_WAIT:
+	case EVENT_EXIT:
+	case EVENT_LISTEN:
+	case EVENT_SEND:
+	case EVENT_LOST:
+	case EVENT_MARK:
+	case EVENT_KIND_COUNT:
+		break;
+	}
+}
+
+/* When a thing happened, for the teardown mark only: a receive, accept or wait at its return, all else at its entry. */
+static uint64_t event_time(const struct event *event)
+{
+	bool at_return = event->kind == EVENT_RECV || event->kind == EVENT_ACCEPT || event->kind == EVENT_WAIT;
+
+	return at_return ? event->return_ns : event->enter_ns;
+}
+
+static uint64_t outcome_time(const struct build *b)
+{
+	const struct trace *trace = b->trace;
+	uint32_t first = b->lane[trace->n_processes];
+	uint64_t time = UINT64_MAX;
+
+	for (uint32_t v = first; v < b->g->n_vertices; v++) {
+		const struct event *event = build_event(b, v);
+
+		if (event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts &&
+		    trace->texts[event->text] && !strcmp(trace->texts[event->text], "outcome") &&
+		    event_time(event) < time)
+			time = event_time(event);
+	}
+	return time;
+}
+
+/* The first EXIT of each process: by process index. */
+static void gather(struct build *b, uint32_t *exits)
+{
+	uint64_t outcome = outcome_time(b);
+
+	for (size_t i = 0; i <= b->trace->n_processes; i++)
+		exits[i] = NO_VERTEX;
+	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
+		const struct event *event = build_event(b, v);
+		struct graph_vertex *vertex = &b->g->vertices[v];
+		uint32_t end = build_end(b, event);
+
+		vertex->teardown = event_time(event) > outcome;
+		if (end) {
+			vertex->connection = b->ends[end].connection;
+			note_end(b, v, event, end);
+		}
+		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
+			exits[vertex->process] = earlier(exits[vertex->process], v);
+	}
+	for (size_t i = 1; i <= b->trace->n_ends; i++) {
+		const struct trace_end *end = &b->trace->ends[i];
+
+		if (!end->finished)
+			continue;
+		if (end->sent > b->ends[i].sent)
+			b->ends[i].sent = end->sent;
+		if (end->received > b->ends[i].received)
+			b->ends[i].received = end->received;
+	}
+}
+
+static uint32_t other_end(const struct build *b, uint32_t end)
+{
+	const struct graph_connection *connection = &b->g->connections[b->ends[end].connection];
+
+	return connection->connector == end ? connection->acceptor : connection->connector;
+}
+
+static int link_if(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule)
+{
+	return from == NO_VERTEX || to == NO_VERTEX ? 0 : build_edge_add(b, from, to, rule, 0);
+}
+
+static int link_recv(struct build *b, uint32_t v, const struct event *event, uint32_t end)
+{
+	const struct end_facts *own = &b->ends[end], *peer = &b->ends[other_end(b, end)];
+
+	if (event->value == 0 && peer->fin != NO_VERTEX && event->pos >= build_event(b, peer->fin)->pos)
+		return link_if(b, peer->fin, v, RULE_CLOSE);
+	if (event->value == -ECONNRESET || event->value == -EPIPE)
+		return link_if(b, own->reset != NO_VERTEX ? own->reset : peer->rst, v, RULE_CLOSE);
+	return 0;
+}
+
+static int link_vertex(struct build *b, uint32_t v, const uint32_t *exits)
+{
+	const struct event *event = build_event(b, v);
+	uint32_t process = b->g->vertices[v].process, peer = build_peer(b, event);
+	uint32_t end = build_end(b, event);
+
+	if (event->kind == EVENT_SPAWN && !(event->flags & EVENT_F_THREAD))
+		return link_if(b, v, process_first(b, peer), RULE_SPAWN);
+	if (event->kind == EVENT_SPAWN && process && event->value > 0 && event->value < UINT32_MAX)
+		return link_if(b, v, thread_first(b, process, event->value), RULE_SPAWN);
+	if (event->kind == EVENT_WAIT && peer)
+		return link_if(b, exits[peer], v, RULE_SPAWN);
+	if (event->kind == EVENT_EXIT && event->flags & EVENT_F_THREAD && process &&
+	    exits[process] != NO_VERTEX && v < exits[process])
+		return link_if(b, v, exits[process], RULE_SPAWN);
+	if (event->kind == EVENT_RECV && end)
+		return link_recv(b, v, event, end);
+	if (event->kind == EVENT_RESET && end && v == b->ends[end].reset)
+		return link_if(b, b->ends[other_end(b, end)].rst, v, RULE_CLOSE);
+	return 0;
+}
+
+int build_rules(struct build *b)
+{
+	uint32_t *exits = malloc((b->trace->n_processes + 1) * sizeof(*exits));
+	int err = 0;
+
+	if (!exits)
+		return -ENOMEM;
+	gather(b, exits);
+	for (uint32_t v = 0; v < b->g->n_vertices && !err; v++)
+		err = link_vertex(b, v, exits);
+	for (size_t i = 1; i <= b->g->n_connections && !err; i++)
+		err = link_if(b, b->g->connections[i].connect_vertex, b->g->connections[i].accept_vertex,
+			      RULE_CONNECT);
+	free(exits);
+	return err;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Stable sort of (key, value) pairs: linear, and one look for what is sorted already, as most inputs here are. */
+#ifndef GRAPH_SORT_H
+#define GRAPH_SORT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct pair {
+	uint64_t key;
+	uint32_t value;
+};
+
+/* spare has n places; its content is lost. */
+void pairs_sort(struct pair *pairs, struct pair *spare, size_t n);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Byte ranges. Each direction of a connection is a stream of positions from 0. Sends and receives name ranges of it,
+ * whatever the segmentation; a receive is after every send whose bytes it returned. One sweep over both, sorted.
+ *
+ * Ranges must tile: a gap below a position that something later proves to have passed is an event that no record
+ * shows (a hole). An urgent byte that was read out of band leaves a gap of one byte, which is none.
+ *
+ * Ranges that overlap (two writers really interleaved, see EVENT_F_INTERLEAVED) are taken as they are: a receive is
+ * then after both. A trace in which everything overlaps everything is refused with -EINVAL, or it would cost quadratic
+ * time. Else fails only without memory.
+ */
+#include "graph/build.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct range {
+	uint64_t from, to;
+	uint32_t vertex;
+	uint32_t number;  /* send: of its message */
+	uint32_t message; /* send: index into graph.messages */
+};
+
+/* All ranges of a run, those of one stream together. A stream is connection * 2 + direction. */
+struct ranges {
+	struct range *items;
+	size_t *first; /* by stream, n_streams + 1 */
+};
+
+struct sweep {
+	struct build *b;
+	struct ranges sends, receives;
+	uint32_t *active;    /* sends that may still overlap; indices into sends.items */
+	size_t n_active, budget;
+};
+
+static bool is_transfer(const struct build *b, uint32_t v, enum event_kind kind)
+{
+	const struct event *event = build_event(b, v);
+
+	return event->kind == kind && event->value > 0 && b->g->vertices[v].connection &&
+	       !(event->flags & EVENT_F_URGENT);
+}
+
+static size_t stream_of(const struct build *b, uint32_t v)
+{
+	uint32_t connection = b->g->vertices[v].connection;
+	const struct event *event = build_event(b, v);
+	bool connector = b->g->connections[connection].connector == event->end;
+	bool from_connector = (event->kind == EVENT_SEND) == connector;
+
+	return (size_t)connection * 2 + !from_connector;
+}
+
+static int gather(struct build *b, enum event_kind kind, struct ranges *ret)
+{
+	size_t n_streams = 2 * (b->g->n_connections + 1), n = 0;
+	size_t *place;
+
+	ret->first = calloc(n_streams + 2, sizeof(*ret->first));
+	if (!ret->first)
+		return -ENOMEM;
+	place = ret->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
+	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
+		if (is_transfer(b, v, kind)) {
+			place[stream_of(b, v) + 1]++;
+			n++;
+		}
+	}
+	ret->items = malloc((n + 1) * sizeof(*ret->items));
+	if (!ret->items)
+		return -ENOMEM;
+	for (size_t i = 1; i <= n_streams; i++)
+		place[i] += place[i - 1];
+	for (uint32_t v = 0; v < b->g->n_vertices && n; v++) {
+		const struct event *event = build_event(b, v);
+
+		if (is_transfer(b, v, kind))
+			ret->items[place[stream_of(b, v)]++] = (struct range){
+				.from = event->pos, .to = range_end(event->pos, event->value),
+				.vertex = v, .number = kind == EVENT_SEND ? event->message : 0,
+			};
+	}
+	return 0;
+}
+
+static int number_compare(const void *a, const void *b)
+{
+	const struct range *p = a, *q = b;
+
+	if (p->number != q->number)
+		return p->number < q->number ? -1 : 1;
+	if (p->from != q->from)
+		return p->from < q->from ? -1 : 1;
+	return p->vertex < q->vertex ? -1 : p->vertex > q->vertex;
+}
+
+static int place_compare(const void *a, const void *b)
+{
+	const struct range *p = a, *q = b;
+
+	if (p->from != q->from)
+		return p->from < q->from ? -1 : 1;
+	if (p->to != q->to)
+		return p->to < q->to ? -1 : 1;
+	return p->vertex < q->vertex ? -1 : p->vertex > q->vertex;
+}
+
+/* Streams are nearly always sorted as they come. */
+static void ranges_sort(struct range *ranges, size_t n, int (*compare)(const void *, const void *))
+{
+	for (size_t i = 1; i < n; i++) {
+		if (compare(&ranges[i - 1], &ranges[i]) > 0) {
+			qsort(ranges, n, sizeof(*ranges), compare);
+			return;
+		}
+	}
+}
+
+/* Sends of one number are one message; a send without number is one of its own. */
+static int make_messages(struct build *b, size_t stream, struct range *sends, size_t n)
+{
+	struct graph *g = b->g;
+	struct graph_message *message = NULL;
+
+	ranges_sort(sends, n, number_compare);
+	for (size_t i = 0; i < n; i++) {
+		if (!i || !sends[i].number || sends[i].number != sends[i - 1].number) {
+			if (build_grow((void **)&g->messages, &b->cap_messages, g->n_messages, sizeof(*message)) < 0)
+				return -ENOMEM;
+			message = &g->messages[g->n_messages++];
+			*message = (struct graph_message){
+				.connection = stream / 2, .direction = stream % 2, .number = sends[i].number,
+				.pos = sends[i].from, .send = sends[i].vertex,
+			};
+			g->connections[stream / 2].messages[stream % 2]++;
+		}
+		message->size = range_end(message->size, sends[i].to - sends[i].from);
+		sends[i].message = g->n_messages - 1;
+	}
+	return 0;
+}
+
+static int hole_add(struct build *b, size_t stream, bool receive_side, uint64_t from, uint64_t to)
+{
+	struct graph *g = b->g;
+
+	if (build_grow((void **)&g->holes, &b->cap_holes, g->n_holes, sizeof(*g->holes)) < 0)
+		return -ENOMEM;
+	g->holes[g->n_holes++] = (struct graph_hole){
+		.connection = stream / 2, .direction = stream % 2, .receive_side = receive_side, .from = from, .to = to,
+	};
+	return 0;
+}
+
+/*
+ * Gaps between sorted ranges, and between the last one and `all`. `urgent` gaps of a single byte are accounted for.
+ * An end without key may have been there before us: then nothing is known of what came before its first range.
+ */
+static int find_holes(struct build *b, size_t stream, bool receive_side, const struct range *ranges, size_t n,
+		      uint64_t all, uint32_t end, size_t urgent)
+{
+	uint64_t covered = 0;
+	int err = 0;
+
+	if (!b->trace->ends[end].keyed)
+		covered = n ? ranges[0].from : all;
+	for (size_t i = 0; i <= n && !err; i++) {
+		uint64_t from = i < n ? ranges[i].from : all;
+
+		if (from > covered && from - covered == 1 && urgent)
+			urgent--;
+		else if (from > covered)
+			err = hole_add(b, stream, receive_side, covered, from);
+		if (from > covered)
+			covered = from;
+		if (i < n && ranges[i].to > covered)
+			covered = ranges[i].to;
+	}
+	return err;
+}
+
+static int vertex_message_add(struct build *b, uint32_t v, uint32_t message)
+{
+	struct graph *g = b->g;
+	struct graph_vertex *vertex = &g->vertices[v];
+
+	if (vertex->n_messages && g->vertex_messages[g->n_vertex_messages - 1] == message)
+		return 0;
+	if (build_grow((void **)&g->vertex_messages, &b->cap_vertex_messages, g->n_vertex_messages,
+		       sizeof(*g->vertex_messages)) < 0)
+		return -ENOMEM;
+	if (!vertex->n_messages++)
+		vertex->first_message = g->n_vertex_messages;
+	g->vertex_messages[g->n_vertex_messages++] = message;
+	return 0;
+}
+
+/* One receive against the sends that are active. *ret_matched: how many of its bytes they sent. */
+static int match_receive(struct sweep *s, const struct range *receive, uint64_t *ret_matched)
+{
+	struct graph *g = s->b->g;
+	size_t kept = 0;
+	uint64_t covered = receive->from, matched = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < s->n_active; i++) {
+		const struct range *send = &s->sends.items[s->active[i]];
+		uint64_t from = send->from > receive->from ? send->from : receive->from;
+		uint64_t to = send->to < receive->to ? send->to : receive->to;
+		struct graph_message *message = &g->messages[send->message];
+
+		if (send->to > receive->from) {
+			s->active[kept++] = s->active[i];
+			if (!s->budget--)
+				return -E2BIG;
+		}
+		if (from >= to || err)
+			continue;
+		err = build_edge_add(s->b, send->vertex, receive->vertex, RULE_MESSAGE, to - from);
+		if (!err)
+			err = vertex_message_add(s->b, receive->vertex, send->message);
+		message->received = range_end(message->received, to - from);
+		if (to > covered) {
+			matched += to - (from > covered ? from : covered);
+			covered = to;
+		}
+	}
+	s->n_active = kept;
+	*ret_matched = matched;
+	return err;
+}
+
+static int sweep_stream(struct sweep *s, size_t stream)
+{
+	struct graph *g = s->b->g;
+	size_t next = s->sends.first[stream], n_sends = s->sends.first[stream + 1];
+	size_t first = s->receives.first[stream], n_receives = s->receives.first[stream + 1];
+	int err = 0;
+
+	s->n_active = 0;
+	/* tiling ranges meet at most once for each beginning of either */
+	s->budget = 16 * (n_sends - next + n_receives - first) + 4096;
+	for (size_t i = first; i < n_receives && !err; i++) {
+		const struct range *receive = &s->receives.items[i];
+		uint64_t matched = 0, unmatched;
+
+		for (; next < n_sends && s->sends.items[next].from < receive->to; next++)
+			s->active[s->n_active++] = next;
+		err = match_receive(s, receive, &matched);
+		unmatched = receive->to - receive->from - matched;
+		g->unmatched_bytes = range_end(g->unmatched_bytes, unmatched);
+	}
+	if (err == -E2BIG)
+		return error_set(s->b->e, -EINVAL, "the byte ranges of %s overlap everywhere: this trace is damaged",
+				 g->connections[stream / 2].label);
+	return err;
+}
+
+static uint64_t last_end(const struct range *ranges, size_t n)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (ranges[i].to > last)
+			last = ranges[i].to;
+	return last;
+}
+
+static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
+{
+	struct build *b = s->b;
+	struct graph_connection *connection = &b->g->connections[stream / 2];
+	uint32_t sender = stream % 2 ? connection->acceptor : connection->connector;
+	uint32_t receiver = stream % 2 ? connection->connector : connection->acceptor;
+	struct range *sends = s->sends.items + s->sends.first[stream];
+	struct range *receives = s->receives.items + s->receives.first[stream];
+	size_t n_sends = s->sends.first[stream + 1] - s->sends.first[stream];
+	size_t n_receives = s->receives.first[stream + 1] - s->receives.first[stream];
+	uint64_t taken = last_end(receives, n_receives), sent = last_end(sends, n_sends);
+	int err = make_messages(b, stream, sends, n_sends);
+
+	ranges_sort(sends, n_sends, place_compare);
+	ranges_sort(receives, n_receives, place_compare);
+	if (receiver && b->ends[receiver].received > taken)
+		taken = b->ends[receiver].received;
+	if (sender && b->ends[sender].sent > sent)
+		sent = b->ends[sender].sent;
+	if (taken > sent)
+		sent = taken;
+	connection->bytes[stream % 2] = sent;
+	if (!err)
+		err = sweep_stream(s, stream);
+	if (!err && sender)
+		err = find_holes(b, stream, false, sends, n_sends, sent, sender, 0);
+	if (!err && receiver)
+		err = find_holes(b, stream, true, receives, n_receives, taken, receiver, urgent[receiver]);
+	return err;
+}
+
+/* A send's only message. Behind the receives' slices, so that those stay in one piece. */
+static int label_sends(struct sweep *s)
+{
+	size_t n = s->sends.first[2 * (s->b->g->n_connections + 1)];
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++)
+		err = vertex_message_add(s->b, s->sends.items[i].vertex, s->sends.items[i].message);
+	return err;
+}
+
+static size_t *count_urgent(const struct build *b)
+{
+	size_t *urgent = calloc(b->trace->n_ends + 1, sizeof(*urgent));
+
+	for (uint32_t v = 0; v < b->g->n_vertices && urgent; v++) {
+		const struct event *event = build_event(b, v);
+
+		if (event->kind == EVENT_RECV && event->flags & EVENT_F_URGENT && event->value > 0)
+			urgent[build_end(b, event)]++;
+	}
+	return urgent;
+}
+
+int build_streams(struct build *b)
+{
+	struct sweep s = { .b = b };
+	size_t *urgent = count_urgent(b);
+	size_t n_streams = 2 * (b->g->n_connections + 1);
+	int err = -ENOMEM;
+
+	if (!urgent || (err = gather(b, EVENT_SEND, &s.sends)) < 0 ||
+	    (err = gather(b, EVENT_RECV, &s.receives)) < 0)
+		goto out;
+	s.active = malloc((s.sends.first[n_streams] + 1) * sizeof(*s.active));
+	if (!s.active)
+		err = -ENOMEM;
+	for (size_t stream = 2; stream < n_streams && !err; stream++)
+		err = do_stream(&s, stream, urgent);
+	if (!err)
+		err = label_sends(&s);
+out:
+	free(s.active);
+	free(s.sends.items);
+	free(s.sends.first);
+	free(s.receives.items);
+	free(s.receives.first);
+	free(urgent);
+	return err;
+}
