@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One cgroup (v2) for all processes of a run: the way to end them all, daemons too, and to know that they have ended.
+ * Its directory is a claim (lib/claim.h): a later start finds what a killed owner left.
+ */
+#ifndef TFJ_CGROUP_H
+#define TFJ_CGROUP_H
+
+#include <stddef.h>
+
+#include "lib/claim.h"
+#include "lib/error.h"
+
+#define CGROUP_KIND "run"
+
+struct cgroup {
+	struct claim claim; /* claim.fd serves CLONE_INTO_CGROUP */
+	int events; /* POLLPRI when populated changes; -1: no cgroup */
+};
+
+#define CGROUP_NONE { .claim = CLAIM_NONE, .events = -1 }
+
+/*
+ * Where cgroups can be made: the first writable cgroup2 mount. Without one, mounts it at a claimed directory in a mount
+ * namespace of the caller's own (call it before there are threads); *ret_mount holds that claim, or none.
+ */
+int cgroup_find_root(char *ret_root, size_t size, struct claim *ret_mount, struct error *e);
+
+int cgroup_open(struct cgroup *cgroup, const char *root, struct error *e);
+
+/* Kills everything inside with SIGKILL. */
+int cgroup_kill(const struct cgroup *cgroup);
+/* Is anything alive inside? Negative errno if that cannot be told. */
+int cgroup_populated(const struct cgroup *cgroup);
+/* Waits until nothing is. 0, -ETIMEDOUT or another negative errno. */
+int cgroup_wait_empty(const struct cgroup *cgroup, int timeout_ms);
+
+/* Removes the empty cgroup, with those that its processes made below it, and closes it. No cgroup is fine. */
+int cgroup_remove(struct cgroup *cgroup);
+
+/* For a claim that was found stale: counts what lives inside, kills it, removes it. Takes the claim's directory. */
+int cgroup_reclaim(struct claim *claim, unsigned *ret_killed);
+
+#endif
