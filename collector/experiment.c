@@ -90,6 +90,18 @@ static int read_name(const struct reading *r, int node, const char *what, char *
 	return err ? err : name_check(r, node, what, *ret_name);
 }
 
+/* A box is a host as well: no '_', no '-' at the end, and a and A are one. */
+static int box_check(const struct reading *r, int node, const char *name)
+{
+	if (strchr(name, '_') || name[strlen(name) - 1] == '-')
+		return yaml_refuse(r->yaml, node, r->e,
+				   "box '%s': names of boxes are host names: letters, digits and '-' between them", name);
+	for (char **box = r->x->boxes; *box; box++)
+		if (!strcasecmp(*box, name))
+			return yaml_refuse(r->yaml, node, r->e, "box '%s' is listed twice", name);
+	return 0;
+}
+
 static int list_contains(char **list, const char *word)
 {
 	for (; list && *list; list++)
@@ -117,8 +129,8 @@ static int read_boxes(const struct reading *r, int node)
 		char *name = NULL;
 
 		err = read_name(r, item, "box", &name);
-		if (!err && list_contains(x->boxes, name))
-			err = yaml_refuse(r->yaml, item, r->e, "box '%s' is listed twice", name);
+		if (!err)
+			err = box_check(r, item, name);
 		if (err) {
 			free(name);
 			return err;
