@@ -16,6 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Within so many messages of one receive, one that was written in several pieces is named once. */
+#define REPEAT_MAX 16
+
 struct range {
 	uint64_t from, to;
 	uint32_t vertex;
@@ -187,8 +190,9 @@ static int vertex_message_add(struct build *b, uint32_t v, uint32_t message)
 	struct graph *g = b->g;
 	struct graph_vertex *vertex = &g->vertices[v];
 
-	if (vertex->n_messages && g->vertex_messages[g->n_vertex_messages - 1] == message)
-		return 0;
+	for (uint32_t i = 0; i < vertex->n_messages && i < REPEAT_MAX; i++)
+		if (g->vertex_messages[g->n_vertex_messages - 1 - i] == message)
+			return 0;
 	if (build_grow((void **)&g->vertex_messages, &b->cap_vertex_messages, g->n_vertex_messages,
 		       sizeof(*g->vertex_messages)) < 0)
 		return -ENOMEM;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Random executions whose causes are known: a small simulator of processes, threads, sockets and a network draws what
+ * happens next, writes the trace that a tracer would have recorded, and keeps what really caused what. Used by tests
+ * of the graph and of the pictures; programs include random_run.c.
+ *
+ * The low 48 bits of event.seq are unique in a run, so events can be told apart after they were shuffled.
+ */
+#ifndef TESTS_UNIT_RANDOM_RUN_H
+#define TESTS_UNIT_RANDOM_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "graph/graph.h"
+#include "proto/event.h"
+
+struct random_options {
+	unsigned processes; /* that the experiment starts, 1..16 */
+	unsigned steps;
+	bool threads; /* also several threads a process */
+	bool forks;   /* also children, which share their parent's sockets */
+	bool resets;  /* also closes with unread data, sends into closed sockets */
+};
+
+struct truth_edge {
+	uint64_t from, to; /* event ids */
+	enum graph_rule rule;
+	uint64_t bytes;
+};
+
+struct random_run {
+	struct trace trace;
+	struct truth_edge *edges; /* of all rules but thread and process */
+	char **labels;		  /* by event id: what the vertex's things must be called, separated by blanks */
+	size_t n_edges, cap_edges, n_ids;
+};
+
+void random_run_init(struct random_run *run, uint64_t seed, const struct random_options *options);
+void random_run_fini(struct random_run *run);
+
+/* Another arrival: permutes events and the rows of every table. */
+void random_run_shuffle(struct random_run *run, uint64_t seed);
+
+uint64_t random_next(uint64_t *state);
+unsigned random_below(uint64_t *state, unsigned n);
+uint64_t event_id(const struct event *event);
+
+#endif
