@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reads an experiment file into struct experiment, see experiment.h and docs/experiment.md. Knows the shape of the file
- * and the rules between its parts; a process is experiment_process.c's, positions and types are yaml.c's.
+ * Reads an experiment file into struct experiment, see experiment.h and docs/experiment.md. Knows
+ * the shape of the file and the rules between its parts; a process is experiment_process.c's,
+ * positions and types are yaml.c's.
  *
  * Fails on the first thing that is wrong; nothing is started, made or changed.
  */
@@ -21,9 +22,9 @@
 #define SECOND_NS 1000000000ull
 
 /* X(key): the keys of the file and of a check. */
-#define FILE_KEYS(X)                                                                                \
-	X(experiment) X(boxes) X(path) X(processes) X(roles) X(workload) X(check) X(timeout)        \
-	X(ready_timeout) X(grace)
+#define FILE_KEYS(X)                                                                               \
+	X(experiment) X(boxes) X(path) X(processes) X(roles) X(workload) X(check)                  \
+	X(timeout) X(ready_timeout) X(grace)
 #define CHECK_KEYS(X) X(run) X(box)
 
 #define AS_FILE(key) FILE_##key,
@@ -40,7 +41,9 @@ static int box_check(const struct reading *r, int node, const char *name)
 {
 	if (strchr(name, '_') || name[strlen(name) - 1] == '-')
 		return yaml_refuse(r->yaml, node, r->e,
-				   "box '%s': names of boxes are host names: letters, digits and '-' between them", name);
+				   "box '%s': names of boxes are host names: letters, digits and "
+				   "'-' between them",
+				   name);
 	for (char **box = r->x->boxes; *box; box++)
 		if (!strcasecmp(*box, name))
 			return yaml_refuse(r->yaml, node, r->e, "box '%s' is listed twice", name);
@@ -57,7 +60,9 @@ static int read_boxes(const struct reading *r, int node)
 	if (err)
 		return err;
 	if (!n || n > MAX_BOXES)
-		return yaml_refuse(r->yaml, node, r->e, "boxes lists %zu boxes; an experiment has 1 to %u", n, MAX_BOXES);
+		return yaml_refuse(r->yaml, node, r->e,
+				   "boxes lists %zu boxes; an experiment has 1 to %u", n,
+				   MAX_BOXES);
 	x->boxes = calloc(n + 1, sizeof(*x->boxes));
 	if (!x->boxes)
 		return read_no_memory(r);
@@ -95,7 +100,8 @@ static int read_folder(struct reading *r, int node, const char *given)
 	int err;
 
 	if (strchr(given, ':'))
-		return yaml_refuse(r->yaml, node, r->e, "folder '%.100s': a colon cannot stand in a search path", given);
+		return yaml_refuse(r->yaml, node, r->e,
+				   "folder '%.100s': a colon cannot stand in a search path", given);
 	err = program_absolute(r->folder, given, &folder);
 	if (!err)
 		err = append(&r->x->search_path, folder, ":");
@@ -148,7 +154,9 @@ static int read_workloads(const struct reading *r, int node)
 	if (!single)
 		err = yaml_sequence(r->yaml, node, "workload", &n, r->e);
 	if (err)
-		return yaml_refuse(r->yaml, node, r->e, "workload must be a mapping {name, box, run}, or a sequence of them");
+		return yaml_refuse(
+			r->yaml, node, r->e,
+			"workload must be a mapping {name, box, run}, or a sequence of them");
 	if (!n)
 		return yaml_refuse(r->yaml, node, r->e, "workload is empty");
 	x->workloads = calloc(n, sizeof(*x->workloads));
@@ -156,7 +164,8 @@ static int read_workloads(const struct reading *r, int node)
 		return read_no_memory(r);
 	x->n_workloads = n;
 	for (size_t i = 0; !err && i < n; i++)
-		err = read_process(r, single ? node : yaml_item(r->yaml, node, i), true, &x->workloads[i]);
+		err = read_process(r, single ? node : yaml_item(r->yaml, node, i), true,
+				   &x->workloads[i]);
 	return err;
 }
 
@@ -168,15 +177,18 @@ static int role_check(const struct reading *r, int node, const struct experiment
 		const char *member = role->members[m];
 
 		if (!process_find(r->x, member))
-			return yaml_refuse(r->yaml, item, r->e, "role '%s': '%.60s' is the name of no process", role->name,
-					   member);
+			return yaml_refuse(r->yaml, item, r->e,
+					   "role '%s': '%.60s' is the name of no process",
+					   role->name, member);
 		for (const struct experiment_role *other = r->x->roles; other < role; other++)
 			if (words_contain(other->members, member))
-				return yaml_refuse(r->yaml, item, r->e, "'%s' has two roles, '%s' and '%s'", member,
+				return yaml_refuse(r->yaml, item, r->e,
+						   "'%s' has two roles, '%s' and '%s'", member,
 						   other->name, role->name);
 		for (size_t k = 0; k < m; k++)
 			if (!strcmp(role->members[k], member))
-				return yaml_refuse(r->yaml, item, r->e, "role '%s': '%s' is listed twice", role->name,
+				return yaml_refuse(r->yaml, item, r->e,
+						   "role '%s': '%s' is listed twice", role->name,
 						   member);
 	}
 	return 0;
@@ -201,7 +213,8 @@ static int read_roles(const struct reading *r, int node)
 		err = read_name(r, key, "role", &x->roles[i].name);
 		for (size_t k = 0; !err && k < i; k++)
 			if (!strcmp(x->roles[k].name, x->roles[i].name))
-				err = yaml_refuse(r->yaml, key, r->e, "role '%s' is given twice", x->roles[i].name);
+				err = yaml_refuse(r->yaml, key, r->e, "role '%s' is given twice",
+						  x->roles[i].name);
 		if (!err)
 			err = yaml_strings(r->yaml, value, "a role", &x->roles[i].members, r->e);
 		if (!err)
@@ -240,7 +253,8 @@ static int read_times(const struct reading *r, const int *v)
 	if (v[FILE_timeout])
 		err = yaml_duration(r->yaml, v[FILE_timeout], "timeout", 1, &x->timeout_ns, r->e);
 	if (!err && v[FILE_ready_timeout])
-		err = yaml_duration(r->yaml, v[FILE_ready_timeout], "ready_timeout", 1, &x->ready_timeout_ns, r->e);
+		err = yaml_duration(r->yaml, v[FILE_ready_timeout], "ready_timeout", 1,
+				    &x->ready_timeout_ns, r->e);
 	if (!err && v[FILE_grace])
 		err = yaml_duration(r->yaml, v[FILE_grace], "grace", 0, &x->grace_ns, r->e);
 	return err;
@@ -252,8 +266,12 @@ static int read_file(struct reading *r)
 
 	err = yaml_record(r->yaml, root, "an experiment", file_keys, v, r->e);
 	if (!err && (!v[FILE_experiment] || !v[FILE_boxes] || !v[FILE_workload]))
-		err = yaml_refuse(r->yaml, root, r->e, "'%s' is missing; an experiment needs experiment, boxes and workload",
-				  !v[FILE_experiment] ? "experiment" : !v[FILE_boxes] ? "boxes" : "workload");
+		err = yaml_refuse(
+			r->yaml, root, r->e,
+			"'%s' is missing; an experiment needs experiment, boxes and workload",
+			!v[FILE_experiment] ? "experiment"
+			: !v[FILE_boxes]    ? "boxes"
+					    : "workload");
 	if (!err)
 		err = read_name(r, v[FILE_experiment], "experiment", &r->x->name);
 	if (!err)

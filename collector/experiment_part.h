@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Inside the reading of an experiment file: shared by experiment.c (the file) and experiment_process.c (one process of
- * it), and by nobody else. Each function takes a node and fails with a complaint at its place.
+ * Inside the reading of an experiment file: shared by experiment.c (the file) and
+ * experiment_process.c (one process of it), and by nobody else. Each function takes a node and
+ * fails with a complaint at its place.
  */
 #ifndef COLLECTOR_EXPERIMENT_PART_H
 #define COLLECTOR_EXPERIMENT_PART_H
@@ -35,9 +36,11 @@ int read_box(const struct reading *r, int node, char **ret_box);
 int read_run(const struct reading *r, int node, char ***ret_run);
 
 /* A process, or a workload, which neither waits to be ready nor is told to stop. */
-int read_process(const struct reading *r, int node, bool is_workload, struct experiment_process *process);
+int read_process(const struct reading *r, int node, bool is_workload,
+		 struct experiment_process *process);
 
 /* The process or workload of that name among those read so far, or NULL. */
-const struct experiment_process *process_find(const struct experiment *experiment, const char *name);
+const struct experiment_process *process_find(const struct experiment *experiment,
+					      const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * One process of an experiment file: its name, box, program, user, variables, folder, signal and readiness. See
- * experiment_part.h.
+ * One process of an experiment file: its name, box, program, user, variables, folder, signal and
+ * readiness. See experiment_part.h.
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -31,7 +31,8 @@ enum { PROCESS_KEYS(AS_PROCESS) PROCESS_COUNT };
 enum { READY_KEYS(AS_READY) READY_COUNT };
 
 static const char *const process_keys[] = { PROCESS_KEYS(AS_WORD) NULL };
-static const char *const workload_keys[] = { WORKLOAD_KEYS(AS_WORD) NULL }; /* the first of process_keys */
+static const char *const workload_keys[] = { WORKLOAD_KEYS(AS_WORD)
+						     NULL }; /* the first of process_keys */
 static const char *const ready_keys[] = { READY_KEYS(AS_WORD) NULL };
 
 int read_no_memory(const struct reading *r)
@@ -54,14 +55,19 @@ static int name_check(const struct reading *r, int node, const char *what, const
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < n; i++)
-		if (!isalnum((unsigned char)name[i]) && (i == 0 || (name[i] != '_' && name[i] != '-')))
+		if (!isalnum((unsigned char)name[i]) &&
+		    (i == 0 || (name[i] != '_' && name[i] != '-')))
 			return yaml_refuse(r->yaml, node, r->e,
-					   "%s '%.60s': names are letters, digits, _ and -, and begin with a letter or digit",
+					   "%s '%.60s': names are letters, digits, _ and -, and "
+					   "begin with a letter or digit",
 					   what, name);
 	if (n < 1 || n > MAX_NAME)
-		return yaml_refuse(r->yaml, node, r->e, "%s '%.60s': names have 1 to %u characters", what, name, MAX_NAME);
+		return yaml_refuse(r->yaml, node, r->e, "%s '%.60s': names have 1 to %u characters",
+				   what, name, MAX_NAME);
 	if (inet_aton(name, &address) || !strcasecmp(name, "localhost"))
-		return yaml_refuse(r->yaml, node, r->e, "%s '%s' would be taken for an address; choose another", what, name);
+		return yaml_refuse(r->yaml, node, r->e,
+				   "%s '%s' would be taken for an address; choose another", what,
+				   name);
 	return 0;
 }
 
@@ -98,15 +104,21 @@ int read_run(const struct reading *r, int node, char ***ret_run)
 	at = yaml_item(r->yaml, node, 0);
 	err = program_find(run[0], r->x->search_path, r->folder, &program);
 	if (err == -EACCES)
-		err = yaml_refuse(r->yaml, at, r->e, "program '%.100s' is there, but is not an executable file", run[0]);
+		err = yaml_refuse(r->yaml, at, r->e,
+				  "program '%.100s' is there, but is not an executable file",
+				  run[0]);
 	else if (err == -ENOENT || err == -ENOTDIR)
-		err = strchr(run[0], '/') ?
-			      yaml_refuse(r->yaml, at, r->e, "program '%.200s' does not exist (built it? run make)", run[0]) :
-			      yaml_refuse(r->yaml, at, r->e,
-					  "program '%.100s' is not in %.200sthis file's folder or the system's (built it? run make)",
-					  run[0], r->given ? r->given : "");
+		err = strchr(run[0], '/')
+			      ? yaml_refuse(r->yaml, at, r->e,
+					    "program '%.200s' does not exist (built it? run make)",
+					    run[0])
+			      : yaml_refuse(r->yaml, at, r->e,
+					    "program '%.100s' is not in %.200sthis file's folder "
+					    "or the system's (built it? run make)",
+					    run[0], r->given ? r->given : "");
 	else if (err)
-		err = error_set(r->e, err, "%s: program '%.100s': %s", r->x->path, run[0], strerror(-err));
+		err = error_set(r->e, err, "%s: program '%.100s': %s", r->x->path, run[0],
+				strerror(-err));
 	if (err) {
 		yaml_strings_free(run);
 		return err;
@@ -123,11 +135,14 @@ static int read_variable(const struct reading *r, int key_node, int value_node, 
 	int err;
 
 	err = yaml_string(r->yaml, key_node, "a variable's name", &key, r->e);
-	if (!err && (!*key || isdigit((unsigned char)*key) ||
-		     key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")]))
-		err = yaml_refuse(r->yaml, key_node, r->e, "env: '%.60s' is no name of a variable", key);
+	if (!err &&
+	    (!*key || isdigit((unsigned char)*key) ||
+	     key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")]))
+		err = yaml_refuse(r->yaml, key_node, r->e, "env: '%.60s' is no name of a variable",
+				  key);
 	if (!err && !strncmp(key, "BOP_", 4))
-		err = yaml_refuse(r->yaml, key_node, r->e, "env: '%.60s': names that begin with BOP_ are set by bop", key);
+		err = yaml_refuse(r->yaml, key_node, r->e,
+				  "env: '%.60s': names that begin with BOP_ are set by bop", key);
 	if (!err)
 		err = yaml_string(r->yaml, value_node, key, &value, r->e);
 	if (!err && asprintf(ret_variable, "%s=%s", key, value) < 0) {
@@ -159,8 +174,8 @@ static int read_env(const struct reading *r, int node, char ***ret_env)
 		length = err ? 0 : strchr((*ret_env)[i], '=') - (*ret_env)[i] + 1;
 		for (size_t k = 0; !err && k < i; k++)
 			if (!strncmp((*ret_env)[k], (*ret_env)[i], length))
-				err = yaml_refuse(r->yaml, key, r->e, "env: '%.*s' is given twice", (int)length - 1,
-						  (*ret_env)[i]);
+				err = yaml_refuse(r->yaml, key, r->e, "env: '%.*s' is given twice",
+						  (int)length - 1, (*ret_env)[i]);
 	}
 	return err;
 }
@@ -170,7 +185,8 @@ static int read_user(const struct reading *r, int node, char **ret_user)
 	int err = yaml_string(r->yaml, node, "user", ret_user, r->e);
 
 	if (!err && !getpwnam(*ret_user))
-		err = yaml_refuse(r->yaml, node, r->e, "user '%.60s' is not known on this machine", *ret_user);
+		err = yaml_refuse(r->yaml, node, r->e, "user '%.60s' is not known on this machine",
+				  *ret_user);
 	return err;
 }
 
@@ -183,8 +199,10 @@ static int read_directory(const struct reading *r, int node, char **ret_director
 	if (!err && program_absolute(r->folder, given, ret_directory) < 0)
 		err = read_no_memory(r);
 	if (!err && (stat(*ret_directory, &st) < 0 || !S_ISDIR(st.st_mode)))
-		err = yaml_refuse(r->yaml, node, r->e,
-				  "dir '%.200s' is not a folder (without dir, each process gets a fresh one)", *ret_directory);
+		err = yaml_refuse(
+			r->yaml, node, r->e,
+			"dir '%.200s' is not a folder (without dir, each process gets a fresh one)",
+			*ret_directory);
 	free(given);
 	return err;
 }
@@ -205,7 +223,9 @@ static int read_signal(const struct reading *r, int node, int *ret_signal)
 			*ret_signal = signal;
 	}
 	if (!*ret_signal)
-		err = yaml_refuse(r->yaml, node, r->e, "stop must be the name of a signal like SIGTERM, not '%.40s'", name);
+		err = yaml_refuse(r->yaml, node, r->e,
+				  "stop must be the name of a signal like SIGTERM, not '%.40s'",
+				  name);
 	free(name);
 	return err;
 }
@@ -218,9 +238,11 @@ static int read_ready(const struct reading *r, int node, struct experiment_proce
 	if (err)
 		return err;
 	if (!values[READY_listen] == !values[READY_run])
-		return yaml_refuse(r->yaml, node, r->e, "ready must be {listen: PORT} or {run: [program, ...]}");
+		return yaml_refuse(r->yaml, node, r->e,
+				   "ready must be {listen: PORT} or {run: [program, ...]}");
 	if (values[READY_listen])
-		return yaml_number(r->yaml, values[READY_listen], "listen", 1, 65535, &process->ready_port, r->e);
+		return yaml_number(r->yaml, values[READY_listen], "listen", 1, 65535,
+				   &process->ready_port, r->e);
 	return read_run(r, values[READY_run], &process->ready_run);
 }
 
@@ -235,7 +257,8 @@ const struct experiment_process *process_find(const struct experiment *x, const 
 	return NULL;
 }
 
-int read_process(const struct reading *r, int node, bool is_workload, struct experiment_process *process)
+int read_process(const struct reading *r, int node, bool is_workload,
+		 struct experiment_process *process)
 {
 	const char *what = is_workload ? "workload" : "process";
 	int v[PROCESS_COUNT] = { 0 };
@@ -246,12 +269,16 @@ int read_process(const struct reading *r, int node, bool is_workload, struct exp
 	process->stop_signal = SIGTERM;
 	err = yaml_record(r->yaml, node, what, is_workload ? workload_keys : process_keys, v, r->e);
 	if (!err && (!v[PROCESS_name] || !v[PROCESS_box] || !v[PROCESS_run]))
-		err = yaml_refuse(r->yaml, node, r->e, "this %s has no '%s'; it needs name, box and run", what,
-				  !v[PROCESS_name] ? "name" : !v[PROCESS_box] ? "box" : "run");
+		err = yaml_refuse(r->yaml, node, r->e,
+				  "this %s has no '%s'; it needs name, box and run", what,
+				  !v[PROCESS_name]  ? "name"
+				  : !v[PROCESS_box] ? "box"
+						    : "run");
 	if (!err)
 		err = read_name(r, v[PROCESS_name], "name", &name);
 	if (!err && process_find(r->x, name))
-		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e, "name '%s' is already used in line %d", name,
+		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e,
+				  "name '%s' is already used in line %d", name,
 				  process_find(r->x, name)->line);
 	process->name = name;
 	if (!err)

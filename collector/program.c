@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where the programs of an experiment are, see program.h. Fails with -ENOENT or -EACCES; the caller knows in which line
- * of which file the name stands, and says so.
+ * Where the programs of an experiment are, see program.h. Fails with -ENOENT or -EACCES; the caller
+ * knows in which line of which file the name stands, and says so.
  */
 #include "collector/program.h"
 
@@ -17,7 +17,8 @@ int program_absolute(const char *folder, const char *path, char **ret_path)
 {
 	char *joined = NULL, *real;
 
-	if (asprintf(&joined, "%s%s%s", *path == '/' ? "" : folder, *path == '/' ? "" : "/", path) < 0)
+	if (asprintf(&joined, "%s%s%s", *path == '/' ? "" : folder, *path == '/' ? "" : "/", path) <
+	    0)
 		return -ENOMEM;
 	real = realpath(joined, NULL);
 	if (real) {
@@ -60,11 +61,12 @@ int program_find(const char *name, const char *search_path, const char *folder, 
 	int err = -ENOENT;
 
 	if (strchr(name, '/')) {
-		if (asprintf(&candidate, "%s%s%s", *name == '/' ? "" : folder, *name == '/' ? "" : "/", name) < 0)
+		if (asprintf(&candidate, "%s%s%s", *name == '/' ? "" : folder,
+			     *name == '/' ? "" : "/", name) < 0)
 			return -ENOMEM;
 		return candidate_take(candidate, &err, ret_path) ? 0 : err;
 	}
-	for (const char *part = search_path; *name && part; ) {
+	for (const char *part = search_path; *name && part;) {
 		const char *colon = strchrnul(part, ':');
 
 		if (colon > part) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Typed reading of one YAML file, see yaml.h. The file is gone through twice: once as a stream of events, which finds
- * what is not one well-formed document and bounds nesting and anchors before anything is built; then into libyaml's
- * document, whose nodes know where they stand in the file.
+ * Typed reading of one YAML file, see yaml.h. The file is gone through twice: once as a stream of
+ * events, which finds what is not one well-formed document and bounds nesting and anchors before
+ * anything is built; then into libyaml's document, whose nodes know where they stand in the file.
  *
  * Fails with -EINVAL and a position for everything that the author of the file can mend.
  */
@@ -28,11 +28,12 @@ struct yaml {
 	char *text;
 	size_t size;
 	yaml_document_t document;
-	int loaded; /* document is to be deleted */
+	int loaded;    /* document is to be deleted */
 	size_t copied; /* bytes handed out so far */
 };
 
-static int refuse_at(const struct yaml *yaml, size_t line, size_t column, struct error *e, const char *text)
+static int refuse_at(const struct yaml *yaml, size_t line, size_t column, struct error *e,
+		     const char *text)
 {
 	return error_set(e, -EINVAL, "%s:%zu:%zu: %s", yaml->path, line + 1, column + 1, text);
 }
@@ -54,7 +55,11 @@ int yaml_refuse(const struct yaml *yaml, int node, struct error *e, const char *
 /* Bytes of one well-formed UTF-8 sequence at p, 0 if it is none. */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
-	size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+	size_t n = *p < 0x80		     ? 1
+		   : *p >= 0xc2 && *p < 0xe0 ? 2
+		   : *p >= 0xe0 && *p < 0xf0 ? 3
+		   : *p >= 0xf0 && *p < 0xf5 ? 4
+					     : 0;
 
 	if (n > left)
 		return 0;
@@ -78,7 +83,8 @@ static int text_check(const struct yaml *yaml, struct error *e)
 		if (!n)
 			return refuse_at(yaml, line, column, e, "this is not UTF-8 text");
 		if ((p[i] < 0x20 && p[i] != '\t' && p[i] != '\n' && p[i] != '\r') || p[i] == 0x7f)
-			return refuse_at(yaml, line, column, e, "a control character; this is not a text file");
+			return refuse_at(yaml, line, column, e,
+					 "a control character; this is not a text file");
 		column++;
 		if (p[i] == '\n') {
 			line++;
@@ -96,7 +102,8 @@ static int file_read(struct yaml *yaml, struct error *e)
 
 	fd = open(yaml->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return error_set(e, -errno, "%s: cannot open the experiment file: %s", yaml->path, strerror(errno));
+		return error_set(e, -errno, "%s: cannot open the experiment file: %s", yaml->path,
+				 strerror(errno));
 	if (fstat(fd, &st) < 0) {
 		err = error_set(e, -errno, "%s: %s", yaml->path, strerror(errno));
 		goto out;
@@ -119,7 +126,8 @@ static int file_read(struct yaml *yaml, struct error *e)
 	if (n < 0)
 		err = error_set(e, -errno, "%s: cannot read it: %s", yaml->path, strerror(errno));
 	else if (yaml->size > YAML_MAX_FILE)
-		err = error_set(e, -EINVAL, "%s: larger than 1 MiB; this is not an experiment file", yaml->path);
+		err = error_set(e, -EINVAL, "%s: larger than 1 MiB; this is not an experiment file",
+				yaml->path);
 	yaml->text[yaml->size] = '\0';
 out:
 	close(fd);
@@ -133,8 +141,9 @@ static int parser_refuse(const struct yaml *yaml, const yaml_parser_t *parser, s
 
 	if (parser->error == YAML_MEMORY_ERROR)
 		return error_set(e, -ENOMEM, "%s: no memory", yaml->path);
-	snprintf(text, sizeof(text), "not valid YAML: %s%s%s", parser->problem ? parser->problem : "unreadable",
-		 parser->context ? " " : "", parser->context ? parser->context : "");
+	snprintf(text, sizeof(text), "not valid YAML: %s%s%s",
+		 parser->problem ? parser->problem : "unreadable", parser->context ? " " : "",
+		 parser->context ? parser->context : "");
 	return refuse_at(yaml, parser->problem_mark.line, parser->problem_mark.column, e, text);
 }
 
@@ -142,13 +151,15 @@ struct survey {
 	size_t depth, anchors, documents;
 };
 
-static int survey_event(const struct yaml *yaml, const yaml_event_t *event, struct survey *survey, struct error *e)
+static int survey_event(const struct yaml *yaml, const yaml_event_t *event, struct survey *survey,
+			struct error *e)
 {
 	const yaml_mark_t at = event->start_mark;
 	const yaml_char_t *anchor = NULL;
 
 	if (event->type == YAML_DOCUMENT_START_EVENT && ++survey->documents > 1)
-		return refuse_at(yaml, at.line, at.column, e, "a second document begins here; a file holds one experiment");
+		return refuse_at(yaml, at.line, at.column, e,
+				 "a second document begins here; a file holds one experiment");
 	if (event->type == YAML_SCALAR_EVENT)
 		anchor = event->data.scalar.anchor;
 	if (event->type == YAML_SEQUENCE_START_EVENT)
@@ -211,7 +222,9 @@ static int document_load(struct yaml *yaml, struct error *e)
 		err = parser_refuse(yaml, &parser, e);
 	yaml_parser_delete(&parser);
 	if (!err && !yaml_document_get_root_node(&yaml->document))
-		err = error_set(e, -EINVAL, "%s: the file is empty; an experiment needs boxes and a workload", yaml->path);
+		err = error_set(e, -EINVAL,
+				"%s: the file is empty; an experiment needs boxes and a workload",
+				yaml->path);
 	return err;
 }
 
@@ -295,7 +308,8 @@ static size_t word_distance(const char *a, const char *b)
 
 			best = before[j] + 1 < best ? before[j] + 1 : best;
 			best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && earlier[j - 2] + 1 < best)
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    earlier[j - 2] + 1 < best)
 				best = earlier[j - 2] + 1;
 			now[j] = best;
 		}
@@ -303,8 +317,8 @@ static size_t word_distance(const char *a, const char *b)
 	return d[n % 3][m];
 }
 
-static int key_refuse(const struct yaml *yaml, int node, const char *what, const char *key, const char *const *keys,
-		      struct error *e)
+static int key_refuse(const struct yaml *yaml, int node, const char *what, const char *key,
+		      const char *const *keys, struct error *e)
 {
 	const char *nearest = NULL;
 	size_t best = strlen(key) < 4 ? 2 : 3;
@@ -320,12 +334,14 @@ static int key_refuse(const struct yaml *yaml, int node, const char *what, const
 		snprintf(list + used, sizeof(list) - used, "%s%s", used ? ", " : "", *k);
 	}
 	if (nearest)
-		return yaml_refuse(yaml, node, e, "unknown key '%.60s' in %s; did you mean '%s'?", key, what, nearest);
-	return yaml_refuse(yaml, node, e, "unknown key '%.60s' in %s; known are %s", key, what, list);
+		return yaml_refuse(yaml, node, e, "unknown key '%.60s' in %s; did you mean '%s'?",
+				   key, what, nearest);
+	return yaml_refuse(yaml, node, e, "unknown key '%.60s' in %s; known are %s", key, what,
+			   list);
 }
 
-int yaml_record(struct yaml *yaml, int node, const char *what, const char *const *keys, int *ret_values,
-		struct error *e)
+int yaml_record(struct yaml *yaml, int node, const char *what, const char *const *keys,
+		int *ret_values, struct error *e)
 {
 	size_t n = 0, known;
 	int err;
@@ -341,12 +357,15 @@ int yaml_record(struct yaml *yaml, int node, const char *what, const char *const
 		key = node_get(yaml, key_node);
 		if (key->type != YAML_SCALAR_NODE)
 			return yaml_refuse(yaml, key_node, e, "a key of %s must be a word", what);
-		for (known = 0; keys[known] && strcmp(keys[known], (char *)key->data.scalar.value); known++)
+		for (known = 0; keys[known] && strcmp(keys[known], (char *)key->data.scalar.value);
+		     known++)
 			;
 		if (!keys[known])
-			err = key_refuse(yaml, key_node, what, (char *)key->data.scalar.value, keys, e);
+			err = key_refuse(yaml, key_node, what, (char *)key->data.scalar.value, keys,
+					 e);
 		else if (ret_values[known])
-			err = yaml_refuse(yaml, key_node, e, "'%s' is given twice, first in line %d", keys[known],
+			err = yaml_refuse(yaml, key_node, e,
+					  "'%s' is given twice, first in line %d", keys[known],
 					  yaml_line(yaml, ret_values[known]));
 		else
 			ret_values[known] = value;
@@ -363,7 +382,8 @@ int yaml_mapping(struct yaml *yaml, int node, const char *what, size_t *ret_n, s
 		return yaml_refuse(yaml, node, e, "%s must be a mapping (key: value)", what);
 	n = at->data.mapping.pairs.top - at->data.mapping.pairs.start;
 	if (n > YAML_MAX_LIST)
-		return yaml_refuse(yaml, node, e, "%s has %zu entries, more than %u", what, n, YAML_MAX_LIST);
+		return yaml_refuse(yaml, node, e, "%s has %zu entries, more than %u", what, n,
+				   YAML_MAX_LIST);
 	*ret_n = n;
 	return 0;
 }
@@ -385,7 +405,8 @@ int yaml_sequence(struct yaml *yaml, int node, const char *what, size_t *ret_n, 
 		return yaml_refuse(yaml, node, e, "%s must be a sequence, like [a, b]", what);
 	n = at->data.sequence.items.top - at->data.sequence.items.start;
 	if (n > YAML_MAX_LIST)
-		return yaml_refuse(yaml, node, e, "%s has %zu entries, more than %u", what, n, YAML_MAX_LIST);
+		return yaml_refuse(yaml, node, e, "%s has %zu entries, more than %u", what, n,
+				   YAML_MAX_LIST);
 	*ret_n = n;
 	return 0;
 }
@@ -404,12 +425,14 @@ int yaml_string(struct yaml *yaml, int node, const char *key, char **ret_string,
 		return yaml_refuse(yaml, node, e, "%s must be a single value, not a %s", key,
 				   at && at->type == YAML_MAPPING_NODE ? "mapping" : "sequence");
 	if (!at->data.scalar.length && at->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-		return yaml_refuse(yaml, node, e, "%s has no value (an empty text is written \"\")", key);
+		return yaml_refuse(yaml, node, e, "%s has no value (an empty text is written \"\")",
+				   key);
 	if (memchr(at->data.scalar.value, '\0', at->data.scalar.length))
 		return yaml_refuse(yaml, node, e, "%s contains a NUL character", key);
 	yaml->copied += at->data.scalar.length + 64;
 	if (yaml->copied > MAX_COPIED)
-		return yaml_refuse(yaml, node, e, "the file says too much, or repeats too much by aliases");
+		return yaml_refuse(yaml, node, e,
+				   "the file says too much, or repeats too much by aliases");
 	copy = strdup((char *)at->data.scalar.value);
 	if (!copy)
 		return error_set(e, -ENOMEM, "%s: no memory", yaml->path);
@@ -447,12 +470,15 @@ void yaml_strings_free(char **strings)
 	free(strings);
 }
 
-int yaml_duration(struct yaml *yaml, int node, const char *key, uint64_t min_ns, uint64_t *ret_ns, struct error *e)
+int yaml_duration(struct yaml *yaml, int node, const char *key, uint64_t min_ns, uint64_t *ret_ns,
+		  struct error *e)
 {
 	static const struct {
 		const char *unit;
 		uint64_t ns;
-	} units[] = { { "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 } };
+	} units[] = {
+		{ "ms", 1000000 }, { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 }
+	};
 	const yaml_node_t *at = node_get(yaml, node);
 	const char *text = at && at->type == YAML_SCALAR_NODE ? (char *)at->data.scalar.value : "";
 	size_t digits = strspn(text, "0123456789"), i;
@@ -461,25 +487,29 @@ int yaml_duration(struct yaml *yaml, int node, const char *key, uint64_t min_ns,
 	for (i = 0; i < 4 && strcmp(text + digits, units[i].unit); i++)
 		;
 	if (!digits || digits > 9 || i == 4)
-		return yaml_refuse(yaml, node, e, "%s must be a duration like 10s, 500ms or 2m", key);
+		return yaml_refuse(yaml, node, e, "%s must be a duration like 10s, 500ms or 2m",
+				   key);
 	value = strtoull(text, NULL, 10) * units[i].ns;
 	if (value < min_ns || value > WEEK_NS)
-		return yaml_refuse(yaml, node, e, "%s is %s; it must be %s and not more than a week", key, text,
+		return yaml_refuse(yaml, node, e,
+				   "%s is %s; it must be %s and not more than a week", key, text,
 				   min_ns ? "more than nothing" : "a duration");
 	*ret_ns = value;
 	return 0;
 }
 
-int yaml_number(struct yaml *yaml, int node, const char *key, uint32_t min, uint32_t max, uint32_t *ret_number,
-		struct error *e)
+int yaml_number(struct yaml *yaml, int node, const char *key, uint32_t min, uint32_t max,
+		uint32_t *ret_number, struct error *e)
 {
 	const yaml_node_t *at = node_get(yaml, node);
 	const char *text = at && at->type == YAML_SCALAR_NODE ? (char *)at->data.scalar.value : "";
 	size_t digits = strspn(text, "0123456789");
-	uint64_t value = digits && digits < 10 && !text[digits] ? strtoull(text, NULL, 10) : UINT64_MAX;
+	uint64_t value =
+		digits && digits < 10 && !text[digits] ? strtoull(text, NULL, 10) : UINT64_MAX;
 
 	if (value < min || value > max)
-		return yaml_refuse(yaml, node, e, "%s must be a number from %u to %u", key, min, max);
+		return yaml_refuse(yaml, node, e, "%s must be a number from %u to %u", key, min,
+				   max);
 	*ret_number = value;
 	return 0;
 }

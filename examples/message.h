@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the example programs share: messages over a TCP connection, with plain sockets. They know nothing of the tracer.
+ * What the example programs share: messages over a TCP connection, with plain sockets. They know
+ * nothing of the tracer.
  *
- * A message is four bytes of length and a text "NAME BODY", written with one send(). NAME is what the sender itself
- * thinks this message is called: client>s1:7000#2/3 is the third message on the second connection that `client` opened to
- * s1's port 7000, client<s1:7000#2/3 the third reply on it. Each message is logged on stdout by both sides
- * ("sent NAME BYTES", "recv NAME BYTES"), so that the tracer's labels can be compared with the truth.
+ * A message is four bytes of length and a text "NAME BODY", written with one send(). NAME is what
+ * the sender itself thinks this message is called: client>s1:7000#2/3 is the third message on the
+ * second connection that `client` opened to s1's port 7000, client<s1:7000#2/3 the third reply on
+ * it. Each message is logged on stdout by both sides
+ * ("sent NAME BYTES", "recv NAME BYTES"), so that the tracer's labels can be compared with the
+ * truth.
  */
 #ifndef EXAMPLES_MESSAGE_H
 #define EXAMPLES_MESSAGE_H
@@ -23,8 +26,9 @@
 #define MESSAGE_MAX 1024
 
 struct peer {
-	int fd; /* -1: none */
-	char name[128]; /* of the connection, as the front of this side's messages: client>s1:7000#2 */
+	int fd;		/* -1: none */
+	char name[128]; /* of the connection, as the front of this side's messages: client>s1:7000#2
+			 */
 	unsigned sent;
 	size_t have;
 	char in[4 * MESSAGE_MAX];
@@ -36,8 +40,10 @@ static inline void die(const char *what)
 	exit(1);
 }
 
-/* The k-th connection (from 1) of process self to box ("s1", or "s1.v6" for its IPv6 address) and port. */
-static inline void peer_connect(struct peer *peer, const char *self, const char *box, const char *port, unsigned k)
+/* The k-th connection (from 1) of process self to box ("s1", or "s1.v6" for its IPv6 address) and
+ * port. */
+static inline void peer_connect(struct peer *peer, const char *self, const char *box,
+				const char *port, unsigned k)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *address;
 	int err = getaddrinfo(box, port, &hints, &address);
@@ -47,7 +53,8 @@ static inline void peer_connect(struct peer *peer, const char *self, const char 
 		exit(1);
 	}
 	memset(peer, 0, sizeof(*peer));
-	snprintf(peer->name, sizeof(peer->name), "%s>%.*s:%s#%u", self, (int)strcspn(box, "."), box, port, k);
+	snprintf(peer->name, sizeof(peer->name), "%s>%.*s:%s#%u", self, (int)strcspn(box, "."), box,
+		 port, k);
 	peer->fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (peer->fd < 0)
 		die("socket");
@@ -66,7 +73,8 @@ static inline int port_listen(int family, const char *port)
 	if (fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (family == AF_INET ? bind(fd, (struct sockaddr *)&in, sizeof(in)) : bind(fd, (struct sockaddr *)&in6, sizeof(in6)))
+	if (family == AF_INET ? bind(fd, (struct sockaddr *)&in, sizeof(in))
+			      : bind(fd, (struct sockaddr *)&in6, sizeof(in6)))
 		die("bind");
 	if (listen(fd, 64) < 0)
 		die("listen");
@@ -114,7 +122,8 @@ static inline ssize_t peer_fill(struct peer *peer)
 	return n;
 }
 
-/* Takes the next whole message out of what has arrived. Returns its size, 0 if there is none, -1 if it is no message. */
+/* Takes the next whole message out of what has arrived. Returns its size, 0 if there is none, -1 if
+ * it is no message. */
 static inline int peer_next(struct peer *peer, char body[MESSAGE_MAX])
 {
 	char text[MESSAGE_MAX], *blank, *slash, *sign;
@@ -162,7 +171,8 @@ static inline int peer_receive(struct peer *peer, char body[MESSAGE_MAX])
 	return size;
 }
 
-/* SIGTERM and SIGINT end the program where it waits, and nowhere else. *ret_waiting is the mask for ppoll(). */
+/* SIGTERM and SIGINT end the program where it waits, and nowhere else. *ret_waiting is the mask for
+ * ppoll(). */
 static volatile sig_atomic_t stopped;
 
 static inline void on_stop(int signal)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A server of the old school: forks a child for each connection, which answers every number with the next one. */
+/* A server of the old school: forks a child for each connection, which answers every number with
+ * the next one. */
 #include <poll.h>
 #include <sys/wait.h>
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Keeps a log of values for any number of clients. As a primary it forwards each value to the backup, over one
- * connection that stays, and answers its client only after the backup has answered.
+ * Keeps a log of values for any number of clients. As a primary it forwards each value to the
+ * backup, over one connection that stays, and answers its client only after the backup has
+ * answered.
  */
 #include <poll.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Stores values on several servers. A value counts as stored when a majority has answered, the client does not wait for
- * the others: late answers to an earlier value are read and forgotten.
+ * Stores values on several servers. A value counts as stored when a majority has answered, the
+ * client does not wait for the others: late answers to an earlier value are read and forgotten.
  */
 #include <poll.h>
 

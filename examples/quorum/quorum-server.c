@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Keeps values for any number of clients: "put KEY VALUE" is stored in file KEY and answered with "stored KEY VALUE". */
+/* Keeps values for any number of clients: "put KEY VALUE" is stored in file KEY and answered with
+ * "stored KEY VALUE". */
 #include <poll.h>
 
 #include "../message.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* nobpf PROGRAM...: runs a program as if the kernel had no BPF: bpf() says ENOSYS, by a seccomp filter. No test itself. */
+/* nobpf PROGRAM...: runs a program as if the kernel had no BPF: bpf() says ENOSYS, by a seccomp
+ * filter. No test itself. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
