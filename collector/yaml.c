@@ -176,12 +176,19 @@ static int survey_event(const struct yaml *yaml, const yaml_event_t *event, stru
 	return 0;
 }
 
+/* Behind the byte order mark that some editors write. */
+static size_t text_start(const struct yaml *yaml)
+{
+	return strncmp(yaml->text, "\xef\xbb\xbf", 3) ? 0 : 3;
+}
+
 static int parser_start(yaml_parser_t *parser, const struct yaml *yaml, struct error *e)
 {
 	if (!yaml_parser_initialize(parser))
 		return error_set(e, -ENOMEM, "%s: no memory", yaml->path);
 	yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(parser, (const unsigned char *)yaml->text, yaml->size);
+	yaml_parser_set_input_string(parser, (const unsigned char *)yaml->text + text_start(yaml),
+				     yaml->size - text_start(yaml));
 	return 0;
 }
 

@@ -356,6 +356,13 @@ START_TEST(test_anchor)
 }
 END_TEST
 
+/* A byte order mark in front is no part of the first key. */
+START_TEST(test_bom)
+{
+	experiment_free(read_good("\xef\xbb\xbf" MINIMAL));
+}
+END_TEST
+
 /* What cannot be opened says why: no such file, a folder, a device. */
 START_TEST(test_no_file)
 {
@@ -410,6 +417,7 @@ int main(void)
 	tcase_add_test(tc, test_bombs);
 	tcase_add_test(tc, test_cycle);
 	tcase_add_test(tc, test_anchor);
+	tcase_add_test(tc, test_bom);
 	tcase_add_test(tc, test_no_file);
 	tcase_add_test(tc, test_damage);
 	suite_add_tcase(suite, tc);
