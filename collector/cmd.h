@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Subcommands of bop as data: one row a command, one row an option; parsing and help are made from the rows. Each
+ * command is in its own cmd_NAME.c and prints its one line of complaint itself, through cmd_fail().
+ */
+#ifndef COLLECTOR_CMD_H
+#define COLLECTOR_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/store.h"
+#include "lib/error.h"
+
+/* X(function suffix, name, arguments, summary) */
+#define CMDS(X)                                                                                    \
+	X(run, "FILE", "run an experiment and keep what its processes said to each other")         \
+	X(runs, "", "list the runs that are kept")                                                 \
+	X(show, "RUN", "show one run: processes, connections, messages")                           \
+	X(graph, "RUN", "draw a run's happens-before graph")                                       \
+	X(rm, "RUN...", "remove runs")
+
+/* Values of all options of all commands; a command reads those that it has a row for. */
+struct cmd_args {
+	const char *store;
+	const char *file;
+	const char *order;
+	uint64_t runs;
+	bool json, keep, all, output, help;
+	char **rest; /* what is not an option; borrowed */
+	int n_rest;
+};
+
+enum cmd_value { CMD_FLAG, CMD_TEXT, CMD_NUMBER };
+
+struct cmd_option {
+	const char *name; /* long; NULL ends the table */
+	char letter;	  /* 0: none */
+	enum cmd_value value;
+	size_t offset;	  /* into struct cmd_args */
+	const char *argument; /* what help calls the value */
+	const char *help;
+};
+
+#define CMD_OPTION(field) offsetof(struct cmd_args, field)
+#define CMD_OPTION_STORE                                                                           \
+	{ "store", 0, CMD_TEXT, CMD_OPTION(store), "URL",                                          \
+	  "where runs are kept: an SQLite file (default: $BOP_STORE, else bop.db)" }
+#define CMD_OPTION_HELP { "help", 'h', CMD_FLAG, CMD_OPTION(help), NULL, "show this help" }
+
+struct cmd {
+	const char *name, *arguments, *summary;
+	const char *text; /* printed below the options; ends with a newline */
+	const struct cmd_option *options;
+	int min_rest, max_rest; /* how many arguments; max -1: any number */
+	int (*main)(const struct cmd *cmd, const struct cmd_args *args); /* returns the exit status */
+};
+
+#define X(name, arguments, summary) extern const struct cmd cmd_##name;
+CMDS(X)
+#undef X
+
+enum { CMD_EXIT_ERROR = 3 };
+
+/* Parses options and calls the command. argv[0] is the command's name. Returns the exit status of bop. */
+int cmd_main(const struct cmd *cmd, int argc, char **argv);
+
+/* Says "bop: TEXT" on stderr and returns CMD_EXIT_ERROR. */
+int cmd_fail(const struct error *e);
+int cmd_failf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The store the options name; with its runs of dead owners sealed as incomplete. Says what is wrong itself. */
+struct store *cmd_store_open(const struct cmd_args *args, enum store_mode mode);
+const char *cmd_store_url(const struct cmd_args *args);
+
+/* Flushes stdout. Returns status, or complains and returns CMD_EXIT_ERROR when not everything could be written. */
+int cmd_flush(int status);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bop run: an experiment from its file to a stored run, and a line or two about it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/cmd.h"
+#include "collector/session.h"
+#include "collector/show.h"
+
+static int run_once(struct session *session, struct store *store, const struct experiment *x,
+		    const struct cmd_args *args)
+{
+	struct session_run run;
+	struct error e;
+	int status;
+
+	if (session_run(session, store, x, args->keep, &run, &e) < 0)
+		return cmd_fail(&e);
+	status = outcome_status(run.outcome);
+	if (run.outcome == OUTCOME_ERROR)
+		fprintf(stderr, "bop: run %llu: %s\n", (unsigned long long)run.id, run.reason);
+	if (run.run && args->json)
+		show_run_line_json(run.run, &run.timing, run.directory, stdout);
+	else if (run.run)
+		show_run_line(run.run, args->store, stdout);
+	if (*run.directory && !args->json)
+		printf("  directory: %s\n", run.directory);
+	session_run_fini(&run);
+	return cmd_flush(status);
+}
+
+static int run_all(struct session *session, struct store *store, const struct experiment *x,
+		   const struct cmd_args *args)
+{
+	int status = 0;
+
+	for (uint64_t i = 0; i < args->runs && !session_interrupted(session) && !session_agent_lost(session); i++)
+		status = outcome_worse_status(status, run_once(session, store, x, args));
+	if (session_interrupted(session))
+		status = outcome_worse_status(status, outcome_status(OUTCOME_INTERRUPTED));
+	return status;
+}
+
+static int run_main(const struct cmd *cmd, const struct cmd_args *args)
+{
+	const char *url = cmd_store_url(args);
+	struct experiment *x = NULL;
+	struct session *session = NULL;
+	struct store *store = NULL;
+	int err, status = CMD_EXIT_ERROR;
+	struct error e;
+
+	err = experiment_read(args->rest[0], &x, &e);
+	if (err < 0) {
+		cmd_fail(&e);
+		goto out;
+	}
+	if (geteuid() != 0) {
+		cmd_failf("run needs root: it makes network namespaces and loads BPF programs (try sudo)");
+		goto out;
+	}
+	/* A bad store shows before anything is started; a new one is made only once there is something to keep. */
+	err = store_exists(url, &e);
+	if (err < 0) {
+		cmd_fail(&e);
+		goto out;
+	}
+	if (err > 0) {
+		store = cmd_store_open(args, STORE_CREATE);
+		if (!store)
+			goto out;
+	}
+	err = session_open(&session, &e);
+	if (err < 0) {
+		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);
+		goto out;
+	}
+	if (!store)
+		store = cmd_store_open(args, STORE_CREATE);
+	if (store)
+		status = run_all(session, store, x, args);
+out:
+	session_close(session);
+	store_close(store);
+	experiment_free(x);
+	return status;
+}
+
+static const struct cmd_option options[] = {
+	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
+	CMD_OPTION_STORE,
+	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each" },
+	{ "keep-dir", 0, CMD_FLAG, CMD_OPTION(keep), NULL, "keep the run's directory and say where it is" },
+	CMD_OPTION_HELP,
+	{ 0 },
+};
+
+const struct cmd cmd_run = {
+	.name = "run",
+	.arguments = "FILE",
+	.summary = "Runs the experiment that FILE (YAML, docs/experiment.md) describes, and keeps the run",
+	.text = "It makes the boxes, starts the processes one after the other, each when the one before is ready,\n"
+		"starts the workload, waits for it, runs the check, stops everything and removes the boxes. Every\n"
+		"TCP message in between is recorded. Needs root.\n\n"
+		"The outcome: good (the check exits with 0), violated (1), vacuous (2), timeout, interrupted, error.\n"
+		"Without a check the workload's exit statuses decide.\n\n"
+		"Ctrl-C once ends the run in order and keeps it, twice ends it at once.\n\n"
+		"exit status: 0 good, 1 violated, 2 vacuous or timeout, 3 could not run, 130 interrupted;\n"
+		"             with several runs the worst of them (3, 130, 1, 2, 0)\n\n"
+		"  bop run examples/quorum/experiment.yaml\n"
+		"  bop show last\n"
+		"  bop graph last -o quorum.svg\n",
+	.options = options,
+	.min_rest = 1,
+	.max_rest = 1,
+	.main = run_main,
+};

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* bop runs: the list. */
+#include <stdio.h>
+
+#include "collector/cmd.h"
+#include "collector/show.h"
+
+static int runs_main(const struct cmd *cmd, const struct cmd_args *args)
+{
+	struct store *store = cmd_store_open(args, STORE_READ);
+	struct error e;
+	int err;
+
+	if (!store)
+		return CMD_EXIT_ERROR;
+	err = args->json ? show_runs_json(store, stdout, &e) : show_runs(store, stdout, &e);
+	store_close(store);
+	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
+}
+
+static const struct cmd_option options[] = {
+	CMD_OPTION_STORE,
+	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print a JSON array, a run a line" },
+	CMD_OPTION_HELP,
+	{ 0 },
+};
+
+const struct cmd cmd_runs = {
+	.name = "runs",
+	.arguments = "",
+	.summary = "Lists the runs that are kept, oldest first",
+	.text = "LOST is how many events are missing from a run: 0 is a promise, `?` that nobody knows.\n"
+		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n",
+	.options = options,
+	.max_rest = 0,
+	.main = runs_main,
+};

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Store to memory. See run.h. A batch that does not decode makes the whole run unreadable: it was checked when it
+ * came, so the file is damaged.
+ */
+#include "collector/run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire.h"
+
+int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e)
+{
+	unsigned long long id;
+	char *end;
+	int err;
+
+	if (!strcmp(name, "last")) {
+		err = store_run_last(store, ret_id, e);
+		if (!err && !*ret_id)
+			err = error_set(e, -ENOENT, "there is no run yet: the store is empty");
+		return err;
+	}
+	errno = 0;
+	id = strtoull(name, &end, 10);
+	if (errno || *end || end == name || *name < '0' || *name > '9' || !id || id > INT64_MAX)
+		return error_set(e, -EINVAL, "'%s' is no run: give a number that `bop runs` lists, or last", name);
+	*ret_id = id;
+	return 0;
+}
+
+static char *copy(const char *text)
+{
+	return strdup(text ? text : "");
+}
+
+static int on_stream(const struct store_stream *stream, void *arg, struct error *e)
+{
+	struct run *run = arg;
+
+	run->stream = *stream;
+	run->stream.host = copy(stream->host);
+	run->stream.boot_id = copy(stream->boot_id);
+	run->stream.kernel = copy(stream->kernel);
+	run->stream.backend = copy(stream->backend);
+	if (!run->stream.host || !run->stream.boot_id || !run->stream.kernel || !run->stream.backend)
+		return error_set(e, -ENOMEM, "out of memory");
+	return 1; /* the first is enough */
+}
+
+static int on_process(const struct store_process *from, void *arg, struct error *e)
+{
+	struct run *run = arg;
+	struct store_process *to;
+
+	to = realloc(run->processes, (run->n_processes + 1) * sizeof(*to));
+	if (!to)
+		return error_set(e, -ENOMEM, "out of memory");
+	run->processes = to;
+	to += run->n_processes++;
+	*to = *from;
+	to->name = copy(from->name);
+	to->box = copy(from->box);
+	to->command = copy(from->command);
+	to->output = from->output ? malloc(from->output_size + 1) : NULL;
+	if (!to->name || !to->box || !to->command || (from->output && !to->output))
+		return error_set(e, -ENOMEM, "out of memory");
+	if (to->output) {
+		memcpy(to->output, from->output, from->output_size);
+		to->output[from->output_size] = '\0';
+	}
+	return 0;
+}
+
+struct loading {
+	struct run *run;
+	uint64_t next; /* number of the batch that must come */
+	uint64_t lost; /* as the last batch says */
+};
+
+static int on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
+{
+	struct loading *loading = arg;
+	struct wire_batch head;
+	int err;
+
+	if (stream != 1)
+		return 0;
+	err = wire_batch_decode(bytes, size, &head, &loading->run->trace, e);
+	if (err < 0)
+		return error_prefix(e, err, "run %llu, batch %llu is damaged",
+				    (unsigned long long)loading->run->row->id, (unsigned long long)number);
+	if (number != loading->next)
+		loading->next = UINT64_MAX; /* a gap; nothing can follow it in order */
+	else
+		loading->next++;
+	if (head.last && loading->next == number + 1) {
+		loading->run->complete = true;
+		loading->lost = head.lost;
+	}
+	return 0;
+}
+
+/* What the stream's end says was lost, or what the events say if that is more. */
+static void lost_set(struct trace *trace, const struct loading *loading)
+{
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < trace->n_events; i++)
+		if (trace->events[i].kind == EVENT_LOST && trace->events[i].value > 0)
+			lost += (uint64_t)trace->events[i].value;
+	if (!loading->run->complete)
+		lost = UINT64_MAX;
+	else if (loading->lost > lost)
+		lost = loading->lost;
+	trace->lost = lost;
+}
+
+static void row_of_dead_owner(struct store_run *row)
+{
+	row->running = false;
+	row->incomplete = true;
+	row->outcome = OUTCOME_ERROR;
+	free(row->reason);
+	row->reason = strdup(RUN_OWNER_DIED);
+	row->lost = STORE_UNKNOWN;
+}
+
+int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e)
+{
+	struct loading loading = { .next = 1 };
+	struct run *run;
+	int err;
+
+	run = calloc(1, sizeof(*run));
+	if (!run)
+		return error_set(e, -ENOMEM, "out of memory");
+	trace_init(&run->trace);
+	loading.run = run;
+	err = store_run_get(store, id, &run->row, e);
+	if (err < 0)
+		goto out;
+	err = store_each_stream(store, id, on_stream, run, e);
+	if (err < 0)
+		goto out;
+	err = store_each_process(store, id, on_process, run, e);
+	if (err < 0)
+		goto out;
+	err = store_each_batch(store, id, on_batch, &loading, e);
+	if (err < 0)
+		goto out;
+	lost_set(&run->trace, &loading);
+	if (run->row->running && !store_owner_alive(&run->row->owner)) {
+		row_of_dead_owner(run->row);
+		run_count(run, run->row);
+	}
+	*ret_run = run;
+	run = NULL;
+	err = 0;
+out:
+	run_free(run);
+	return err;
+}
+
+void run_free(struct run *run)
+{
+	if (!run)
+		return;
+	for (size_t i = 0; i < run->n_processes; i++) {
+		free(run->processes[i].name);
+		free(run->processes[i].box);
+		free(run->processes[i].command);
+		free(run->processes[i].output);
+	}
+	free(run->processes);
+	free(run->stream.host);
+	free(run->stream.boot_id);
+	free(run->stream.kernel);
+	free(run->stream.backend);
+	trace_fini(&run->trace);
+	store_run_free(run->row);
+	free(run);
+}
+
+int64_t run_time(const struct run *run, uint64_t monotonic_ns)
+{
+	const struct store_run *row = run->row;
+
+	if (!strcmp(run->stream.boot_id ? run->stream.boot_id : "", row->owner.boot_id))
+		return (int64_t)(monotonic_ns - row->started_monotonic_ns);
+	return (int64_t)(monotonic_ns - run->stream.monotonic_ns + run->stream.realtime_ns - row->started_ns);
+}
+
+void run_count(const struct run *run, struct store_run *row)
+{
+	struct graph *graph = NULL;
+
+	row->events = run->trace.n_events;
+	row->lost = run->trace.lost;
+	row->messages = row->holes = STORE_UNKNOWN;
+	if (graph_build(&run->trace, GRAPH_ORDER_PROCESS, &graph, NULL) < 0)
+		return;
+	row->messages = graph->n_messages;
+	row->holes = graph->n_holes;
+	graph_free(graph);
+}
+
+struct orphans {
+	uint64_t *ids;
+	size_t n;
+};
+
+static int on_orphan(const struct store_run *row, void *arg, struct error *e)
+{
+	struct orphans *orphans = arg;
+	uint64_t *ids;
+
+	if (!row->running || store_owner_alive(&row->owner))
+		return 0;
+	ids = realloc(orphans->ids, (orphans->n + 1) * sizeof(*ids));
+	if (!ids)
+		return error_set(e, -ENOMEM, "out of memory");
+	orphans->ids = ids;
+	ids[orphans->n++] = row->id;
+	return 0;
+}
+
+int run_has_orphans(struct store *store, struct error *e)
+{
+	struct orphans orphans = { NULL, 0 };
+	int err = store_each_run(store, on_orphan, &orphans, e);
+
+	free(orphans.ids);
+	return err < 0 ? err : orphans.n > 0;
+}
+
+int run_seal_orphans(struct store *store, struct error *e)
+{
+	struct orphans orphans = { NULL, 0 };
+	struct run *run = NULL;
+	int err, n = 0;
+
+	err = store_each_run(store, on_orphan, &orphans, e);
+	for (size_t i = 0; i < orphans.n && err >= 0; i++) {
+		err = run_load(store, orphans.ids[i], &run, e);
+		if (err < 0)
+			break;
+		err = store_run_seal(store, run->row, NULL, 0, e);
+		if (err == -ESTALE) /* another bop was quicker */
+			err = 0;
+		run_free(run);
+		run = NULL;
+		n++;
+	}
+	free(orphans.ids);
+	return err < 0 ? err : n;
+}
+
+struct each {
+	struct store *store;
+	store_on_run *on_run;
+	void *arg;
+};
+
+static int on_each(const struct store_run *row, void *arg, struct error *e)
+{
+	struct each *each = arg;
+	struct run *run = NULL;
+	int err;
+
+	if (!row->running || store_owner_alive(&row->owner))
+		return each->on_run(row, each->arg, e);
+	err = run_load(each->store, row->id, &run, e);
+	if (!err)
+		err = each->on_run(run->row, each->arg, e);
+	run_free(run);
+	return err;
+}
+
+int run_each(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+{
+	struct each each = { store, on_run, arg };
+
+	return store_each_run(store, on_each, &each, e);
+}
+
+char *run_last_words(const struct run *run, const char *process, unsigned n)
+{
+	const struct trace *trace = &run->trace;
+	size_t size = 0, start;
+	char *text = NULL;
+
+	for (int stream = 2; stream >= 1 && !size; stream--)
+		for (size_t i = 0; i < trace->n_outputs; i++) {
+			const struct trace_output *output = &trace->outputs[i];
+			char *grown;
+
+			if (output->stream != stream || !output->process || output->process > trace->n_processes ||
+			    !trace->processes[output->process].name ||
+			    strcmp(trace->processes[output->process].name, process))
+				continue;
+			grown = realloc(text, size + output->size + 1);
+			if (!grown)
+				break;
+			text = grown;
+			memcpy(text + size, output->bytes, output->size);
+			size += output->size;
+		}
+	while (size && (text[size - 1] == '\n' || text[size - 1] == '\r'))
+		size--;
+	for (start = size; start && n; start--)
+		if (text[start - 1] == '\n' && !--n)
+			break;
+	if (!size) {
+		free(text);
+		return NULL;
+	}
+	memmove(text, text + start, size - start);
+	text[size - start] = '\0';
+	return text;
+}

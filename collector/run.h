@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A stored run in memory: its row, what became of its programs, and its trace. */
+#ifndef COLLECTOR_RUN_H
+#define COLLECTOR_RUN_H
+
+#include "collector/store.h"
+#include "graph/graph.h"
+#include "proto/event.h"
+
+struct run {
+	struct store_run *row; /* running, but its owner is gone: shown as ended, incomplete */
+	struct store_process *processes;
+	size_t n_processes;
+	struct store_stream stream; /* the first one; number 0: none */
+	struct trace trace;	    /* lost is UINT64_MAX when the stream has no end or a gap */
+	bool complete;
+};
+
+/* "7" or "last". -EINVAL, -ENOENT. */
+int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e);
+
+int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e);
+void run_free(struct run *run);
+
+/* Nanoseconds from the start of the run to a moment of the trace's clock; negative before it. */
+int64_t run_time(const struct run *run, uint64_t monotonic_ns);
+
+/*
+ * Counts events, messages, losses and holes into row. The holes come from the graph, so all is as slow as building it;
+ * what could not be found out is STORE_UNKNOWN.
+ */
+void run_count(const struct run *run, struct store_run *row);
+
+/* What the row of a run says when its owner died before it could seal it. Takes nothing. */
+#define RUN_OWNER_DIED "bop was killed before the run ended"
+
+/* Seals every run whose owner is gone. Returns how many, or a negative errno. */
+int run_seal_orphans(struct store *store, struct error *e);
+/* Whether there are such runs: 1, 0, or a negative errno. */
+int run_has_orphans(struct store *store, struct error *e);
+
+/* As store_each_run(); a run whose owner is gone is presented as it would be sealed. */
+int run_each(struct store *store, store_on_run *on_run, void *arg, struct error *e);
+
+/* Last lines (at most n) that the process wrote to stderr, or if it wrote nothing there to stdout. Caller frees; NULL: nothing. */
+char *run_last_words(const struct run *run, const char *process, unsigned n);
+
+#endif

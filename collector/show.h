@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Runs as text for people (show.c) and as JSON for programs (show_json.c, docs/json.md). Large runs are written piece by piece. Knows
+ * nothing about where a run came from. A write that fails is left in ferror(out).
+ */
+#ifndef COLLECTOR_SHOW_H
+#define COLLECTOR_SHOW_H
+
+#include <stdio.h>
+
+#include "collector/run.h"
+#include "graph/graph.h"
+
+/* Where the time of a run went, in nanoseconds. */
+struct show_timing {
+	uint64_t total, boxes, ready, workload, check, stop;
+};
+
+/* name NULL: process order, the one that cannot miss an influence. */
+int show_order_parse(const char *name, enum graph_order *ret_order, struct error *e);
+
+/* The line or two that `bop run` ends with. store: to be named in the hint; NULL: the default. */
+void show_run_line(const struct run *run, const char *store, FILE *out);
+/* directory: where it was kept; empty: nowhere. */
+void show_run_line_json(const struct run *run, const struct show_timing *timing, const char *directory, FILE *out);
+
+int show_runs(struct store *store, FILE *out, struct error *e);
+int show_runs_json(struct store *store, FILE *out, struct error *e);
+
+/* all: every message. */
+int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e);
+int show_run_json(const struct run *run, const struct graph *graph, FILE *out, struct error *e);
+int show_output(const struct run *run, FILE *out, struct error *e);
+
+/* What became of a process of the trace: whether it ended, and its status as of wait(). */
+struct show_status {
+	bool exited;
+	uint32_t status;
+};
+
+/* For all processes of the trace, by index; of those that the experiment started, as the agent said. Caller frees. */
+int show_statuses(const struct run *run, struct show_status **ret_statuses, struct error *e);
+/* "0", "7", "SIGKILL", "-" */
+void show_status_text(const struct show_status *status, char *buf, size_t size);
+
+/* What a process wrote to stdout (1) or stderr (2). Caller frees. NULL: out of memory. */
+char *show_written(const struct run *run, uint32_t process, int stream, size_t *ret_size, uint64_t *ret_left_out);
+
+/* How the connections ended, by index: "closed", "reset", "open", "ECONNREFUSED", ... Static texts; caller frees the array. */
+int show_connection_ends(const struct graph *graph, const char ***ret_ends, struct error *e);
+
+#endif

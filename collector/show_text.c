@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Runs as text for people. Widths adapt to what is there; nothing is cut. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "collector/show.h"
+#include "lib/clock.h"
+
+enum { MESSAGES_SHOWN = 50, HOLES_SHOWN = 20 };
+
+static void duration_text(uint64_t ns, char *buf, size_t size)
+{
+	double seconds = (double)ns / CLOCK_SECOND_NS;
+
+	if (ns == STORE_UNKNOWN)
+		snprintf(buf, size, "?");
+	else
+		snprintf(buf, size, seconds < 100 ? "%.2f s" : "%.0f s", seconds);
+}
+
+static void number_text(uint64_t number, char *buf, size_t size)
+{
+	if (number == STORE_UNKNOWN)
+		snprintf(buf, size, "?");
+	else
+		snprintf(buf, size, "%" PRIu64, number);
+}
+
+static const char *when_text(uint64_t realtime_ns, char *buf, size_t size)
+{
+	time_t seconds = (time_t)(realtime_ns / CLOCK_SECOND_NS);
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm);
+	return buf;
+}
+
+/* The outcome, and whether the run is whole. */
+static void outcome_text(const struct store_run *row, char *buf, size_t size)
+{
+	const char *name = outcome_name(row->outcome);
+
+	snprintf(buf, size, "%s%s", row->running ? "running" : name ? name : "?",
+		 row->incomplete && !row->running ? ", incomplete" : "");
+}
+
+static void losses_print(const struct store_run *row, FILE *out)
+{
+	if (row->incomplete && row->lost == STORE_UNKNOWN)
+		fprintf(out, "  INCOMPLETE: the record ends before the run did; what came after is unknown\n");
+	else if (row->lost && row->lost != STORE_UNKNOWN)
+		fprintf(out, "  LOST: %" PRIu64 " events are missing from this run\n", row->lost);
+	if (row->holes && row->holes != STORE_UNKNOWN)
+		fprintf(out, "  HOLES: %" PRIu64 " places where bytes passed that no event shows (bop show)\n", row->holes);
+}
+
+static void counts_text(const struct store_run *row, char *buf, size_t size)
+{
+	char events[24], messages[24], lost[24];
+
+	number_text(row->events, events, sizeof(events));
+	number_text(row->messages, messages, sizeof(messages));
+	number_text(row->lost, lost, sizeof(lost));
+	snprintf(buf, size, "%s events  %s messages  %s lost", events, messages, lost);
+}
+
+void show_run_line(const struct run *run, const char *store, FILE *out)
+{
+	const struct store_run *row = run->row;
+	char outcome[64], duration[32], counts[96];
+
+	outcome_text(row, outcome, sizeof(outcome));
+	duration_text(row->duration_ns, duration, sizeof(duration));
+	counts_text(row, counts, sizeof(counts));
+	fprintf(out, "run %" PRIu64 "  %s  %s  %s  %s\n", row->id, row->experiment, outcome, duration, counts);
+	losses_print(row, out);
+	if (row->reason && row->outcome != OUTCOME_ERROR)
+		fprintf(out, "  why: %s\n", row->reason);
+	if (row->events)
+		fprintf(out, "  picture: bop graph %" PRIu64 "%s%s -o %s.svg\n", row->id, store ? " --store " : "",
+			store ? store : "", row->experiment);
+}
+
+struct table {
+	FILE *out;
+	int width; /* of experiment names; 0: only measuring */
+	int measured;
+	size_t n;
+};
+
+static int on_row(const struct store_run *stored, void *arg, struct error *e)
+{
+	struct store_run row = *stored;
+	struct table *table = arg;
+	char when[32], outcome[64], events[24], lost[24], duration[32];
+	int n = (int)strlen(row.experiment);
+
+	if (n > table->measured)
+		table->measured = n;
+	if (!table->width)
+		return 0;
+	outcome_text(&row, outcome, sizeof(outcome));
+	number_text(row.running ? STORE_UNKNOWN : row.events, events, sizeof(events));
+	number_text(row.running ? STORE_UNKNOWN : row.lost, lost, sizeof(lost));
+	duration_text(row.running ? STORE_UNKNOWN : row.duration_ns, duration, sizeof(duration));
+	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %9s %6s %9s\n", row.id,
+		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome, events, lost,
+		duration);
+	table->n++;
+	return 0;
+}
+
+int show_runs(struct store *store, FILE *out, struct error *e)
+{
+	struct table table = { .out = out, .measured = (int)strlen("EXPERIMENT") };
+	int err;
+
+	err = run_each(store, on_row, &table, e);
+	if (err < 0)
+		return err;
+	table.width = table.measured;
+	fprintf(out, "%4s  %-19s  %-*s  %-19s %9s %6s %9s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "EVENTS",
+		"LOST", "DURATION");
+	return run_each(store, on_row, &table, e);
+}
+
+static void head_print(const struct run *run, FILE *out)
+{
+	const struct store_run *row = run->row;
+	char when[32], duration[32], counts[96], outcome[64];
+
+	outcome_text(row, outcome, sizeof(outcome));
+	duration_text(row->running ? STORE_UNKNOWN : row->duration_ns, duration, sizeof(duration));
+	counts_text(row, counts, sizeof(counts));
+	fprintf(out, "run %" PRIu64 "  %s  %s\n", row->id, row->experiment, outcome);
+	if (row->reason)
+		fprintf(out, "  why       %s\n", row->reason);
+	fprintf(out, "  started   %s, took %s\n", when_text(row->started_ns, when, sizeof(when)), duration);
+	fprintf(out, "  recorded  %s\n", row->running ? "it is still being recorded" : counts);
+	fprintf(out, "  file      %s\n", row->path);
+	if (run->stream.number)
+		fprintf(out, "  machine   %s, Linux %s, %s\n", run->stream.host, run->stream.kernel, run->stream.backend);
+	losses_print(row, out);
+	if (row->warnings)
+		fprintf(out, "  WARNINGS:\n    %s\n", row->warnings);
+}
+
+static int processes_print(const struct run *run, FILE *out, struct error *e)
+{
+	const struct trace *trace = &run->trace;
+	struct show_status *statuses = NULL, status;
+	int err = show_statuses(run, &statuses, e);
+	char text[32];
+
+	if (err < 0)
+		return err;
+	fprintf(out, "\nprocesses\n  %-16s %-12s %8s %-10s %s\n", "NAME", "BOX", "PID", "STATUS", "COMMAND");
+	for (size_t i = 1; i <= trace->n_processes; i++) {
+		const struct trace_process *process = &trace->processes[i];
+		const char *box = process->box && process->box <= trace->n_boxes ? trace->boxes[process->box].name : NULL;
+
+		show_status_text(&statuses[i], text, sizeof(text));
+		fprintf(out, "  %-16s %-12s %8d %-10s %s\n", process->name ? process->name : "?", box ? box : "-",
+			process->pid, text, process->command ? process->command : "");
+	}
+	for (size_t i = 0; i < run->n_processes; i++) {
+		const struct store_process *process = &run->processes[i];
+
+		if (process->role != STORE_CHECK)
+			continue;
+		status = (struct show_status){ process->exited, process->status };
+		show_status_text(&status, text, sizeof(text));
+		fprintf(out, "  %-16s %-12s %8s %-10s %s\n", "(check)", process->box, "",
+			process->started ? text : "not run", process->command);
+	}
+	free(statuses);
+	return 0;
+}
+
+static int connections_print(const struct graph *graph, FILE *out, struct error *e)
+{
+	const char **ends = NULL;
+	int err, width = (int)strlen("CONNECTION");
+
+	if (!graph->n_connections)
+		return 0;
+	err = show_connection_ends(graph, &ends, e);
+	if (err < 0)
+		return err;
+	for (size_t i = 1; i <= graph->n_connections; i++)
+		if ((int)strlen(graph->connections[i].label) + 1 > width)
+			width = (int)strlen(graph->connections[i].label) + 1;
+	fprintf(out, "\nconnections\n  %-*s %10s %12s %10s %12s  %s\n", width, "CONNECTION", "> MESSAGES", "> BYTES",
+		"< MESSAGES", "< BYTES", "END");
+	for (size_t i = 1; i <= graph->n_connections; i++) {
+		const struct graph_connection *c = &graph->connections[i];
+		int n = fprintf(out, "  %s%s", c->label, c->racy ? "!" : "") - 2;
+
+		fprintf(out, "%*s %10" PRIu32 " %12" PRIu64 " %10" PRIu32 " %12" PRIu64 "  %s\n", width > n ? width - n : 0,
+			"", c->messages[0], c->bytes[0], c->messages[1], c->bytes[1], ends[i]);
+	}
+	free(ends);
+	return 0;
+}
+
+static int messages_print(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e)
+{
+	uint32_t *order = NULL;
+	size_t shown = 0, limit = all ? SIZE_MAX : MESSAGES_SHOWN;
+	char label[256], received[64];
+
+	if (!graph->n_messages)
+		return 0;
+	if (graph_topological(graph, &order) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
+	fprintf(out, "\nmessages, in an order that contradicts no cause\n  %12s %10s  %s\n", "SENT", "BYTES", "MESSAGE");
+	for (size_t i = 0; i < graph->n_vertices && shown < limit; i++) {
+		const struct graph_vertex *v = &graph->vertices[order[i]];
+		const struct event *event = &graph->trace->events[v->event];
+		const struct graph_message *m;
+
+		if (event->kind != EVENT_SEND || !v->n_messages || (event->flags & EVENT_F_CONTINUED))
+			continue;
+		m = &graph->messages[graph->vertex_messages[v->first_message]];
+		graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
+		received[0] = '\0';
+		if (!m->received)
+			snprintf(received, sizeof(received), "  not received");
+		else if (m->received < m->size)
+			snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received", m->received);
+		fprintf(out, "  %10.6f s %10" PRIu64 "  %s%s%s%s\n", (double)run_time(run, event->enter_ns) / CLOCK_SECOND_NS,
+			m->size, label, m->racy ? "!" : "", received, v->teardown ? "  (teardown)" : "");
+		shown++;
+	}
+	if (shown < graph->n_messages && !all)
+		fprintf(out, "  ... %zu more: --all lists them, --json has everything\n", graph->n_messages - shown);
+	free(order);
+	return 0;
+}
+
+static void holes_print(const struct graph *graph, FILE *out)
+{
+	if (graph->unmatched_bytes)
+		fprintf(out, "\n%" PRIu64 " bytes were received whose send was not recorded\n", graph->unmatched_bytes);
+	if (!graph->n_holes)
+		return;
+	fprintf(out, "\nholes: bytes that must have passed a call which no event shows\n");
+	for (size_t i = 0; i < graph->n_holes && i < HOLES_SHOWN; i++) {
+		const struct graph_hole *hole = &graph->holes[i];
+
+		fprintf(out, "  %s %s: a %s of bytes %" PRIu64 " to %" PRIu64 "\n", graph->connections[hole->connection].label,
+			hole->direction ? "<" : ">", hole->receive_side ? "receive" : "send", hole->from, hole->to);
+	}
+	if (graph->n_holes > HOLES_SHOWN)
+		fprintf(out, "  ... %zu more: --json has them\n", graph->n_holes - HOLES_SHOWN);
+}
+
+int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e)
+{
+	int err;
+
+	head_print(run, out);
+	err = processes_print(run, out, e);
+	if (!err)
+		err = connections_print(graph, out, e);
+	if (!err)
+		err = messages_print(run, graph, all, out, e);
+	if (!err)
+		holes_print(graph, out);
+	return err;
+}
+
+static void written_print(const char *name, const char *stream, const char *text, size_t size, uint64_t left_out,
+			  FILE *out)
+{
+	if (!size)
+		return;
+	fprintf(out, "== %s %s ==\n", name, stream);
+	fwrite(text, 1, size, out);
+	if (text[size - 1] != '\n')
+		fputc('\n', out);
+	if (left_out)
+		fprintf(out, "== %s %s: %" PRIu64 " bytes in between or after were not kept ==\n", name, stream, left_out);
+}
+
+int show_output(const struct run *run, FILE *out, struct error *e)
+{
+	const struct trace *trace = &run->trace;
+	uint64_t left_out;
+	size_t size;
+	char *text;
+
+	for (uint32_t i = 1; i <= trace->n_processes; i++)
+		for (int stream = 1; stream <= 2; stream++) {
+			text = show_written(run, i, stream, &size, &left_out);
+			if (!text)
+				return error_set(e, -ENOMEM, "out of memory");
+			written_print(trace->processes[i].name ? trace->processes[i].name : "?",
+				      stream == 1 ? "stdout" : "stderr", text, size, left_out, out);
+			free(text);
+		}
+	for (size_t i = 0; i < run->n_processes; i++)
+		if (run->processes[i].role == STORE_CHECK && run->processes[i].output)
+			written_print("check", "output", run->processes[i].output, run->processes[i].output_size, 0, out);
+	return 0;
+}

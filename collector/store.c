@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Picks the backend by URL and passes calls on; and owners. Knows nothing of any database. */
+#include "collector/store.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Path of the SQLite file that url names, NULL if it is none. */
+static const char *sqlite_path(const char *url, struct error *e)
+{
+	const char *scheme_end = strstr(url, "://");
+
+	if (!strncmp(url, "sqlite:", 7)) {
+		url += 7;
+		if (!strncmp(url, "///", 3))
+			url += 2;
+	} else if (scheme_end) {
+		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file", url,
+			  (int)(scheme_end - url), url);
+		return NULL;
+	}
+	if (!*url) {
+		error_set(e, -EINVAL, "store: the name is empty; give the path of an SQLite file");
+		return NULL;
+	}
+	return url;
+}
+
+int store_open(const char *url, enum store_mode mode, struct store **ret_store, struct error *e)
+{
+	const char *path = sqlite_path(url, e);
+
+	return path ? store_sqlite_open(path, mode, ret_store, e) : -EINVAL;
+}
+
+int store_exists(const char *url, struct error *e)
+{
+	const char *path = sqlite_path(url, e);
+
+	return path ? store_sqlite_exists(path, e) : -EINVAL;
+}
+
+void store_close(struct store *store)
+{
+	if (store)
+		store->ops->close(store);
+}
+
+int store_run_create(struct store *store, struct store_run *run, struct error *e)
+{
+	return store->ops->run_create(store, run, e);
+}
+
+int store_stream_add(struct store *store, uint64_t run, struct store_stream *stream, struct error *e)
+{
+	return store->ops->stream_add(store, run, stream, e);
+}
+
+int store_begin(struct store *store, struct error *e)
+{
+	return store->ops->begin(store, e);
+}
+
+int store_batch_put(struct store *store, uint64_t run, uint64_t stream, uint64_t number, const void *bytes,
+		    size_t size, struct error *e)
+{
+	return store->ops->batch_put(store, run, stream, number, bytes, size, e);
+}
+
+int store_commit(struct store *store, struct error *e)
+{
+	return store->ops->commit(store, e);
+}
+
+void store_rollback(struct store *store)
+{
+	store->ops->rollback(store);
+}
+
+int store_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
+		   struct error *e)
+{
+	return store->ops->run_seal(store, run, processes, n, e);
+}
+
+int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
+{
+	return store->ops->run_get(store, id, ret_run, e);
+}
+
+int store_run_last(struct store *store, uint64_t *ret_id, struct error *e)
+{
+	return store->ops->run_last(store, ret_id, e);
+}
+
+int store_run_remove(struct store *store, uint64_t id, struct error *e)
+{
+	return store->ops->run_remove(store, id, e);
+}
+
+int store_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+{
+	return store->ops->each_run(store, on_run, arg, e);
+}
+
+int store_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e)
+{
+	return store->ops->each_stream(store, run, on_stream, arg, e);
+}
+
+int store_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e)
+{
+	return store->ops->each_process(store, run, on_process, arg, e);
+}
+
+int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e)
+{
+	return store->ops->each_batch(store, run, on_batch, arg, e);
+}
+
+void store_run_free(struct store_run *run)
+{
+	if (!run)
+		return;
+	free(run->experiment);
+	free(run->path);
+	free(run->text);
+	free(run->version);
+	free(run->reason);
+	free(run->warnings);
+	free(run);
+}
+
+static int boot_id_read(char *buf, size_t size)
+{
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f)
+		return -errno;
+	if (!fgets(buf, (int)size, f))
+		buf[0] = '\0';
+	fclose(f);
+	buf[strcspn(buf, "\n")] = '\0';
+	return *buf ? 0 : -EIO;
+}
+
+/* Field 22 of /proc/PID/stat. The name in field 2 may hold anything, so fields are counted from the last ')'. */
+static int start_read(int32_t pid, uint64_t *ret_start)
+{
+	char path[64], line[1024], *at;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	at = fgets(line, sizeof(line), f);
+	fclose(f);
+	at = at ? strrchr(line, ')') : NULL;
+	for (int field = 2; at && field < 22; field++) {
+		at = strchr(at, ' ');
+		if (at)
+			at++;
+	}
+	if (!at)
+		return -EIO;
+	*ret_start = strtoull(at, NULL, 10);
+	return 0;
+}
+
+int store_owner_self(struct store_owner *ret_owner, struct error *e)
+{
+	struct store_owner owner = { .pid = getpid() };
+	struct stat st;
+	int err;
+
+	err = boot_id_read(owner.boot_id, sizeof(owner.boot_id));
+	if (!err)
+		err = start_read(owner.pid, &owner.start);
+	if (!err && stat("/proc/self/ns/pid", &st) < 0)
+		err = -errno;
+	if (err < 0)
+		return error_set(e, err, "/proc: cannot read about this process (is it mounted?): %s", strerror(-err));
+	owner.pid_namespace = st.st_ino;
+	*ret_owner = owner;
+	return 0;
+}
+
+bool store_owner_alive(const struct store_owner *owner)
+{
+	struct store_owner self;
+	uint64_t start;
+	int err;
+
+	if (store_owner_self(&self, NULL) < 0)
+		return true;
+	if (strcmp(self.boot_id, owner->boot_id))
+		return false;
+	if (self.pid_namespace != owner->pid_namespace)
+		return true;
+	err = start_read(owner->pid, &start);
+	if (err == -ENOENT || err == -ESRCH)
+		return false;
+	return err < 0 || start == owner->start;
+}

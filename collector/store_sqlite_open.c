@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Opening an SQLite store: finds out whether the file is ours, makes it, reads it where nothing can be written. docs/store.md
+ * describes the tables. Never changes a file that is not ours.
+ *
+ * WAL with synchronous=FULL: a commit is one append and one fsync of the log. A reader needs the -shm file beside the
+ * log, or a place to make it; where there is neither log nor such a place, the file itself is complete and is read as
+ * immutable.
+ */
+#include "collector/store_sqlite.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+	APPLICATION_ID = 0x626f7053, /* "bopS" */
+	FORMAT = 1,
+	BUSY_MS = 5000,
+};
+
+static const char schema[] =
+	"CREATE TABLE run ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" experiment TEXT NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL, version TEXT NOT NULL,"
+	" started_ns INTEGER NOT NULL, started_monotonic_ns INTEGER NOT NULL,"
+	" owner_boot TEXT NOT NULL, owner_pid_namespace INTEGER NOT NULL, owner_pid INTEGER NOT NULL,"
+	" owner_start INTEGER NOT NULL,"
+	" running INTEGER NOT NULL DEFAULT 1, incomplete INTEGER NOT NULL DEFAULT 0,"
+	" outcome TEXT, reason TEXT, warnings TEXT, duration_ns INTEGER,"
+	" events INTEGER, messages INTEGER, lost INTEGER, holes INTEGER) STRICT;"
+	"CREATE TABLE stream ("
+	" run INTEGER NOT NULL, stream INTEGER NOT NULL, session BLOB NOT NULL,"
+	" host TEXT NOT NULL, boot_id TEXT NOT NULL, kernel TEXT NOT NULL, backend TEXT NOT NULL,"
+	" monotonic_ns INTEGER NOT NULL, realtime_ns INTEGER NOT NULL,"
+	" PRIMARY KEY (run, stream)) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE batch ("
+	" run INTEGER NOT NULL, stream INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,"
+	" UNIQUE (run, stream, number)) STRICT;"
+	"CREATE TABLE process ("
+	" run INTEGER NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL, box TEXT NOT NULL,"
+	" role INTEGER NOT NULL, command TEXT NOT NULL, started INTEGER NOT NULL, status INTEGER, output BLOB,"
+	" PRIMARY KEY (run, place)) STRICT, WITHOUT ROWID;";
+
+int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error *e)
+{
+	int system_errno = s->db ? sqlite3_system_errno(s->db) : 0;
+
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return error_set(e, -ENOSPC, "store %s: %s: the disk is full", s->path, doing);
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return error_set(e, -EBUSY, "store %s: %s: another program has kept it locked for %d s", s->path, doing,
+				 BUSY_MS / 1000);
+	case SQLITE_READONLY:
+		return error_set(e, -EROFS, "store %s: %s: it is read-only here", s->path, doing);
+	case SQLITE_NOTADB:
+		return error_set(e, -EINVAL, "store %s: this is not an SQLite file, so it is no store of bop", s->path);
+	case SQLITE_CORRUPT:
+		return error_set(e, -EBADMSG, "store %s: %s: the file is damaged (%s)", s->path, doing,
+				 sqlite3_errmsg(s->db));
+	case SQLITE_NOMEM:
+		return error_set(e, -ENOMEM, "store %s: %s: out of memory", s->path, doing);
+	case SQLITE_CANTOPEN:
+	case SQLITE_PERM:
+	case SQLITE_IOERR:
+		if (system_errno == ENOSPC || system_errno == EDQUOT)
+			return error_set(e, -ENOSPC, "store %s: %s: the disk is full", s->path, doing);
+		if (system_errno == EROFS)
+			return error_set(e, -EROFS, "store %s: %s: it is read-only here", s->path, doing);
+		return error_set(e, -EIO, "store %s: %s: %s", s->path, doing,
+				 system_errno ? strerror(system_errno) : sqlite3_errmsg(s->db));
+	}
+	return error_set(e, -EIO, "store %s: %s: %s", s->path, doing, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+}
+
+int sqlite_run(struct store_sqlite *s, const char *sql, const char *doing, struct error *e)
+{
+	int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : sqlite_fail(s, rc, doing, e);
+}
+
+/* *ret_rc: SQLite's own code, for those who can do something about it. */
+static int number_read(struct store_sqlite *s, const char *sql, int64_t *ret_number, int *ret_rc)
+{
+	sqlite3_stmt *statement = NULL;
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(statement);
+	if (rc == SQLITE_ROW)
+		*ret_number = sqlite3_column_int64(statement, 0);
+	sqlite3_finalize(statement);
+	*ret_rc = rc;
+	return rc == SQLITE_ROW ? 0 : -1;
+}
+
+/* Whether the file is ours: 1, a new one: 0, else an error. *ret_rc is set if SQLite failed. */
+static int format_check(struct store_sqlite *s, int *ret_rc, struct error *e)
+{
+	int64_t id, format, tables;
+
+	if (number_read(s, "PRAGMA application_id", &id, ret_rc) < 0 ||
+	    number_read(s, "PRAGMA user_version", &format, ret_rc) < 0 ||
+	    number_read(s, "SELECT count(*) FROM sqlite_schema", &tables, ret_rc) < 0)
+		return sqlite_fail(s, *ret_rc, "reading it", e);
+	*ret_rc = SQLITE_OK;
+	if (id == 0 && format == 0 && tables == 0)
+		return 0;
+	if (id != APPLICATION_ID)
+		return error_set(e, -EINVAL,
+				 "store %s: this SQLite file belongs to another program; it was left as it is", s->path);
+	if (format > FORMAT)
+		return error_set(e, -ENOTSUP,
+				 "store %s: written by a newer bop (format %lld, this one knows up to %d); use that bop",
+				 s->path, (long long)format, FORMAT);
+	if (format < 1)
+		return error_set(e, -EBADMSG, "store %s: the file is damaged (format %lld)", s->path,
+				 (long long)format);
+	return 1;
+}
+
+static int schema_make(struct store_sqlite *s, struct error *e)
+{
+	char sql[128];
+	int rc, err;
+
+	err = sqlite_run(s, "PRAGMA auto_vacuum=INCREMENTAL; BEGIN EXCLUSIVE", "making it", e);
+	if (err < 0)
+		return err;
+	err = format_check(s, &rc, e); /* another bop may have been quicker */
+	if (!err) {
+		snprintf(sql, sizeof(sql), "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, FORMAT);
+		err = sqlite_run(s, schema, "making it", e);
+		if (!err)
+			err = sqlite_run(s, sql, "making it", e);
+	}
+	if (err >= 0)
+		err = sqlite_run(s, "COMMIT", "making it", e);
+	if (err < 0)
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return err;
+}
+
+/* A file: URI of the path with immutable=1. Caller frees. */
+static char *immutable_uri(const char *path)
+{
+	char *uri = malloc(strlen(path) * 3 + 32), *to = uri;
+
+	if (!uri)
+		return NULL;
+	to += sprintf(to, "file:%s", *path == '/' ? "//" : "");
+	for (; *path; path++) {
+		if (isalnum((unsigned char)*path) || strchr("/._-+@,=", *path))
+			*to++ = *path;
+		else
+			to += sprintf(to, "%%%02x", (unsigned char)*path);
+	}
+	strcpy(to, "?immutable=1");
+	return uri;
+}
+
+static int db_open(struct store_sqlite *s, const char *name, int flags, struct error *e)
+{
+	int rc;
+
+	sqlite3_close(s->db);
+	s->db = NULL;
+	rc = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_EXRESCODE, NULL);
+	if (rc != SQLITE_OK)
+		return sqlite_fail(s, rc, "opening it", e);
+	sqlite3_busy_timeout(s->db, BUSY_MS);
+	return 0;
+}
+
+static bool log_is_empty(const char *path)
+{
+	struct stat st;
+	char log[4096];
+
+	snprintf(log, sizeof(log), "%s-wal", path);
+	return stat(log, &st) < 0 || st.st_size == 0;
+}
+
+static int open_read(struct store_sqlite *s, bool writable, struct error *e)
+{
+	int err, rc = SQLITE_OK;
+	char *uri;
+
+	/* A reader that could write tidies the log away when it is the last one to leave. */
+	err = db_open(s, s->path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
+	if (!err)
+		err = format_check(s, &rc, e);
+	if (err < 0 && ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY)) {
+		if (!log_is_empty(s->path))
+			return error_set(e, -EROFS,
+					 "store %s: a bop that was killed left a log (%s-wal) to be merged, and nothing can "
+					 "be written here; copy both files to where you can write",
+					 s->path, s->path);
+		uri = immutable_uri(s->path);
+		if (!uri)
+			return error_set(e, -ENOMEM, "out of memory");
+		err = db_open(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, e);
+		free(uri);
+		if (!err)
+			err = format_check(s, &rc, e);
+	}
+	if (err < 0)
+		return err;
+	if (!err)
+		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
+	return sqlite_run(s, "PRAGMA query_only=1", "opening it", e);
+}
+
+static int open_write(struct store_sqlite *s, enum store_mode mode, struct error *e)
+{
+	int err, rc;
+
+	err = db_open(s, s->path, SQLITE_OPEN_READWRITE | (mode == STORE_CREATE ? SQLITE_OPEN_CREATE : 0), e);
+	if (err < 0)
+		return err;
+	err = format_check(s, &rc, e);
+	if (err < 0)
+		return err;
+	if (sqlite3_db_readonly(s->db, "main"))
+		return error_set(e, -EROFS, "store %s: it is read-only; nothing can be kept in it", s->path);
+	if (!err && mode != STORE_CREATE)
+		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
+	if (!err) {
+		err = schema_make(s, e);
+		if (err < 0)
+			return err;
+	}
+	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", "opening it", e);
+	if (!err) /* fails here, rather than in the middle of a run, where nothing can be written */
+		err = sqlite_run(s, "BEGIN IMMEDIATE; ROLLBACK", "opening it", e);
+	return err;
+}
+
+/* Mode bits count for root, too: who took them away meant it. */
+static bool mode_writable(const char *path)
+{
+	struct stat st;
+
+	return access(path, W_OK) == 0 && stat(path, &st) == 0 && (st.st_mode & 0222);
+}
+
+static int directory_check(const char *path, struct error *e)
+{
+	char *copy = strdup(path), *directory;
+	int err = 0;
+
+	if (!copy)
+		return error_set(e, -ENOMEM, "out of memory");
+	directory = dirname(copy);
+	if (access(directory, F_OK) < 0)
+		err = error_set(e, -errno, "store %s: %s: %s", path, directory, strerror(errno));
+	else if (!mode_writable(directory))
+		err = error_set(e, -EROFS, "store %s: the directory %s is read-only for you", path, directory);
+	free(copy);
+	return err;
+}
+
+int store_sqlite_exists(const char *path, struct error *e)
+{
+	struct stat st;
+	int err;
+
+	if (stat(path, &st) < 0) {
+		if (errno != ENOENT)
+			return error_set(e, -errno, "store %s: %s", path, strerror(errno));
+		err = directory_check(path, e);
+		return err < 0 ? err : 0;
+	}
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, -EINVAL, "store %s: this is not a file", path);
+	return 1;
+}
+
+int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret_store, struct error *e)
+{
+	struct store_sqlite *s = NULL;
+	int err;
+
+	err = store_sqlite_exists(path, e);
+	if (err < 0 && !(mode != STORE_CREATE && err == -EROFS))
+		return err;
+	if (err <= 0 && mode != STORE_CREATE)
+		return error_set(e, -ENOENT, "store %s: there is none yet; `bop run` makes it, --store names another one",
+				 path);
+	if (err > 0 && mode != STORE_READ && !mode_writable(path))
+		return error_set(e, -EROFS, "store %s: it is read-only; nothing can be kept in it", path);
+	if (mode != STORE_READ) { /* the log lies beside the file */
+		err = directory_check(path, e);
+		if (err < 0)
+			return err;
+	}
+	s = calloc(1, sizeof(*s));
+	if (s)
+		s->path = strdup(path);
+	if (!s || !s->path) {
+		err = error_set(e, -ENOMEM, "out of memory");
+		goto out;
+	}
+	s->store.ops = &store_sqlite_ops;
+	err = mode == STORE_READ ? open_read(s, mode_writable(path), e) : open_write(s, mode, e);
+	if (err < 0)
+		goto out;
+	*ret_store = &s->store;
+	s = NULL;
+	err = 0;
+out:
+	if (s)
+		store_sqlite_ops.close(&s->store);
+	return err;
+}
