@@ -52,9 +52,11 @@ enum rec_flag {
 	REC_F_SHUTDOWN = 1 << 2,  /* CLOSE: by shutdown(), not close() */
 	REC_F_RST = 1 << 3,	  /* CLOSE: an RST was sent instead of a FIN */
 	REC_F_EXITING = 1 << 4,	  /* CLOSE: the process was ending */
-	REC_F_INTERLEAVED = 1 << 5, /* SEND: another writer's bytes may lie inside its range */
+	REC_F_INTERLEAVED = 1 << 5, /* SEND: another writer got in between; the parts are records of their own, same
+				       message, all but the first CONTINUED: every range holds bytes of one send */
 	REC_F_ACCEPTOR = 1 << 6,  /* ESTABLISHED, DESTROY: this end was accepted, it did not connect */
 	REC_F_URGENT = 1 << 7,	  /* RECV: MSG_OOB, position not moved */
+	REC_F_GAVE_UP = 1 << 8,	  /* CLOSE: the kernel ended it (no answer in time, aborted from outside); no task */
 };
 
 /* 48 bytes in front of every record. */
@@ -175,7 +177,8 @@ struct rec_close {
 	X(LOST_RING, "records lost because the ring buffer was full")                              \
 	X(LOST_TASK, "tasks that could not be followed (no memory)")                               \
 	X(LOST_SOCKET, "sockets that could not be followed (no memory)")                           \
-	X(LOST_ORDINAL, "connection ordinals that could not be counted (map full)")
+	X(LOST_ORDINAL, "connection ordinals that could not be counted (map full)")                \
+	X(LOST_NESTED, "probes that the kernel skipped because one was running on that CPU")
 
 enum counter {
 #define X(name, text) COUNTER_##name,

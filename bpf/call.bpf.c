@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Results that only the return of a system call knows: accept, connect, wait. Two doors to the same code: a perf event
+ * on each of the calls (the kernel's own bitmap keeps all other calls out, which is cheap), or one raw tracepoint on
+ * every call. tfj opens one of them.
+ */
+#include "bpf/order.bpf.h"
+#include "bpf/scope.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* A TCP socket behind a descriptor of the current task, read without a reference: only for looking. */
+static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **slot = BPF_CORE_READ(fdt, fd), *file = 0;
+	struct socket *socket;
+	struct sock *sk;
+	__u16 family;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if ((family != AF_INET && family != AF_INET6) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	return sk;
+}
+
+static __always_inline __u32 fd_box(struct sock *sk)
+{
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	__u32 *box = bpf_map_lookup_elem(&boxes, &cookie);
+
+	return box ? *box : 0;
+}
+
+static __noinline int accept_returned(struct task_struct *task, struct pt_regs *regs, int result)
+{
+	struct sock *sk = fd_sock(task, result >= 0 ? result : (int)regs_arg1(regs));
+	struct task_state *state;
+	struct rec_accept *record;
+	__u64 order, now, cookie = 0;
+	__u32 box;
+
+	if (!sk || is_retry(result))
+		return 0;
+	box = fd_box(sk);
+	if (!box)
+		return 0;
+	state = task_current(task, box);
+	if (!state)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (result >= 0) {
+		cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+		if (ignoring && bpf_map_lookup_elem(&ignored_cookies, &cookie))
+			return 0;
+	}
+	order = order_draw(task, state);
+	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, box, order, call_enter(task, state, now), now,
+				bpf_get_current_pid_tgid());
+	if (!record)
+		return 0;
+	record->cookie = cookie;
+	record->result = result;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+static __always_inline int address_read(struct rec_addr *addr, __u64 user)
+{
+	struct {
+		__u16 family;
+		__be16 port;
+		__be32 word[5]; /* IPv4: address; IPv6: flow, address */
+	} sa = {};
+
+	bpf_probe_read_user(&sa, 8, (void *)user);
+	if (sa.family == AF_INET6)
+		bpf_probe_read_user(&sa, sizeof(sa), (void *)user);
+	else if (sa.family != AF_INET)
+		return -1;
+	address_fill(addr, sa.family, sa.word[0], &sa.word[1], bpf_ntohs(sa.port));
+	return 0;
+}
+
+/* Failed before a SYN was made: the connect counts all the same. */
+static __always_inline int open_late(struct task_struct *task, struct task_state *state, struct pt_regs *regs, __u32 box,
+				     int result)
+{
+	switch (-result) {
+	case 0:	  /* fast open: the SYN comes with the first send */
+	case 9:	  /* EBADF */
+	case 14:  /* EFAULT */
+	case 22:  /* EINVAL */
+	case 88:  /* ENOTSOCK */
+	case 97:  /* EAFNOSUPPORT */
+	case 106: /* EISCONN */
+	case 114: /* EALREADY */
+		return -1;
+	}
+	if (address_read(&state->open.remote, regs_arg2(regs)))
+		return -1;
+	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
+	state->open.order = order_draw(task, state);
+	state->open.enter_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+static __noinline int connect_returned(struct task_struct *task, struct pt_regs *regs, int result)
+{
+	struct sock *sk = fd_sock(task, regs_arg1(regs));
+	struct rec_connect *record;
+	struct task_state *state;
+	__u64 cookie, now, none = 0;
+	__u32 box, one = 1;
+
+	if (!sk)
+		return 0;
+	box = fd_box(sk);
+	if (!box)
+		return 0;
+	state = task_current(task, box);
+	if (!state)
+		return 0;
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	if (state->open.cookie && state->open.cookie == cookie) {
+		if (result <= -512)
+			return 0; /* interrupted: the kernel or the program calls again */
+		if (result == -115) /* EINPROGRESS */
+			bpf_map_update_elem(&pending, &cookie, &one, BPF_ANY);
+	} else {
+		if (bpf_map_lookup_elem(&pending, &cookie)) { /* asks for the outcome */
+			if (result != -114)
+				bpf_map_delete_elem(&pending, &cookie);
+			return 0;
+		}
+		if (is_retry(result) || open_late(task, state, regs, box, result))
+			return 0;
+		cookie = none;
+	}
+	state->open.cookie = 0;
+	now = bpf_ktime_get_ns();
+	record = record_reserve(sizeof(*record), REC_CONNECT, 0, box, state->open.order, state->open.enter_ns, now,
+				bpf_get_current_pid_tgid());
+	if (!record)
+		return 0;
+	record->cookie = cookie;
+	record->remote = state->open.remote;
+	record->ordinal = state->open.ordinal;
+	record->result = result;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+/* The child that a wait took away; 0: none (it stopped, continues, or only looked). */
+static __always_inline __u32 waited_child(struct pt_regs *regs, __u32 call, int result)
+{
+	struct {
+		__s32 signo, error, code, pad, pid; /* 64-bit siginfo of SIGCHLD */
+	} info = {};
+	__s32 status = 0;
+
+	if (call == NR_WAIT4) {
+		if (regs_arg2(regs))
+			bpf_probe_read_user(&status, sizeof(status), (void *)regs_arg2(regs));
+		return (status & 0xff) == 0x7f || status == 0xffff ? 0 : result;
+	}
+	if (result || regs_arg4(regs) & 0x01000000 /* WNOWAIT */ || !regs_arg3(regs))
+		return 0;
+	bpf_probe_read_user(&info, sizeof(info), (void *)regs_arg3(regs));
+	return info.code >= 1 && info.code <= 3 /* CLD_EXITED, KILLED, DUMPED */ ? info.pid : 0;
+}
+
+static __noinline int wait_returned(struct task_struct *task, struct pt_regs *regs, __u32 call, int result)
+{
+	struct task_state *state = task_find(task);
+	struct rec_wait *record;
+	__u64 order, now, enter;
+	__u32 child;
+
+	if (!state || state->seed.ignored || result < 0)
+		return 0;
+	child = waited_child(regs, call, result);
+	if (!child)
+		return 0;
+	now = bpf_ktime_get_ns();
+	order = order_draw(task, state);
+	enter = call_enter(task, state, now);
+	record = record_reserve(sizeof(*record), REC_WAIT, 0, state->seed.box, order, enter, now,
+				bpf_get_current_pid_tgid());
+	if (!record)
+		return 0;
+	record->child_tgid = child;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	switch (call) {
+	case NR_ACCEPT:
+	case NR_ACCEPT4:
+		return accept_returned(task, regs, result);
+	case NR_CONNECT:
+		return connect_returned(task, regs, result);
+	case NR_WAIT4:
+	case NR_WAITID:
+		return wait_returned(task, regs, call, result);
+	}
+	return 0;
+}
+
+/* What a perf event of a system call's return hands over (struct syscall_trace_exit). */
+struct call_exit {
+	__u64 common;
+	__s64 call;
+	__s64 result;
+};
+
+SEC("tracepoint")
+int on_call_exit(struct call_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return call_returned(task_regs(task), (__u32)ctx->call, ctx->result);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(on_any_exit, struct pt_regs *regs, long result)
+{
+	return call_returned(regs, regs_call(regs), result);
+}

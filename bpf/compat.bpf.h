@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Where kernels and architectures differ: one helper per difference. Differences that are a whole tracepoint
+ * (tcp_sendmsg_locked, sched_prepare_exec) are settled by tfj, which does not load the program.
+ */
+#ifndef BPF_COMPAT_BPF_H
+#define BPF_COMPAT_BPF_H
+
+#include "bpf/kernel.bpf.h"
+
+#if defined(__TARGET_ARCH_x86)
+enum {
+	NR_READ = 0,
+	NR_READV = 19,
+	NR_CONNECT = 42,
+	NR_ACCEPT = 43,
+	NR_RECVFROM = 45,
+	NR_RECVMSG = 47,
+	NR_SHUTDOWN = 48,
+	NR_GETSOCKOPT = 55,
+	NR_WAIT4 = 61,
+	NR_WAITID = 247,
+	NR_SPLICE = 275,
+	NR_ACCEPT4 = 288,
+	NR_RECVMMSG = 299,
+};
+
+static __always_inline __u32 regs_call(struct pt_regs *regs)
+{
+	return regs->orig_ax;
+}
+
+static __always_inline __u64 regs_arg1(struct pt_regs *regs)
+{
+	return regs->di;
+}
+
+static __always_inline __u64 regs_arg2(struct pt_regs *regs)
+{
+	return regs->si;
+}
+
+static __always_inline __u64 regs_arg3(struct pt_regs *regs)
+{
+	return regs->dx;
+}
+
+static __always_inline __u64 regs_arg4(struct pt_regs *regs)
+{
+	return regs->r10;
+}
+#elif defined(__TARGET_ARCH_arm64)
+enum {
+	NR_READ = 63,
+	NR_READV = 65,
+	NR_SPLICE = 76,
+	NR_WAITID = 95,
+	NR_ACCEPT = 202,
+	NR_CONNECT = 203,
+	NR_RECVFROM = 207,
+	NR_GETSOCKOPT = 209,
+	NR_SHUTDOWN = 210,
+	NR_RECVMSG = 212,
+	NR_ACCEPT4 = 242,
+	NR_RECVMMSG = 243,
+	NR_WAIT4 = 260,
+};
+
+static __always_inline __u32 regs_call(struct pt_regs *regs)
+{
+	return regs->syscallno;
+}
+
+static __always_inline __u64 regs_arg1(struct pt_regs *regs)
+{
+	return regs->orig_x0; /* x0 holds the result at the end of the call */
+}
+
+static __always_inline __u64 regs_arg2(struct pt_regs *regs)
+{
+	return regs->regs[1];
+}
+
+static __always_inline __u64 regs_arg3(struct pt_regs *regs)
+{
+	return regs->regs[2];
+}
+
+static __always_inline __u64 regs_arg4(struct pt_regs *regs)
+{
+	return regs->regs[3];
+}
+#else
+#error "system call numbers of this architecture are missing here"
+#endif
+
+/* Registers of the system call that a task is in. bpf_task_pt_regs: 5.15, dd6e10fbd9fb. */
+static __always_inline struct pt_regs *task_regs(struct task_struct *task)
+{
+	return (struct pt_regs *)bpf_task_pt_regs(task);
+}
+
+/* Calls that may sleep and whose entry we want to know. */
+static __always_inline int call_waits(__u32 nr)
+{
+	switch (nr) {
+	case NR_READ:
+	case NR_READV:
+	case NR_RECVFROM:
+	case NR_RECVMSG:
+	case NR_RECVMMSG:
+	case NR_ACCEPT:
+	case NR_ACCEPT4:
+	case NR_WAIT4:
+	case NR_WAITID:
+		return 1;
+	}
+	return 0;
+}
+
+/* Results that tell the program to try again: no event. -512 to -516: the kernel's own restart codes. */
+static __always_inline int is_retry(int result)
+{
+	return result == -4 || result == -11 || (result <= -512 && result >= -516);
+}
+
+#endif

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Life of connections, from the state changes of their sockets. A change can happen in anybody's context (softirq,
+ * another task's release of a lock): it is charged to the current task only where nothing but a call of that task can
+ * have caused it.
+ */
+#include "bpf/order.bpf.h"
+#include "bpf/scope.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Bytes of the program that the peer has not acknowledged. */
+static __always_inline __u64 tcp_unacked(struct tcp_sock *tp, struct sock_state *ss)
+{
+	__u32 waiting = tp->write_seq - tp->snd_una;
+
+	return waiting && ss->flags & SOCK_F_FIN ? waiting - 1 : waiting;
+}
+
+/* Bytes that arrived and that the program has not taken. */
+static __always_inline __u64 tcp_unread(struct sock *sk, struct tcp_sock *tp)
+{
+	__u32 waiting = tp->rcv_nxt - tp->copied_seq;
+
+	return waiting && sk->__sk_common.skc_flags & SOCK_DONE_BIT ? waiting - 1 : waiting;
+}
+
+static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 flags, __u64 order, __u64 pid_tgid)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct rec_close *record;
+
+	if (ss->flags & SOCK_F_ACCEPTOR)
+		flags |= REC_F_ACCEPTOR;
+	record = record_reserve(sizeof(*record), kind, flags, ss->box, order, now, now, pid_tgid);
+	if (!record)
+		return;
+	record->cookie = ss->cookie;
+	record->sent = ss->sent;
+	record->received = ss->received;
+	record->unacked = ss->final_unacked;
+	record->unread = ss->final_unread;
+	record_submit(record, sizeof(*record));
+}
+
+/* Brings positions up to date. */
+static __always_inline void sock_measure(struct sock *sk, struct tcp_sock *tp, struct sock_state *ss)
+{
+	sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN));
+	received_position(ss, received_end(sk, tp));
+	ss->final_unacked = tcp_unacked(tp, ss);
+	ss->final_unread = tcp_unread(sk, tp);
+}
+
+/* This end sends no more because its program said so. */
+static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 rst)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct task_state *state;
+	__u16 flags = rst ? REC_F_RST : 0;
+
+	if (!tp || !ss)
+		return 0;
+	sock_measure(sk, tp, ss);
+	state = task_current(task, ss->box);
+	if (!state)
+		return 0;
+	if (task->flags & PF_EXITING)
+		flags |= REC_F_EXITING;
+	else if ((sk->sk_shutdown & (SEND_SHUTDOWN | RCV_SHUTDOWN)) == SEND_SHUTDOWN ||
+		 regs_call(task_regs(task)) == NR_SHUTDOWN)
+		flags |= REC_F_SHUTDOWN;
+	close_emit(ss, REC_CLOSE, flags, order_draw(task, state), bpf_get_current_pid_tgid());
+	return 0;
+}
+
+static __noinline int sock_open(struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 box = sock_box(sk);
+	struct task_state *state;
+	struct sock_state *ss;
+	struct rec_open *record;
+	__u64 order, now;
+
+	if (!box)
+		return 0;
+	ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+	if (ss && ss->epoch == epoch && ss->flags & SOCK_F_KEYED && !(ss->flags & SOCK_F_IGNORED))
+		close_emit(ss, REC_DESTROY, 0, 0, 0); /* disconnected, and connects again */
+	state = task_current(task, box);
+	ss = sock_create(sk, box, state ? 0 : SOCK_F_IGNORED);
+	if (!ss || !state)
+		return 0;
+	now = bpf_ktime_get_ns();
+	order = order_draw(task, state);
+	ss->syn_ns = now;
+	state->open.cookie = ss->cookie;
+	state->open.enter_ns = now;
+	state->open.order = order;
+	remote_address(sk, &state->open.remote);
+	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
+	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, bpf_get_current_pid_tgid());
+	if (!record)
+		return 0;
+	record->cookie = ss->cookie;
+	record->remote = state->open.remote;
+	record->ordinal = state->open.ordinal;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+static __noinline int sock_listen(struct sock *sk)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 box = sock_box(sk);
+	struct rec_listen *record;
+	struct task_state *state;
+	__u64 order, now;
+
+	if (!box)
+		return 0;
+	state = task_current(task, box);
+	if (!state)
+		return 0;
+	order = order_draw(task, state);
+	now = bpf_ktime_get_ns();
+	record = record_reserve(sizeof(*record), REC_LISTEN, 0, box, order, now, now, bpf_get_current_pid_tgid());
+	if (!record)
+		return 0;
+	record->cookie = bpf_get_socket_cookie(sk);
+	local_address(sk, &record->local);
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+/* Both sequence numbers are known. `accepted`: the child of a listening socket. */
+static __noinline int sock_established(struct sock *sk, int accepted)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u64 now = bpf_ktime_get_ns(), key;
+	struct rec_established *record;
+	struct sock_state *ss;
+	__u32 box, one = 1;
+
+	if (!tp)
+		return 0;
+	if (accepted) {
+		box = sock_box(sk);
+		ss = box ? sock_create(sk, box, SOCK_F_ACCEPTOR) : 0;
+	} else {
+		ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+	}
+	if (!ss || ss->epoch != epoch)
+		return 0;
+	ss->flags |= SOCK_F_KEYED;
+	ss->first_local = ss->sent_seq = tp->write_seq;
+	ss->first_remote = ss->received_seq = tp->copied_seq;
+	ss->opened = -1;
+	if (ignoring && accepted) {
+		key = (__u64)ss->first_local << 32 | ss->first_remote;
+		if (bpf_map_lookup_elem(&ignored_keys, &key)) {
+			bpf_map_delete_elem(&ignored_keys, &key);
+			ss->flags |= SOCK_F_IGNORED;
+			bpf_map_update_elem(&ignored_cookies, &ss->cookie, &one, BPF_ANY);
+		}
+	} else if (ss->flags & SOCK_F_IGNORED) {
+		key = (__u64)ss->first_remote << 32 | ss->first_local;
+		bpf_map_update_elem(&ignored_keys, &key, &one, BPF_ANY);
+	}
+	if (ss->flags & SOCK_F_IGNORED)
+		return 0;
+	record = record_reserve(sizeof(*record), REC_ESTABLISHED, accepted ? REC_F_ACCEPTOR : 0, ss->box, 0, ss->syn_ns,
+				now, 0);
+	if (!record)
+		return 0;
+	record->cookie = ss->cookie;
+	local_address(sk, &record->local);
+	remote_address(sk, &record->remote);
+	record->first_local = ss->first_local;
+	record->first_remote = ss->first_remote;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+static __noinline int sock_failed(struct sock *sk, struct sock_state *ss)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct rec_failed *record;
+
+	if (!ss)
+		return 0;
+	record = record_reserve(sizeof(*record), REC_FAILED, 0, ss->box, 0, ss->syn_ns, now, 0);
+	if (!record)
+		return 0;
+	record->cookie = ss->cookie;
+	record->error = -sk->sk_err;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+	return 0;
+}
+
+/* A connection ended. Was it an RST of ours, the kernel that gave up, or the orderly end that was announced before? */
+static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int from)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	__u64 flags = sk->__sk_common.skc_flags;
+	int closing;
+
+	if (!tp || !ss)
+		return 0;
+	sock_measure(sk, tp, ss);
+	if (ss->flags & SOCK_F_RESET)
+		return 0;
+	if (sk->sk_err) {
+		close_emit(ss, REC_CLOSE, REC_F_GAVE_UP, 0, 0);
+		return 0;
+	}
+	/* close() has emptied the queue of what was not read; SO_LINGER 0 and disconnect have not */
+	closing = ss->final_unread && !sk->sk_receive_queue.qlen;
+	switch (from) {
+	case TCP_ESTABLISHED:
+	case TCP_CLOSE_WAIT:
+		return sock_close(sk, ss, 1);
+	case TCP_FIN_WAIT1:
+	case TCP_FIN_WAIT2:
+		if (!(flags & SOCK_DEAD_BIT) && (closing || !(flags & SOCK_DONE_BIT)))
+			return sock_close(sk, ss, 1);
+	}
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state, struct sock *sk, int from, int to)
+{
+	struct sock_state *ss;
+
+	if (sk->sk_protocol != IPPROTO_TCP)
+		return 0;
+	if (from == TCP_CLOSE && to == TCP_SYN_SENT)
+		return sock_open(sk);
+	if (from == TCP_CLOSE && to == TCP_LISTEN)
+		return sock_listen(sk);
+	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT))
+		return sock_established(sk, from == TCP_SYN_RECV);
+	ss = sock_find(sk);
+	if (!ss)
+		return 0;
+	if (from == TCP_SYN_SENT && to == TCP_CLOSE)
+		return sock_failed(sk, ss);
+	if (!(ss->flags & SOCK_F_KEYED))
+		return 0;
+	if (to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK) {
+		sock_close(sk, ss, 0);
+		ss->flags |= SOCK_F_FIN; /* the FIN is queued right after this */
+	} else if (to == TCP_CLOSE) {
+		sock_ended(sk, ss, from);
+	}
+	return 0;
+}
+
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(on_reset, struct sock *sk)
+{
+	struct sock_state *ss = sock_find(sk);
+	struct tcp_sock *tp;
+
+	if (!ss)
+		return 0;
+	ss->flags |= SOCK_F_RESET;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || !(ss->flags & SOCK_F_KEYED))
+		return 0; /* refused: FAILED comes */
+	sock_measure(sk, tp, ss);
+	close_emit(ss, REC_RESET, 0, 0, 0);
+	return 0;
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_destroy, struct sock *sk)
+{
+	struct sock_state *ss = sock_find(sk);
+
+	if (ss)
+		close_emit(ss, REC_DESTROY, 0, 0, 0);
+	return 0;
+}

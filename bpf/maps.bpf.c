@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Variables shared by all programs; the maps themselves are weak definitions in the header. */
+#include "bpf/maps.bpf.h"
+
+const volatile __u64 ring_mark = 1 << 22;
+volatile __u32 epoch = 1;
+volatile __u32 ignoring = 0;
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

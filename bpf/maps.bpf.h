@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What is remembered between probes, and for how long: a task's state goes with the task, a socket's with the socket,
+ * the rest with the tracer. tfj writes boxes and addresses and adds tasks; everything else is written here.
+ */
+#ifndef BPF_MAPS_BPF_H
+#define BPF_MAPS_BPF_H
+
+#include "bpf/kernel.bpf.h"
+#include "bpf/record.h"
+#include "bpf/state.h"
+
+#define CALL_NONE 0xffffffff
+
+struct send_state {
+	__u64 cookie; /* socket of the send that this thread is in; 0: none */
+	__u64 enter_ns;
+	__u64 order;
+	__u64 pos;	 /* of the first byte of this part */
+	__u64 requested; /* bytes asked for, less those of earlier parts */
+	__u64 parted;	 /* bytes in earlier parts */
+	__u32 message;
+	__u32 flags;
+};
+
+struct open_state {
+	__u64 cookie; /* of the socket that sent a SYN in this thread's connect(); 0: none */
+	__u64 enter_ns;
+	__u64 order;
+	struct rec_addr remote;
+	__u32 ordinal;
+};
+
+struct task_state {
+	struct task_seed seed; /* what tfj fills in; must come first */
+	__u32 exited;
+	__u32 children; /* these three count for the process, in the state of its first thread */
+	__u32 threads;
+	__u64 order;
+	__u64 last_order; /* the last that this thread drew */
+	__u64 sleep_ns;	  /* when this thread went to sleep in a call that waits; 0: did not */
+	__u32 sleep_call;
+	__u32 sleep_fd;
+	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0: none */
+	__u64 recv_start;
+	__u64 recv_end;
+	__u64 recv_parted; /* bytes in earlier parts */
+	struct send_state send;
+	struct open_state open;
+};
+
+enum sock_flag {
+	SOCK_F_IGNORED = 1 << 0,
+	SOCK_F_ACCEPTOR = 1 << 1,
+	SOCK_F_KEYED = 1 << 2,	 /* has been established: sequence numbers are known */
+	SOCK_F_RESET = 1 << 3,	 /* an RST arrived */
+	SOCK_F_FIN = 1 << 4,	 /* our FIN is counted in write_seq */
+};
+
+struct sock_state {
+	__u64 cookie;
+	__u32 epoch;
+	__u32 box;
+	__u32 flags;
+	__u32 message; /* last number given out */
+	__u32 first_local;
+	__u32 first_remote;
+	__u64 syn_ns;
+	__u64 sent; /* position that belongs to sent_seq */
+	__u64 received;
+	__u32 sent_seq;
+	__u32 received_seq;
+	__u64 opened;	 /* position at which `message` was given out */
+	__u64 rest;	 /* bytes that a short write left over */
+	__u32 rest_tgid; /* whose */
+	__u32 rest_message;
+	__u64 final_unacked; /* when the connection ended */
+	__u64 final_unread;
+};
+
+struct target {
+	__u64 start; /* with the tgid: tells a process from a later one of the same number */
+	__u32 tgid;
+	__u32 box; /* 0: ip counts */
+	__u8 ip[16];
+	__u32 port;
+	__u32 unused;
+};
+
+struct ip_key {
+	__u8 ip[16];
+};
+
+struct cpu_state {
+	__u64 seq;
+	__u64 counters[COUNTER_COUNT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 24);
+} records SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cpu_state);
+} cpus SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct task_state);
+} tasks SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct sock_state);
+} socks SEC(".maps") __weak;
+
+/* network namespace (cookie) -> box */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} boxes SEC(".maps") __weak;
+
+/* address -> box */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct ip_key);
+	__type(value, __u32);
+} addresses SEC(".maps") __weak;
+
+/* connects that a process entered for a target */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct target);
+	__type(value, __u32);
+} ordinals SEC(".maps") __weak;
+
+/* sequence numbers of an ignored connector, as its peer will see them; then the accepted socket's cookie */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} ignored_keys SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} ignored_cookies SEC(".maps") __weak;
+
+/* socket (cookie) whose connect() went on without its caller, who has not asked for the outcome yet */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} pending SEC(".maps") __weak;
+
+/* Set by tfj between open and load. */
+extern const volatile __u64 ring_mark; /* a power of two; a wake-up each time so many bytes more are waiting */
+
+/* A state of another epoch is not there: that is how everything of the last run is forgotten. */
+extern volatile __u32 epoch;
+extern volatile __u32 ignoring; /* some task is ignored */
+
+#endif

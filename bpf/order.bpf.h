@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Names and places: where bytes lie in their stream, addresses, and which connect of its process this is.
+ */
+#ifndef BPF_ORDER_BPF_H
+#define BPF_ORDER_BPF_H
+
+#include "bpf/scope.bpf.h"
+
+/* Unwraps sequence numbers to 64 bits; a number may lie a little behind the last one (never 2 GiB). */
+static __always_inline __u64 sent_position(struct sock_state *ss, __u32 seq)
+{
+	ss->sent += (__s64)(__s32)(seq - ss->sent_seq);
+	ss->sent_seq = seq;
+	return ss->sent;
+}
+
+static __always_inline __u64 received_position(struct sock_state *ss, __u32 seq)
+{
+	ss->received += (__s64)(__s32)(seq - ss->received_seq);
+	ss->received_seq = seq;
+	return ss->received;
+}
+
+/* Number of the next byte that the program will take, without the place of a FIN that has been taken. */
+static __always_inline __u32 received_end(struct sock *sk, struct tcp_sock *tp)
+{
+	__u32 end = tp->copied_seq;
+
+	return end - (sk->__sk_common.skc_flags & SOCK_DONE_BIT && end == tp->rcv_nxt);
+}
+
+static __always_inline void address_fill(struct rec_addr *addr, __u16 family, __be32 v4, const __be32 v6[4], __u16 port)
+{
+	__be32 *ip = (__be32 *)addr->ip;
+
+	if (family == AF_INET6) {
+		ip[0] = v6[0];
+		ip[1] = v6[1];
+		ip[2] = v6[2];
+		ip[3] = v6[3];
+	} else {
+		ip[0] = ip[1] = 0;
+		ip[2] = bpf_htonl(0xffff);
+		ip[3] = v4;
+	}
+	addr->port = port;
+	addr->family = family;
+}
+
+static __always_inline void remote_address(struct sock *sk, struct rec_addr *addr)
+{
+	struct sock_common *skc = &sk->__sk_common;
+	__be32 v6[4] = {};
+
+	if (skc->skc_family == AF_INET6)
+		BPF_CORE_READ_INTO(&v6, skc, skc_v6_daddr.in6_u.u6_addr32);
+	address_fill(addr, skc->skc_family, skc->skc_daddr, v6, bpf_ntohs(skc->skc_dport));
+}
+
+static __always_inline void local_address(struct sock *sk, struct rec_addr *addr)
+{
+	struct sock_common *skc = &sk->__sk_common;
+	__be32 v6[4] = {};
+
+	if (skc->skc_family == AF_INET6)
+		BPF_CORE_READ_INTO(&v6, skc, skc_v6_rcv_saddr.in6_u.u6_addr32);
+	address_fill(addr, skc->skc_family, skc->skc_rcv_saddr, v6, skc->skc_num);
+}
+
+static __always_inline int address_is_loopback(const __u8 ip[16])
+{
+	const __be32 *word = (const __be32 *)ip;
+
+	if (word[0] || word[1])
+		return 0;
+	if (word[2] == bpf_htonl(0xffff))
+		return ip[12] == 127;
+	return !word[2] && word[3] == bpf_htonl(1);
+}
+
+/* Which connect of this process to that target is it? From 1; 0: could not be counted. */
+static __always_inline __u32 ordinal_draw(struct task_struct *task, __u32 own_box, struct rec_addr *remote)
+{
+	struct target target = {};
+	__u32 zero = 0, *box, *ordinal;
+
+	if (!remote)
+		return 0;
+	target.tgid = task->tgid;
+	target.start = task->group_leader->start_time;
+	target.port = remote->port;
+	__builtin_memcpy(target.ip, remote->ip, 16);
+	box = bpf_map_lookup_elem(&addresses, target.ip);
+	if (box)
+		target.box = *box;
+	else if (address_is_loopback(target.ip))
+		target.box = own_box;
+	if (target.box)
+		__builtin_memset(target.ip, 0, 16);
+	ordinal = bpf_map_lookup_elem(&ordinals, &target);
+	if (!ordinal) {
+		bpf_map_update_elem(&ordinals, &target, &zero, BPF_NOEXIST);
+		ordinal = bpf_map_lookup_elem(&ordinals, &target);
+	}
+	if (!ordinal) {
+		count(COUNTER_LOST_ORDINAL);
+		return 0;
+	}
+	return __sync_fetch_and_add(ordinal, 1) + 1;
+}
+
+#endif

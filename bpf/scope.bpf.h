@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whose event is it? A task with state is traced, a socket with state is ours; both cost one look-up and nothing else
+ * for everybody on the machine who is not.
+ */
+#ifndef BPF_SCOPE_BPF_H
+#define BPF_SCOPE_BPF_H
+
+#include "bpf/compat.bpf.h"
+#include "bpf/emit.bpf.h"
+
+static __always_inline struct task_state *task_find(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	return state && state->seed.epoch == epoch ? state : 0;
+}
+
+/* State of the process that a task belongs to; the task's own if the first thread has none. */
+static __always_inline struct task_state *process_find(struct task_struct *task, struct task_state *state)
+{
+	struct task_state *process;
+
+	if (task->pid == task->tgid)
+		return state;
+	process = task_find(task->group_leader);
+	return process ? process : state;
+}
+
+static __always_inline __u64 order_draw(struct task_struct *task, struct task_state *state)
+{
+	struct task_state *process = process_find(task, state);
+	__u64 order = __sync_fetch_and_add(&process->order, 1) + 1;
+
+	state->last_order = order;
+	return order;
+}
+
+static __always_inline struct task_state *task_create(struct task_struct *task, __u32 box, __u32 ignored)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!state) {
+		count(COUNTER_LOST_TASK);
+		return 0;
+	}
+	__builtin_memset(state, 0, sizeof(*state)); /* may be left over from an earlier run */
+	state->seed.epoch = epoch;
+	state->seed.box = box;
+	state->seed.ignored = ignored;
+	return state;
+}
+
+/* Keeps the end of a path that does not fit. */
+static __always_inline void name_copy(char name[REC_NAME_MAX], const char *path)
+{
+	char long_name[256];
+	long size = bpf_probe_read_kernel_str(long_name, sizeof(long_name), path);
+
+	if (size <= REC_NAME_MAX)
+		bpf_probe_read_kernel_str(name, REC_NAME_MAX, path);
+	else
+		bpf_probe_read_kernel_str(name, REC_NAME_MAX, path + size - REC_NAME_MAX);
+}
+
+static __always_inline void exec_emit(struct task_struct *task, struct task_state *state, __u16 kind, const char *path)
+{
+	__u64 order = order_draw(task, state);
+	__u64 now = bpf_ktime_get_ns();
+	struct rec_exec *record;
+
+	record = record_reserve(sizeof(*record), kind, 0, state->seed.box, order, now, now,
+				bpf_get_current_pid_tgid());
+	if (!record)
+		return;
+	record->parent_tgid = task->real_parent->tgid;
+	record->unused = 0;
+	bpf_get_current_comm(record->comm, sizeof(record->comm));
+	__builtin_memset(record->name, 0, sizeof(record->name));
+	if (path)
+		name_copy(record->name, path);
+	else
+		__builtin_memcpy(record->name, record->comm, sizeof(record->comm));
+	record_submit(record, sizeof(*record));
+}
+
+/* A task without state uses a socket of ours: from here on it is traced. */
+__attribute__((unused)) static __noinline struct task_state *task_appear(struct task_struct *task, __u32 box)
+{
+	struct task_state *state;
+
+	if (task->pid != task->tgid && !task_find(task->group_leader))
+		task_create(task->group_leader, box, 0);
+	state = task_create(task, box, 0);
+	if (state)
+		exec_emit(task, state, REC_APPEAR, 0);
+	return state;
+}
+
+/* The current task's state, made if need be; NULL: ignored, or no memory. */
+static __always_inline struct task_state *task_current(struct task_struct *task, __u32 box)
+{
+	struct task_state *state = task_find(task);
+
+	if (!state)
+		state = task_appear(task, box);
+	return state && !state->seed.ignored ? state : 0;
+}
+
+/* State of a socket of ours, else NULL. Ignored sockets are none of ours. */
+static __always_inline struct sock_state *sock_find(struct sock *sk)
+{
+	struct sock_state *state = bpf_sk_storage_get(&socks, sk, 0, 0);
+
+	return state && state->epoch == epoch && !(state->flags & SOCK_F_IGNORED) ? state : 0;
+}
+
+/* A fresh state, also when the socket had one: it may connect again. */
+static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box, __u32 flags)
+{
+	struct sock_state *state = bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!state) {
+		count(COUNTER_LOST_SOCKET);
+		return 0;
+	}
+	__builtin_memset(state, 0, sizeof(*state));
+	state->cookie = bpf_get_socket_cookie(sk);
+	state->epoch = epoch;
+	state->box = box;
+	state->flags = flags;
+	return state;
+}
+
+/* Box of a socket's network namespace, 0: not in scope. */
+static __always_inline __u32 sock_box(struct sock *sk)
+{
+	__u64 cookie = sk->__sk_common.skc_net.net->net_cookie;
+	__u32 *box = bpf_map_lookup_elem(&boxes, &cookie);
+
+	return box ? *box : 0;
+}
+
+/* When the current call went to sleep, else now; forgets it. */
+static __always_inline __u64 call_enter(struct task_struct *task, struct task_state *state, __u64 now)
+{
+	__u64 slept = state->sleep_ns;
+	struct pt_regs *regs;
+
+	if (!slept)
+		return now;
+	state->sleep_ns = 0;
+	regs = task_regs(task);
+	if (regs_call(regs) != state->sleep_call || (__u32)regs_arg1(regs) != state->sleep_fd)
+		return now;
+	return slept;
+}
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What tfj writes into the maps: the head of a task's state. The rest of the state belongs to the programs and starts
+ * as zeros.
+ */
+#ifndef BPF_STATE_H
+#define BPF_STATE_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+struct task_seed {
+	__u32 epoch; /* as in the programs' variable; others do not count */
+	__u32 box;
+	__u32 ignored;
+};
+
+#endif

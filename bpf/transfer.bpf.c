@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Sends and receives. Both ends of a range are taken while the socket is locked: the start of a send in
+ * tcp_sendmsg_locked, the end of a receive in tcp_rcv_space_adjust; the tracepoints that know the result fire after the
+ * lock was released.
+ *
+ * A message's number is given out when its send enters. It counts from its first byte on: as long as the stream has not
+ * moved since the number was given out, the next send gets the same one.
+ */
+#include "bpf/order.bpf.h"
+#include "bpf/scope.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline void send_emit(struct sock_state *ss, struct send_state *send, __u64 pid_tgid, __u64 now,
+				      __s64 result, __u16 flags)
+{
+	struct rec_transfer *record;
+
+	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order, send->enter_ns, now, pid_tgid);
+	if (!record)
+		return;
+	record->cookie = ss->cookie;
+	record->pos = send->pos;
+	record->result = result;
+	record->message = send->message;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+}
+
+/* Number for a send that begins at pos. Called with the socket locked. */
+static __always_inline void message_reserve(struct sock_state *ss, struct send_state *send, __u32 tgid, __u64 pos)
+{
+	send->pos = pos;
+	send->flags = 0;
+	if (ss->rest && ss->rest_tgid == tgid && ss->rest == send->requested) {
+		if (ss->opened == pos) { /* somebody's number without a byte: back, its place is taken */
+			ss->message--;
+			ss->opened = -1;
+		}
+		send->message = ss->rest_message;
+		send->flags = REC_F_CONTINUED;
+		return;
+	}
+	ss->rest = 0;
+	if (ss->opened != pos) {
+		ss->opened = pos;
+		ss->message++;
+	}
+	send->message = ss->message;
+}
+
+/* Once for each chunk of a send, before the chunk is queued. Linux 6.16, 8127837aae8f. */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
+{
+	struct sock_state *ss = sock_find(sk);
+	struct task_struct *task;
+	struct task_state *state;
+	struct send_state *send;
+	struct tcp_sock *tp;
+	__u64 pos, left;
+
+	if (!ss)
+		return 0;
+	task = bpf_get_current_task_btf();
+	state = task_current(task, ss->box);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!state || !tp)
+		return 0;
+	send = &state->send;
+	pos = sent_position(ss, tp->write_seq);
+	left = msg->msg_iter.count;
+	if (send->cookie != ss->cookie) {
+		send->cookie = ss->cookie;
+		send->enter_ns = bpf_ktime_get_ns();
+		send->order = order_draw(task, state);
+		send->requested = left;
+		send->parted = 0;
+		message_reserve(ss, send, task->tgid, pos);
+		return 0;
+	}
+	if (left == send->requested) { /* it waited for room and has not begun; others may have written */
+		if (!send->parted)
+			message_reserve(ss, send, task->tgid, pos);
+		else
+			send->pos = pos;
+		return 0;
+	}
+	if (pos == send->pos + send->requested - left)
+		return 0;
+	/* others wrote after its first bytes: these are a part of their own */
+	send_emit(ss, send, bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), send->requested - left,
+		  send->flags | REC_F_INTERLEAVED);
+	send->parted += send->requested - left;
+	send->requested = left;
+	send->pos = pos;
+	send->order = order_draw(task, state);
+	send->flags = REC_F_CONTINUED | REC_F_INTERLEAVED;
+	return 0;
+}
+
+/* The kernel has no tcp_sendmsg_locked: begin now, as if nobody else had written since. */
+static __always_inline int send_late(struct sock *sk, struct sock_state *ss, struct task_struct *task,
+				     struct task_state *state, __s64 result)
+{
+	struct send_state *send = &state->send;
+	struct tcp_sock *tp;
+
+	send->enter_ns = bpf_ktime_get_ns();
+	send->order = order_draw(task, state);
+	send->parted = 0;
+	send->requested = 0;
+	send->message = 0;
+	send->pos = ss->sent;
+	send->flags = 0;
+	if (result < 0)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return -1;
+	send->requested = result;
+	message_reserve(ss, send, task->tgid, sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN)) - result);
+	return 0;
+}
+
+SEC("tp_btf/sock_send_length")
+int BPF_PROG(on_sent, struct sock *sk, int result)
+{
+	struct sock_state *ss = sock_find(sk);
+	struct task_struct *task;
+	struct task_state *state;
+	struct send_state *send;
+
+	if (!ss)
+		return 0;
+	task = bpf_get_current_task_btf();
+	state = task_current(task, ss->box);
+	if (!state)
+		return 0;
+	send = &state->send;
+	if (!result || is_retry(result)) {
+		send->cookie = 0;
+		return 0;
+	}
+	if (send->cookie != ss->cookie && send_late(sk, ss, task, state, result))
+		return 0;
+	send->cookie = 0;
+	if (result < 0) {
+		send->message = 0;
+		send->flags = 0;
+	} else {
+		result -= send->parted;
+		/* a short write: who goes on with just what is left continues this message */
+		if (send->requested > (__u64)result) {
+			ss->rest_tgid = task->tgid;
+			ss->rest_message = send->message;
+			ss->rest = send->requested - result;
+		} else if (send->flags & REC_F_CONTINUED || ss->rest) {
+			ss->rest = 0;
+		}
+	}
+	if (result)
+		send_emit(ss, send, bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), result, send->flags);
+	return 0;
+}
+
+static __always_inline void recv_emit(struct sock_state *ss, struct task_struct *task, struct task_state *state,
+				      __u64 pos, __s64 result, __u16 flags)
+{
+	__u64 now = bpf_ktime_get_ns(), order, enter;
+	struct rec_transfer *record;
+
+	order = order_draw(task, state);
+	enter = call_enter(task, state, now);
+	record = record_reserve(sizeof(*record), REC_RECV, flags, ss->box, order, enter, now,
+				bpf_get_current_pid_tgid());
+	if (!record)
+		return;
+	record->cookie = ss->cookie;
+	record->pos = pos;
+	record->result = result;
+	record->message = 0;
+	record->unused = 0;
+	record_submit(record, sizeof(*record));
+}
+
+/* Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice took it too. */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(on_taken, struct sock *sk)
+{
+	struct sock_state *ss = sock_find(sk);
+	struct task_struct *task;
+	struct task_state *state;
+	struct tcp_sock *tp;
+	__u64 before, end;
+	__u32 call;
+
+	if (!ss)
+		return 0;
+	task = bpf_get_current_task_btf();
+	state = task_current(task, ss->box);
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!state || !tp)
+		return 0;
+	before = ss->received;
+	end = received_position(ss, received_end(sk, tp));
+	call = regs_call(task_regs(task));
+	if (call == NR_SPLICE || call == NR_GETSOCKOPT) { /* no sock_recv_length comes */
+		if (end > before)
+			recv_emit(ss, task, state, before, end - before, 0);
+		return 0;
+	}
+	if (state->recv_cookie != ss->cookie) {
+		state->recv_cookie = ss->cookie;
+		state->recv_start = before;
+		state->recv_parted = 0;
+	} else if (state->recv_end != before) { /* others read while it waited for more: parts, as with sends */
+		recv_emit(ss, task, state, state->recv_start, state->recv_end - state->recv_start, 0);
+		state->recv_parted += state->recv_end - state->recv_start;
+		state->recv_start = before;
+	}
+	state->recv_end = end;
+	return 0;
+}
+
+/* Is a result of 0 the end of the stream? A program may also ask for no bytes. */
+static __always_inline int is_end(struct sock *sk, struct task_struct *task)
+{
+	struct pt_regs *regs = task_regs(task);
+	__u32 call = regs_call(regs);
+
+	if (!(sk->__sk_common.skc_flags & SOCK_DONE_BIT) && !(sk->sk_shutdown & RCV_SHUTDOWN) &&
+	    sk->__sk_common.skc_state != TCP_CLOSE)
+		return 0;
+	return (call != NR_READ && call != NR_RECVFROM) || regs_arg3(regs);
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(on_received, struct sock *sk, int result, int flags)
+{
+	struct sock_state *ss = sock_find(sk);
+	struct task_struct *task;
+	struct task_state *state;
+	struct tcp_sock *tp;
+	__u64 pos;
+
+	if (!ss)
+		return 0;
+	task = bpf_get_current_task_btf();
+	state = task_current(task, ss->box);
+	if (!state)
+		return 0;
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) || (!result && !is_end(sk, task))) {
+		state->sleep_ns = 0;
+		state->recv_cookie = 0;
+		return 0;
+	}
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp)
+		return 0;
+	if (flags & MSG_OOB && result > 0) {
+		pos = ss->received + (__s64)(__s32)(tp->urg_seq - ss->received_seq);
+		recv_emit(ss, task, state, pos, result, REC_F_URGENT);
+		return 0;
+	}
+	if (state->recv_cookie == ss->cookie) {
+		pos = state->recv_end;
+		if (result > 0)
+			result -= state->recv_parted;
+	} else {
+		pos = ss->received + (__s64)(__s32)(received_end(sk, tp) - ss->received_seq);
+	}
+	state->recv_cookie = 0;
+	recv_emit(ss, task, state, result > 0 ? pos - result : pos, result, 0);
+	return 0;
+}

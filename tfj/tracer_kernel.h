@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What tracer.c and probe.c share about asking the kernel. */
+#ifndef TFJ_TRACER_KERNEL_H
+#define TFJ_TRACER_KERNEL_H
+
+#include <stddef.h>
+
+#include "lib/error.h"
+
+struct bpf_link;
+struct bpf_program;
+struct btf;
+
+/* Keeps libbpf's complaints of this thread instead of printing them, from now on. */
+void tracer_quiet(void);
+
+/* The last complaint, one line, "" if there was none. Borrowed until the next call into libbpf. */
+const char *tracer_complaint(void);
+
+/* Is it a general reason why nothing can be traced (no BPF, not allowed, no BTF)? Fills e and returns it, else 0. */
+int tracer_explain(int err, struct error *e);
+
+/* All programs and maps, as linked: an ELF image for bpf_object__open_mem(). Static. */
+const void *tracer_object(size_t *ret_size);
+
+/* Does this kernel have that tracepoint? */
+int tracer_has(struct btf *btf, const char *tracepoint);
+
+/* Are there perf events on system calls, and may we have one? */
+int calls_watchable(void);
+
+/* The directory of the system calls' events, or negative errno. The caller closes it. */
+int tracefs_open(void);
+
+#define CALL_EXITS 5
+extern const char *const tracer_call_exits[CALL_EXITS];
+
+/* Runs the program at each return of that call until the link is destroyed. NULL: see errno. */
+struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name);
+
+/* Lets go of n such links (at most CALL_EXITS) without waiting for the kernel to be done with them. */
+void call_exits_release(struct bpf_link **links, size_t n);
+
+#endif
