@@ -25,7 +25,7 @@ def graph_holds(run):
             send, receive = by_id[edge["from"]], by_id[edge["to"]]
             equal((send["kind"], receive["kind"]), ("send", "recv"), "ends of a message")
             true(send["label"] in receive["labels"], f"{send} is not in {receive}")
-    received = {label for v in run["vertices"] if v["kind"] == "recv" for label in v.get("labels", [])}
+    received = {label for v in run["vertices"] if v["kind"] == "recv" for label in v["labels"]}
     arrived = {by_id[e["from"]]["label"] for e in run["edges"] if e["rule"] == "message"}
     equal(received, arrived, "labels received and messages that arrived")
     true(arrived, "no message was seen")
@@ -55,7 +55,7 @@ def run_example(folder, file):
     equal((summary[0]["outcome"], summary[0]["lost"]), ("good", 0), str(result))
     run = show("last", at)
     equal((run["outcome"], run["lost"]), ("good", 0), "what was kept")
-    equal(run.get("holes", []) or [], [], "holes")
+    equal(run["holes"], [], "holes")
     graph_holds(run)
     wanted = MESSAGES.get(f"{file} {folder}")
     if wanted:

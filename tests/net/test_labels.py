@@ -10,14 +10,14 @@ RUNS = 50
 
 def logged(run, process, word):
     """What the program itself wrote down: (label, bytes) of the messages that it sent or received, in order."""
-    text = "".join(p.get("stdout", "") for p in run["processes"] if p["name"] == process)
+    text = "".join(p["stdout"] for p in run["processes"] if p["name"] == process)
     lines = [line.split() for line in text.splitlines() if line.startswith(word + " ")]
     return [(label, int(size)) for _, label, size in lines]
 
 
 def in_process_order(run, process):
-    """The process's vertices, by the edges of process order."""
-    mine = {v["id"]: v for v in run["vertices"] if v["process"] == process}
+    """What the process did, by the edges of process order. An RST that its kernel took has no place in it."""
+    mine = {v["id"]: v for v in run["vertices"] if v["process"] == process and v["kind"] != "reset"}
     after = {e["from"]: e["to"] for e in run["edges"]
              if e["rule"] in ("process", "thread") and e["from"] in mine and e["to"] in mine}
     first = set(mine) - set(after.values())
@@ -39,7 +39,7 @@ def traced_receives(vertices):
     last = {}
     for place, vertex in enumerate(vertices):
         if vertex["kind"] == "recv":
-            for rank, label in enumerate(vertex.get("labels", [])):
+            for rank, label in enumerate(vertex["labels"]):
                 last[label] = (place, rank)
     return sorted(last, key=last.get)
 

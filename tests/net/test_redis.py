@@ -17,8 +17,8 @@ def test_redis():
     summary = result.jsons()[0]
     equal((summary["outcome"], summary["lost"]), ("good", 0), str(result))
     run = show("last", at)
-    equal(run.get("holes", []) or [], [], "holes")
-    text = "".join(p.get("stdout", "") for p in run["processes"] if p["name"] == "benchmark")
+    equal(run["holes"], [], "holes")
+    text = "".join(p["stdout"] for p in run["processes"] if p["name"] == "benchmark")
     counted = sum(int(n) for n in re.findall(r"(\d+) requests completed", text))
     equal(counted, 40000, "requests that redis-benchmark counted")
     # its first connection asks for the server's configuration before it counts
@@ -26,7 +26,7 @@ def test_redis():
     ours = [re.fullmatch(r"benchmark([<>])r1:6379#(\d+)/\d+", label) for label in sends]
     ways = {way: sum(1 for m in ours if m and m[1] == way and m[2] != "1") for way in "<>"}
     equal(ways, {">": counted, "<": counted}, "messages each way")
-    received = {label for v in run["vertices"] if v["kind"] == "recv" for label in v.get("labels", [])}
+    received = {label for v in run["vertices"] if v["kind"] == "recv" for label in v["labels"]}
     missing = [label for label in sends if label.startswith("benchmark") and label not in received]
     true(not missing, f"{len(missing)} messages have no receive, like {missing[:3]}")
     nothing_left(before)

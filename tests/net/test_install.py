@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stranger does first: make help, deps, install; and what the programs say about themselves."""
+import os
+import re
+import sys
+
+from harness import BOP, OUT, ROOT, TFJ, bop, command, equal, example, leftovers, nothing_left, run_tests, scratch, store, true
+
+COMMANDS = ("run", "runs", "show", "graph", "rm")
+
+
+def make(*argv, **kwargs):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return command("make", "--no-print-directory", f"O={OUT}", *argv, cwd=ROOT, env=environment, **kwargs)
+
+
+def test_help():
+    """make help lists the targets, bop and tfj explain themselves with --help and name their version"""
+    text = make("help").out
+    for target in ("all", "deps", "demo", "test", "bench", "install", "uninstall"):
+        true(re.search(rf"^{target}\b", text, re.M), f"make help does not mention {target}")
+    for name in COMMANDS:
+        true(name in bop("--help").out, f"bop --help does not mention {name}")
+        true(f"bop {name}" in bop(name, "--help").out, f"bop {name} --help does not explain itself")
+    true("probe" in command(TFJ, "--help").out, "tfj --help does not mention probe")
+    equal(bop("--version").out.split()[1:], command(TFJ, "--version").out.split()[1:], "versions")
+
+
+def test_deps():
+    """make deps does nothing, and says nothing, when everything is installed"""
+    equal(make("deps").out, "", "output of make deps")
+
+
+def test_install():
+    """installed programs find each other; uninstall removes all that install has put there"""
+    before, root = leftovers(), scratch(0o755)
+    make("install", f"DESTDIR={root}", "PREFIX=/opt/bop")
+    installed = os.path.join(root, "opt/bop/bin/bop")
+    command(installed, "run", example("client-server"), "--store", store(), cwd="/")
+    make("uninstall", f"DESTDIR={root}", "PREFIX=/opt/bop")
+    left = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
+    equal(left, [], "files left by uninstall")
+    nothing_left(before)
+
+
+def test_probe():
+    """tfj probe says what this kernel can do: exit status 0 where tracing works, also as JSON"""
+    text = command(TFJ, "probe").out
+    true(len(text.splitlines()) >= 3, f"it says little: {text}")
+    command(TFJ, "probe", "--json").json()
+
+
+def test_from_anywhere():
+    """bop works from any folder, with a store in the working directory by default"""
+    place = scratch()
+    environment = {name: value for name, value in os.environ.items() if name != "BOP_STORE"}
+    command(BOP, "run", example("client-server"), cwd=place, env=environment)
+    true(os.path.exists(os.path.join(place, "bop.db")), "no bop.db was made")
+    rows = command(BOP, "runs", "--json", cwd=place, env=environment).json()["runs"]
+    equal([row["experiment"] for row in rows], ["client-server"], "runs")
+    other = store()
+    command(BOP, "run", example("client-server"), cwd=place, env={**environment, "BOP_STORE": other})
+    true(os.path.exists(other), "$BOP_STORE was not used")
+
+
+sys.exit(run_tests(test_help, test_deps, test_install, test_probe, test_from_anywhere))
