@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A store keeps what it acknowledged, once, and refuses what is not its own without touching it. */
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "collector/run.h"
+#include "collector/store.h"
+#include "lib/claim.h"
+
+static char folder[64], path[96];
+
+static void setup(void)
+{
+	strcpy(folder, "/tmp/test-bop-store-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/runs.db", folder);
+}
+
+static void teardown(void)
+{
+	claim_remove_tree(folder);
+}
+
+static struct store *store_made(enum store_mode mode)
+{
+	struct store *store = NULL;
+	struct error e = { "" };
+
+	ck_assert_msg(store_open(path, mode, &store, &e) == 0, "%s", e.text);
+	return store;
+}
+
+static uint64_t run_made(struct store *store, const char *experiment)
+{
+	struct store_run run = {
+		.experiment = (char *)experiment,
+		.path = "/x/y.yaml",
+		.text = "experiment: y\n",
+		.version = "1",
+		.started_ns = 1700000000000000000,
+		.started_monotonic_ns = 5,
+	};
+	struct error e = { "" };
+
+	ck_assert_int_eq(store_owner_self(&run.owner, &e), 0);
+	ck_assert_msg(store_run_create(store, &run, &e) == 0, "%s", e.text);
+	ck_assert_uint_gt(run.id, 0);
+	return run.id;
+}
+
+static void batch_put(struct store *store, uint64_t run, uint64_t number, const char *bytes)
+{
+	struct error e = { "" };
+
+	ck_assert_msg(store_begin(store, &e) == 0, "%s", e.text);
+	ck_assert_msg(store_batch_put(store, run, 1, number, bytes, strlen(bytes), &e) == 0, "%s", e.text);
+	ck_assert_msg(store_commit(store, &e) == 0, "%s", e.text);
+}
+
+struct seen {
+	char text[256];
+};
+
+static int on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
+{
+	struct seen *seen = arg;
+	size_t n = strlen(seen->text);
+
+	snprintf(seen->text + n, sizeof(seen->text) - n, "%llu:%llu=%.*s ", (unsigned long long)stream,
+		 (unsigned long long)number, (int)size, (const char *)bytes);
+	return 0;
+}
+
+static const char *batches(struct store *store, uint64_t run)
+{
+	static struct seen seen;
+
+	seen.text[0] = '\0';
+	ck_assert_int_eq(store_each_batch(store, run, on_batch, &seen, NULL), 0);
+	return seen.text;
+}
+
+static int count(const struct store_run *run, void *arg, struct error *e)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+/* What was created, put and sealed is there after the store was closed and opened again for reading. */
+START_TEST(round_trip)
+{
+	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "6", .backend = "t", .monotonic_ns = 7 };
+	struct store_process processes[] = {
+		{ .name = "s1", .box = "b1", .command = "a b", .role = STORE_PROCESS, .started = true },
+		{ .name = "check", .box = "b1", .command = "c", .role = STORE_CHECK, .started = true, .exited = true,
+		  .status = 256, .output = "a\0b", .output_size = 3 },
+	};
+	struct store_run end = {
+		.outcome = OUTCOME_VIOLATED, .reason = "why", .duration_ns = 42, .events = 3, .messages = 2, .lost = 1,
+		.holes = STORE_UNKNOWN, .incomplete = true,
+	};
+	struct store *store = store_made(STORE_CREATE);
+	struct run *run = NULL;
+	struct error e = { "" };
+	uint64_t id;
+
+	end.id = id = run_made(store, "y");
+	ck_assert_int_eq(store_stream_add(store, id, &stream, &e), 0);
+	ck_assert_uint_eq(stream.number, 1);
+	ck_assert_int_eq(store_stream_add(store, id, &stream, &e), 0);
+	ck_assert_uint_eq(stream.number, 2);
+	ck_assert_msg(store_run_seal(store, &end, processes, 2, &e) == 0, "%s", e.text);
+	store_close(store);
+
+	store = store_made(STORE_READ);
+	ck_assert_msg(run_load(store, id, &run, &e) == 0, "%s", e.text);
+	ck_assert_str_eq(run->row->experiment, "y");
+	ck_assert_str_eq(run->row->text, "experiment: y\n");
+	ck_assert_str_eq(run->row->reason, "why");
+	ck_assert(!run->row->running && run->row->incomplete && !run->row->warnings);
+	ck_assert_int_eq(run->row->outcome, OUTCOME_VIOLATED);
+	ck_assert_uint_eq(run->row->events, 3);
+	ck_assert_uint_eq(run->row->lost, 1);
+	ck_assert_uint_eq(run->row->holes, STORE_UNKNOWN);
+	ck_assert_uint_eq(run->row->duration_ns, 42);
+	ck_assert_str_eq(run->stream.kernel, "6");
+	ck_assert_uint_eq(run->n_processes, 2);
+	ck_assert(!run->processes[0].exited && run->processes[1].exited);
+	ck_assert_uint_eq(run->processes[1].status, 256);
+	ck_assert_uint_eq(run->processes[1].output_size, 3);
+	ck_assert_int_eq(memcmp(run->processes[1].output, "a\0b", 3), 0);
+	run_free(run);
+	store_close(store);
+}
+END_TEST
+
+/* A batch number is kept once, as it first came; batches are read in order of their numbers. */
+START_TEST(batches_once)
+{
+	struct store *store = store_made(STORE_CREATE);
+	uint64_t id = run_made(store, "y");
+
+	batch_put(store, id, 2, "two");
+	batch_put(store, id, 1, "one");
+	batch_put(store, id, 2, "other");
+	ck_assert_str_eq(batches(store, id), "1:1=one 1:2=two ");
+	store_close(store);
+}
+END_TEST
+
+/* A rolled back transaction leaves nothing; a sealed run takes no batch and no second seal. */
+START_TEST(rollback_and_seal)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct store_run end = { .outcome = OUTCOME_GOOD };
+	struct error e;
+
+	end.id = run_made(store, "y");
+	ck_assert_int_eq(store_begin(store, &e), 0);
+	ck_assert_int_eq(store_batch_put(store, end.id, 1, 1, "x", 1, &e), 0);
+	store_rollback(store);
+	ck_assert_str_eq(batches(store, end.id), "");
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), -ESTALE);
+	ck_assert_int_eq(store_begin(store, &e), 0);
+	ck_assert_int_eq(store_batch_put(store, end.id, 1, 1, "x", 1, &e), -ESTALE);
+	store_rollback(store);
+	ck_assert_str_eq(batches(store, end.id), "");
+	store_close(store);
+}
+END_TEST
+
+/* What was committed survives SIGKILL right after it; what was not committed does not appear. */
+START_TEST(survives_kill)
+{
+	struct store *store;
+	int status;
+	pid_t pid;
+
+	store_close(store_made(STORE_CREATE));
+	pid = fork();
+	if (!pid) {
+		store = store_made(STORE_WRITE);
+		batch_put(store, run_made(store, "y"), 1, "kept");
+		store_begin(store, NULL);
+		store_batch_put(store, 1, 1, 2, "not", 3, NULL);
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, &status, 0);
+	ck_assert(WIFSIGNALED(status));
+	store = store_made(STORE_READ);
+	ck_assert_str_eq(batches(store, 1), "1:1=kept ");
+	store_close(store);
+}
+END_TEST
+
+/* A run whose owner is dead is incomplete for a reader, sealed so by a writer, and may be removed; a living owner's is not touched. */
+START_TEST(orphans)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct store_run *row = NULL;
+	struct run *run = NULL;
+	struct error e = { "" };
+	uint64_t mine = run_made(store, "mine");
+	pid_t pid = fork();
+
+	if (!pid) {
+		store = store_made(STORE_WRITE);
+		run_made(store, "orphan");
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+	ck_assert_int_eq(run_has_orphans(store, &e), 1);
+	ck_assert_int_eq(run_load(store, 2, &run, &e), 0);
+	ck_assert(run->row->incomplete && !run->row->running);
+	ck_assert_int_eq(run->row->outcome, OUTCOME_ERROR);
+	ck_assert_uint_eq(run->row->lost, STORE_UNKNOWN);
+	run_free(run);
+	ck_assert_int_eq(run_seal_orphans(store, &e), 1);
+	ck_assert_int_eq(run_has_orphans(store, &e), 0);
+	ck_assert_int_eq(store_run_get(store, 2, &row, &e), 0);
+	ck_assert(row->incomplete && !row->running);
+	store_run_free(row);
+	ck_assert_int_eq(store_run_get(store, mine, &row, &e), 0);
+	ck_assert(row->running);
+	store_run_free(row);
+	ck_assert_int_eq(store_run_remove(store, mine, &e), -EBUSY);
+	ck_assert_int_eq(store_run_remove(store, 2, &e), 0);
+	store_close(store);
+}
+END_TEST
+
+/* A removed run is gone with all its batches, its number is not used again, and removing it twice says so. */
+START_TEST(removal)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct store_run end = { .outcome = OUTCOME_GOOD }, *row = NULL;
+	struct error e;
+	uint64_t last;
+	int n = 0;
+
+	run_made(store, "a");
+	end.id = run_made(store, "b");
+	batch_put(store, end.id, 1, "x");
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
+	ck_assert_int_eq(store_run_remove(store, 2, &e), 0);
+	ck_assert_int_eq(store_run_remove(store, 2, &e), -ENOENT);
+	ck_assert_int_eq(store_run_get(store, 2, &row, &e), -ENOENT);
+	ck_assert_str_eq(batches(store, 2), "");
+	ck_assert_int_eq(store_run_last(store, &last, &e), 0);
+	ck_assert_uint_eq(last, 1);
+	ck_assert_uint_eq(run_made(store, "c"), 3);
+	ck_assert_int_eq(store_each_run(store, count, &n, &e), 0);
+	ck_assert_int_eq(n, 2);
+	store_close(store);
+}
+END_TEST
+
+static void database_make(const char *sql)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void refused(enum store_mode mode, int err, const char *word)
+{
+	struct store *store = NULL;
+	struct error e = { "" };
+
+	ck_assert_int_eq(store_open(path, mode, &store, &e), err);
+	ck_assert_ptr_null(store);
+	ck_assert_msg(strstr(e.text, path) != NULL, "does not name the store: %s", e.text);
+	ck_assert_msg(strstr(e.text, word) != NULL, "'%s' is not in: %s", word, e.text);
+}
+
+/* A text file, another program's database, and a newer format are refused for reading and writing. */
+START_TEST(foreign_files)
+{
+	FILE *f = fopen(path, "w");
+
+	for (int i = 0; i < 1000; i++)
+		fputs("some notes\n", f);
+	fclose(f);
+	refused(STORE_READ, -EINVAL, "not an SQLite file");
+	refused(STORE_CREATE, -EINVAL, "not an SQLite file");
+	unlink(path);
+	database_make("CREATE TABLE run (id INTEGER)");
+	refused(STORE_READ, -EINVAL, "another program");
+	refused(STORE_CREATE, -EINVAL, "another program");
+	unlink(path);
+	store_close(store_made(STORE_CREATE));
+	database_make("PRAGMA user_version=99");
+	refused(STORE_READ, -ENOTSUP, "newer");
+	refused(STORE_CREATE, -ENOTSUP, "newer");
+}
+END_TEST
+
+/* Reading or writing a store that is not there fails and does not make it; nor does asking whether it exists. */
+START_TEST(missing)
+{
+	struct error e;
+
+	refused(STORE_READ, -ENOENT, "none yet");
+	refused(STORE_WRITE, -ENOENT, "none yet");
+	ck_assert_int_eq(store_exists(path, &e), 0);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	store_close(store_made(STORE_CREATE));
+	ck_assert_int_eq(store_exists(path, &e), 1);
+	strcpy(path, "/nonexistent/folder/runs.db");
+	ck_assert_int_eq(store_exists(path, &e), -ENOENT);
+	strcpy(path, "postgresql://localhost/bop");
+	ck_assert_int_lt(store_exists(path, &e), 0);
+	ck_assert_ptr_nonnull(strstr(e.text, "postgresql"));
+}
+END_TEST
+
+/* A file that is marked read-only can be read and is not written, not even by root; readers leave no file behind. */
+START_TEST(read_only)
+{
+	struct store *store = store_made(STORE_CREATE);
+	char log[128];
+
+	run_made(store, "y");
+	store_close(store);
+	ck_assert_int_eq(chmod(path, 0444), 0);
+	store = store_made(STORE_READ);
+	ck_assert_int_eq(store_begin(store, NULL) < 0 || store_batch_put(store, 1, 1, 1, "x", 1, NULL) < 0, 1);
+	store_rollback(store);
+	ck_assert_str_eq(batches(store, 1), "");
+	store_close(store);
+	refused(STORE_WRITE, -EROFS, "read-only");
+	refused(STORE_CREATE, -EROFS, "read-only");
+	ck_assert_int_eq(chmod(path, 0644), 0);
+	store_close(store_made(STORE_READ));
+	for (int i = 0; i < 2; i++) {
+		snprintf(log, sizeof(log), "%s%s", path, i ? "-wal" : "-shm");
+		ck_assert_msg(access(log, F_OK) < 0, "%s was left behind", log);
+	}
+}
+END_TEST
+
+/* Two processes that make and fill the same new store at once both succeed. */
+START_TEST(two_writers)
+{
+	struct store *store;
+	pid_t pids[2];
+	int status, n = 0;
+
+	for (int i = 0; i < 2; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			store = store_made(STORE_CREATE);
+			for (int k = 0; k < 20; k++)
+				batch_put(store, run_made(store, "y"), 1, "x");
+			store_close(store);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < 2; i++) {
+		waitpid(pids[i], &status, 0);
+		ck_assert_int_eq(status, 0);
+	}
+	store = store_made(STORE_READ);
+	ck_assert_int_eq(store_each_run(store, count, &n, NULL), 0);
+	ck_assert_int_eq(n, 40);
+	store_close(store);
+}
+END_TEST
+
+/* RUN is a number or last; anything else is refused with its text. */
+START_TEST(names_of_runs)
+{
+	static const char *const bad[] = { "", "0", "-1", "+1", " 1", "1x", "first", "18446744073709551616" };
+	struct store *store = store_made(STORE_CREATE);
+	struct error e;
+	uint64_t id;
+
+	ck_assert_int_eq(run_find(store, "last", &id, &e), -ENOENT);
+	run_made(store, "y");
+	run_made(store, "y");
+	ck_assert_int_eq(run_find(store, "last", &id, &e), 0);
+	ck_assert_uint_eq(id, 2);
+	ck_assert_int_eq(run_find(store, "1", &id, &e), 0);
+	ck_assert_uint_eq(id, 1);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		ck_assert_int_eq(run_find(store, bad[i], &id, &e), -EINVAL);
+		ck_assert_ptr_nonnull(strstr(e.text, bad[i]));
+	}
+	store_close(store);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store");
+	TCase *tc = tcase_create("store");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, round_trip);
+	tcase_add_test(tc, batches_once);
+	tcase_add_test(tc, rollback_and_seal);
+	tcase_add_test(tc, survives_kill);
+	tcase_add_test(tc, orphans);
+	tcase_add_test(tc, removal);
+	tcase_add_test(tc, foreign_files);
+	tcase_add_test(tc, missing);
+	tcase_add_test(tc, read_only);
+	tcase_add_test(tc, two_writers);
+	tcase_add_test(tc, names_of_runs);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
