@@ -13,13 +13,8 @@
 #include "collector/store.h"
 #include "lib/error.h"
 
-/* X(function suffix, name, arguments, summary) */
-#define CMDS(X)                                                                                    \
-	X(run, "FILE", "run an experiment and keep what its processes said to each other")         \
-	X(runs, "", "list the runs that are kept")                                                 \
-	X(show, "RUN", "show one run: processes, connections, messages")                           \
-	X(graph, "RUN", "draw a run's happens-before graph")                                       \
-	X(rm, "RUN...", "remove runs")
+/* Each is a cmd_NAME.c, in the order of the help. */
+#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm)
 
 /* Values of all options of all commands; a command reads those that it has a row for. */
 struct cmd_args {
@@ -51,13 +46,13 @@ struct cmd_option {
 
 struct cmd {
 	const char *name, *arguments, *summary;
-	const char *text; /* printed below the options; ends with a newline */
+	const char *text; /* help, printed below the options; ends with a newline */
 	const struct cmd_option *options;
 	int min_rest, max_rest; /* how many arguments; max -1: any number */
 	int (*main)(const struct cmd *cmd, const struct cmd_args *args); /* returns the exit status */
 };
 
-#define X(name, arguments, summary) extern const struct cmd cmd_##name;
+#define X(name) extern const struct cmd cmd_##name;
 CMDS(X)
 #undef X
 

@@ -91,7 +91,7 @@ out:
 static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
 	CMD_OPTION_STORE,
-	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each" },
+	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
 	{ "keep-dir", 0, CMD_FLAG, CMD_OPTION(keep), NULL, "keep the run's directory and say where it is" },
 	CMD_OPTION_HELP,
 	{ 0 },

@@ -20,7 +20,7 @@ static int runs_main(const struct cmd *cmd, const struct cmd_args *args)
 
 static const struct cmd_option options[] = {
 	CMD_OPTION_STORE,
-	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print a JSON array, a run a line" },
+	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON: {\"runs\": [...]} (docs/json.md)" },
 	CMD_OPTION_HELP,
 	{ 0 },
 };

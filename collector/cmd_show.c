@@ -7,7 +7,7 @@
 
 static int show_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct store *store = cmd_store_open(args, STORE_READ);
+	struct store *store = NULL;
 	enum graph_order order;
 	struct graph *graph = NULL;
 	struct run *run = NULL;
@@ -15,11 +15,12 @@ static int show_main(const struct cmd *cmd, const struct cmd_args *args)
 	uint64_t id;
 	int err;
 
+	if (show_order_parse(args->order, &order, &e) < 0)
+		return cmd_fail(&e);
+	store = cmd_store_open(args, STORE_READ);
 	if (!store)
 		return CMD_EXIT_ERROR;
-	err = show_order_parse(args->order, &order, &e);
-	if (!err)
-		err = run_find(store, args->rest[0], &id, &e);
+	err = run_find(store, args->rest[0], &id, &e);
 	if (!err)
 		err = run_load(store, id, &run, &e);
 	if (!err && args->output)

@@ -7,7 +7,7 @@
 #include "collector/cmd.h"
 
 static const struct cmd *const commands[] = {
-#define X(name, arguments, summary) &cmd_##name,
+#define X(name) &cmd_##name,
 	CMDS(X)
 #undef X
 };

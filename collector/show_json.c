@@ -344,7 +344,8 @@ static void value_members(json_t *object, const struct graph *graph, const struc
 	} else if (event->kind == EVENT_LISTEN || event->kind == EVENT_LOST) {
 		json_object_set_new(object, event->kind == EVENT_LOST ? "lost" : "port", json_integer(event->value));
 	}
-	if (event->value < 0 && event->kind != EVENT_EXIT && event->kind != EVENT_LOST && event->value > -4096)
+	if (event->value < 0 && event->value > -4096 && event->value != -EINPROGRESS && event->kind != EVENT_EXIT &&
+	    event->kind != EVENT_LOST)
 		json_object_set_new(object, "error", text(strerrorname_np((int)-event->value)));
 	if (event->peer)
 		json_object_set_new(object, "child", text(process_name(trace, event->peer)));
