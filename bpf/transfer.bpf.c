@@ -28,16 +28,22 @@ static __always_inline void send_emit(struct sock_state *ss, struct send_state *
 	record_submit(record, sizeof(*record));
 }
 
+/* Somebody else is about to write where the last number was given out: it has no byte, and may be given out again. */
+static __always_inline void message_return(struct sock_state *ss, __u64 pos)
+{
+	if (ss->opened != pos)
+		return;
+	ss->message--;
+	ss->opened = -1;
+}
+
 /* Number for a send that begins at pos. Called with the socket locked. */
 static __always_inline void message_reserve(struct sock_state *ss, struct send_state *send, __u32 tgid, __u64 pos)
 {
 	send->pos = pos;
 	send->flags = 0;
 	if (ss->rest && ss->rest_tgid == tgid && ss->rest == send->requested) {
-		if (ss->opened == pos) { /* somebody's number without a byte: back, its place is taken */
-			ss->message--;
-			ss->opened = -1;
-		}
+		message_return(ss, pos);
 		send->message = ss->rest_message;
 		send->flags = REC_F_CONTINUED;
 		return;
@@ -80,13 +86,13 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 		message_reserve(ss, send, task->tgid, pos);
 		return 0;
 	}
-	if (left == send->requested) { /* it waited for room and has not begun; others may have written */
-		if (!send->parted)
-			message_reserve(ss, send, task->tgid, pos);
-		else
-			send->pos = pos;
+	if (left == send->requested && !send->parted) { /* it waited for room and has not begun; others may have */
+		message_reserve(ss, send, task->tgid, pos);
 		return 0;
 	}
+	message_return(ss, pos);
+	if (left == send->requested)
+		send->pos = pos;
 	if (pos == send->pos + send->requested - left)
 		return 0;
 	/* others wrote after its first bytes: these are a part of their own */

@@ -159,6 +159,7 @@ void tracer_close(struct tracer *tracer)
 	if (!tracer)
 		return;
 	tracer_detach(tracer);
+	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
 	tracer_bpf__destroy(tracer->bpf);
 	free(tracer);
@@ -175,6 +176,8 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 	struct bpf_link *link;
 	int tracefs, err = 0;
 
+	if (tracer->n_call_links)
+		return 0; /* kept from the last time */
 	if (!bpf_program__autoload(tracer->bpf->progs.on_call_exit)) {
 		link = bpf_program__attach(tracer->bpf->progs.on_any_exit);
 		if (!link)
@@ -230,6 +233,10 @@ void tracer_detach(struct tracer *tracer)
 {
 	while (tracer->n_links)
 		bpf_link__destroy(tracer->links[--tracer->n_links]);
+}
+
+void tracer_rest(struct tracer *tracer)
+{
 	call_exits_release(tracer->call_links, tracer->n_call_links);
 	tracer->n_call_links = 0;
 }

@@ -33,7 +33,12 @@ void tracer_close(struct tracer *tracer);
 const char *tracer_backend(const struct tracer *tracer);
 
 int tracer_attach(struct tracer *tracer, struct error *e);
+
+/* Nothing is recorded any more. Keeps what is slow to let go of (perf events: they still cost others 40 ns a call). */
 void tracer_detach(struct tracer *tracer);
+
+/* Lets go of that, too: for an agent that has had nothing to trace for some seconds. Only after tracer_detach. */
+void tracer_rest(struct tracer *tracer);
 
 /*
  * Scope. netns_cookie is what SO_NETNS_COOKIE says; box an index >= 1, unique in this tracer while it is in scope.

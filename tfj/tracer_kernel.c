@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -118,6 +119,7 @@ static int call_event_open(int tracefs, const char *name)
 
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name)
 {
+	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
 	int event = call_event_open(tracefs, name), err;
 	struct bpf_link *link;
 
@@ -125,7 +127,9 @@ struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, cons
 		errno = -event;
 		return NULL;
 	}
-	link = bpf_program__attach_perf_event(program, event);
+	/* EEXIST: the kernel is still busy letting go of the same program (call_exits_release) */
+	for (int tries = 0; !(link = bpf_program__attach_perf_event(program, event)) && errno == EEXIST && tries < 400;)
+		tries += !nanosleep(&pause, NULL);
 	if (!link) {
 		err = errno;
 		close(event);

@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tasks and scope: who is traced, who is not, and what their lives look like. */
+#include "tests/kernel/world.h"
+
+/* --- exit statuses, wait, threads --- */
+
+struct lives {
+	pid_t three, killed, threads, stopped, pthread_exits, by_signal;
+	int status[6];
+};
+
+static void *pause_main(void *arg)
+{
+	pause();
+	return NULL;
+}
+
+static void *count_main(void *arg)
+{
+	return NULL;
+}
+
+static void *exit_main(void *arg)
+{
+	_exit(7);
+}
+
+static void many_threads_then(void *(*last)(void *))
+{
+	pthread_t t;
+
+	for (int i = 0; i < 3; i++)
+		must(!pthread_create(&t, NULL, pause_main, NULL));
+	must(!pthread_create(&t, NULL, last, NULL));
+	pause();
+}
+
+static int lives_and_deaths(void *shared)
+{
+	struct lives *lives = shared;
+	int stopped;
+	pthread_t t;
+	siginfo_t info;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		_exit(3);
+	lives->three = pid;
+	must(waitpid(pid, &lives->status[0], 0) == pid);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	lives->killed = pid;
+	must(waitpid(pid, NULL, WNOHANG) == 0); /* nobody yet: no event */
+	kill(pid, SIGKILL);
+	must(!waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT)); /* only looks: no event */
+	must(!waitid(P_PID, (id_t)pid, &info, WEXITED) && info.si_pid == pid);
+	lives->status[1] = SIGKILL;
+	pid = fork();
+	if (!pid)
+		many_threads_then(exit_main);
+	lives->threads = pid;
+	must(waitpid(pid, &lives->status[2], 0) == pid);
+	pid = fork();
+	if (!pid) {
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	lives->stopped = pid;
+	must(waitpid(pid, &stopped, WUNTRACED) == pid); /* stopped, not ended: no event */
+	kill(pid, SIGCONT);
+	must(wait(&lives->status[3]) == pid);
+	pid = fork();
+	if (!pid) { /* the first thread ends first, the other one last */
+		must(!pthread_create(&t, NULL, count_main, NULL));
+		pthread_exit(NULL);
+	}
+	lives->pthread_exits = pid;
+	must(waitpid(pid, &lives->status[4], 0) == pid);
+	pid = fork();
+	if (!pid)
+		many_threads_then(count_main);
+	lives->by_signal = pid;
+	kill(pid, SIGTERM);
+	must(waitpid(pid, &lives->status[5], 0) == pid);
+	return 0;
+}
+
+static void check_lives(struct world *w)
+{
+	const struct lives *lives = (void *)w->shared;
+	const pid_t pids[] = { lives->three,   lives->killed,	    lives->threads,
+			       lives->stopped, lives->pthread_exits, lives->by_signal };
+
+	check_common(w);
+	expect(w, lives->status[0] == 3 << 8 && lives->status[2] == 7 << 8 && lives->status[4] == 0);
+	expect(w, count_kind(w, REC_WAIT) == 6);
+	for (size_t i = 0; i < 6; i++) {
+		const union record *wait = find(w, REC_WAIT, i), *fork = NULL;
+		int ends = 0, forks = 0;
+		uint64_t highest = 0, last = 0;
+
+		expect(w, wait && wait->wait.child_tgid == (uint32_t)pids[i] && wait->head.tgid == (uint32_t)w->root);
+		for (size_t j = 0; j < w->n; j++) {
+			const union record *r = &w->records[j];
+
+			if (r->head.kind == REC_FORK && r->fork.child_tgid == (uint32_t)pids[i] &&
+			    !(r->head.flags & REC_F_GROUP)) {
+				fork = r;
+				forks++;
+			}
+			if (r->head.tgid != (uint32_t)pids[i])
+				continue;
+			highest = r->head.order > highest ? r->head.order : highest;
+			if (r->head.kind == REC_EXIT && r->head.flags & REC_F_GROUP) {
+				ends++;
+				last = r->head.order;
+				expect(w, r->exit.status == (uint32_t)lives->status[i]);
+			}
+		}
+		expect(w, ends == 1 && forks == 1 && last == highest);
+		expect(w, fork && fork->fork.ordinal == i + 1 && fork->head.tgid == (uint32_t)w->root);
+	}
+	for (size_t i = 0, k = 0; i < w->n; i++) /* threads of one process are counted in their order */
+		if (w->records[i].head.kind == REC_FORK && w->records[i].head.tgid == (uint32_t)lives->threads)
+			expect(w, w->records[i].fork.ordinal == ++k && w->records[i].head.flags == REC_F_GROUP);
+}
+
+/* --- exec --- */
+
+static void *exec_main(void *arg)
+{
+	execl("/bin/sh", "sh", "-c", "/bin/true; exit 5", NULL);
+	_exit(97);
+}
+
+static int execs(void *shared)
+{
+	pid_t *pids = shared, pid;
+	pthread_t t;
+	int status;
+
+	pid = fork();
+	if (!pid) {
+		execl("/bin/true", "true", NULL);
+		_exit(97);
+	}
+	pids[0] = pid;
+	child_reap(pid, 0);
+	pid = fork();
+	if (!pid) { /* a thread other than the first executes, after the process has made a child */
+		if (!fork())
+			_exit(0);
+		must(wait(&status) > 0);
+		must(!pthread_create(&t, NULL, exec_main, NULL));
+		pthread_join(t, NULL);
+	}
+	pids[1] = pid;
+	child_reap(pid, 5 << 8);
+	return 0;
+}
+
+static void check_execs(struct world *w)
+{
+	const pid_t *pids = (void *)w->shared;
+	const union record *one = NULL, *two = NULL;
+	uint32_t ordinal = 0;
+
+	check_common(w);
+	for (size_t i = 0; i < w->n; i++) {
+		const union record *r = &w->records[i];
+
+		if (r->head.kind == REC_EXEC && r->head.tgid == (uint32_t)pids[0])
+			one = r;
+		if (r->head.kind == REC_EXEC && r->head.tgid == (uint32_t)pids[1])
+			two = r;
+		if (r->head.kind == REC_FORK && r->head.tgid == (uint32_t)pids[1] && !(r->head.flags & REC_F_GROUP))
+			expect(w, r->fork.ordinal == ++ordinal); /* goes on through the exec */
+	}
+	if (!expect(w, one && two))
+		return;
+	expect(w, !strcmp(one->exec.name, "/bin/true") && !strcmp(one->exec.comm, "true"));
+	expect(w, one->exec.parent_tgid == (uint32_t)w->root);
+	expect(w, !strcmp(two->exec.name, "/bin/sh") && two->head.tid == (uint32_t)pids[1]);
+	expect(w, ordinal >= 1);
+}
+
+/* A path longer than a record keeps its end. */
+static int exec_long(void *shared)
+{
+	char path[200], *at = path;
+	pid_t pid = fork();
+
+	for (int i = 0; i < 60; i++)
+		*at++ = i % 2 ? '.' : '/';
+	strcpy(at, "/bin/true");
+	if (!pid) {
+		execl(path, "true", NULL);
+		_exit(97);
+	}
+	child_reap(pid, 0);
+	strcpy(shared, path);
+	return 0;
+}
+
+static void check_long(struct world *w)
+{
+	const union record *exec = find(w, REC_EXEC, 0);
+	const char *path = (const char *)w->shared;
+
+	expect(w, exec && !strcmp(exec->exec.name, path + strlen(path) - (REC_NAME_MAX - 1)));
+}
+
+/* --- who is not traced --- */
+
+static void exchange(void)
+{
+	char buf[8];
+	int pair[2];
+
+	pair_open(pair);
+	send_all(pair[0], "ping", 4);
+	recv_all(pair[1], buf, 4);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* The traced process talks; another one, in a namespace of its own that is no box, does the same at the same time. */
+static int talk_alone(void *shared)
+{
+	exchange();
+	return 0;
+}
+
+static void check_elsewhere(struct world *w)
+{
+	struct gate gate;
+	pid_t other;
+
+	world_start(w, talk_alone, &gate);
+	other = fork();
+	if (!other) {
+		if (netns_new())
+			_exit(99);
+		for (int i = 0; i < 50; i++)
+			exchange();
+		_exit(0);
+	}
+	world_finish(w, &gate);
+	waitpid(other, NULL, 0);
+	world_drain(w);
+	check_common(w);
+	expect(w, w->status == 0 && count_kind(w, REC_SEND) == 1 && count_kind(w, REC_ESTABLISHED) == 2);
+	for (size_t i = 0; i < w->n; i++)
+		expect(w, w->records[i].head.tgid != (uint32_t)other);
+}
+
+struct visit {
+	uint16_t port;
+	volatile int ready;
+};
+
+/* Serves two visitors that did not come from here. */
+static int host_visitors(void *shared)
+{
+	struct visit *visit = shared;
+	int listener = listen_at(AF_INET, &visit->port), fd;
+	char byte;
+
+	visit->ready = 1;
+	for (int i = 0; i < 2; i++) {
+		fd = accept(listener, NULL, NULL);
+		must(fd >= 0);
+		recv_all(fd, &byte, 1);
+		send_all(fd, &byte, 1);
+		must(read(fd, &byte, 1) == 0);
+		close(fd);
+	}
+	return 0;
+}
+
+static void visitor_main(struct visit *visit, pid_t host)
+{
+	char path[64], byte = 'v';
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", host);
+	fd = open(path, O_RDONLY);
+	must(fd >= 0 && !setns(fd, CLONE_NEWNET));
+	if (!fork()) { /* ignored, or not, like its parent */
+		fd = connect_to("127.0.0.1", visit->port);
+		send_all(fd, &byte, 1);
+		recv_all(fd, &byte, 1);
+		close(fd);
+		_exit(0);
+	}
+	wait(NULL);
+	_exit(0);
+}
+
+static pid_t visitor_start(struct world *w, bool ignored)
+{
+	struct visit *visit = (void *)w->shared;
+	int go[2], pidfd;
+	pid_t pid;
+	char byte;
+
+	must(!pipe(go));
+	pid = fork();
+	if (!pid) {
+		must(read(go[0], &byte, 1) == 1);
+		while (!visit->ready)
+			sched_yield();
+		visitor_main(visit, w->root);
+	}
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (ignored)
+		must(!tracer_ignore_task(w->tracer, pidfd, NULL));
+	close(pidfd);
+	must(write(go[1], "g", 1) == 1);
+	close(go[0]);
+	close(go[1]);
+	return pid;
+}
+
+/* Both visitors ignored: nothing but the host's own life is seen. */
+static void check_ignored(struct world *w)
+{
+	struct gate gate;
+	pid_t visitors[2];
+
+	world_start(w, host_visitors, &gate);
+	visitors[0] = visitor_start(w, true);
+	visitors[1] = visitor_start(w, true);
+	world_finish(w, &gate);
+	waitpid(visitors[0], NULL, 0);
+	waitpid(visitors[1], NULL, 0);
+	world_drain(w);
+	check_lost(w);
+	expect(w, w->status == 0);
+	for (size_t i = 0; i < w->n; i++)
+		expect(w, w->records[i].head.kind == REC_LISTEN || w->records[i].head.kind == REC_EXIT);
+	expect(w, w->n == 2);
+}
+
+/* Beside an ignored visitor one that nobody told us about: it appears, and its connection is like any other. */
+static void check_appears(struct world *w)
+{
+	const union record *appear, *open;
+	struct gate gate;
+	pid_t visitors[2];
+
+	world_start(w, host_visitors, &gate);
+	visitors[0] = visitor_start(w, true);
+	visitors[1] = visitor_start(w, false);
+	world_finish(w, &gate);
+	waitpid(visitors[0], NULL, 0);
+	waitpid(visitors[1], NULL, 0);
+	world_drain(w);
+	check_common(w);
+	appear = find(w, REC_APPEAR, 0);
+	open = find(w, REC_OPEN, 0);
+	expect(w, w->status == 0 && count_kind(w, REC_APPEAR) == 1 && count_kind(w, REC_ESTABLISHED) == 2);
+	expect(w, count_kind(w, REC_ACCEPT) == 1 && count_kind(w, REC_SEND) == 2);
+	expect(w, appear && open && appear->head.tgid == open->head.tgid && appear->head.order < open->head.order);
+	expect(w, appear && appear->exec.parent_tgid == (uint32_t)visitors[1]);
+}
+
+/* --- forgetting --- */
+
+static int talk_on(void *shared)
+{
+	volatile int *step = shared;
+	char byte;
+	int pair[2];
+
+	pair_open(pair);
+	send_all(pair[0], "a", 1);
+	recv_all(pair[1], &byte, 1);
+	step[0] = 1;
+	while (!step[1])
+		sched_yield();
+	send_all(pair[0], "b", 1);
+	recv_all(pair[1], &byte, 1);
+	exchange();
+	return 0;
+}
+
+static void check_clear(struct world *w)
+{
+	volatile int *step = (void *)w->shared;
+	struct gate gate;
+	size_t before;
+
+	world_start(w, talk_on, &gate);
+	if (write(gate.go[1], "g", 1) != 1)
+		abort();
+	while (!step[0])
+		sched_yield();
+	tracer_clear(w->tracer);
+	world_drain(w);
+	before = w->n;
+	step[1] = 1;
+	waitpid(w->root, &w->status, 0);
+	world_drain(w);
+	expect(w, w->status == 0 && before >= 6 && w->n == before);
+	for (int i = 0; i < 2; i++) {
+		close(gate.go[i]);
+		close(gate.cookie[i]);
+	}
+}
+
+/* --- ordinals by box --- */
+
+static int connect_addresses(void *shared)
+{
+	static const char *const addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.1", "::ffff:127.0.0.3" };
+	uint16_t *port = shared;
+	int listener = listen_at(AF_INET6, port);
+
+	for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+		close(connect_to(addresses[i], *port));
+	if (!fork()) { /* another process counts for itself */
+		close(connect_to("127.0.0.1", *port));
+		_exit(0);
+	}
+	wait(NULL);
+	close(listener);
+	return 0;
+}
+
+static void check_ordinals(struct world *w)
+{
+	static const uint32_t wanted[] = { 1, 2, 3, 4, 1 };
+
+	for (size_t i = 0; i < 5; i++) {
+		const union record *open = find(w, REC_OPEN, i);
+
+		expect(w, open && open->open.ordinal == wanted[i]);
+	}
+	expect(w, count_kind(w, REC_OPEN) == 5);
+}
+
+/* --- a ring buffer that is too small --- */
+
+static int talk_much(void *shared)
+{
+	char buf[8];
+	int pair[2];
+
+	pair_open(pair);
+	for (int i = 0; i < 2000; i++) {
+		send_all(pair[0], "ping", 4);
+		recv_all(pair[1], buf, 4);
+	}
+	return 0;
+}
+
+/* Every record that found no room is counted, and leaves a gap in the numbers of its CPU. */
+static void check_overflow(struct world *w)
+{
+	struct tracer *usual = w->tracer;
+	uint64_t counters[COUNTER_COUNT], gaps = 0, last[2] = { 0 };
+	struct gate gate;
+	struct error e;
+
+	if (tracer_open(4096, world_record, w, &w->tracer, &e) || tracer_attach(w->tracer, &e)) {
+		printf("# %s\n", e.text);
+		expect(w, false);
+		w->tracer = usual;
+		return;
+	}
+	tracer_detach(usual);
+	tracer_rest(usual);
+	world_start(w, talk_much, &gate);
+	if (write(gate.go[1], "g", 1) != 1)
+		abort();
+	waitpid(w->root, &w->status, 0); /* nobody drains */
+	tracer_counters(w->tracer, counters);
+	world_drain(w);
+	for (size_t i = 0; i < w->n; i++) {
+		uint64_t cpu = w->records[i].head.seq >> 48, seq = w->records[i].head.seq << 16 >> 16;
+
+		if (cpu > 1)
+			continue;
+		gaps += seq - last[cpu] - 1;
+		last[cpu] = seq;
+	}
+	expect(w, counters[COUNTER_LOST_RING] > 3000 && w->n > 10);
+	expect(w, counters[COUNTER_EMITTED] == w->n && gaps <= counters[COUNTER_LOST_RING]);
+	tracer_close(w->tracer);
+	w->tracer = usual;
+	if (tracer_attach(w->tracer, &e)) {
+		printf("# %s\n", e.text);
+		expect(w, false);
+	}
+	for (int i = 0; i < 2; i++) {
+		close(gate.go[i]);
+		close(gate.cookie[i]);
+	}
+}
+
+int main(void)
+{
+	int status;
+	struct world *w = world_new(&status);
+
+	if (!w)
+		return status;
+	signal(SIGPIPE, SIG_IGN);
+#define TEST(run, check, name)                                                                     \
+	do {                                                                                       \
+		run;                                                                               \
+		check;                                                                             \
+		status |= w->failures;                                                             \
+		test_end(w, name);                                                                 \
+	} while (0)
+	TEST(world_run(w, lives_and_deaths), check_lives(w), "exit statuses are those that wait shows, one end a process");
+	TEST(world_run(w, execs), check_execs(w), "exec by any thread, orders and ordinals go on");
+	TEST(world_run(w, exec_long), check_long(w), "a long path keeps its end");
+	TEST(world_run(w, connect_addresses), check_ordinals(w), "ordinals count for a process, a box and a port");
+	TEST(check_elsewhere(w), (void)0, "nothing is recorded of a namespace that is no box");
+	TEST(check_ignored(w), (void)0, "ignored tasks, their children and their connections are invisible");
+	TEST(check_appears(w), (void)0, "a stranger in a box appears");
+	TEST(check_clear(w), (void)0, "after a clear nothing is recorded any more");
+	TEST(check_overflow(w), (void)0, "what found no room is counted");
+#undef TEST
+	world_free(w);
+	return !!status;
+}
