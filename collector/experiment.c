@@ -302,10 +302,14 @@ int experiment_read(const char *path, struct experiment **ret_experiment, struct
 	if (err)
 		goto out;
 	r.x->path = realpath(path, NULL);
+	if (!r.x->path && errno != ENOMEM) {
+		err = error_set(e, -errno, "%s: %s", path, strerror(errno));
+		goto out;
+	}
 	r.folder = r.x->path ? strdup(r.x->path) : NULL;
 	r.x->text = strdup(yaml_text(r.yaml));
 	if (!r.folder || !r.x->text) {
-		err = error_set(e, -ENOMEM, "%s: cannot be resolved", path);
+		err = error_set(e, -ENOMEM, "%s: no memory", path);
 		goto out;
 	}
 	dirname(r.folder);

@@ -117,8 +117,7 @@ int read_run(const struct reading *r, int node, char ***ret_run)
 					    "or the system's (built it? run make)",
 					    run[0], r->given ? r->given : "");
 	else if (err)
-		err = error_set(r->e, err, "%s: program '%.100s': %s", r->x->path, run[0],
-				strerror(-err));
+		err = read_no_memory(r);
 	if (err) {
 		yaml_strings_free(run);
 		return err;

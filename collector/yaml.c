@@ -139,11 +139,11 @@ static int parser_refuse(const struct yaml *yaml, const yaml_parser_t *parser, s
 {
 	char text[300];
 
-	if (parser->error == YAML_MEMORY_ERROR)
+	/* The loader does not always say that it found no memory; anything else has a problem to tell. */
+	if (parser->error == YAML_MEMORY_ERROR || !parser->problem)
 		return error_set(e, -ENOMEM, "%s: no memory", yaml->path);
-	snprintf(text, sizeof(text), "not valid YAML: %s%s%s",
-		 parser->problem ? parser->problem : "unreadable", parser->context ? " " : "",
-		 parser->context ? parser->context : "");
+	snprintf(text, sizeof(text), "not valid YAML: %s%s%s", parser->problem,
+		 parser->context ? " " : "", parser->context ? parser->context : "");
 	return refuse_at(yaml, parser->problem_mark.line, parser->problem_mark.column, e, text);
 }
 

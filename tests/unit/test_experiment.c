@@ -3,6 +3,7 @@
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -400,6 +401,99 @@ START_TEST(test_damage)
 }
 END_TEST
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+/* Every allocation of the program passes here: the fail_at-th from now on gets no memory. */
+static struct {
+	bool armed;
+	long seen, fail_at, balance;
+} heap;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void __libc_free(void *old);
+
+static bool heap_fails(void)
+{
+	return heap.armed && ++heap.seen == heap.fail_at;
+}
+
+static void *heap_count(void *made)
+{
+	heap.balance += made != NULL;
+	if (!made)
+		errno = ENOMEM;
+	return made;
+}
+
+void *malloc(size_t size)
+{
+	return heap_count(heap_fails() ? NULL : __libc_malloc(size));
+}
+
+void *calloc(size_t n, size_t size)
+{
+	return heap_count(heap_fails() ? NULL : __libc_calloc(n, size));
+}
+
+void *realloc(void *old, size_t size)
+{
+	void *made = heap_fails() ? NULL : __libc_realloc(old, size);
+
+	if (!made)
+		errno = ENOMEM;
+	heap.balance += made && !old;
+	return made;
+}
+
+void free(void *old)
+{
+	heap.balance -= old != NULL;
+	__libc_free(old);
+}
+
+/* Whichever allocation fails, reading says that there is no memory, and gives back all that it took. */
+START_TEST(test_no_memory)
+{
+	static const char good[] = "experiment: m\nboxes: [a, b]\npath: [x, y]\nprocesses:\n  - {name: p, box: a, run: [sh, x], "
+				   "env: {A: b}, dir: ., stop: INT, ready: {run: [sh]}}\nroles: {r: [p]}\n" W
+				   "check: {run: [sh]}\ntimeout: 5s\n";
+	struct experiment *x = NULL;
+	long failures = 0;
+	int err;
+
+	file_write("x.yaml", good, sizeof(good) - 1, 0644);
+	do {
+		char path[256];
+		long before;
+
+		strcpy(path, path_of("x.yaml"));
+		memset(&e, 0, sizeof(e));
+		before = heap.balance;
+		heap.seen = 0;
+		heap.fail_at = ++failures;
+		heap.armed = true;
+		err = experiment_read(path, &x, &e);
+		heap.armed = false;
+		if (err) {
+			ck_assert_msg(err == -ENOMEM, "allocation %ld: %d, %s", failures, err, e.text);
+			ck_assert_msg(strstr(e.text, "no memory") != NULL, "allocation %ld: %s", failures, e.text);
+			ck_assert_ptr_null(x);
+			ck_assert_msg(heap.balance == before, "allocation %ld: %ld not freed", failures,
+				      heap.balance - before);
+		}
+	} while (err);
+	ck_assert_int_gt(failures, 50);
+	experiment_free(x);
+}
+END_TEST
+#else
+#define SANITIZED
+#endif
+
 int main(void)
 {
 	Suite *suite = suite_create("experiment");
@@ -420,6 +514,9 @@ int main(void)
 	tcase_add_test(tc, test_bom);
 	tcase_add_test(tc, test_no_file);
 	tcase_add_test(tc, test_damage);
+#ifndef SANITIZED
+	tcase_add_test(tc, test_no_memory);
+#endif
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
