@@ -200,7 +200,7 @@ void conduct_interrupt(struct conduct *c, uint64_t now)
 
 void conduct_fail(struct conduct *c, const char *reason, uint64_t now)
 {
-	if (c->state >= STOPPING && c->state < DONE) { /* worse than what was known */
+	if (c->state >= STOPPING) { /* worse than what was known, even if all is over */
 		c->result.outcome = OUTCOME_ERROR;
 		snprintf(c->result.reason, sizeof(c->result.reason), "%s", reason);
 	}

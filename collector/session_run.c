@@ -196,10 +196,17 @@ static int row_create(struct active *active, const struct experiment *x, struct 
 	};
 	err = store_owner_self(&row->owner, e);
 	if (!err)
-		err = store_run_create(active->store, row, e);
+		err = store_begin(active->store, e);
+	if (err < 0)
+		return err;
+	err = store_run_create(active->store, row, e);
 	if (!err)
 		err = store_stream_add(active->store, row->id, &stream, e);
 	if (!err)
+		err = store_commit(active->store, e);
+	if (err < 0)
+		store_rollback(active->store);
+	else
 		ingest_init(&active->ingest, active->store, row->id, stream.number);
 	return err;
 }

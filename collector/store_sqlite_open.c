@@ -11,6 +11,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,12 +106,20 @@ static int number_read(struct store_sqlite *s, const char *sql, int64_t *ret_num
 /* Whether the file is ours: 1, a new one: 0, else an error. *ret_rc is set if SQLite failed. */
 static int format_check(struct store_sqlite *s, int *ret_rc, struct error *e)
 {
+	bool alone = sqlite3_get_autocommit(s->db); /* all three from one moment: it may just be made */
 	int64_t id, format, tables;
+	int err = 0;
 
+	if (alone)
+		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
 	if (number_read(s, "PRAGMA application_id", &id, ret_rc) < 0 ||
 	    number_read(s, "PRAGMA user_version", &format, ret_rc) < 0 ||
 	    number_read(s, "SELECT count(*) FROM sqlite_schema", &tables, ret_rc) < 0)
-		return sqlite_fail(s, *ret_rc, "reading it", e);
+		err = sqlite_fail(s, *ret_rc, "reading it", e);
+	if (alone)
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	if (err < 0)
+		return err;
 	*ret_rc = SQLITE_OK;
 	if (id == 0 && format == 0 && tables == 0)
 		return 0;
@@ -189,6 +198,13 @@ static bool log_is_empty(const char *path)
 	return stat(log, &st) < 0 || st.st_size == 0;
 }
 
+/* Did it fail because nothing can be made beside the file? */
+static bool no_place(int rc)
+{
+	rc &= 0xff;
+	return rc == SQLITE_CANTOPEN || rc == SQLITE_READONLY || rc == SQLITE_FULL || rc == SQLITE_IOERR;
+}
+
 static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 {
 	int err, rc = SQLITE_OK;
@@ -198,9 +214,9 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 	err = db_open(s, s->path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
 	if (!err)
 		err = format_check(s, &rc, e);
-	if (err < 0 && ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_READONLY)) {
+	if (err < 0 && no_place(rc)) {
 		if (!log_is_empty(s->path))
-			return error_set(e, -EROFS,
+			return error_set(e, err,
 					 "store %s: a bop that was killed left a log (%s-wal) to be merged, and nothing can "
 					 "be written here; copy both files to where you can write",
 					 s->path, s->path);
@@ -284,9 +300,24 @@ int store_sqlite_exists(const char *path, struct error *e)
 	return 1;
 }
 
+/* Removes what is left of a store that could not be made; not one that another bop made meanwhile: that one has an id. */
+static void unmade_remove(const char *path)
+{
+	static const unsigned char none[4];
+	unsigned char id[4] = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (pread(fd, id, sizeof(id), 68) < (ssize_t)sizeof(id) || !memcmp(id, none, sizeof(id)))
+		unlink(path);
+	close(fd);
+}
+
 int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret_store, struct error *e)
 {
 	struct store_sqlite *s = NULL;
+	bool fresh;
 	int err;
 
 	err = store_sqlite_exists(path, e);
@@ -297,6 +328,7 @@ int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret
 				 path);
 	if (err > 0 && mode != STORE_READ && !mode_writable(path))
 		return error_set(e, -EROFS, "store %s: it is read-only; nothing can be kept in it", path);
+	fresh = !err;
 	if (mode != STORE_READ) { /* the log lies beside the file */
 		err = directory_check(path, e);
 		if (err < 0)
@@ -319,5 +351,7 @@ int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret
 out:
 	if (s)
 		store_sqlite_ops.close(&s->store);
+	if (err < 0 && fresh)
+		unmade_remove(path);
 	return err;
 }
