@@ -286,7 +286,7 @@ static int actor_init(struct conduct *c, size_t i, const struct experiment_proce
 	process->command = command_make(spec ? spec->run : c->x->check_run);
 	if (spec && spec->directory)
 		c->actors[i].directory = strdup(spec->directory);
-	else if (asprintf(&c->actors[i].directory, "%s/%s", c->directory, spec ? name : NAME_CHECK + 1) < 0)
+	else if (asprintf(&c->actors[i].directory, "%s/%s", c->directory, name) < 0)
 		c->actors[i].directory = NULL;
 	return process->name && process->box && process->command && c->actors[i].directory ? 0 : -ENOMEM;
 }

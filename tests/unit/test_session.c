@@ -412,13 +412,15 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-	Suite *suite = suite_create("session");
-	TCase *tc = tcase_create("session");
 	SRunner *runner;
+	Suite *suite;
+	TCase *tc;
 	int failed;
 
 	if (argc > 1 && !strcmp(argv[0], "tfj"))
 		return fake_main(argv);
+	suite = suite_create("session");
+	tc = tcase_create("session");
 	runner = srunner_create(suite);
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
