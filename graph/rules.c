@@ -121,14 +121,6 @@ static void note_end(struct build *b, uint32_t v, const struct event *event, uin
 	}
 }
 
-/* When a thing happened, for the teardown mark only: a receive, accept or wait at its return, all else at its entry. */
-static uint64_t event_time(const struct event *event)
-{
-	bool at_return = event->kind == EVENT_RECV || event->kind == EVENT_ACCEPT || event->kind == EVENT_WAIT;
-
-	return at_return ? event->return_ns : event->enter_ns;
-}
-
 static uint64_t outcome_time(const struct build *b)
 {
 	const struct trace *trace = b->trace;

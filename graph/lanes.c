@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Lanes of a picture. A child that talks to nobody (a shell's `date`) has none: its parent's spawn and wait say all
+ * there is. Where there are more processes than a picture can be wide, the least busy share one lane. Lanes that talk
+ * to each other stand together. Fails only without memory.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/picture.h"
+
+#define LANES_MAX 40
+#define BRUTE_FORCE_MAX 7 /* lanes of which all permutations are tried */
+#define ROUNDS_MAX 50
+
+struct use {
+	uint32_t process;
+	uint32_t rank; /* by name */
+	size_t events;
+	bool drawn, talks;
+};
+
+static bool is_drawn(const struct picture *p, uint32_t vertex)
+{
+	return p->options->teardown || !p->g->vertices[vertex].teardown;
+}
+
+/* Vertices are numbered by process name: the order in which processes first come is that of their names. */
+static void survey(const struct picture *p, struct use *uses)
+{
+	const struct graph *g = p->g;
+	const struct trace *trace = g->trace;
+	uint32_t rank = 0;
+
+	for (uint32_t i = 0; i <= trace->n_processes; i++)
+		uses[i] = (struct use){ .process = i, .rank = UINT32_MAX };
+	for (uint32_t v = 0; v < g->n_vertices; v++) {
+		const struct event *event = &trace->events[g->vertices[v].event];
+		struct use *use = &uses[g->vertices[v].process];
+
+		if (use->rank == UINT32_MAX)
+			use->rank = rank++;
+		use->events++;
+		use->drawn |= is_drawn(p, v);
+		use->talks |= event->end || event->kind == EVENT_LISTEN;
+	}
+	uses[0].drawn = false;
+	for (uint32_t i = 1; i <= trace->n_processes; i++) {
+		uint32_t parent = trace->processes[i].parent;
+
+		if (!parent || parent > trace->n_processes)
+			uses[i].talks = true;
+	}
+	/* ancestors of those that talk, so that the way to them shows */
+	for (uint32_t i = 1; i <= trace->n_processes; i++) {
+		uint32_t parent = trace->processes[i].parent;
+
+		while (uses[i].talks && parent && parent <= trace->n_processes && !uses[parent].talks) {
+			uses[parent].talks = true;
+			parent = trace->processes[parent].parent;
+		}
+	}
+}
+
+static int busier(const void *a, const void *b)
+{
+	const struct use *p = a, *q = b;
+
+	if (p->events != q->events)
+		return p->events > q->events ? -1 : 1;
+	return p->rank < q->rank ? -1 : p->rank > q->rank;
+}
+
+static int named_before(const void *a, const void *b)
+{
+	const struct use *p = a, *q = b;
+
+	return p->rank < q->rank ? -1 : p->rank > q->rank;
+}
+
+static int choose(struct picture *p)
+{
+	size_t n_processes = p->g->trace->n_processes, n = 0, alone;
+	struct use *uses = malloc((n_processes + 1) * sizeof(*uses));
+
+	p->lanes = calloc(LANES_MAX + 1, sizeof(*p->lanes));
+	p->lane_of = malloc((n_processes + 1) * sizeof(*p->lane_of));
+	if (!uses || !p->lanes || !p->lane_of) {
+		free(uses);
+		return -ENOMEM;
+	}
+	survey(p, uses);
+	for (size_t i = 0; i <= n_processes; i++) {
+		p->lane_of[i] = NO_LANE;
+		if (uses[i].drawn && uses[i].talks)
+			uses[n++] = uses[i];
+	}
+	qsort(uses, n, sizeof(*uses), busier);
+	alone = n > LANES_MAX ? LANES_MAX - 1 : n;
+	qsort(uses, alone, sizeof(*uses), named_before);
+	for (size_t i = 0; i < n; i++) {
+		size_t lane = i < alone ? i : alone;
+
+		p->lanes[lane].process = i < alone ? uses[i].process : 0;
+		p->lanes[lane].n_processes++;
+		p->lane_of[uses[i].process] = lane;
+	}
+	p->n_lanes = n > LANES_MAX ? LANES_MAX : n;
+	free(uses);
+	return 0;
+}
+
+static size_t cost(const uint32_t *weight, const uint32_t *order, size_t n)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n; k++)
+			sum += (k - i) * weight[order[i] * n + order[k]];
+	return sum;
+}
+
+/* The next permutation in lexicographic order; false after the last. */
+static bool permute(uint32_t *order, size_t n)
+{
+	size_t i = n - 1, k = n - 1;
+	uint32_t swap;
+
+	while (i > 0 && order[i - 1] >= order[i])
+		i--;
+	if (!i)
+		return false;
+	while (order[k] <= order[i - 1])
+		k--;
+	swap = order[i - 1];
+	order[i - 1] = order[k];
+	order[k] = swap;
+	for (k = n - 1; i < k; i++, k--) {
+		swap = order[i];
+		order[i] = order[k];
+		order[k] = swap;
+	}
+	return true;
+}
+
+static void move(uint32_t *order, size_t from, size_t to)
+{
+	uint32_t lane = order[from];
+
+	if (from < to)
+		memmove(order + from, order + from + 1, (to - from) * sizeof(*order));
+	else
+		memmove(order + to + 1, order + to, (from - to) * sizeof(*order));
+	order[to] = lane;
+}
+
+/* Few lanes: the best of all orders, of equals the first by name. Many: move single lanes while that helps. */
+static void arrange(const uint32_t *weight, uint32_t *order, uint32_t *work, size_t n)
+{
+	size_t best, now;
+	bool better = true;
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = work[i] = i;
+	best = cost(weight, order, n);
+	if (n <= BRUTE_FORCE_MAX) {
+		while (n > 2 && permute(work, n)) {
+			now = cost(weight, work, n);
+			if (now < best) {
+				best = now;
+				memcpy(order, work, n * sizeof(*order));
+			}
+		}
+		return;
+	}
+	for (unsigned round = 0; better && round < ROUNDS_MAX; round++) {
+		better = false;
+		for (size_t i = 0; i < n * n; i++) {
+			move(order, i / n, i % n);
+			now = cost(weight, order, n);
+			if (now < best) {
+				best = now;
+				better = true;
+			} else {
+				move(order, i % n, i / n);
+			}
+		}
+	}
+}
+
+static uint32_t log2_of(uint32_t x)
+{
+	return x ? 32 - __builtin_clz(x) : 0;
+}
+
+/* Edges between each two lanes; a thousand messages do not pull a thousand times as hard as one. */
+static void weigh(const struct picture *p, uint32_t *weight)
+{
+	const struct graph *g = p->g;
+	size_t n = p->n_lanes;
+
+	for (size_t i = 0; i < g->n_edges; i++) {
+		uint32_t from = p->lane_of[g->vertices[g->edges[i].from].process];
+		uint32_t to = p->lane_of[g->vertices[g->edges[i].to].process];
+
+		if (from == NO_LANE || to == NO_LANE || from == to)
+			continue;
+		weight[from * n + to]++;
+		weight[to * n + from]++;
+	}
+	for (size_t i = 0; i < n * n; i++)
+		weight[i] = log2_of(weight[i]);
+}
+
+static int sort_lanes(struct picture *p)
+{
+	size_t n = p->n_lanes;
+	uint32_t *weight = calloc(n * n + 1, sizeof(*weight)), *order = malloc((n + 1) * sizeof(*order));
+	uint32_t *work = malloc((n + 1) * sizeof(*work));
+	struct lane *old = malloc((n + 1) * sizeof(*old));
+	int err = weight && order && work && old ? 0 : -ENOMEM;
+
+	if (!err) {
+		weigh(p, weight);
+		arrange(weight, order, work, n);
+		memcpy(old, p->lanes, n * sizeof(*old));
+		for (size_t i = 0; i < n; i++) {
+			p->lanes[i] = old[order[i]];
+			work[order[i]] = i;
+		}
+		for (size_t i = 0; i <= p->g->trace->n_processes; i++)
+			if (p->lane_of[i] != NO_LANE)
+				p->lane_of[i] = work[p->lane_of[i]];
+	}
+	free(weight);
+	free(order);
+	free(work);
+	free(old);
+	return err;
+}
+
+/* A thread number is worth its place in a label only where two threads talk. */
+static void find_threads(struct picture *p)
+{
+	const struct graph *g = p->g;
+
+	for (uint32_t v = 0; v < g->n_vertices; v++) {
+		const struct event *event = &g->trace->events[g->vertices[v].event];
+		uint32_t lane = p->lane_of[g->vertices[v].process];
+
+		if (lane != NO_LANE && event->end && event->thread && event->process)
+			p->lanes[lane].threads = true;
+	}
+}
+
+int picture_lanes(struct picture *p)
+{
+	int err = choose(p);
+
+	if (!err)
+		err = sort_lanes(p);
+	if (!err)
+		find_threads(p);
+	return err;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The whole sheet: title, picture, notes, legend. Fails only without memory. */
+#include "graph/layout.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TITLE_MAX 140 /* columns */
+#define WIDTH_MIN 520.0
+#define SIGN 30.0 /* width of a sign in the legend */
+
+struct sheet {
+	struct scene *scene;
+	struct layout *l;
+	double y; /* next free line */
+	int err;
+};
+
+static void add(struct sheet *s, struct shape shape)
+{
+	if (!scene_add(s->scene, shape))
+		s->err = -ENOMEM;
+}
+
+/* Adds a line of text at the left margin, cut when too long. Widens the sheet. */
+static void write_line(struct sheet *s, const char *words, double size, enum ink ink, bool bold)
+{
+	char *text = text_clean(words, false);
+	double width;
+
+	if (!text) {
+		s->err = -ENOMEM;
+		return;
+	}
+	if (strlen(text) > TITLE_MAX) {
+		size_t length = TITLE_MAX;
+
+		while (length && ((unsigned char)text[length] & 0xc0) == 0x80)
+			length--;
+		text[length] = '\0';
+	}
+	width = text_width(text, size) + 2 * MARGIN;
+	if (s->l->width < width)
+		s->l->width = width;
+	s->y += size + 2;
+	add(s, (struct shape){ .kind = SHAPE_TEXT, .ink = ink, .size = size, .bold = bold, .x = MARGIN, .y = s->y,
+			       .text = text });
+	s->y += 5;
+}
+
+static void write_head(struct sheet *s)
+{
+	const struct render_options *options = s->l->p->options;
+
+	s->y = MARGIN - 8;
+	if (options->title)
+		write_line(s, options->title, FONT_TITLE, options->failed ? INK_FAIL : INK_TEXT, true);
+	if (options->subtitle)
+		write_line(s, options->subtitle, FONT, INK_MUTED, false);
+	if (options->incomplete)
+		write_line(s, "INCOMPLETE: events were lost or the run did not end; what is not drawn may still have happened.",
+			   FONT, INK_FAIL, true);
+	s->y += 14;
+	s->l->top = s->y + 2.6 * LINE + ROW + FONT_HEAD;
+}
+
+static void write_notes(struct sheet *s)
+{
+	const struct picture *p = s->l->p;
+	char text[256], a[BYTES_TEXT], b[BYTES_TEXT];
+	size_t without = 0;
+
+	if (p->folded) {
+		snprintf(text, sizeof(text), "Folded: %s events are drawn as %s.", count_text(p->n_items, a),
+			 count_text(p->n_nodes, b));
+		write_line(s, text, FONT, INK_MUTED, false);
+	}
+	if (p->n_omitted) {
+		snprintf(text, sizeof(text), "Not drawn: %s event%s after the outcome, when the processes were being stopped.",
+			 count_text(p->n_omitted, a), p->n_omitted == 1 ? "" : "s");
+		write_line(s, text, FONT, INK_MUTED, false);
+	}
+	for (size_t i = 1; i <= p->g->trace->n_processes; i++)
+		without += p->lane_of[i] == NO_LANE && p->exit_status[i] >= 0;
+	if (without) {
+		snprintf(text, sizeof(text), "Without a lane: %s child process%s that used no connection.", count_text(without, a),
+			 without == 1 ? "" : "es");
+		write_line(s, text, FONT, INK_MUTED, false);
+	}
+}
+
+enum sign { SIGN_REQUEST, SIGN_REPLY, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS };
+
+static const struct {
+	const char *text;
+	struct shape shape;
+} signs[SIGNS] = {
+	[SIGN_REQUEST] = { "message from the connector", { .kind = SHAPE_ARROW, .ink = INK_REQUEST, .width = 1.3 } },
+	[SIGN_REPLY] = { "message from the acceptor", { .kind = SHAPE_ARROW, .ink = INK_REPLY, .width = 1.3 } },
+	[SIGN_CONNECT] = { "connect", { .kind = SHAPE_ARROW, .ink = INK_QUIET, .width = 1.3, .dashed = true } },
+	[SIGN_CLOSE] = { "close, end of file", { .kind = SHAPE_ARROW, .ink = INK_FAINT, .width = 1 } },
+	[SIGN_UNREAD] = { "nobody read it", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3, .dashed = true } },
+	[SIGN_FAIL] = { "failed, reset", { .kind = SHAPE_CROSS, .ink = INK_FAIL } },
+	[SIGN_BLOCK] = { "folded", { .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK } },
+	[SIGN_LOST] = { "events are missing", { .kind = SHAPE_HATCH, .ink = INK_FAIL } },
+};
+
+/* Only signs that the picture has. */
+static void find_signs(const struct layout *l, bool *has)
+{
+	const struct picture *p = l->p;
+
+	for (size_t i = 0; i < p->n_links; i++) {
+		const struct link *link = &p->links[i];
+
+		if (!link->drawn)
+			continue;
+		if (link->rule == RULE_MESSAGE && link->message != NO_MESSAGE)
+			has[p->g->messages[link->message].direction ? SIGN_REPLY : SIGN_REQUEST] = true;
+		has[SIGN_CONNECT] |= link->rule == RULE_CONNECT;
+		has[SIGN_CLOSE] |= link->rule == RULE_CLOSE;
+	}
+	for (uint32_t n = 0; n < p->n_nodes; n++) {
+		const struct event *event = node_event(p, n);
+
+		has[SIGN_BLOCK] |= p->nodes[n].block;
+		has[SIGN_UNREAD] |= l->places[n].unread != 0;
+		if (!p->nodes[n].block && l->places[n].failure)
+			has[!event || event->kind == EVENT_LOST ? SIGN_LOST : SIGN_FAIL] = true;
+	}
+}
+
+static void write_sign(struct sheet *s, enum sign sign, double x)
+{
+	struct shape shape = signs[sign].shape;
+	char *text = strdup(signs[sign].text);
+	double y = s->y;
+
+	shape.x = x;
+	shape.x2 = x + SIGN - 8;
+	shape.y = y - 6;
+	shape.y2 = y - 2;
+	if (shape.kind == SHAPE_CROSS || sign == SIGN_UNREAD) {
+		struct shape cross = { .kind = SHAPE_CROSS, .ink = INK_FAIL, .size = 3.5, .y = y - 3 };
+
+		cross.x = shape.kind == SHAPE_CROSS ? x + SIGN / 2 - 4 : shape.x2;
+		add(s, cross);
+	}
+	if (shape.kind == SHAPE_BOX || shape.kind == SHAPE_HATCH) {
+		shape.y = y - 10;
+		shape.y2 = y + 2;
+	}
+	if (shape.kind != SHAPE_CROSS)
+		add(s, shape);
+	if (!text)
+		s->err = -ENOMEM;
+	else
+		add(s, (struct shape){ .kind = SHAPE_TEXT, .ink = INK_MUTED, .size = FONT, .x = x + SIGN, .y = y, .text = text });
+}
+
+static void write_legend(struct sheet *s)
+{
+	bool has[SIGNS] = { false };
+	double x = MARGIN;
+
+	find_signs(s->l, has);
+	s->y += FONT + 6;
+	for (enum sign sign = 0; sign < SIGNS; sign++) {
+		double width = SIGN + text_width(signs[sign].text, FONT) + 22;
+
+		if (!has[sign])
+			continue;
+		if (x + width - 22 > s->l->width - MARGIN && x > MARGIN) {
+			x = MARGIN;
+			s->y += LINE + 4;
+		}
+		write_sign(s, sign, x);
+		x += width;
+	}
+}
+
+/* The picture stands in the middle of a sheet that its title made wider. */
+static void centre(struct layout *l, double inner)
+{
+	double shift = (l->width - inner) / 2;
+
+	for (size_t i = 0; i < l->p->n_lanes && shift > 0; i++)
+		l->x[i] += shift;
+}
+
+int scene_layout(const struct picture *picture, struct scene *ret_scene)
+{
+	struct scene scene = { 0 };
+	struct layout l = { 0 };
+	struct sheet s = { .scene = &scene, .l = &l };
+	double inner;
+	int err = layout_place(picture, &l);
+
+	if (err < 0)
+		return err;
+	if (l.width < WIDTH_MIN)
+		l.width = WIDTH_MIN;
+	inner = l.width;
+	write_head(&s);
+	centre(&l, inner);
+	err = layout_paint(&l, &scene);
+	s.y = row_y(&l, l.n_rows) + (l.n_rows > 40 ? 2 * LINE : 0) + 8;
+	write_notes(&s);
+	write_legend(&s);
+	scene.width = l.width;
+	scene.height = s.y + MARGIN;
+	if (picture->options->title)
+		scene.title = text_clean(picture->options->title, false);
+	layout_fini(&l);
+	if (err < 0 || s.err < 0) {
+		scene_fini(&scene);
+		return err < 0 ? err : s.err;
+	}
+	*ret_scene = scene;
+	return 0;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Shapes of a picture whose parts have their places: lanes, blocks, arrows, marks, words. Fails only without memory. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/layout.h"
+
+#define MARK 3.6 /* radius */
+#define UNREAD_LENGTH 64.0
+#define UNREAD_DROP 4.0
+
+struct brush {
+	const struct layout *l;
+	const struct picture *p;
+	struct scene *scene;
+	int err;
+};
+
+static void add(struct brush *b, struct shape shape)
+{
+	if (!scene_add(b->scene, shape))
+		b->err = -ENOMEM;
+}
+
+/* A copy for the scene to take; an error is kept for the end. */
+static char *copy(struct brush *b, const char *text)
+{
+	char *new = text ? strdup(text) : NULL;
+
+	if (text && !new)
+		b->err = -ENOMEM;
+	return new;
+}
+
+/* Takes tip. */
+static char *clean_tip(struct brush *b, char *tip)
+{
+	char *clean = tip ? text_clean(tip, true) : NULL;
+
+	if (!clean)
+		b->err = -ENOMEM;
+	free(tip);
+	return clean;
+}
+
+static enum ink node_ink(const struct brush *b, uint32_t n)
+{
+	const struct graph *g = b->p->g;
+	const struct place *place = &b->l->places[n];
+	const struct event *event = node_event(b->p, n);
+	const struct graph_vertex *v;
+
+	if (place->failure)
+		return INK_FAIL;
+	if (!event)
+		return INK_FAIL;
+	if (place->teardown)
+		return INK_FAINT;
+	v = &g->vertices[b->p->items[b->p->nodes[n].item].vertex];
+	if (v->n_messages)
+		return g->messages[g->vertex_messages[v->first_message]].direction ? INK_REPLY : INK_REQUEST;
+	return event->kind == EVENT_CONNECT || event->kind == EVENT_ACCEPT ? INK_QUIET : INK_MUTED;
+}
+
+static double block_top(const struct brush *b, const struct node *node)
+{
+	return row_y(b->l, node->row) - 8;
+}
+
+static double block_bottom(const struct brush *b, const struct node *node)
+{
+	return row_y(b->l, node->row + node->height - 1) + 4;
+}
+
+/* Lifelines: from the start of a process to its exit, where they were seen. */
+static void paint_lanes(struct brush *b)
+{
+	const struct layout *l = b->l;
+	double bottom = row_y(l, l->n_rows), top = l->top - ROW;
+
+	for (size_t k = 0; k < b->p->n_lanes; k++) {
+		double from = top, to = bottom;
+
+		for (size_t i = 0; i < b->p->n_items; i++) {
+			const struct item *item = &b->p->items[i];
+			const struct node *node = &b->p->nodes[item->node];
+			const struct event *event;
+
+			if (item->lane != k || item->vertex == NO_VERTEX || !b->p->lanes[k].process)
+				continue;
+			event = item_event(b->p, item);
+			if (event->kind == EVENT_START)
+				from = row_y(l, node->row);
+			if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
+				to = node->block ? block_bottom(b, node) : row_y(l, node->row);
+		}
+		if (from > top + ROW + 1)
+			add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = l->x[k], .y = top, .x2 = l->x[k],
+					       .y2 = from, .width = 1, .dashed = true });
+		if (to > from)
+			add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = l->x[k], .y = from, .x2 = l->x[k],
+					       .y2 = to, .width = 2 });
+	}
+}
+
+static void paint_barrier(struct brush *b, uint32_t n)
+{
+	const struct layout *l = b->l;
+	const struct node *node = &b->p->nodes[n];
+	const struct place *place = &l->places[n];
+	double y = row_y(l, node->row) + 9;
+
+	if (place->failure)
+		add(b, (struct shape){ .kind = SHAPE_HATCH, .ink = INK_FAIL, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
+				       .y = y - 15, .y2 = y + 9, .tip = clean_tip(b, tip_node(b->p, n)) });
+	else
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAINT, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
+				       .y = y, .y2 = y, .width = 1, .dashed = true,
+				       .tip = clean_tip(b, tip_node(b->p, n)) });
+	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : INK_MUTED, .size = FONT,
+			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : 0), .y = place->failure ? y + 1 : y - 5,
+			       .bold = true, .halo = true, .text = copy(b, place->caption) });
+}
+
+static void paint_block(struct brush *b, uint32_t n)
+{
+	const struct layout *l = b->l;
+	const struct node *node = &b->p->nodes[n];
+	const struct place *place = &l->places[n];
+	double top = block_top(b, node), bottom = block_bottom(b, node), x, y;
+	double half = node->lane_first == node->lane_last ? place->width / 2 + LABEL_PAD : OVERHANG;
+	const char *line = place->caption;
+
+	add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK, .y = top, .y2 = bottom,
+			       .x = l->x[node->lane_first] - half, .x2 = l->x[node->lane_last] + half,
+			       .tip = clean_tip(b, tip_node(b->p, n)) });
+	x = (l->x[node->lane_first] + l->x[node->lane_last]) / 2;
+	y = (top + bottom) / 2 - (place->lines - 1) * LINE / 2 + 4;
+	for (unsigned i = 0; i < place->lines; i++, y += LINE) {
+		size_t length = strcspn(line, "\n");
+		char *text = strndup(line, length);
+		bool bad = place->failure && i == place->lines - 1;
+
+		if (!text)
+			b->err = -ENOMEM;
+		else
+			add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = bad ? INK_FAIL : INK_QUIET, .size = FONT, .x = x, .y = y,
+					       .anchor = ANCHOR_MIDDLE, .bold = i == 0, .text = text });
+		line += length + (line[length] != '\0');
+	}
+}
+
+static void link_style(const struct brush *b, const struct link *link, struct shape *arrow)
+{
+	const struct graph *g = b->p->g;
+	const struct place *to = &b->l->places[link->to];
+
+	arrow->width = 1.3;
+	switch (link->rule) {
+	case RULE_MESSAGE:
+		arrow->ink = INK_REQUEST;
+		if (link->message != NO_MESSAGE && g->messages[link->message].direction)
+			arrow->ink = INK_REPLY;
+		if (link->message == NO_MESSAGE)
+			arrow->ink = INK_BLOCK_EDGE;
+		break;
+	case RULE_CONNECT:
+		arrow->ink = INK_QUIET;
+		arrow->dashed = true;
+		break;
+	case RULE_SPAWN:
+		arrow->ink = INK_QUIET;
+		break;
+	case RULE_CLOSE:
+		arrow->ink = to->failure && !b->p->nodes[link->to].block ? INK_FAIL : INK_FAINT;
+		arrow->width = 1;
+		break;
+	case RULE_THREAD:
+	case RULE_PROCESS:
+	case RULE_COUNT:
+		break;
+	}
+	if (b->l->places[link->from].teardown || to->teardown)
+		arrow->ink = INK_FAINT;
+}
+
+static void paint_link(struct brush *b, const struct link *link)
+{
+	const struct layout *l = b->l;
+	const struct node *from = &b->p->nodes[link->from], *to = &b->p->nodes[link->to];
+	struct shape arrow = { .kind = SHAPE_ARROW };
+	double dx, dy, part;
+
+	if (!link->drawn || link->from_lane >= b->p->n_lanes || link->to_lane >= b->p->n_lanes)
+		return;
+	arrow.x = l->x[link->from_lane];
+	arrow.x2 = l->x[link->to_lane];
+	arrow.y = from->block ? block_bottom(b, from) : row_y(l, from->row);
+	arrow.y2 = to->block ? block_top(b, to) : row_y(l, to->row);
+	link_style(b, link, &arrow);
+	dx = arrow.x2 - arrow.x;
+	dy = arrow.y2 - arrow.y;
+	if (link->from_lane == link->to_lane) {
+		arrow.kind = SHAPE_LOOP;
+		arrow.size = 40;
+		arrow.x2 += to->block ? 0 : MARK + 1;
+	} else if (!to->block) { /* ends at the mark's edge */
+		part = (MARK + 1) / (dx < 0 ? -dx : dx);
+		arrow.x2 -= dx * part;
+		arrow.y2 -= dy * part;
+	}
+	arrow.tip = clean_tip(b, tip_link(b->p, link));
+	add(b, arrow);
+}
+
+static void paint_unread(struct brush *b, uint32_t n)
+{
+	const struct place *place = &b->l->places[n];
+	const struct node *node = &b->p->nodes[n];
+	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row), x2 = x + place->unread * UNREAD_LENGTH;
+
+	if (!place->unread)
+		return;
+	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + UNREAD_DROP,
+			       .width = 1.3, .dashed = true });
+	add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + UNREAD_DROP, .size = 3.5 });
+}
+
+static struct shape node_mark(const struct brush *b, uint32_t n)
+{
+	const struct event *event = node_event(b->p, n);
+	const struct node *node = &b->p->nodes[n];
+	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row);
+	struct shape mark = { .kind = SHAPE_DOT, .ink = node_ink(b, n), .x = x, .y = y, .size = MARK };
+
+	if (!event || event->kind == EVENT_LOST) {
+		mark.kind = SHAPE_HATCH;
+		mark.x = x - 7;
+		mark.x2 = x + 7;
+		mark.y = y - 9;
+		mark.y2 = y + 9;
+		return mark;
+	}
+	switch ((enum event_kind)event->kind) {
+	case EVENT_CONNECT:
+		mark.kind = b->l->places[n].failure ? SHAPE_CROSS : SHAPE_DOT;
+		break;
+	case EVENT_RESET:
+		mark.kind = SHAPE_CROSS;
+		break;
+	case EVENT_ACCEPT:
+	case EVENT_RECV:
+	case EVENT_WAIT:
+		mark.kind = SHAPE_RING;
+		break;
+	case EVENT_EXIT:
+		if (event->flags & EVENT_F_THREAD)
+			break;
+		mark.kind = SHAPE_LINE;
+		mark.x = x - 6;
+		mark.x2 = x + 6;
+		mark.y2 = y;
+		mark.width = 3;
+		break;
+	case EVENT_LISTEN:
+	case EVENT_CLOSE:
+	case EVENT_EXEC:
+		mark.kind = SHAPE_SQUARE;
+		mark.size = 3;
+		break;
+	case EVENT_NONE:
+	case EVENT_START:
+	case EVENT_SPAWN:
+	case EVENT_SEND:
+	case EVENT_LOST:
+	case EVENT_MARK:
+	case EVENT_KIND_COUNT:
+		break;
+	}
+	return mark;
+}
+
+static void paint_node(struct brush *b, uint32_t n)
+{
+	const struct place *place = &b->l->places[n];
+	const struct node *node = &b->p->nodes[n];
+	struct shape mark = node_mark(b, n);
+	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row);
+	bool above = place->out || place->unread;
+
+	mark.tip = clean_tip(b, tip_node(b->p, n));
+	if (*place->caption)
+		add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = mark.ink == INK_FAINT ? INK_MUTED : mark.ink, .size = FONT,
+				       .x = place->left ? x - LABEL_GAP : x + LABEL_GAP, .y = above ? y - 5 : y + 4,
+				       .anchor = place->left ? ANCHOR_END : ANCHOR_START, .halo = true,
+				       .text = copy(b, place->caption), .tip = copy(b, mark.tip) });
+	add(b, mark);
+}
+
+static void paint_heads(struct brush *b, double y, bool all)
+{
+	static const double sizes[] = { FONT_HEAD, FONT, FONT };
+	static const enum ink inks[] = { INK_TEXT, INK_MUTED, INK_MUTED };
+
+	for (size_t k = 0; k < b->p->n_lanes; k++)
+		for (size_t i = 0; i < (all ? 3 : 1); i++)
+			if (*b->l->heads[3 * k + i])
+				add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = inks[i], .size = sizes[i], .x = b->l->x[k],
+						       .y = y + i * LINE, .anchor = ANCHOR_MIDDLE, .bold = i == 0,
+						       .text = copy(b, b->l->heads[3 * k + i]) });
+}
+
+int layout_paint(const struct layout *layout, struct scene *scene)
+{
+	struct brush b = { .l = layout, .p = layout->p, .scene = scene };
+	size_t n = b.p->n_nodes;
+
+	paint_heads(&b, layout->top - ROW - 2.6 * LINE, true);
+	paint_lanes(&b);
+	for (uint32_t i = 0; i < n; i++)
+		if (b.p->nodes[i].barrier && !b.p->nodes[i].block)
+			paint_barrier(&b, i);
+	for (uint32_t i = 0; i < n; i++)
+		if (b.p->nodes[i].block)
+			paint_block(&b, i);
+	for (size_t i = 0; i < b.p->n_links; i++)
+		paint_link(&b, &b.p->links[i]);
+	for (uint32_t i = 0; i < n; i++)
+		if (!b.p->nodes[i].block && !b.p->nodes[i].barrier)
+			paint_node(&b, i);
+	for (uint32_t i = 0; i < n; i++)
+		paint_unread(&b, i);
+	if (layout->n_rows > 40)
+		paint_heads(&b, row_y(layout, layout->n_rows) + 16, false);
+	return b.err;
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Rows and columns. A node's row is below those of all its causes and below all that stands in its lanes already, so
+ * every arrow points down. Fails only without memory.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/layout.h"
+
+#define HEAD_MAX 26 /* columns of a lane's head */
+#define GAP_MIN 110.0
+
+struct rank {
+	uint32_t level, node;
+};
+
+static int rank_compare(const void *a, const void *b)
+{
+	const struct rank *p = a, *q = b;
+
+	if (p->level != q->level)
+		return p->level < q->level ? -1 : 1;
+	return p->node < q->node ? -1 : p->node > q->node;
+}
+
+/* Longest way from a source, along lanes and links. Nodes are sorted causes first. */
+static void measure_levels(const struct picture *p, uint32_t *last)
+{
+	size_t link = 0;
+
+	for (size_t i = 0; i < p->n_lanes; i++)
+		last[i] = 0;
+	for (size_t n = 0; n < p->n_nodes; n++) {
+		struct node *node = &p->nodes[n];
+
+		for (size_t k = node->lane_first; k <= node->lane_last; k++)
+			if (node->level < last[k])
+				node->level = last[k];
+		for (size_t k = node->lane_first; k <= node->lane_last; k++)
+			last[k] = node->level + 1;
+		for (; link < p->n_links && p->links[link].from == n; link++)
+			if (p->nodes[p->links[link].to].level < node->level + 1)
+				p->nodes[p->links[link].to].level = node->level + 1;
+	}
+}
+
+static uint32_t node_height(const struct layout *l, uint32_t n)
+{
+	const struct node *node = &l->p->nodes[n];
+
+	return node->block ? 1 + l->places[n].lines : node->barrier ? 2 : 1;
+}
+
+static int place_rows(struct layout *l)
+{
+	const struct picture *p = l->p;
+	struct rank *ranks = malloc((p->n_nodes + 1) * sizeof(*ranks));
+	uint32_t *free_row = calloc(p->n_lanes + 1, sizeof(*free_row));
+	uint32_t *lowest = calloc(p->n_nodes + 1, sizeof(*lowest)), *first = calloc(p->n_nodes + 2, sizeof(*first));
+	int err = ranks && free_row && lowest && first ? 0 : -ENOMEM;
+
+	if (err)
+		goto out;
+	measure_levels(p, free_row);
+	memset(free_row, 0, p->n_lanes * sizeof(*free_row));
+	for (size_t i = 0; i < p->n_links; i++)
+		first[p->links[i].from + 1]++;
+	for (size_t i = 0; i < p->n_nodes; i++) {
+		first[i + 1] += first[i];
+		ranks[i] = (struct rank){ p->nodes[i].level, i };
+	}
+	qsort(ranks, p->n_nodes, sizeof(*ranks), rank_compare);
+	for (size_t i = 0; i < p->n_nodes; i++) {
+		uint32_t n = ranks[i].node;
+		struct node *node = &p->nodes[n];
+
+		node->row = lowest[n];
+		node->height = node_height(l, n);
+		for (size_t k = node->lane_first; k <= node->lane_last; k++)
+			if (node->row < free_row[k])
+				node->row = free_row[k];
+		for (size_t k = node->lane_first; k <= node->lane_last; k++)
+			free_row[k] = node->row + node->height;
+		if (l->n_rows < node->row + node->height)
+			l->n_rows = node->row + node->height;
+		for (uint32_t k = first[n]; k < first[n + 1]; k++)
+			if (lowest[p->links[k].to] < node->row + node->height)
+				lowest[p->links[k].to] = node->row + node->height;
+	}
+out:
+	free(ranks);
+	free(free_row);
+	free(lowest);
+	free(first);
+	return err;
+}
+
+/* Lane of the process at the other end of an event's connection. */
+static uint32_t peer_lane(const struct picture *p, const struct event *event, uint32_t connection)
+{
+	const struct graph_connection *c = &p->g->connections[connection];
+	bool connector = c->connector == event->end;
+	uint32_t process = connector ? c->acceptor_process : c->connector ? p->g->trace->ends[c->connector].process : 0;
+
+	return process && process <= p->g->trace->n_processes ? p->lane_of[process] : NO_LANE;
+}
+
+/* A label stands on the side to which its arrow goes, above it; else away from the arrow that comes. */
+static void choose_side(struct layout *l, uint32_t n, uint32_t out_lane, uint32_t in_lane)
+{
+	const struct picture *p = l->p;
+	const struct node *node = &p->nodes[n];
+	struct place *place = &l->places[n];
+	const struct event *event = node_event(p, n);
+	const struct graph_vertex *v;
+
+	if (node->block || !event)
+		return;
+	place->teardown = p->g->vertices[p->items[node->item].vertex].teardown;
+	if (place->out) {
+		place->left = out_lane < node->lane_first;
+		return;
+	}
+	if (place->in)
+		place->left = in_lane > node->lane_first;
+	v = &p->g->vertices[p->items[node->item].vertex];
+	if (event->kind == EVENT_SEND && v->n_messages) {
+		const struct graph_message *m = &p->g->messages[p->g->vertex_messages[v->first_message]];
+		uint32_t lane = peer_lane(p, event, v->connection);
+
+		if (m->received)
+			return;
+		place->left = lane != NO_LANE && lane < node->lane_first;
+		place->unread = place->left ? -1 : 1;
+	}
+}
+
+static void note_arrows(struct layout *l, uint32_t *out_lane, uint32_t *in_lane)
+{
+	const struct picture *p = l->p;
+
+	for (size_t i = 0; i < p->n_links; i++) {
+		const struct link *link = &p->links[i];
+		struct place *from = &l->places[link->from], *to = &l->places[link->to];
+
+		if (!link->drawn)
+			continue;
+		if (!from->out)
+			out_lane[link->from] = link->to_lane;
+		from->out = true;
+		if (!to->in)
+			in_lane[link->to] = link->from_lane;
+		/* what comes out of a block has no label there */
+		to->in |= !p->nodes[link->from].block;
+	}
+}
+
+static int caption(struct layout *l, uint32_t n)
+{
+	struct place *place = &l->places[n];
+	char *text = caption_node(l->p, n, place->in, &place->failure), *next;
+
+	if (!text)
+		return -ENOMEM;
+	place->caption = text_clean(text, true);
+	free(text);
+	if (!place->caption)
+		return -ENOMEM;
+	for (char *at = place->caption; *at; at = next) {
+		size_t length = strcspn(at, "\n");
+		char end = at[length];
+		double width;
+
+		at[length] = '\0';
+		width = text_width(at, FONT);
+		at[length] = end;
+		next = at + length + (end != '\0');
+		place->lines++;
+		if (place->width < width)
+			place->width = width;
+	}
+	return 0;
+}
+
+static int place_captions(struct layout *l)
+{
+	size_t n = l->p->n_nodes;
+	uint32_t *lanes = malloc((2 * n + 1) * sizeof(*lanes));
+	int err = 0;
+
+	if (!lanes)
+		return -ENOMEM;
+	note_arrows(l, lanes, lanes + n);
+	for (uint32_t i = 0; i < n && !err; i++) {
+		err = caption(l, i);
+		choose_side(l, i, lanes[i], lanes[n + i]);
+	}
+	free(lanes);
+	return err;
+}
+
+/* The first HEAD_MAX columns of a text. */
+static char *head_line(const char *text)
+{
+	char *clean = text_clean(text, false), *cut = NULL;
+	size_t length;
+
+	if (!clean || text_columns(clean) <= HEAD_MAX)
+		return clean;
+	length = strlen(clean);
+	while (length && text_columns(clean) > HEAD_MAX - 1) {
+		while (length && ((unsigned char)clean[length - 1] & 0xc0) == 0x80)
+			length--;
+		clean[--length] = '\0';
+	}
+	if (asprintf(&cut, "%s…", clean) < 0)
+		cut = NULL;
+	free(clean);
+	return cut;
+}
+
+/* Name, box, program of a lane's process. */
+static int make_heads(struct layout *l)
+{
+	const struct trace *trace = l->p->g->trace;
+
+	for (size_t i = 0; i < l->p->n_lanes; i++) {
+		const struct lane *lane = &l->p->lanes[i];
+		const struct trace_process *process = &trace->processes[lane->process];
+		const char *program, *blank;
+		char text[128];
+
+		if (!lane->process) {
+			snprintf(text, sizeof(text), "%u others", lane->n_processes);
+			l->heads[3 * i] = strdup(text);
+			l->heads[3 * i + 1] = strdup("");
+			l->heads[3 * i + 2] = strdup("");
+		} else {
+			const char *box = process->box && process->box <= trace->n_boxes ? trace->boxes[process->box].name : "";
+
+			program = text_or(process->command, "");
+			blank = strchr(program, ' ');
+			for (const char *slash = strchr(program, '/'); slash && (!blank || slash < blank);
+			     slash = strchr(program, '/'))
+				program = slash + 1;
+			snprintf(text, sizeof(text), "%s%s", *text_or(box, "") ? "on " : "", text_or(box, ""));
+			l->heads[3 * i] = head_line(text_or(process->name, "?"));
+			l->heads[3 * i + 1] = head_line(text);
+			l->heads[3 * i + 2] = head_line(program);
+		}
+		if (!l->heads[3 * i] || !l->heads[3 * i + 1] || !l->heads[3 * i + 2])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static double head_width(const struct layout *l, size_t lane)
+{
+	double width = text_width(l->heads[3 * lane], FONT_HEAD);
+
+	for (size_t i = 1; i < 3; i++)
+		if (width < text_width(l->heads[3 * lane + i], FONT))
+			width = text_width(l->heads[3 * lane + i], FONT);
+	return width;
+}
+
+static void need(double *widths, uint32_t row, uint32_t height, double width)
+{
+	for (uint32_t i = row; i < row + height; i++)
+		if (widths[i] < width)
+			widths[i] = width;
+}
+
+/* How much room lane k's nodes need on one side, by row. */
+static void side_needs(const struct layout *l, size_t k, bool left, double *widths)
+{
+	const struct picture *p = l->p;
+
+	for (uint32_t i = 0; i < l->n_rows; i++)
+		widths[i] = 0;
+	for (uint32_t n = 0; n < p->n_nodes; n++) {
+		const struct node *node = &p->nodes[n];
+		const struct place *place = &l->places[n];
+		bool one = node->lane_first == node->lane_last;
+
+		if (node->barrier || k < node->lane_first || k > node->lane_last)
+			continue;
+		if (node->block && one)
+			need(widths, node->row, node->height, place->width / 2 + 2 * LABEL_PAD);
+		else if (node->block && k == (left ? node->lane_first : node->lane_last))
+			need(widths, node->row, node->height, OVERHANG + LABEL_PAD);
+		else if (!node->block && place->left == left && place->width > 0)
+			need(widths, node->row, node->height, LABEL_GAP + place->width + LABEL_PAD);
+	}
+}
+
+/* The text of a block that ends in lane k must fit between its first lane and there. */
+static double block_need(const struct layout *l, size_t k)
+{
+	const struct picture *p = l->p;
+	double most = 0;
+
+	for (uint32_t n = 0; n < p->n_nodes; n++) {
+		const struct node *node = &p->nodes[n];
+		double width = l->places[n].width + 2 * LABEL_PAD - 2 * OVERHANG;
+
+		if (!node->block || node->barrier || node->lane_last != k || node->lane_first == k)
+			continue;
+		width -= l->x[k - 1] - l->x[node->lane_first];
+		if (most < width)
+			most = width;
+	}
+	return most;
+}
+
+static int place_columns(struct layout *l)
+{
+	const struct picture *p = l->p;
+	double *right = malloc((l->n_rows + 1) * sizeof(*right)), *left = malloc((l->n_rows + 1) * sizeof(*left));
+	int err = right && left ? 0 : -ENOMEM;
+
+	for (size_t k = 0; k < p->n_lanes && !err; k++) {
+		double gap = k ? (head_width(l, k - 1) + head_width(l, k)) / 2 + 24 : head_width(l, k) / 2;
+
+		if (k && gap < GAP_MIN)
+			gap = GAP_MIN;
+		side_needs(l, k, true, left);
+		for (uint32_t i = 0; i < l->n_rows; i++) {
+			double both = left[i] + (k ? right[i] : 0);
+
+			if (gap < both)
+				gap = both;
+		}
+		if (k && gap < block_need(l, k))
+			gap = block_need(l, k);
+		l->x[k] = (k ? l->x[k - 1] : MARGIN) + gap;
+		side_needs(l, k, false, right);
+	}
+	if (!err && p->n_lanes) {
+		double most = head_width(l, p->n_lanes - 1) / 2;
+
+		for (uint32_t i = 0; i < l->n_rows; i++)
+			if (most < right[i])
+				most = right[i];
+		l->width = l->x[p->n_lanes - 1] + most + MARGIN;
+	}
+	free(right);
+	free(left);
+	return err;
+}
+
+int layout_place(const struct picture *p, struct layout *ret_layout)
+{
+	struct layout l = { .p = p };
+	int err = -ENOMEM;
+
+	l.places = calloc(p->n_nodes + 1, sizeof(*l.places));
+	l.x = calloc(p->n_lanes + 1, sizeof(*l.x));
+	l.heads = calloc(3 * p->n_lanes + 1, sizeof(*l.heads));
+	if (!l.places || !l.x || !l.heads)
+		goto out;
+	if ((err = make_heads(&l)) < 0 || (err = place_captions(&l)) < 0 || (err = place_rows(&l)) < 0 ||
+	    (err = place_columns(&l)) < 0)
+		goto out;
+	*ret_layout = l;
+	return 0;
+out:
+	layout_fini(&l);
+	return err;
+}
+
+void layout_fini(struct layout *layout)
+{
+	for (size_t i = 0; layout->places && i < layout->p->n_nodes; i++)
+		free(layout->places[i].caption);
+	for (size_t i = 0; layout->heads && i < 3 * layout->p->n_lanes; i++)
+		free(layout->heads[i]);
+	free(layout->places);
+	free(layout->x);
+	free(layout->heads);
+}

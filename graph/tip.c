@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tooltips: all that is known of an event or a message. Fails only without memory (NULL). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/picture.h"
+
+#define LABEL_MAX 320
+#define LABELS_MAX 12 /* of one receive */
+
+static void tip_time(const struct picture *p, FILE *f, const struct event *event)
+{
+	fprintf(f, "\nat %.6f ms", (event->enter_ns - p->start_ns) / 1e6);
+	if (event->return_ns > event->enter_ns)
+		fprintf(f, ", took %.3f ms", (event->return_ns - event->enter_ns) / 1e6);
+}
+
+static void tip_messages(const struct picture *p, FILE *f, const struct graph_vertex *v)
+{
+	char label[LABEL_MAX];
+
+	for (uint32_t i = 0; i < v->n_messages && i < LABELS_MAX; i++) {
+		graph_message_label(p->g, p->g->vertex_messages[v->first_message + i], label, sizeof(label));
+		fprintf(f, "\n%s", label);
+	}
+	if (v->n_messages > LABELS_MAX)
+		fprintf(f, "\nand %u more", v->n_messages - LABELS_MAX);
+}
+
+static void tip_value(FILE *f, const struct event *event)
+{
+	char text[64];
+
+	if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0)
+		fprintf(f, "\n%" PRId64 " B at position %" PRIu64, event->value, event->pos);
+	else if (event->kind == EVENT_RECV && !event->value)
+		fprintf(f, "\nend of file at position %" PRIu64, event->pos);
+	else if (event->kind == EVENT_CLOSE)
+		fprintf(f, "\n%" PRIu64 " B sent, %" PRId64 " of them not acknowledged yet", event->pos, event->value);
+	else if (event->kind == EVENT_EXIT) {
+		exit_text(event->value, text, sizeof(text));
+		fprintf(f, "\n%s", text);
+	} else if (event->kind != EVENT_LOST && event->value < 0)
+		fprintf(f, "\n%s", errno_text(event->value));
+}
+
+static void tip_event(const struct picture *p, FILE *f, const struct item *item)
+{
+	const struct graph *g = p->g;
+	const struct graph_vertex *v = &g->vertices[item->vertex];
+	const struct event *event = item_event(p, item);
+	const struct trace_process *process = &g->trace->processes[v->process];
+	char label[LABEL_MAX];
+
+	graph_vertex_label(g, item->vertex, label, sizeof(label));
+	fprintf(f, "%s %s%s", event_kind_name(event->kind), label, v->racy ? " (racy)" : "");
+	if (v->n_messages > 1)
+		tip_messages(p, f, v);
+	tip_value(f, event);
+	if (v->process) {
+		fprintf(f, "\nprocess %s", text_or(process->name, "?"));
+		if (event->process)
+			fprintf(f, ", thread %" PRIu32, event->thread);
+		if (process->pid)
+			fprintf(f, ", pid %" PRId32, process->pid);
+	}
+	tip_time(p, f, event);
+}
+
+char *tip_node(const struct picture *p, uint32_t index)
+{
+	const struct node *node = &p->nodes[index];
+	const struct item *item = &p->items[node->item];
+	char *text = NULL, bytes[BYTES_TEXT];
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	if (node->block)
+		fprintf(f, "%u events folded: %u connections, %u messages, %s", node->n_items, node->n_connections,
+			node->n_messages, bytes_text(node->bytes, bytes));
+	else if (item->vertex == NO_VERTEX)
+		fprintf(f, "bytes %" PRIu64 " to %" PRIu64 " passed, but no record shows the call: an event was lost",
+			p->g->holes[item->hole].from, p->g->holes[item->hole].to);
+	else
+		tip_event(p, f, item);
+	if (!node->block && node->n_items > 1)
+		fprintf(f, "\nin %u calls, %s in all", node->n_items, bytes_text(node->bytes, bytes));
+	return fclose(f) ? free(text), NULL : text;
+}
+
+char *tip_link(const struct picture *p, const struct link *link)
+{
+	const struct graph *g = p->g;
+	const struct graph_edge *edge = &g->edges[link->edge];
+	char label[LABEL_MAX], *text = NULL, bytes[BYTES_TEXT];
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	if (link->message != NO_MESSAGE)
+		graph_message_label(g, link->message, label, sizeof(label));
+	else
+		graph_vertex_label(g, edge->from, label, sizeof(label));
+	fprintf(f, "%s %s", graph_rule_name(link->rule), link->count > 1 && link->message == NO_MESSAGE ? "" : label);
+	if (link->count > 1)
+		fprintf(f, "%u edges", link->count);
+	if (link->message != NO_MESSAGE)
+		fprintf(f, "\n%s, sent at %.6f ms, received at %.6f ms", bytes_text(g->messages[link->message].size, bytes),
+			(g->trace->events[g->vertices[edge->from].event].enter_ns - p->start_ns) / 1e6,
+			(g->trace->events[g->vertices[edge->to].event].return_ns - p->start_ns) / 1e6);
+	return fclose(f) ? free(text), NULL : text;
+}
