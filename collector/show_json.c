@@ -5,123 +5,30 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
+#include "collector/json.h"
 #include "collector/show.h"
-
-/* A JSON object that is written while it is made. */
-struct writer {
-	FILE *out;
-	bool members, elements; /* something stands before: a comma is due */
-	bool failed;		/* out of memory */
-};
-
-static void value_write(struct writer *w, json_t *value)
-{
-	if (!value)
-		w->failed = true;
-	else
-		json_dumpf(value, w->out, JSON_COMPACT | JSON_ENCODE_ANY);
-	json_decref(value);
-}
-
-static void key_write(struct writer *w, const char *key)
-{
-	fprintf(w->out, "%s\n\"%s\":", w->members ? "," : "", key);
-	w->members = true;
-}
-
-/* Takes value. */
-static void member(struct writer *w, const char *key, json_t *value)
-{
-	key_write(w, key);
-	value_write(w, value);
-}
-
-static void array_begin(struct writer *w, const char *key)
-{
-	key_write(w, key);
-	fputc('[', w->out);
-	w->elements = false;
-}
-
-static void element(struct writer *w, json_t *value)
-{
-	fputs(w->elements ? ",\n" : "\n", w->out);
-	w->elements = true;
-	value_write(w, value);
-}
-
-static void array_end(struct writer *w)
-{
-	fputs("]", w->out);
-}
-
-/* How many bytes at text are one valid UTF-8 character; 0: none. */
-static size_t character_size(const unsigned char *text, size_t size)
-{
-	size_t n = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : 4;
-	json_t *string;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (n > size)
-		return 0;
-	string = json_stringn((const char *)text, n);
-	json_decref(string);
-	return string ? n : 0;
-}
-
-/* A string of bytes that may be anything: what is no UTF-8 becomes U+FFFD. */
-static json_t *text_n(const char *text, size_t size)
-{
-	json_t *string = json_stringn(text, size);
-	char *clean, *to;
-	size_t n;
-
-	if (string)
-		return string;
-	clean = to = malloc(size * 3 + 1);
-	for (size_t i = 0; clean && i < size; i += n ? n : 1) {
-		n = character_size((const unsigned char *)text + i, size - i);
-		memcpy(to, n ? text + i : "\xef\xbf\xbd", n ? n : 3);
-		to += n ? n : 3;
-	}
-	string = clean ? json_stringn(clean, (size_t)(to - clean)) : NULL;
-	free(clean);
-	return string;
-}
-
-static json_t *text(const char *text)
-{
-	return text ? text_n(text, strlen(text)) : json_null();
-}
-
-static json_t *number(uint64_t number)
-{
-	return number == STORE_UNKNOWN ? json_null() : json_integer((json_int_t)number);
-}
 
 /* The fields of a row that every form of a run begins with. */
 static json_t *row_object(const struct store_run *row)
 {
 	json_t *object = json_object();
 
-	json_object_set_new(object, "run", number(row->id));
-	json_object_set_new(object, "experiment", text(row->experiment));
+	json_object_set_new(object, "run", json_number(row->id));
+	json_object_set_new(object, "experiment", json_text(row->experiment));
 	json_object_set_new(object, "state", json_string(row->running ? "running" : "ended"));
-	json_object_set_new(object, "outcome", text(outcome_name(row->outcome)));
-	json_object_set_new(object, "reason", text(row->reason));
+	json_object_set_new(object, "outcome", json_text(outcome_name(row->outcome)));
+	json_object_set_new(object, "reason", json_text(row->reason));
 	json_object_set_new(object, "incomplete", json_boolean(row->incomplete));
 	json_object_set_new(object, "started", json_real((double)(row->started_ns / 1000) / 1e6));
-	json_object_set_new(object, "duration_ns", number(row->running ? STORE_UNKNOWN : row->duration_ns));
-	json_object_set_new(object, "events", number(row->running ? STORE_UNKNOWN : row->events));
-	json_object_set_new(object, "messages", number(row->running ? STORE_UNKNOWN : row->messages));
-	json_object_set_new(object, "lost", number(row->running ? STORE_UNKNOWN : row->lost));
-	json_object_set_new(object, "holes", number(row->running ? STORE_UNKNOWN : row->holes));
+	json_object_set_new(object, "duration_ns", json_number(row->running ? STORE_UNKNOWN : row->duration_ns));
+	json_object_set_new(object, "events", json_number(row->running ? STORE_UNKNOWN : row->events));
+	json_object_set_new(object, "messages", json_number(row->running ? STORE_UNKNOWN : row->messages));
+	json_object_set_new(object, "lost", json_number(row->running ? STORE_UNKNOWN : row->lost));
+	json_object_set_new(object, "holes", json_number(row->running ? STORE_UNKNOWN : row->holes));
 	return object;
 }
 
@@ -135,7 +42,7 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 			  (json_int_t)timing->check, "stop_ns", (json_int_t)timing->stop, "harness_ns", (json_int_t)rest);
 	json_object_set_new(object, "timing", times);
 	if (*directory)
-		json_object_set_new(object, "directory", text(directory));
+		json_object_set_new(object, "directory", json_text(directory));
 	json_dumpf(object, out, JSON_COMPACT);
 	fputc('\n', out);
 	json_decref(object);
@@ -143,22 +50,22 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 
 static int on_row(const struct store_run *row, void *arg, struct error *e)
 {
-	struct writer *w = arg;
+	struct json_writer *w = arg;
 
-	element(w, row_object(row));
+	json_element(w, row_object(row));
 	return 0;
 }
 
 int show_runs_json(struct store *store, FILE *out, struct error *e)
 {
-	struct writer w = { .out = out };
+	struct json_writer w;
 	int err;
 
-	fputc('{', out);
-	array_begin(&w, "runs");
+	json_begin(&w, out);
+	json_array_begin(&w, "runs");
 	err = run_each(store, on_row, &w, e);
-	array_end(&w);
-	fputs("\n}\n", out);
+	json_array_end(&w);
+	json_end(&w);
 	if (!err && w.failed)
 		err = error_set(e, -ENOMEM, "out of memory");
 	return err;
@@ -186,8 +93,8 @@ static int written_members(json_t *object, const struct run *run, uint32_t proce
 		written = show_written(run, process, stream + 1, &size, &left_out);
 		if (!written)
 			return error_set(e, -ENOMEM, "out of memory");
-		json_object_set_new(object, keys[stream][0], text_n(written, size));
-		json_object_set_new(object, keys[stream][1], number(left_out));
+		json_object_set_new(object, keys[stream][0], json_text_n(written, size));
+		json_object_set_new(object, keys[stream][1], json_number(left_out));
 		free(written);
 	}
 	return 0;
@@ -211,34 +118,34 @@ static const char *box_name(const struct trace *trace, uint32_t box)
 	return box && box <= trace->n_boxes ? trace->boxes[box].name : NULL;
 }
 
-static int processes_write(struct writer *w, const struct run *run, struct error *e)
+static int processes_write(struct json_writer *w, const struct run *run, struct error *e)
 {
 	const struct trace *trace = &run->trace;
 	struct show_status *statuses = NULL;
 	int err = show_statuses(run, &statuses, e);
 
-	array_begin(w, "processes");
+	json_array_begin(w, "processes");
 	for (uint32_t i = 1; i <= trace->n_processes && !err; i++) {
 		const struct trace_process *process = &trace->processes[i];
 		json_t *object = json_object();
 
-		json_object_set_new(object, "name", text(process->name));
-		json_object_set_new(object, "role", text(role_name(run, process->name)));
-		json_object_set_new(object, "parent", text(process_name(trace, process->parent)));
-		json_object_set_new(object, "box", text(box_name(trace, process->box)));
+		json_object_set_new(object, "name", json_text(process->name));
+		json_object_set_new(object, "role", json_text(role_name(run, process->name)));
+		json_object_set_new(object, "parent", json_text(process_name(trace, process->parent)));
+		json_object_set_new(object, "box", json_text(box_name(trace, process->box)));
 		json_object_set_new(object, "pid", json_integer(process->pid));
-		json_object_set_new(object, "command", text(process->command));
+		json_object_set_new(object, "command", json_text(process->command));
 		status_members(object, &statuses[i]);
 		err = written_members(object, run, i, e);
-		element(w, object);
+		json_element(w, object);
 	}
-	array_end(w);
+	json_array_end(w);
 	free(statuses);
 	return err;
 }
 
 /* null without a check, or before the end of the run. */
-static void check_write(struct writer *w, const struct run *run)
+static void check_write(struct json_writer *w, const struct run *run)
 {
 	json_t *object = json_null();
 
@@ -249,58 +156,58 @@ static void check_write(struct writer *w, const struct run *run)
 		if (check->role != STORE_CHECK)
 			continue;
 		object = json_object();
-		json_object_set_new(object, "box", text(check->box));
-		json_object_set_new(object, "command", text(check->command));
+		json_object_set_new(object, "box", json_text(check->box));
+		json_object_set_new(object, "command", json_text(check->command));
 		json_object_set_new(object, "started", json_boolean(check->started));
 		status_members(object, &status);
 		json_object_set_new(object, "output",
-				    check->output ? text_n(check->output, check->output_size) : json_string(""));
+				    check->output ? json_text_n(check->output, check->output_size) : json_string(""));
 	}
-	member(w, "check", object);
+	json_member(w, "check", object);
 }
 
-static void boxes_write(struct writer *w, const struct trace *trace)
+static void boxes_write(struct json_writer *w, const struct trace *trace)
 {
-	array_begin(w, "boxes");
+	json_array_begin(w, "boxes");
 	for (size_t i = 1; i <= trace->n_boxes; i++) {
 		const struct trace_box *box = &trace->boxes[i];
 		json_t *object = json_object();
 
-		json_object_set_new(object, "name", text(box->name));
-		json_object_set_new(object, "address", text(box->address));
-		json_object_set_new(object, "address6", text(box->address6 && *box->address6 ? box->address6 : NULL));
-		element(w, object);
+		json_object_set_new(object, "name", json_text(box->name));
+		json_object_set_new(object, "address", json_text(box->address));
+		json_object_set_new(object, "address6", json_text(box->address6 && *box->address6 ? box->address6 : NULL));
+		json_element(w, object);
 	}
-	array_end(w);
+	json_array_end(w);
 }
 
-static int connections_write(struct writer *w, const struct graph *graph, struct error *e)
+static int connections_write(struct json_writer *w, const struct graph *graph, struct error *e)
 {
 	const struct trace *trace = graph->trace;
 	const char **ends = NULL;
 	int err = show_connection_ends(graph, &ends, e);
 
-	array_begin(w, "connections");
+	json_array_begin(w, "connections");
 	for (size_t i = 1; i <= graph->n_connections && !err; i++) {
 		const struct graph_connection *c = &graph->connections[i];
 		const struct trace_end *connector = &trace->ends[c->connector];
 		json_t *object = json_object();
 
 		json_object_set_new(object, "id", json_integer((json_int_t)i));
-		json_object_set_new(object, "label", text(c->label));
-		json_object_set_new(object, "from", text(c->connector ? process_name(trace, connector->process) : NULL));
-		json_object_set_new(object, "to", text(process_name(trace, c->acceptor_process)));
-		json_object_set_new(object, "target", text(c->connector ? connector->target : NULL));
+		json_object_set_new(object, "label", json_text(c->label));
+		json_object_set_new(object, "from", json_text(c->connector ? process_name(trace, connector->process) : NULL));
+		json_object_set_new(object, "to", json_text(process_name(trace, c->acceptor_process)));
+		json_object_set_new(object, "target", json_text(c->connector ? connector->target : NULL));
 		json_object_set_new(object, "messages", json_pack("[i,i]", (int)c->messages[0], (int)c->messages[1]));
 		json_object_set_new(object, "bytes",
 				    json_pack("[I,I]", (json_int_t)c->bytes[0], (json_int_t)c->bytes[1]));
 		json_object_set_new(object, "error",
-				    text(c->connector && connector->error ? strerrorname_np(-connector->error) : NULL));
-		json_object_set_new(object, "end", text(ends[i]));
+				    json_text(c->connector && connector->error ? strerrorname_np(-connector->error) : NULL));
+		json_object_set_new(object, "end", json_text(ends[i]));
 		json_object_set_new(object, "racy", json_boolean(c->racy));
-		element(w, object);
+		json_element(w, object);
 	}
-	array_end(w);
+	json_array_end(w);
 	free(ends);
 	return err;
 }
@@ -311,9 +218,9 @@ static void place_members(json_t *object, const struct graph *graph, const struc
 {
 	const char *process = process_name(graph->trace, v->process);
 
-	json_object_set_new(object, "process", text(process));
+	json_object_set_new(object, "process", json_text(process));
 	json_object_set_new(object, "thread", process && event->order ? json_integer(event->thread) : json_null());
-	json_object_set_new(object, "box", text(box_name(graph->trace, event->box)));
+	json_object_set_new(object, "box", json_text(box_name(graph->trace, event->box)));
 }
 
 static void labels_member(json_t *object, const struct graph *graph, const struct graph_vertex *v)
@@ -323,7 +230,7 @@ static void labels_member(json_t *object, const struct graph *graph, const struc
 
 	for (uint32_t i = 0; i < v->n_messages; i++) {
 		graph_message_label(graph, graph->vertex_messages[v->first_message + i], label, sizeof(label));
-		json_array_append_new(labels, text(label));
+		json_array_append_new(labels, json_text(label));
 	}
 	json_object_set_new(object, "labels", labels);
 }
@@ -346,11 +253,11 @@ static void value_members(json_t *object, const struct graph *graph, const struc
 	}
 	if (event->value < 0 && event->value > -4096 && event->value != -EINPROGRESS && event->kind != EVENT_EXIT &&
 	    event->kind != EVENT_LOST)
-		json_object_set_new(object, "error", text(strerrorname_np((int)-event->value)));
+		json_object_set_new(object, "error", json_text(strerrorname_np((int)-event->value)));
 	if (event->peer)
-		json_object_set_new(object, "child", text(process_name(trace, event->peer)));
+		json_object_set_new(object, "child", json_text(process_name(trace, event->peer)));
 	if (event->text && event->text <= trace->n_texts)
-		json_object_set_new(object, "text", text(trace->texts[event->text]));
+		json_object_set_new(object, "text", json_text(trace->texts[event->text]));
 }
 
 static void flags_member(json_t *object, uint16_t flags)
@@ -390,11 +297,11 @@ static json_t *vertex_object(const struct run *run, const struct graph *graph, u
 	json_object_set_new(object, "id", json_integer(id));
 	json_object_set_new(object, "kind", json_string(event_kind_name(event->kind)));
 	place_members(object, graph, v, event);
-	json_object_set_new(object, "label", text(label));
+	json_object_set_new(object, "label", json_text(label));
 	if (event->kind == EVENT_RECV)
 		labels_member(object, graph, v);
 	if (v->connection)
-		json_object_set_new(object, "connection", text(graph->connections[v->connection].label));
+		json_object_set_new(object, "connection", json_text(graph->connections[v->connection].label));
 	value_members(object, graph, event);
 	json_object_set_new(object, "time", json_integer(run_time(run, moment(event))));
 	json_object_set_new(object, "enter_ns", json_integer(run_time(run, event->enter_ns)));
@@ -407,9 +314,9 @@ static json_t *vertex_object(const struct run *run, const struct graph *graph, u
 	return object;
 }
 
-static void edges_write(struct writer *w, const struct graph *graph)
+static void edges_write(struct json_writer *w, const struct graph *graph)
 {
-	array_begin(w, "edges");
+	json_array_begin(w, "edges");
 	for (size_t i = 0; i < graph->n_edges; i++) {
 		const struct graph_edge *edge = &graph->edges[i];
 		json_t *object = json_pack("{s:i,s:i,s:s}", "from", (int)edge->from, "to", (int)edge->to, "rule",
@@ -417,9 +324,9 @@ static void edges_write(struct writer *w, const struct graph *graph)
 
 		if (edge->rule == RULE_MESSAGE)
 			json_object_set_new(object, "bytes", json_integer((json_int_t)edge->bytes));
-		element(w, object);
+		json_element(w, object);
 	}
-	array_end(w);
+	json_array_end(w);
 }
 
 /* By message: the receive that returned its first byte, UINT32_MAX: none. */
@@ -443,21 +350,21 @@ static uint32_t *receives_find(const struct graph *graph)
 	return receives;
 }
 
-static int messages_write(struct writer *w, const struct graph *graph, struct error *e)
+static int messages_write(struct json_writer *w, const struct graph *graph, struct error *e)
 {
 	uint32_t *receives = receives_find(graph);
 	char label[256];
 
 	if (!receives)
 		return error_set(e, -ENOMEM, "out of memory");
-	array_begin(w, "messages");
+	json_array_begin(w, "messages");
 	for (size_t i = 0; i < graph->n_messages; i++) {
 		const struct graph_message *m = &graph->messages[i];
 		json_t *object = json_object();
 
 		graph_message_label(graph, (uint32_t)i, label, sizeof(label));
-		json_object_set_new(object, "label", text(label));
-		json_object_set_new(object, "connection", text(graph->connections[m->connection].label));
+		json_object_set_new(object, "label", json_text(label));
+		json_object_set_new(object, "connection", json_text(graph->connections[m->connection].label));
 		json_object_set_new(object, "direction", json_string(m->direction ? "<" : ">"));
 		json_object_set_new(object, "number", json_integer(m->number));
 		json_object_set_new(object, "bytes", json_integer((json_int_t)m->size));
@@ -465,28 +372,28 @@ static int messages_write(struct writer *w, const struct graph *graph, struct er
 		json_object_set_new(object, "send", json_integer(m->send));
 		json_object_set_new(object, "recv", receives[i] == UINT32_MAX ? json_null() : json_integer(receives[i]));
 		json_object_set_new(object, "racy", json_boolean(m->racy));
-		element(w, object);
+		json_element(w, object);
 	}
-	array_end(w);
+	json_array_end(w);
 	free(receives);
 	return 0;
 }
 
-static void holes_write(struct writer *w, const struct graph *graph)
+static void holes_write(struct json_writer *w, const struct graph *graph)
 {
-	array_begin(w, "holes");
+	json_array_begin(w, "holes");
 	for (size_t i = 0; i < graph->n_holes; i++) {
 		const struct graph_hole *hole = &graph->holes[i];
 
-		element(w, json_pack("{s:o,s:s,s:s,s:I,s:I}", "connection",
-				     text(graph->connections[hole->connection].label), "direction",
+		json_element(w, json_pack("{s:o,s:s,s:s,s:I,s:I}", "connection",
+				     json_text(graph->connections[hole->connection].label), "direction",
 				     hole->direction ? "<" : ">", "missing", hole->receive_side ? "recv" : "send", "from",
 				     (json_int_t)hole->from, "to", (json_int_t)hole->to));
 	}
-	array_end(w);
+	json_array_end(w);
 }
 
-static void row_write(struct writer *w, const struct run *run)
+static void row_write(struct json_writer *w, const struct run *run)
 {
 	json_t *object = row_object(run->row), *value;
 	const char *key;
@@ -494,24 +401,24 @@ static void row_write(struct writer *w, const struct run *run)
 	json_object_del(object, "holes"); /* here, a list of them */
 	json_object_del(object, "messages");
 	json_object_foreach(object, key, value)
-		member(w, key, json_incref(value));
+		json_member(w, key, json_incref(value));
 	json_decref(object);
-	member(w, "file", text(run->row->path));
-	member(w, "version", text(run->row->version));
-	member(w, "host", text(run->stream.host));
-	member(w, "kernel", text(run->stream.kernel));
-	member(w, "backend", text(run->stream.backend));
-	member(w, "warnings", text(run->row->warnings));
+	json_member(w, "file", json_text(run->row->path));
+	json_member(w, "version", json_text(run->row->version));
+	json_member(w, "host", json_text(run->stream.host));
+	json_member(w, "kernel", json_text(run->stream.kernel));
+	json_member(w, "backend", json_text(run->stream.backend));
+	json_member(w, "warnings", json_text(run->row->warnings));
 }
 
 int show_run_json(const struct run *run, const struct graph *graph, FILE *out, struct error *e)
 {
-	struct writer w = { .out = out };
+	struct json_writer w;
 	int err;
 
-	fputc('{', out);
+	json_begin(&w, out);
 	row_write(&w, run);
-	member(&w, "order", json_string(graph->order == GRAPH_ORDER_THREAD ? "thread" : "process"));
+	json_member(&w, "order", json_string(graph->order == GRAPH_ORDER_THREAD ? "thread" : "process"));
 	boxes_write(&w, &run->trace);
 	err = processes_write(&w, run, e);
 	if (err < 0)
@@ -524,12 +431,12 @@ int show_run_json(const struct run *run, const struct graph *graph, FILE *out, s
 	if (err < 0)
 		return err;
 	holes_write(&w, graph);
-	member(&w, "unmatched_bytes", number(graph->unmatched_bytes));
-	array_begin(&w, "vertices");
+	json_member(&w, "unmatched_bytes", json_number(graph->unmatched_bytes));
+	json_array_begin(&w, "vertices");
 	for (size_t i = 0; i < graph->n_vertices && !ferror(out); i++)
-		element(&w, vertex_object(run, graph, (uint32_t)i));
-	array_end(&w);
+		json_element(&w, vertex_object(run, graph, (uint32_t)i));
+	json_array_end(&w);
 	edges_write(&w, graph);
-	fputs("\n}\n", out);
+	json_end(&w);
 	return w.failed ? error_set(e, -ENOMEM, "out of memory") : 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the two halves of the SQLite backend share: opening (store_sqlite_open.c) and rows (store_sqlite.c). */
+/*
+ * What the files of the SQLite backend share: opening (store_sqlite_open.c), writing (store_sqlite.c) and reading
+ * (store_sqlite_read.c).
+ */
 #ifndef COLLECTOR_STORE_SQLITE_H
 #define COLLECTOR_STORE_SQLITE_H
 
@@ -17,8 +20,31 @@ struct store_sqlite {
 
 extern const struct store_ops store_sqlite_ops;
 
+static inline struct store_sqlite *sqlite_of(struct store *store)
+{
+	return (struct store_sqlite *)store; /* store is its first member */
+}
+
+/* STORE_UNKNOWN becomes NULL. */
+static inline void sqlite_bind_number(sqlite3_stmt *st, int at, uint64_t value)
+{
+	if (value == STORE_UNKNOWN)
+		sqlite3_bind_null(st, at);
+	else
+		sqlite3_bind_int64(st, at, (int64_t)value);
+}
+
 /* Turns what SQLite said last into one line and a negative errno. */
 int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error *e);
 int sqlite_run(struct store_sqlite *s, const char *sql, const char *doing, struct error *e);
+int sqlite_prepare(struct store_sqlite *s, const char *sql, sqlite3_stmt **ret_st, const char *doing, struct error *e);
+
+/* Members of store_ops. */
+int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
+int sqlite_run_last(struct store *store, uint64_t *ret_id, struct error *e);
+int sqlite_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e);
+int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
+int sqlite_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e);
+int sqlite_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e);
 
 #endif

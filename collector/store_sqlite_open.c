@@ -88,6 +88,13 @@ int sqlite_run(struct store_sqlite *s, const char *sql, const char *doing, struc
 	return rc == SQLITE_OK ? 0 : sqlite_fail(s, rc, doing, e);
 }
 
+int sqlite_prepare(struct store_sqlite *s, const char *sql, sqlite3_stmt **ret_st, const char *doing, struct error *e)
+{
+	int rc = sqlite3_prepare_v2(s->db, sql, -1, ret_st, NULL);
+
+	return rc == SQLITE_OK ? 0 : sqlite_fail(s, rc, doing, e);
+}
+
 /* *ret_rc: SQLite's own code, for those who can do something about it. */
 static int number_read(struct store_sqlite *s, const char *sql, int64_t *ret_number, int *ret_rc)
 {
