@@ -30,14 +30,17 @@ struct active {
 	struct progress progress;
 	struct claim claim;
 	char *warnings;
-	bool store_failed;
+	bool store_failed, unreachable;
 };
 
+/* An order that cannot be sent is found out about in the loop: by then it may be clear that the agent died, and how. */
 static int on_order(void *arg, const struct message_order *order, struct error *e)
 {
 	struct message message = { .kind = MESSAGE_ORDER, .order = *order };
+	struct active *active = arg;
 
-	return server_send(arg, &message, e);
+	active->unreachable |= server_send(active->session->server, &message, NULL) < 0;
+	return 0;
 }
 
 static void on_warning(struct active *active, const char *text)
@@ -123,7 +126,7 @@ static void on_agent_end(struct active *active)
 	while (clock_monotonic_ns() < until && (drain(active) || zmq_poll(&item, 1, 20) > 0))
 		;
 	status_text(active->session->agent.status, how, sizeof(how));
-	snprintf(reason, sizeof(reason), "the agent died (%s)", how);
+	snprintf(reason, sizeof(reason), "the agent died: %s", how);
 	active->session->agent_lost = true;
 	conduct_agent_lost(active->conduct, OUTCOME_ERROR, reason);
 }
@@ -162,8 +165,12 @@ static void loop(struct active *active)
 		session_wait(active->session, until, items);
 		on_signals(active, signals);
 		drain(active);
-		if (items[ITEM_AGENT].revents && !conduct_done(active->conduct))
+		if (conduct_done(active->conduct))
+			break;
+		if (items[ITEM_AGENT].revents || (active->unreachable && agentproc_wait(&active->session->agent, CLOCK_SECOND_NS)))
 			on_agent_end(active);
+		else if (active->unreachable)
+			conduct_agent_lost(active->conduct, OUTCOME_ERROR, "the agent cannot be reached any more");
 		conduct_on_time(active->conduct, clock_monotonic_ns());
 	}
 	/* Without acknowledgements the agent would not quit: it keeps what nobody took. */
@@ -300,7 +307,7 @@ int session_run(struct session *session, struct store *store, const struct exper
 		struct session_run *ret, struct error *e)
 {
 	struct active active = { .session = session, .store = store, .claim = CLAIM_NONE };
-	struct conduct_door door = { .order = on_order, .arg = session->server };
+	struct conduct_door door = { .order = on_order, .arg = &active };
 	struct store_run row;
 	struct error cleaning;
 	char base[PATH_MAX];

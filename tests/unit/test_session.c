@@ -325,7 +325,7 @@ START_TEST(agent_killed)
 	setenv("FAKE", how, 1);
 	run_once(&run);
 	ck_assert_int_eq(run.outcome, OUTCOME_ERROR);
-	ck_assert_str_eq(run.reason, "the agent died (signal 9 (SIGKILL))");
+	ck_assert_str_eq(run.reason, "the agent died: signal 9 (SIGKILL)");
 	ck_assert_uint_ge(run.run->trace.n_events, acknowledged());
 	for (size_t i = 0; i < run.run->trace.n_events; i++)
 		ck_assert_uint_eq(run.run->trace.events[i].seq, i + 1);
