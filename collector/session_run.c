@@ -261,15 +261,15 @@ static void seal(struct active *active, struct store_run *row, struct session_ru
 	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
 	row->outcome = result->outcome;
 	row->warnings = active->warnings;
-	row->incomplete = result->began && !ingest_complete(&active->ingest);
+	row->incomplete = result->agent_lost || (result->began && !ingest_complete(&active->ingest));
 	row->messages = row->holes = STORE_UNKNOWN;
-	row->events = row->lost = result->began ? STORE_UNKNOWN : 0;
+	row->events = row->lost = STORE_UNKNOWN;
 	if (run_load(active->store, row->id, &run, &e) < 0) {
 		snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
 		row->outcome = OUTCOME_ERROR;
 	} else {
 		run_count(run, row);
-		if (!result->began)
+		if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 			row->lost = 0;
 		reason_make(result, run, ret->reason, sizeof(ret->reason));
 	}
