@@ -40,7 +40,7 @@ static int draw(const struct run *run, const struct graph *graph, enum format fo
 		.title = title,
 		.subtitle = subtitle,
 		.failed = !row->running && row->outcome != OUTCOME_GOOD,
-		.incomplete = row->incomplete || !run->complete || run->trace.lost || graph->n_holes,
+		.incomplete = row->incomplete || row->running || row->lost || graph->n_holes,
 		.teardown = all,
 	};
 
