@@ -63,13 +63,13 @@ static __noinline int accept_returned(struct task_struct *task, struct pt_regs *
 	}
 	order = order_draw(task, state);
 	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, box, order, call_enter(task, state, now), now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return 0;
 	record->cookie = cookie;
 	record->result = result;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -148,7 +148,7 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 	state->open.cookie = 0;
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_CONNECT, 0, box, state->open.order, state->open.enter_ns, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return 0;
 	record->cookie = cookie;
@@ -156,7 +156,7 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 	record->ordinal = state->open.ordinal;
 	record->result = result;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -195,12 +195,12 @@ static __noinline int wait_returned(struct task_struct *task, struct pt_regs *re
 	order = order_draw(task, state);
 	enter = call_enter(task, state, now);
 	record = record_reserve(sizeof(*record), REC_WAIT, 0, state->seed.box, order, enter, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return 0;
 	record->child_tgid = child;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 

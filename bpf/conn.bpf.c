@@ -25,14 +25,14 @@ static __always_inline __u64 tcp_unread(struct sock *sk, struct tcp_sock *tp)
 	return waiting && sk->__sk_common.skc_flags & SOCK_DONE_BIT ? waiting - 1 : waiting;
 }
 
-static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 flags, __u64 order, __u64 pid_tgid)
+static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 flags, __u64 order, struct task_struct *task)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct rec_close *record;
 
 	if (ss->flags & SOCK_F_ACCEPTOR)
 		flags |= REC_F_ACCEPTOR;
-	record = record_reserve(sizeof(*record), kind, flags, ss->box, order, now, now, pid_tgid);
+	record = record_reserve(sizeof(*record), kind, flags, ss->box, order, now, now, task);
 	if (!record)
 		return;
 	record->cookie = ss->cookie;
@@ -40,7 +40,7 @@ static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 
 	record->received = ss->received;
 	record->unacked = ss->final_unacked;
 	record->unread = ss->final_unread;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 }
 
 /* Brings positions up to date. */
@@ -71,7 +71,7 @@ static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 r
 	else if ((sk->sk_shutdown & (SEND_SHUTDOWN | RCV_SHUTDOWN)) == SEND_SHUTDOWN ||
 		 regs_call(task_regs(task)) == NR_SHUTDOWN)
 		flags |= REC_F_SHUTDOWN;
-	close_emit(ss, REC_CLOSE, flags, order_draw(task, state), bpf_get_current_pid_tgid());
+	close_emit(ss, REC_CLOSE, flags, order_draw(task, state), task);
 	return 0;
 }
 
@@ -101,13 +101,13 @@ static __noinline int sock_open(struct sock *sk)
 	state->open.order = order;
 	remote_address(sk, &state->open.remote);
 	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
-	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, bpf_get_current_pid_tgid());
+	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, task);
 	if (!record)
 		return 0;
 	record->cookie = ss->cookie;
 	record->remote = state->open.remote;
 	record->ordinal = state->open.ordinal;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -126,12 +126,12 @@ static __noinline int sock_listen(struct sock *sk)
 		return 0;
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
-	record = record_reserve(sizeof(*record), REC_LISTEN, 0, box, order, now, now, bpf_get_current_pid_tgid());
+	record = record_reserve(sizeof(*record), REC_LISTEN, 0, box, order, now, now, task);
 	if (!record)
 		return 0;
 	record->cookie = bpf_get_socket_cookie(sk);
 	local_address(sk, &record->local);
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -180,7 +180,7 @@ static __noinline int sock_established(struct sock *sk, int accepted)
 	remote_address(sk, &record->remote);
 	record->first_local = ss->first_local;
 	record->first_remote = ss->first_remote;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -197,7 +197,7 @@ static __noinline int sock_failed(struct sock *sk, struct sock_state *ss)
 	record->cookie = ss->cookie;
 	record->error = -sk->sk_err;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 

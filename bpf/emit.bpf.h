@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The only writer of the ring buffer. The sequence number is drawn before room is reserved, so that a record that
- * finds none leaves a gap, and is counted. Nobody is woken up for a record: tfj looks regularly, and is called when
- * another quarter of the buffer has filled.
+ * finds none leaves a gap, and is counted. Nobody is woken up for a record: tfj looks regularly, and is called once in
+ * so many records that the buffer cannot have filled since. Calls of helpers are what a probe costs: none is made that
+ * can be avoided.
  */
 #ifndef BPF_EMIT_BPF_H
 #define BPF_EMIT_BPF_H
@@ -18,9 +19,12 @@ static __always_inline void count(enum counter counter)
 		__sync_fetch_and_add(&cpu->counters[counter], 1);
 }
 
-/* Reserves a record and fills its head; the caller fills the rest and calls record_submit. NULL: lost, and counted. */
+/*
+ * Reserves a record and fills its head; the caller fills the rest and calls record_submit. task NULL: no
+ * task. Returns NULL when the record is lost, and counted.
+ */
 static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags, __u32 box, __u64 order, __u64 enter_ns,
-					    __u64 return_ns, __u64 pid_tgid)
+					    __u64 return_ns, struct task_struct *task)
 {
 	__u32 zero = 0;
 	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &zero);
@@ -41,21 +45,19 @@ static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags,
 	head->enter_ns = enter_ns;
 	head->return_ns = return_ns;
 	head->order = order;
-	head->tgid = pid_tgid >> 32;
-	head->tid = pid_tgid;
+	head->tgid = task ? task->tgid : 0;
+	head->tid = task ? task->pid : 0;
 	head->kind = kind;
 	head->flags = flags;
 	head->box = box;
 	return head;
 }
 
-static __always_inline void record_submit(void *record, __u32 size)
+static __always_inline void record_submit(void *record)
 {
-	__u64 waiting = bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA);
-	__u64 before = waiting - size - 8; /* 8: header of a record in the ring */
+	struct rec_head *head = record;
 
-	/* this record is counted already; did it cross a mark? */
-	bpf_ringbuf_submit(record, (waiting ^ before) & ~(ring_mark - 1) ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(record, head->seq & ring_mask ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
 }
 
 #endif

@@ -60,6 +60,7 @@ struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	int sk_err;
+	void *sk_bpf_storage;
 	__u16 sk_protocol;
 	__u8 sk_shutdown;
 };
@@ -121,6 +122,7 @@ struct task_struct {
 	char comm[16];
 	struct files_struct *files;
 	struct signal_struct *signal;
+	void *bpf_storage;
 };
 
 struct linux_binprm {

@@ -2,7 +2,7 @@
 /* Variables shared by all programs; the maps themselves are weak definitions in the header. */
 #include "bpf/maps.bpf.h"
 
-const volatile __u64 ring_mark = 1 << 22;
+const volatile __u64 ring_mask = 0xfff;
 volatile __u32 epoch = 1;
 volatile __u32 ignoring = 0;
 

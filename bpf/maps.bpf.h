@@ -171,7 +171,7 @@ struct {
 } pending SEC(".maps") __weak;
 
 /* Set by tfj between open and load. */
-extern const volatile __u64 ring_mark; /* a power of two; a wake-up each time so many bytes more are waiting */
+extern const volatile __u64 ring_mask; /* a wake-up for each record whose number has none of these bits */
 
 /* A state of another epoch is not there: that is how everything of the last run is forgotten. */
 extern volatile __u32 epoch;

@@ -11,8 +11,11 @@
 
 static __always_inline struct task_state *task_find(struct task_struct *task)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+	struct task_state *state;
 
+	if (!task->bpf_storage) /* most of the machine: spare it the call */
+		return 0;
+	state = bpf_task_storage_get(&tasks, task, 0, 0);
 	return state && state->seed.epoch == epoch ? state : 0;
 }
 
@@ -70,7 +73,7 @@ static __always_inline void exec_emit(struct task_struct *task, struct task_stat
 	struct rec_exec *record;
 
 	record = record_reserve(sizeof(*record), kind, 0, state->seed.box, order, now, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return;
 	record->parent_tgid = task->real_parent->tgid;
@@ -81,7 +84,7 @@ static __always_inline void exec_emit(struct task_struct *task, struct task_stat
 		name_copy(record->name, path);
 	else
 		__builtin_memcpy(record->name, record->comm, sizeof(record->comm));
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 }
 
 /* A task without state uses a socket of ours: from here on it is traced. */
@@ -110,8 +113,11 @@ static __always_inline struct task_state *task_current(struct task_struct *task,
 /* State of a socket of ours, else NULL. Ignored sockets are none of ours. */
 static __always_inline struct sock_state *sock_find(struct sock *sk)
 {
-	struct sock_state *state = bpf_sk_storage_get(&socks, sk, 0, 0);
+	struct sock_state *state;
 
+	if (!sk->sk_bpf_storage)
+		return 0;
+	state = bpf_sk_storage_get(&socks, sk, 0, 0);
 	return state && state->epoch == epoch && !(state->flags & SOCK_F_IGNORED) ? state : 0;
 }
 

@@ -34,14 +34,14 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_FORK, thread ? REC_F_GROUP : 0, state->seed.box, order, now, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return 0;
 	record->child_tgid = child->tgid;
 	record->child_tid = child->pid;
 	record->ordinal = ordinal;
 	record->clone_flags = clone_flags;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 
@@ -100,12 +100,12 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		order += ORDER_EXIT;
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_EXIT, flags, state->seed.box, order, now, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return 0;
 	record->status = status;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 	return 0;
 }
 

@@ -12,12 +12,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void send_emit(struct sock_state *ss, struct send_state *send, __u64 pid_tgid, __u64 now,
+static __always_inline void send_emit(struct sock_state *ss, struct send_state *send, struct task_struct *task, __u64 now,
 				      __s64 result, __u16 flags)
 {
 	struct rec_transfer *record;
 
-	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order, send->enter_ns, now, pid_tgid);
+	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order, send->enter_ns, now, task);
 	if (!record)
 		return;
 	record->cookie = ss->cookie;
@@ -25,7 +25,7 @@ static __always_inline void send_emit(struct sock_state *ss, struct send_state *
 	record->result = result;
 	record->message = send->message;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 }
 
 /* Somebody else is about to write where the last number was given out: it has no byte, and may be given out again. */
@@ -96,7 +96,7 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 	if (pos == send->pos + send->requested - left)
 		return 0;
 	/* others wrote after its first bytes: these are a part of their own */
-	send_emit(ss, send, bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), send->requested - left,
+	send_emit(ss, send, task, bpf_ktime_get_ns(), send->requested - left,
 		  send->flags | REC_F_INTERLEAVED);
 	send->parted += send->requested - left;
 	send->requested = left;
@@ -167,7 +167,7 @@ int BPF_PROG(on_sent, struct sock *sk, int result)
 		}
 	}
 	if (result)
-		send_emit(ss, send, bpf_get_current_pid_tgid(), bpf_ktime_get_ns(), result, send->flags);
+		send_emit(ss, send, task, bpf_ktime_get_ns(), result, send->flags);
 	return 0;
 }
 
@@ -180,7 +180,7 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
 	order = order_draw(task, state);
 	enter = call_enter(task, state, now);
 	record = record_reserve(sizeof(*record), REC_RECV, flags, ss->box, order, enter, now,
-				bpf_get_current_pid_tgid());
+				task);
 	if (!record)
 		return;
 	record->cookie = ss->cookie;
@@ -188,7 +188,7 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
 	record->result = result;
 	record->message = 0;
 	record->unused = 0;
-	record_submit(record, sizeof(*record));
+	record_submit(record);
 }
 
 /* Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice took it too. */

@@ -19,6 +19,7 @@
 #include "tfj/tracer_kernel.h"
 
 #define RING_DEFAULT (16u << 20)
+#define RECORD_MAX 144 /* the longest record with its header in the ring */
 
 struct tracer {
 	struct tracer_bpf *bpf;
@@ -79,6 +80,16 @@ static int programs_choose(struct tracer_bpf *bpf, struct error *e)
 	return err;
 }
 
+/* Numbers are drawn for each CPU: if all CPUs are silent for just not so many records, half of the buffer has room. */
+static uint64_t wake_mask(size_t ring_bytes)
+{
+	uint64_t records = ring_bytes / 2 / RECORD_MAX / (uint64_t)libbpf_num_possible_cpus(), every = 1;
+
+	while (every * 2 <= records)
+		every *= 2;
+	return every - 1;
+}
+
 /* The usual kernel has everything: look at what is missing only when loading failed. */
 static int programs_load(struct tracer_bpf **bpf, size_t ring_bytes, int choose, struct error *e)
 {
@@ -88,7 +99,7 @@ static int programs_load(struct tracer_bpf **bpf, size_t ring_bytes, int choose,
 	if (!*bpf)
 		return error_set(e, -errno, "cannot trace: the programs cannot be prepared: %s", strerror(errno));
 	bpf_map__set_max_entries((*bpf)->maps.records, ring_bytes);
-	(*bpf)->rodata->ring_mark = ring_bytes / 4;
+	(*bpf)->rodata->ring_mask = wake_mask(ring_bytes);
 	events = calls_watchable();
 	bpf_program__set_autoload((*bpf)->progs.on_call_exit, events);
 	bpf_program__set_autoload((*bpf)->progs.on_any_exit, !events);
