@@ -10,7 +10,12 @@
  *
  * Order inside a process: `order` is drawn from a counter of the process, at the entry of a send, connect, close or
  * fork and at the return of a receive, accept or wait. It only ever grows; it is not dense. 0 = the record belongs to
- * no process (softirq).
+ * no process (softirq). OPEN and CONNECT of one connect() share theirs. EXIT is far above all others (1 << 48), because
+ * the kernel announces it before it closes the process's sockets.
+ *
+ * Sockets are named by cookies. A socket can connect again after it failed or was disconnected: an OPEN begins a new end,
+ * whatever its cookie was used for before. CLOSE is charged to a task only when that task's own call (or death) did it;
+ * what the peer or the network did has no task.
  */
 #ifndef BPF_RECORD_H
 #define BPF_RECORD_H
@@ -63,7 +68,8 @@ enum rec_flag {
 struct rec_head {
 	__u64 seq;	 /* CPU << 48 | sequence number on that CPU, from 1; drawn before the record is reserved, so a
 			    record that found no room leaves a gap */
-	__u64 enter_ns;	 /* entry of the call; equals return_ns where there is no call */
+	__u64 enter_ns;	 /* SEND, CONNECT, OPEN: entry of the call. RECV, ACCEPT, WAIT: when the call went to sleep, equal to
+			    return_ns when it had no need to. Equals return_ns where there is no call */
 	__u64 return_ns; /* return of the call */
 	__u64 order;	 /* process order, see above */
 	__u32 tgid;	 /* process; 0: no task */
@@ -83,7 +89,8 @@ struct rec_fork {
 	struct rec_head head;
 	__u32 child_tgid;
 	__u32 child_tid;
-	__u32 ordinal; /* k-th process (or, REC_F_GROUP, k-th thread) that this process made, from 1 */
+	__u32 ordinal; /* k-th process (or, REC_F_GROUP, k-th thread) that this process made, from 1; 0: a thread that
+			  the kernel made for io_uring */
 	__u32 clone_flags;
 };
 
@@ -104,7 +111,8 @@ struct rec_exit {
 
 struct rec_wait {
 	struct rec_head head;
-	__u32 child_tgid;
+	__u32 child_tgid; /* as the caller saw it; it may only have stopped, if the caller asked for that without
+			     wanting a status: look whether it has an EXIT */
 	__u32 unused;
 };
 
@@ -131,7 +139,7 @@ struct rec_connect {
 };
 
 struct rec_established {
-	struct rec_head head; /* enter_ns: when the SYN left or came, 0 if not seen */
+	struct rec_head head; /* enter_ns: when the SYN left; 0 at the end that accepts */
 	__u64 cookie;
 	struct rec_addr local;
 	struct rec_addr remote;
