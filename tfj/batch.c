@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Batches. Must not know records, sockets or time. The only failure is memory: an event that finds none is counted,
+ * and a batch that cannot be encoded stays as it is and is tried again.
+ */
+#include "tfj/batch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "proto/wire.h"
+
+struct interned {
+	UT_hash_handle hh;
+	uint32_t index;
+	char text[];
+};
+
+void stream_init(struct stream *stream, uint64_t run)
+{
+	*stream = (struct stream){ .run = run };
+	trace_init(&stream->part);
+}
+
+static void rows_fini(struct rows *rows)
+{
+	free(rows->index);
+	free(rows->listed);
+	*rows = (struct rows){ 0 };
+}
+
+void stream_fini(struct stream *stream)
+{
+	struct interned *entry, *next;
+
+	HASH_ITER(hh, stream->interned, entry, next)
+	{
+		HASH_DEL(stream->interned, entry);
+		free(entry);
+	}
+	rows_fini(&stream->boxes);
+	rows_fini(&stream->processes);
+	rows_fini(&stream->ends);
+	rows_fini(&stream->texts);
+	trace_fini(&stream->part);
+}
+
+/* Makes sure that the row is sent. */
+static int rows_add(struct rows *rows, uint32_t index)
+{
+	size_t cap;
+	void *p;
+
+	if (index >= rows->n_listed) {
+		cap = rows->n_listed ? rows->n_listed : 64;
+		while (cap <= index)
+			cap *= 2;
+		p = realloc(rows->listed, cap * sizeof(*rows->listed));
+		if (!p)
+			return -ENOMEM;
+		rows->listed = p;
+		memset(rows->listed + rows->n_listed, 0, (cap - rows->n_listed) * sizeof(*rows->listed));
+		rows->n_listed = cap;
+	}
+	if (rows->listed[index])
+		return 0;
+	if (rows->n == rows->cap) {
+		cap = rows->cap ? rows->cap * 2 : 64;
+		p = realloc(rows->index, cap * sizeof(*rows->index));
+		if (!p)
+			return -ENOMEM;
+		rows->index = p;
+		rows->cap = cap;
+	}
+	rows->listed[index] = true;
+	rows->index[rows->n++] = index;
+	return 0;
+}
+
+static void rows_clear(struct rows *rows)
+{
+	for (size_t i = 0; i < rows->n; i++)
+		rows->listed[rows->index[i]] = false;
+	rows->n = 0;
+}
+
+#define STREAM_ROW(type, what, plural)                                                             \
+	type *stream_##what(struct stream *stream, uint32_t index)                                 \
+	{                                                                                          \
+		if (!index || index > WIRE_MAX_INDEX || rows_add(&stream->plural, index) < 0)      \
+			return NULL;                                                               \
+		return trace_##what##_at(&stream->part, index);                                    \
+	}
+
+STREAM_ROW(struct trace_box, box, boxes)
+STREAM_ROW(struct trace_process, process, processes)
+STREAM_ROW(struct trace_end, end, ends)
+
+uint32_t stream_text(struct stream *stream, const char *text)
+{
+	struct interned *entry;
+	size_t len = strlen(text);
+	uint32_t index;
+	char **row;
+
+	HASH_FIND(hh, stream->interned, text, len, entry);
+	if (entry)
+		return entry->index;
+	index = stream->part.n_texts + 1;
+	entry = malloc(sizeof(*entry) + len + 1);
+	row = entry && index <= WIRE_MAX_INDEX ? trace_text_at(&stream->part, index) : NULL;
+	if (row)
+		*row = strdup(text);
+	if (!row || !*row || rows_add(&stream->texts, index) < 0) {
+		if (row) {
+			free(*row);
+			*row = NULL;
+			stream->part.n_texts--;
+		}
+		free(entry);
+		return 0;
+	}
+	entry->index = index;
+	memcpy(entry->text, text, len + 1);
+	HASH_ADD_KEYPTR(hh, stream->interned, entry->text, len, entry);
+	return index;
+}
+
+struct event *stream_event(struct stream *stream)
+{
+	struct event *event = trace_event_add(&stream->part);
+
+	if (!event) {
+		stream->dropped++;
+		return NULL;
+	}
+	stream->events++;
+	*event = (struct event){ 0 };
+	return event;
+}
+
+void stream_output(struct stream *stream, uint32_t process, uint8_t fd, uint64_t offset, const char *bytes,
+		   size_t size)
+{
+	struct trace_output *output;
+	char *copy = malloc(size);
+
+	if (!copy)
+		return;
+	output = trace_output_add(&stream->part);
+	if (!output) {
+		free(copy);
+		return;
+	}
+	memcpy(copy, bytes, size);
+	*output = (struct trace_output){ .process = process, .stream = fd, .offset = offset, .bytes = copy, .size = size };
+	stream->output_bytes += size;
+}
+
+bool stream_due(const struct stream *stream)
+{
+	return stream->part.n_events >= BATCH_EVENTS || stream->output_bytes >= BATCH_OUTPUT;
+}
+
+bool stream_empty(const struct stream *stream)
+{
+	return !stream->part.n_events && !stream->part.n_outputs && !stream->boxes.n && !stream->processes.n &&
+	       !stream->ends.n && !stream->texts.n;
+}
+
+/* Forgets what was sent. An end that nothing will change any more does not need its text either. */
+static void stream_sent(struct stream *stream)
+{
+	struct trace *part = &stream->part;
+
+	for (size_t i = 0; i < stream->ends.n; i++) {
+		struct trace_end *end = &part->ends[stream->ends.index[i]];
+
+		if (end->finished) {
+			free(end->target);
+			end->target = NULL;
+		}
+	}
+	for (size_t i = 0; i < stream->texts.n; i++) {
+		free(part->texts[stream->texts.index[i]]);
+		part->texts[stream->texts.index[i]] = NULL;
+	}
+	for (size_t i = 0; i < part->n_outputs; i++)
+		free(part->outputs[i].bytes);
+	part->n_outputs = part->n_events = 0;
+	stream->output_bytes = 0;
+	rows_clear(&stream->boxes);
+	rows_clear(&stream->processes);
+	rows_clear(&stream->ends);
+	rows_clear(&stream->texts);
+	stream->batches++;
+}
+
+int stream_cut(struct stream *stream, bool last, uint64_t emitted, uint64_t lost, unsigned char **ret_bytes,
+	       size_t *ret_size)
+{
+	const struct wire_batch head = {
+		.run = stream->run,
+		.number = stream->batches + 1,
+		.emitted = emitted,
+		.lost = lost,
+		.last = last,
+	};
+	const struct wire_rows rows = {
+		.boxes = stream->boxes.index,
+		.processes = stream->processes.index,
+		.ends = stream->ends.index,
+		.texts = stream->texts.index,
+		.n_boxes = stream->boxes.n,
+		.n_processes = stream->processes.n,
+		.n_ends = stream->ends.n,
+		.n_texts = stream->texts.n,
+	};
+	int err = wire_batch_encode(&head, &stream->part, &rows, ret_bytes, ret_size);
+
+	if (!err)
+		stream_sent(stream);
+	return err;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * From records to events: kernel ids become names. Knows the processes, threads and connections of one run. The
+ * mapping of a process outlives its exit, because its sockets are closed after that; an id that the kernel gives away
+ * again is taken over by the record of the fork that did.
+ */
+#ifndef TFJ_NAME_H
+#define TFJ_NAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/record.h"
+#include "lib/error.h"
+#include "tfj/batch.h"
+#include "tfj/box.h"
+
+struct names;
+
+/* A socket of the process `root` (an index that names_root returned), or of a descendant, listens on port. */
+typedef void names_on_listen(void *arg, uint32_t root, uint16_t port);
+
+/* Writes the boxes into the stream. Records carry box_base + the box's index. Both are borrowed. NULL: no memory. */
+struct names *names_new(struct stream *stream, const struct boxes *boxes, uint32_t box_base,
+			names_on_listen *on_listen, void *arg);
+void names_free(struct names *names);
+
+/*
+ * A process that we start, by the name it has in the experiment: its label, 'K appended when the name was used before
+ * in this run. command: as it will be shown. Returns its index, 0 without memory.
+ */
+uint32_t names_root(struct names *names, const char *name, uint32_t box, uint32_t pid, const char *command);
+
+/* That process begins to run, now. */
+void names_start(struct names *names, uint32_t process, uint64_t now_ns);
+
+/* MARK or LOST: an event of nobody. */
+void names_note(struct names *names, enum event_kind kind, int64_t value, const char *text, uint64_t now_ns);
+
+/* A record that is damaged, or of a box that is not of this run, is left out. */
+void names_record(struct names *names, const struct rec_head *record, size_t size);
+
+/* How many sockets the kernel has not forgotten yet. */
+size_t names_open_ends(const struct names *names);
+
+#endif
