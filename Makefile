@@ -41,7 +41,8 @@ GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
 BPF := $(wildcard bpf/*.bpf.c)
 SKEL := $(O)/bpf/tracer.skel.h
 
-obj = $(patsubst %.c,$(O)/%.o,$(wildcard $(1)/*.c))
+# objects live in a folder of their own: build/tfj is the program
+obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
 OBJ_LIB := $(call obj,lib)
 OBJ_PROTO := $(call obj,proto) $(GEN:.c=.o)
 OBJ_GRAPH := $(call obj,graph)
@@ -70,7 +71,7 @@ $(O)/bop: $(OBJ_COLLECTOR) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
 $(O)/tfj: $(OBJ_TFJ) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ)
 
-$(O)/%.o: %.c | $(GEN_H)
+$(O)/obj/%.o: %.c | $(GEN_H)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(O)/%.pb-c.o: $(O)/%.pb-c.c
@@ -90,7 +91,7 @@ $(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
 $(SKEL): $(O)/bpf/tracer.o
 	$(call say,SKEL,$@) $(BPFTOOL) gen skeleton $< name tracer_bpf > $@
 
-$(OBJ_TFJ) $(BENCH:=.o) $(KERNEL:=.o): | $(SKEL)
+$(OBJ_TFJ): | $(SKEL)
 
 # Example programs stand alone: plain C and sockets, nothing of ours.
 $(O)/examples/%: examples/%.c $(wildcard examples/*.h)
@@ -98,14 +99,14 @@ $(O)/examples/%: examples/%.c $(wildcard examples/*.h)
 
 examples: $(EXAMPLES) ## build only the example programs
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
-	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check)
 
-$(O)/tests/kernel/%: $(O)/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
-	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread
+$(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread
 
-$(O)/tests/bench/%: $(O)/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
-	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
 # dpkg-query asks nothing and needs no network; apt runs only when something is missing.
 define install-missing

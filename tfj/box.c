@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tfj/rtnl.h"
@@ -26,7 +27,7 @@ enum {
 	BRIDGE_INDEX = 2,
 	PORT_INDEX = 1000, /* + N. Unlike the peer's, or else the kernel takes its time to tell that the link is up */
 	BOX_INDEX = 2,	   /* of eth0 inside a box */
-	LO_INDEX = 1,
+	WAIT_TRIES = 2000, /* of a millisecond, for the kernel to finish; it takes a few at most unless the machine is busy */
 };
 
 #ifndef SO_NETNS_COOKIE
@@ -115,6 +116,36 @@ static int namespaces_make(struct boxes *boxes, struct rtnl **rtnl, struct error
 		     0;
 }
 
+/*
+ * A port forwards, and an IPv6 address answers, only when a worker of the kernel has been there. A packet that comes
+ * too early is lost and costs the program that sent it a second.
+ */
+static int network_wait(const struct boxes *boxes, struct rtnl **rtnl, struct error *e)
+{
+	static const uint8_t any6[16];
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int tries = 0, done;
+
+	for (size_t i = 0; i < boxes->n; i++) {
+		const struct box *box = &boxes->box[i];
+
+		for (;;) {
+			done = rtnl_port_forwards(rtnl[0], PORT_INDEX + i + 1);
+			if (done == 1 && memcmp(box->ip6, any6, 16) != 0)
+				done = rtnl_address_works(rtnl[i + 1], box->ip6);
+			if (done == 1)
+				break;
+			if (done == 0 && ++tries > WAIT_TRIES)
+				done = -ETIMEDOUT;
+			if (done < 0)
+				return error_set(e, done, "the network of box '%s' does not come up: %s", box->name,
+						 strerror(-done));
+			nanosleep(&pause, NULL);
+		}
+	}
+	return 0;
+}
+
 static int network_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e)
 {
 	static const uint8_t any6[16];
@@ -123,7 +154,7 @@ static int network_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e
 
 	rtnl_bridge(rtnl[0], "bop0", BRIDGE_INDEX);
 	for (size_t i = 0; i < boxes->n; i++) {
-		snprintf(port, sizeof(port), "port%zu", i + 1);
+		snprintf(port, sizeof(port), "port%u", (unsigned)(i % BOX_MAX) + 1);
 		rtnl_veth(rtnl[0], port, PORT_INDEX + i + 1, BRIDGE_INDEX, "eth0", boxes->box[i].netns);
 	}
 	err = rtnl_flush(rtnl[0]);
@@ -142,7 +173,7 @@ static int network_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e
 		if (err)
 			return error_set(e, err, "cannot set up the network of box '%s': %s", box->name, strerror(-err));
 	}
-	return 0;
+	return network_wait(boxes, rtnl, e);
 }
 
 int boxes_open(char *const *names, struct boxes **ret_boxes, struct error *e)

@@ -14,12 +14,10 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum { BATCH_SIZE = 16384, REQUEST_MAX = 512, ANSWER_SIZE = 32768, PEER_INDEX = 2 };
 
@@ -199,4 +197,89 @@ int rtnl_flush(struct rtnl *rtnl)
 	err = rtnl->err;
 	rtnl->err = 0;
 	return err;
+}
+
+/*
+ * Sends one request and hands its one answer to on_message. Asking for a link makes newer kernels (since 6.13) finish
+ * what they have to do for it first.
+ */
+static int query(struct rtnl *rtnl, struct nlmsghdr *header, mnl_cb_t on_message, void *arg)
+{
+	unsigned char answer[ANSWER_SIZE];
+	ssize_t size;
+	int result;
+
+	rtnl->used = 0;
+	rtnl->last = NULL;
+	if (mnl_socket_sendto(rtnl->socket, header, header->nlmsg_len) < 0)
+		return -errno;
+	do
+		size = mnl_socket_recvfrom(rtnl->socket, answer, sizeof(answer));
+	while (size < 0 && errno == EINTR);
+	if (size < 0)
+		return -errno;
+	result = mnl_cb_run(answer, size, header->nlmsg_seq, mnl_socket_get_portid(rtnl->socket), on_message, arg);
+	return result < 0 ? -errno : 0;
+}
+
+/* Finds the attribute of this type in a nest. */
+static const struct nlattr *nested(const struct nlattr *nest, int type)
+{
+	const struct nlattr *attribute;
+
+	mnl_attr_for_each_nested(attribute, nest)
+		if (mnl_attr_get_type(attribute) == type)
+			return attribute;
+	return NULL;
+}
+
+static int on_link(const struct nlmsghdr *header, void *arg)
+{
+	const struct nlattr *attribute, *data;
+	int *ret_forwards = arg;
+
+	mnl_attr_for_each(attribute, header, sizeof(struct ifinfomsg)) {
+		if (mnl_attr_get_type(attribute) != IFLA_LINKINFO)
+			continue;
+		data = nested(attribute, IFLA_INFO_SLAVE_DATA);
+		data = data ? nested(data, IFLA_BRPORT_STATE) : NULL;
+		*ret_forwards = data && mnl_attr_get_u8(data) == BR_STATE_FORWARDING;
+	}
+	return MNL_CB_OK;
+}
+
+int rtnl_port_forwards(struct rtnl *rtnl, int index)
+{
+	struct nlmsghdr *header = request_begin(rtnl, RTM_GETLINK, 0);
+	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
+	int forwards = 0, err;
+
+	info->ifi_index = index;
+	err = query(rtnl, header, on_link, &forwards);
+	return err ? err : forwards;
+}
+
+static int on_route(const struct nlmsghdr *header, void *arg)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(header);
+	int *ret_local = arg;
+
+	*ret_local = route->rtm_type == RTN_LOCAL;
+	return MNL_CB_OK;
+}
+
+int rtnl_address_works(struct rtnl *rtnl, const uint8_t ip6[16])
+{
+	struct nlmsghdr *header = request_begin(rtnl, RTM_GETROUTE, 0);
+	struct rtmsg *route = mnl_nlmsg_put_extra_header(header, sizeof(*route));
+	int local = 0, err;
+
+	route->rtm_family = AF_INET6;
+	route->rtm_dst_len = 128;
+	mnl_attr_put(header, RTA_DST, 16, ip6);
+	err = query(rtnl, header, on_route, &local);
+	/* Not even the route of the prefix is there yet. */
+	if (err == -ENETUNREACH || err == -EHOSTUNREACH)
+		return 0;
+	return err ? err : local;
 }

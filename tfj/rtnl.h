@@ -25,4 +25,8 @@ void rtnl_up(struct rtnl *rtnl, const char *name);
 void rtnl_address(struct rtnl *rtnl, int index, const uint8_t ip[16], int prefix);
 int rtnl_flush(struct rtnl *rtnl);
 
+/* What the kernel does behind the requests. 1: done, 0: not yet, or negative errno. */
+int rtnl_port_forwards(struct rtnl *rtnl, int index);
+int rtnl_address_works(struct rtnl *rtnl, const uint8_t ip6[16]);
+
 #endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One loop over the collector's socket, the tracer, the programs' pipes and our signals. One run at a time (run.c).
+ * What goes wrong with an order is told to the collector; what goes wrong with the agent itself ends it.
+ */
+#include "tfj/agent.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "lib/clock.h"
+#include "tfj/box.h"
+#include "tfj/cgroup.h"
+#include "tfj/clean.h"
+#include "tfj/link.h"
+#include "tfj/run.h"
+#include "tfj/tracer.h"
+
+#define TICK_NS (20 * CLOCK_SECOND_NS / 1000)
+#define REST_NS (2 * CLOCK_SECOND_NS)
+#define PROGRESS_NS (CLOCK_SECOND_NS / 2)
+#define READY_MAX 64
+
+struct agent {
+	struct message_hello hello;
+	char host[65], kernel[65], boot_id[40];
+	struct tracer *tracer;
+	struct link *link;
+	struct run *run; /* NULL: none */
+	struct run_place place;
+	char cgroup_root[256];
+	struct claim cgroup_mount;
+	int epoll, signals;
+	bool attached, resting, quit, stop;
+	uint64_t idle_ns, progress_ns;
+};
+
+static void send_reply(struct agent *agent, uint64_t id, int err, const char *text, struct message_reply *more)
+{
+	struct message message = { .kind = MESSAGE_REPLY };
+
+	if (more)
+		message.reply = *more;
+	message.reply.id = id;
+	message.reply.code = err;
+	message.reply.error = err ? (char *)text : NULL;
+	link_send(agent->link, &message);
+}
+
+/* ---- what a run tells ---- */
+
+static void on_record(const struct rec_head *record, size_t size, void *arg)
+{
+	struct agent *agent = arg;
+
+	if (agent->run)
+		run_record(agent->run, record, size);
+}
+
+static void on_started(uint64_t order, int err, const char *error, pid_t pid, void *arg)
+{
+	struct message_reply more = { .pid = pid };
+
+	send_reply(arg, order, err, error, &more);
+}
+
+static void on_exited(const char *name, uint32_t status, const char *output, size_t size, void *arg)
+{
+	struct agent *agent = arg;
+	struct message message = { .kind = MESSAGE_EXITED };
+
+	message.exited.name = (char *)name;
+	message.exited.status = status;
+	message.exited.output = (char *)output;
+	message.exited.size = size;
+	link_send(agent->link, &message);
+}
+
+static void on_ready(const char *name, void *arg)
+{
+	struct agent *agent = arg;
+	struct message message = { .kind = MESSAGE_READY };
+
+	message.ready.name = (char *)name;
+	link_send(agent->link, &message);
+}
+
+/* ---- orders ---- */
+
+static int attach(struct agent *agent, struct error *e)
+{
+	int err;
+
+	if (agent->attached)
+		return 0;
+	err = tracer_attach(agent->tracer, e);
+	agent->attached = !err;
+	agent->resting = false;
+	return err;
+}
+
+static void order_begin(struct agent *agent, const struct message_order *order)
+{
+	struct message_reply more = { 0 };
+	struct error e = { "" };
+	int err;
+
+	if (agent->run) {
+		send_reply(agent, order->id, -EBUSY, "a run is going on already", NULL);
+		return;
+	}
+	agent->place.box_base += BOX_MAX;
+	err = attach(agent, &e);
+	if (!err)
+		err = run_open(&agent->place, order, &agent->run, &e);
+	if (!err)
+		err = run_boxes(agent->run, &more.boxes, &more.n_boxes);
+	send_reply(agent, order->id, err, e.text, &more);
+	free(more.boxes);
+}
+
+static void run_end(struct agent *agent)
+{
+	run_close(agent->run);
+	agent->run = NULL;
+	if (agent->attached)
+		tracer_detach(agent->tracer);
+	agent->attached = false;
+	agent->idle_ns = clock_monotonic_ns();
+}
+
+static void on_order(struct agent *agent, const struct message_order *order)
+{
+	struct error e = { "" };
+	int err = 0;
+
+	if (order->kind == ORDER_BEGIN) {
+		order_begin(agent, order);
+		return;
+	}
+	if (order->kind == ORDER_QUIT) {
+		agent->quit = true;
+		send_reply(agent, order->id, 0, NULL, NULL);
+		return;
+	}
+	if (!agent->run) {
+		send_reply(agent, order->id, -EINVAL, "no run has begun", NULL);
+		return;
+	}
+	switch (order->kind) {
+	case ORDER_START:
+		err = run_start(agent->run, order->id, &order->start, &e);
+		if (!err)
+			return; /* the reply comes when its program runs */
+		break;
+	case ORDER_SIGNAL:
+		err = run_signal(agent->run, order->signal.name, order->signal.signal, &e);
+		break;
+	case ORDER_MARK:
+		run_mark(agent->run, order->mark);
+		break;
+	case ORDER_FINISH:
+		err = run_finish(agent->run, &e);
+		send_reply(agent, order->id, err, e.text, NULL);
+		run_end(agent);
+		return;
+	case ORDER_BEGIN:
+	case ORDER_QUIT:
+	case ORDER_NONE:
+		err = error_set(&e, -EINVAL, "not an order");
+		break;
+	}
+	send_reply(agent, order->id, err, e.text, NULL);
+}
+
+/* ---- the loop ---- */
+
+static int hear(struct agent *agent, struct error *e)
+{
+	struct message message;
+	int err = 0;
+
+	for (;;) {
+		err = link_receive(agent->link, &message, NULL);
+		if (err == -EBADMSG)
+			continue;
+		if (err <= 0)
+			return err;
+		if (message.kind == MESSAGE_ORDER)
+			on_order(agent, &message.order);
+		else if (message.kind == MESSAGE_REFUSED)
+			err = error_set(e, -ECONNREFUSED, "the collector refused this agent: %s", message.text);
+		message_fini(&message);
+		if (err < 0)
+			return err;
+	}
+}
+
+static void reap(struct agent *agent)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (agent->run)
+			run_on_exit(agent->run, pid, status);
+}
+
+static void read_signals(struct agent *agent)
+{
+	struct signalfd_siginfo info;
+
+	while (read(agent->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(agent);
+		else
+			agent->stop = true;
+	}
+}
+
+static void watch_pipes(struct agent *agent)
+{
+	struct epoll_event events[READY_MAX];
+	int n = epoll_wait(agent->epoll, events, READY_MAX, 0);
+
+	for (int i = 0; i < n && agent->run; i++)
+		run_on_ready(agent->run, events[i].data.ptr);
+}
+
+/* What is done regularly. */
+static void tick(struct agent *agent)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (!agent->run) {
+		if (!agent->resting && now - agent->idle_ns > REST_NS) {
+			tracer_rest(agent->tracer);
+			agent->resting = true;
+		}
+		return;
+	}
+	run_send(agent->run);
+	if (now - agent->progress_ns > PROGRESS_NS) {
+		struct message message = { .kind = MESSAGE_PROGRESS, .progress = run_events(agent->run) };
+
+		agent->progress_ns = now;
+		link_send(agent->link, &message);
+	}
+}
+
+static int loop(struct agent *agent, struct error *e)
+{
+	zmq_pollitem_t items[] = {
+		{ .socket = link_socket(agent->link), .events = ZMQ_POLLIN },
+		{ .socket = link_monitor(agent->link), .events = ZMQ_POLLIN },
+		{ .fd = agent->signals, .events = ZMQ_POLLIN },
+		{ .fd = agent->epoll, .events = ZMQ_POLLIN },
+		{ .fd = tracer_fd(agent->tracer), .events = ZMQ_POLLIN },
+	};
+	int err = 0;
+
+	while (!err && !agent->stop && !(agent->quit && link_idle(agent->link))) {
+		zmq_poll(items, sizeof(items) / sizeof(*items), agent->run ? (long)(TICK_NS / 1000000) : 200);
+		read_signals(agent);
+		watch_pipes(agent);
+		/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
+		if (agent->run && !link_full(agent->link))
+			tracer_drain(agent->tracer);
+		tick(agent);
+		err = hear(agent, e);
+	}
+	return err;
+}
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void hello_fill(struct agent *agent)
+{
+	struct message_hello *hello = &agent->hello;
+	struct timespec mono, real;
+	struct utsname names;
+	FILE *f;
+
+	hello->protocol = WIRE_PROTOCOL;
+	hello->version = BOP_VERSION;
+	if (!uname(&names)) {
+		snprintf(agent->host, sizeof(agent->host), "%s", names.nodename);
+		snprintf(agent->kernel, sizeof(agent->kernel), "%s", names.release);
+	}
+	f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (f) {
+		if (fscanf(f, "%39s", agent->boot_id) != 1)
+			agent->boot_id[0] = '\0';
+		fclose(f);
+	}
+	if (getrandom(hello->session, sizeof(hello->session), 0) != sizeof(hello->session))
+		memcpy(hello->session, &(uint64_t){ clock_monotonic_ns() }, sizeof(uint64_t));
+	hello->host = agent->host;
+	hello->kernel = agent->kernel;
+	hello->boot_id = agent->boot_id;
+	hello->backend = (char *)tracer_backend(agent->tracer);
+	clock_gettime(CLOCK_MONOTONIC, &mono);
+	clock_gettime(CLOCK_REALTIME, &real);
+	hello->monotonic_ns = (uint64_t)mono.tv_sec * CLOCK_SECOND_NS + (uint64_t)mono.tv_nsec;
+	hello->realtime_ns = (uint64_t)real.tv_sec * CLOCK_SECOND_NS + (uint64_t)real.tv_nsec;
+}
+
+static int open_all(struct agent *agent, const struct agent_options *options, struct error *e)
+{
+	struct error ignored;
+	pid_t parent = getppid();
+	int err;
+
+	setsid(); /* the terminal's Ctrl-C is for whoever started us */
+	if (options->parent_death) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (getppid() != parent)
+			return error_set(e, -EOWNERDEAD, "whoever started this agent has ended");
+	}
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* daemons that lose their parent come to us */
+	err = cgroup_find_root(agent->cgroup_root, sizeof(agent->cgroup_root), &agent->cgroup_mount, e);
+	if (err < 0)
+		return err;
+	clean(agent->cgroup_root, NULL, &ignored); /* what cannot be removed now is tried again by the next start */
+	err = tracer_open(0, on_record, agent, &agent->tracer, e);
+	if (err < 0)
+		return err;
+	agent->signals = signals_open();
+	agent->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (agent->signals < 0 || agent->epoll < 0)
+		return error_set(e, -errno, "cannot wait for events: %s", strerror(errno));
+	hello_fill(agent);
+	err = link_open(options->collector, &agent->hello, &agent->link, e);
+	if (err < 0)
+		return err;
+	agent->place = (struct run_place){
+		.tracer = agent->tracer,
+		.link = agent->link,
+		.cgroup_root = agent->cgroup_root,
+		.epoll = agent->epoll,
+		.on_started = on_started,
+		.on_exited = on_exited,
+		.on_ready = on_ready,
+		.arg = agent,
+	};
+	return 0;
+}
+
+int agent_run(const struct agent_options *options, struct error *e)
+{
+	struct agent agent = { .epoll = -1, .signals = -1, .cgroup_mount = CLAIM_NONE };
+	int err = open_all(&agent, options, e);
+
+	if (!err)
+		err = loop(&agent, e);
+	if (agent.run)
+		run_end(&agent);
+	link_close(agent.link);
+	tracer_close(agent.tracer);
+	if (agent.epoll >= 0)
+		close(agent.epoll);
+	if (agent.signals >= 0)
+		close(agent.signals);
+	if (agent.cgroup_mount.fd >= 0)
+		claim_remove_tree(agent.cgroup_mount.path);
+	claim_close(&agent.cgroup_mount);
+	return err;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The agent: serves the orders of one collector until it is told to quit. */
+#ifndef TFJ_AGENT_H
+#define TFJ_AGENT_H
+
+#include <stdbool.h>
+
+#include "lib/error.h"
+
+struct agent_options {
+	const char *collector; /* URL */
+	bool parent_death;     /* end in order when the process that started us ends */
+};
+
+/* Returns when it is over: 0 after a quit or a signal to end, or negative errno with the reason. */
+int agent_run(const struct agent_options *options, struct error *e);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See crew.h. A start that fails leaves no member; everything else about a member is kept until crew_free. */
+#include "tfj/crew.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "tfj/output.h"
+#include "tfj/spawn.h"
+
+enum watch_kind { WATCH_FAILURE, WATCH_OUT, WATCH_ERR };
+
+struct member;
+
+struct watch {
+	struct member *member;
+	enum watch_kind kind;
+};
+
+struct member {
+	struct member *next;
+	char *name, *program;
+	uint64_t order; /* whose reply is owed while spawn.failure is open */
+	struct spawn spawn;
+	struct output out, err;
+	struct watch watches[3];
+	uint32_t process; /* index, 0 untraced */
+	uint32_t ready_port;
+	bool quiet, ended, failed;
+};
+
+struct crew {
+	struct crew_place place;
+	struct crew_events events;
+	struct member *members;
+};
+
+struct crew *crew_new(const struct crew_place *place, const struct crew_events *events)
+{
+	struct crew *crew = calloc(1, sizeof(*crew));
+
+	if (crew) {
+		crew->place = *place;
+		crew->events = *events;
+	}
+	return crew;
+}
+
+static void member_free(struct member *member)
+{
+	spawn_close(&member->spawn);
+	output_fini(&member->out);
+	output_fini(&member->err);
+	free(member->name);
+	free(member->program);
+	free(member);
+}
+
+void crew_free(struct crew *crew)
+{
+	struct member *member;
+
+	if (!crew)
+		return;
+	while ((member = crew->members)) {
+		crew->members = member->next;
+		member_free(member);
+	}
+	free(crew);
+}
+
+static struct member *member_find(const struct crew *crew, const char *name)
+{
+	for (struct member *member = crew->members; member; member = member->next)
+		if (!member->ended && !strcmp(member->name, name))
+			return member;
+	return NULL;
+}
+
+static char *command_text(char *const *argv)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; argv[i]; i++)
+		fprintf(f, "%s%s", i ? " " : "", argv[i]);
+	return fclose(f) ? NULL : text;
+}
+
+static int watch(struct crew *crew, struct member *member, enum watch_kind kind, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (fd < 0)
+		return 0;
+	member->watches[kind] = (struct watch){ member, kind };
+	event.data.ptr = &member->watches[kind];
+	return epoll_ctl(crew->place.epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* Makes the program known to the tracer and to the names, before its first instruction. */
+static int member_announce(struct crew *crew, struct member *member, const struct message_start *start, uint32_t box,
+			   uint64_t now_ns, struct error *e)
+{
+	const struct crew_place *place = &crew->place;
+	char *command;
+
+	if (start->untraced)
+		return tracer_ignore_task(place->tracer, member->spawn.pidfd, e);
+	command = command_text(start->argv);
+	if (command)
+		member->process = names_root(place->names, start->name, box, (uint32_t)member->spawn.pid, command);
+	free(command);
+	if (!member->process)
+		return error_set(e, -ENOMEM, "out of memory");
+	names_start(place->names, member->process, now_ns);
+	return tracer_add_task(place->tracer, member->spawn.pidfd, place->box_base + box, e);
+}
+
+static struct member *member_new(const struct message_start *start, uint64_t order)
+{
+	struct member *member = calloc(1, sizeof(*member));
+
+	if (!member)
+		return NULL;
+	member->spawn = (struct spawn)SPAWN_NONE;
+	member->out = member->err = (struct output)OUTPUT_NONE;
+	member->order = order;
+	member->ready_port = start->ready_port;
+	member->quiet = start->quiet;
+	member->name = strdup(start->name);
+	member->program = strdup(start->argv[0]);
+	if (member->name && member->program)
+		return member;
+	member_free(member);
+	return NULL;
+}
+
+int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e)
+{
+	const struct crew_place *place = &crew->place;
+	const struct box *box = boxes_find(place->boxes, start->box);
+	struct spawn_spec spec = {
+		.cgroup = place->cgroup->claim.fd,
+		.hosts = place->hosts,
+		.resolv = place->resolv,
+		.argv = start->argv,
+		.environment = start->environment,
+		.user = start->user,
+		.directory = start->directory,
+		.one_pipe = start->quiet,
+	};
+	struct member *member;
+	int err;
+
+	if (!*start->name || !start->argv[0])
+		return error_set(e, -EINVAL, "a process needs a name and a program");
+	if (!box)
+		return error_set(e, -ENOENT, "there is no box '%s'", start->box);
+	if (member_find(crew, start->name))
+		return error_set(e, -EEXIST, "a process of this name is running");
+	member = member_new(start, order);
+	if (!member)
+		return error_set(e, -ENOMEM, "out of memory");
+	spec.host = box->name;
+	spec.netns = box->netns;
+	err = spawn_prepare(&spec, &member->spawn, e);
+	if (err < 0)
+		goto out;
+	output_init(&member->out, member->spawn.out, start->quiet ? OUTPUT_QUIET : OUTPUT_KEEP,
+		    start->quiet ? 0 : OUTPUT_KEEP);
+	output_init(&member->err, member->spawn.err, OUTPUT_KEEP, OUTPUT_KEEP);
+	member->spawn.out = member->spawn.err = -1;
+	err = member_announce(crew, member, start, box->index, now_ns, e);
+	if (err < 0)
+		goto out;
+	if (watch(crew, member, WATCH_FAILURE, member->spawn.failure) < 0 ||
+	    watch(crew, member, WATCH_OUT, member->out.fd) < 0 || watch(crew, member, WATCH_ERR, member->err.fd) < 0) {
+		err = error_set(e, -errno, "cannot watch its output: %s", strerror(errno));
+		goto out;
+	}
+	spawn_go(&member->spawn);
+	member->next = crew->members;
+	crew->members = member;
+	return 0;
+out:
+	member_free(member);
+	return err;
+}
+
+int crew_signal(struct crew *crew, const char *name, int signal, struct error *e)
+{
+	struct member *member = member_find(crew, name);
+
+	if (!member || member->spawn.pidfd < 0)
+		return error_set(e, -ESRCH, "'%s' is not running", name);
+	if (signal < 0 || signal >= NSIG)
+		return error_set(e, -EINVAL, "%d is no signal", signal);
+	if (syscall(SYS_pidfd_send_signal, member->spawn.pidfd, signal, NULL, 0) < 0)
+		return error_set(e, -errno, "'%s' cannot be signalled: %s", name, strerror(errno));
+	return 0;
+}
+
+static void on_exec(struct crew *crew, struct member *member)
+{
+	struct error e = { "" };
+	int err = spawn_result(&member->spawn, member->program, &e);
+
+	if (err == -EAGAIN)
+		return;
+	member->failed = err < 0;
+	crew->events.on_started(member->order, err, e.text, member->spawn.pid, crew->events.arg);
+}
+
+void crew_on_ready(struct crew *crew, void *data)
+{
+	struct watch *watch = data;
+
+	switch (watch->kind) {
+	case WATCH_FAILURE:
+		on_exec(crew, watch->member);
+		break;
+	case WATCH_OUT:
+		output_read(&watch->member->out);
+		break;
+	case WATCH_ERR:
+		output_read(&watch->member->err);
+		break;
+	}
+}
+
+static void output_rest(struct output *output)
+{
+	/* bounded: somebody else may still hold the other end and write */
+	for (int i = 0; i < 64 && output->fd >= 0; i++) {
+		uint64_t before = output->total;
+
+		if (output_read(output) || output->total == before)
+			break;
+	}
+}
+
+void crew_on_exit(struct crew *crew, pid_t pid, int status)
+{
+	struct output_piece pieces[3] = { 0 };
+	struct member *member;
+
+	for (member = crew->members; member; member = member->next)
+		if (!member->ended && member->spawn.pid == pid)
+			break;
+	if (!member)
+		return;
+	if (member->spawn.failure >= 0)
+		on_exec(crew, member);
+	member->ended = true;
+	if (member->failed) /* its program never ran: the reply said so */
+		return;
+	output_rest(&member->out);
+	if (member->quiet)
+		output_pieces(&member->out, pieces);
+	crew->events.on_exited(member->name, (uint32_t)status, pieces[0].bytes ? pieces[0].bytes : "", pieces[0].size,
+			       crew->events.arg);
+}
+
+const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port)
+{
+	for (struct member *member = crew->members; member; member = member->next) {
+		if (!member->process || member->ready_port != port || member->process != process)
+			continue;
+		member->ready_port = 0;
+		return member->name;
+	}
+	return NULL;
+}
+
+static void output_flush(struct crew *crew, const struct member *member, struct output *output, uint8_t stream)
+{
+	struct output_piece pieces[3];
+	int n;
+
+	output_rest(output);
+	n = output_pieces(output, pieces);
+	for (int i = 0; i < n; i++)
+		if (pieces[i].size)
+			stream_output(crew->place.stream, member->process, stream, pieces[i].offset, pieces[i].bytes,
+				      pieces[i].size);
+}
+
+void crew_flush(struct crew *crew)
+{
+	for (struct member *member = crew->members; member; member = member->next) {
+		if (!member->process)
+			continue;
+		output_flush(crew, member, &member->out, 1);
+		output_flush(crew, member, &member->err, 2);
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The programs of one run, from their start to their last byte of output. Each is a member with a name of its own;
+ * what they fork is not, but ends with the run's cgroup. Must not know the collector: what happens is told to the
+ * caller through struct crew_events.
+ */
+#ifndef TFJ_CREW_H
+#define TFJ_CREW_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "proto/wire.h"
+#include "tfj/batch.h"
+#include "tfj/box.h"
+#include "tfj/cgroup.h"
+#include "tfj/name.h"
+#include "tfj/tracer.h"
+
+struct crew;
+
+struct crew_events {
+	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
+	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+	void *arg;
+};
+
+/* What a crew works with; all borrowed. hosts, resolv: files to lie over those of the programs. */
+struct crew_place {
+	struct tracer *tracer;
+	struct names *names;
+	struct stream *stream;
+	const struct boxes *boxes;
+	const struct cgroup *cgroup;
+	const char *hosts, *resolv;
+	uint32_t box_base; /* the tracer knows box N as box_base + N */
+	int epoll; /* where the crew's descriptors are watched; data.ptr is for crew_on_ready */
+};
+
+struct crew *crew_new(const struct crew_place *place, const struct crew_events *events);
+/* Every member must have ended. */
+void crew_free(struct crew *crew);
+
+/* Begins to start a program; on_started tells the outcome, unless this returns an error. now_ns: CLOCK_MONOTONIC. */
+int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e);
+
+/* -ESRCH: there is no such member, or it has ended. */
+int crew_signal(struct crew *crew, const char *name, int signal, struct error *e);
+
+/* A descriptor in the epoll set is ready. */
+void crew_on_ready(struct crew *crew, void *data);
+
+/* A child of ours ended; one that is no member is ignored. */
+void crew_on_exit(struct crew *crew, pid_t pid, int status);
+
+/* The member of this process index, if it waits for a listener on port; else NULL. Each is told once. */
+const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port);
+
+/* Reads what is left in the pipes and puts all outputs into the stream. */
+void crew_flush(struct crew *crew);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The connection to the collector: a ZeroMQ DEALER that says Hello whenever it is connected (again), and keeps every
+ * batch until it is acknowledged. After a reconnect all of those are sent once more, in order; the collector keeps the
+ * first of each number.
+ */
+#ifndef TFJ_LINK_H
+#define TFJ_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "proto/wire.h"
+
+#define LINK_WINDOW 64u		      /* batches sent and not yet acknowledged */
+#define LINK_KEEP (256u << 20)	      /* bytes kept; beyond that, nothing more is to be recorded */
+
+struct link;
+
+/* Only ipc://PATH. hello is borrowed as long as the link lives; its times are set when it is sent. */
+int link_open(const char *url, const struct message_hello *hello, struct link **ret_link, struct error *e);
+/* Waits up to linger_ms for what was handed to the socket to leave. */
+void link_close(struct link *link, int linger_ms);
+
+/* For zmq_poll: messages, and the state of the connection. */
+void *link_socket(const struct link *link);
+void *link_monitor(const struct link *link);
+
+/* To be called when link_monitor is readable. */
+void link_on_monitor(struct link *link);
+
+/*
+ * The next message: 1, to be freed with message_fini; 0: none is there; negative errno: one that cannot be understood
+ * (it is gone, go on). What concerns only the link (welcome, acknowledgements) is dealt with inside.
+ */
+int link_receive(struct link *link, struct message *ret_message, struct error *e);
+
+/* Sends at once. Without a connection it waits in the socket. */
+void link_send(struct link *link, const struct message *message);
+
+/* Takes an encoded batch, and sends it when the window allows. On -ENOMEM the batch is lost, and freed. */
+int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size);
+
+bool link_welcome(const struct link *link);    /* the collector is there and wants us */
+size_t link_unsent(const struct link *link);   /* batches that have not left since the last connect */
+size_t link_unacked(const struct link *link);  /* batches */
+bool link_full(const struct link *link);       /* LINK_KEEP is exceeded */
+
+#endif

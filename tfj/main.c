@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tfj: arguments in, one line of error out. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tfj/agent.h"
+#include "tfj/cgroup.h"
+#include "tfj/clean.h"
+#include "tfj/tracer.h"
+
+#define EXIT_TROUBLE 3
+
+static const char usage[] =
+	"Usage: tfj --collector URL\n"
+	"       tfj probe [--json]\n"
+	"       tfj clean\n"
+	"\n"
+	"The agent of Box of Pain: makes boxes (network namespaces), runs programs in them, records in the kernel\n"
+	"what they say to each other over TCP, and sends it to a collector. `bop run` starts it by itself.\n"
+	"\n"
+	"  tfj --collector URL   serve the collector at URL (ipc://PATH) until it says quit; needs root\n"
+	"  tfj probe             say what this kernel can trace, by what, and why not; needs root\n"
+	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
+	"                        cgroups, directories; say what it was. What has a living owner stays.\n"
+	"\n"
+	"      --json            with probe: as JSON\n"
+	"  -h, --help            show this\n"
+	"  -V, --version         show the version\n"
+	"\n"
+	"Exit status: 0 done, 1 tracing is not possible here (probe), 3 trouble.\n";
+
+enum { OPTION_COLLECTOR = 256, OPTION_PARENT_DEATH, OPTION_JSON };
+
+static const struct option long_options[] = {
+	{ "collector", required_argument, NULL, OPTION_COLLECTOR },
+	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
+static int fail(const struct error *e)
+{
+	fprintf(stderr, "tfj: %s\n", e->text);
+	return EXIT_TROUBLE;
+}
+
+static int main_probe(int json)
+{
+	struct error e = { "" };
+	int err = tracer_probe(stdout, json, &e);
+
+	return err < 0 ? fail(&e) : err;
+}
+
+static int main_clean(void)
+{
+	struct claim mount = CLAIM_NONE;
+	struct error e = { "" };
+	char root[256];
+	int n;
+
+	n = cgroup_find_root(root, sizeof(root), &mount, &e);
+	if (n < 0)
+		return fail(&e);
+	n = clean(root, stdout, &e);
+	if (mount.fd >= 0)
+		claim_remove_tree(mount.path);
+	claim_close(&mount);
+	if (n < 0)
+		return fail(&e);
+	if (!n)
+		puts("nothing of ours was left");
+	return 0;
+}
+
+static int main_agent(const struct agent_options *options)
+{
+	struct error e = { "" };
+
+	if (geteuid() != 0) {
+		error_set(&e, -EPERM, "the agent needs root: it loads BPF programs and makes network namespaces; run it with sudo");
+		return fail(&e);
+	}
+	return agent_run(options, &e) < 0 ? fail(&e) : 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct agent_options options = { 0 };
+	struct error e = { "" };
+	int c, json = 0;
+
+	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
+		switch (c) {
+		case OPTION_COLLECTOR:
+			options.collector = optarg;
+			break;
+		case OPTION_PARENT_DEATH:
+			options.parent_death = true;
+			break;
+		case OPTION_JSON:
+			json = 1;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		case 'V':
+			puts("tfj " BOP_VERSION);
+			return 0;
+		default:
+			return EXIT_TROUBLE;
+		}
+	}
+	if (optind + 1 == argc && !strcmp(argv[optind], "probe") && !options.collector)
+		return main_probe(json);
+	if (optind + 1 == argc && !strcmp(argv[optind], "clean") && !options.collector && !json)
+		return main_clean();
+	if (optind == argc && options.collector && !json)
+		return main_agent(&options);
+	error_set(&e, -EINVAL, optind < argc ? "unknown command '%s'; see tfj --help" :
+					       "say what to do: --collector URL, probe or clean; see tfj --help%s",
+		  optind < argc ? argv[optind] : "");
+	return fail(&e);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * See run.h. Losses: the kernel side counts what it could not record; each increase becomes a LOST event as soon as it
+ * is seen, and the sum goes with the last batch.
+ */
+#include "tfj/run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "lib/claim.h"
+#include "lib/clock.h"
+#include "tfj/batch.h"
+#include "tfj/box.h"
+#include "tfj/cgroup.h"
+#include "tfj/crew.h"
+#include "tfj/name.h"
+
+#define KILL_WAIT_MS 10000
+#define QUIET_TURNS 3	 /* so often in a row nothing came: the kernel is done with our sockets */
+#define QUIET_TURNS_MAX 100
+#define QUIET_NS (CLOCK_SECOND_NS / 1000)
+#define LEAVE_NS (30 * CLOCK_SECOND_NS)
+#define FILE_PATH_MAX 300
+
+struct run {
+	struct run_place place;
+	struct stream stream;
+	struct boxes *boxes;
+	struct names *names;
+	struct crew *crew;
+	struct cgroup cgroup;
+	struct claim files; /* directory of the two below */
+	char hosts[FILE_PATH_MAX], resolv[FILE_PATH_MAX];
+	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
+	uint64_t lost, dropped;	       /* said so far */
+};
+
+static const char *const counter_texts[COUNTER_COUNT] = {
+#define X(name, text) [COUNTER_##name] = text,
+	COUNTERS(X)
+#undef X
+};
+
+static int file_write(const char *path, const char *text, struct error *e)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), err = 0;
+	size_t size = strlen(text);
+
+	if (fd < 0 || write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0)
+		err = error_set(e, errno ? -errno : -EIO, "cannot write %s: %s", path, strerror(errno ? errno : EIO));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+static int files_make(struct run *run, struct error *e)
+{
+	char *hosts = boxes_hosts(run->boxes);
+	int err;
+
+	if (!hosts)
+		return error_set(e, -ENOMEM, "out of memory");
+	err = claim_open(&run->files, claim_base(), "run", NULL, 0755, e);
+	if (!err) {
+		snprintf(run->hosts, sizeof(run->hosts), "%s/hosts", run->files.path);
+		snprintf(run->resolv, sizeof(run->resolv), "%s/resolv.conf", run->files.path);
+		err = file_write(run->hosts, hosts, e);
+	}
+	if (!err)
+		err = file_write(run->resolv, "", e);
+	free(hosts);
+	return err;
+}
+
+/* Tells the kernel side which boxes there are. */
+static int boxes_announce(struct run *run, struct error *e)
+{
+	for (size_t i = 0; i < run->boxes->n; i++) {
+		const struct box *box = &run->boxes->box[i];
+		uint32_t number = run->place.box_base + box->index;
+		int err;
+
+		err = tracer_add_box(run->place.tracer, box->cookie, number, e);
+		if (!err)
+			err = tracer_add_address(run->place.tracer, number, box->ip4, e);
+		if (!err)
+			err = tracer_add_address(run->place.tracer, number, box->ip6, e);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* A process that is waited for listens. */
+static void on_listen(void *arg, uint32_t root, uint16_t port)
+{
+	struct run *run = arg;
+	const char *name = crew_ready(run->crew, root, port);
+
+	if (name)
+		run->place.on_ready(name, run->place.arg);
+}
+
+int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	struct crew_events events = { place->on_started, place->on_exited, place->arg };
+	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
+	int err;
+
+	if (!run)
+		return error_set(e, -ENOMEM, "out of memory");
+	run->place = *place;
+	run->cgroup = (struct cgroup)CGROUP_NONE;
+	run->files = (struct claim)CLAIM_NONE;
+	stream_init(&run->stream, order->begin.run);
+	tracer_drain(place->tracer); /* what is left of others is not ours */
+	tracer_counters(place->tracer, run->before);
+	err = boxes_open(order->begin.boxes, &run->boxes, e);
+	if (!err)
+		err = files_make(run, e);
+	if (!err)
+		err = cgroup_open(&run->cgroup, place->cgroup_root, e);
+	if (!err)
+		err = boxes_announce(run, e);
+	if (err)
+		goto out;
+	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);
+	crew.names = run->names;
+	crew.stream = &run->stream;
+	crew.boxes = run->boxes;
+	crew.cgroup = &run->cgroup;
+	crew.hosts = run->hosts;
+	crew.resolv = run->resolv;
+	crew.box_base = place->box_base;
+	run->crew = run->names ? crew_new(&crew, &events) : NULL;
+	if (!run->crew)
+		err = error_set(e, -ENOMEM, "out of memory");
+out:
+	if (err)
+		run_close(run);
+	else
+		*ret_run = run;
+	return err;
+}
+
+static void reap(struct run *run)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		if (run->crew)
+			crew_on_exit(run->crew, pid, status);
+}
+
+static int kill_all(struct run *run)
+{
+	int err = 0;
+
+	if (run->cgroup.events >= 0) {
+		err = cgroup_kill(&run->cgroup);
+		if (!err)
+			err = cgroup_wait_empty(&run->cgroup, KILL_WAIT_MS);
+	}
+	reap(run);
+	return err;
+}
+
+void run_close(struct run *run)
+{
+	if (!run)
+		return;
+	kill_all(run);
+	tracer_clear(run->place.tracer);
+	crew_free(run->crew);
+	names_free(run->names);
+	cgroup_remove(&run->cgroup);
+	boxes_close(run->boxes);
+	if (run->files.fd >= 0)
+		claim_remove_tree(run->files.path);
+	claim_close(&run->files);
+	stream_fini(&run->stream);
+	free(run);
+}
+
+int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n)
+{
+	struct trace_box *rows = calloc(run->boxes->n + 1, sizeof(*rows));
+
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < run->boxes->n; i++) {
+		rows[i].name = run->boxes->box[i].name;
+		rows[i].address = run->boxes->box[i].address;
+		rows[i].address6 = run->boxes->box[i].address6;
+	}
+	*ret_boxes = rows;
+	*ret_n = run->boxes->n;
+	return 0;
+}
+
+int run_start(struct run *run, uint64_t order, const struct message_start *start, struct error *e)
+{
+	return crew_start(run->crew, order, start, clock_monotonic_ns(), e);
+}
+
+int run_signal(struct run *run, const char *name, int signal, struct error *e)
+{
+	return crew_signal(run->crew, name, signal, e);
+}
+
+void run_mark(struct run *run, const char *text)
+{
+	/* what happened before the mark comes before it in the stream too */
+	tracer_drain(run->place.tracer);
+	names_note(run->names, EVENT_MARK, 0, text, clock_monotonic_ns());
+}
+
+/* A LOST event for each loss that was not told yet. */
+static void losses_say(struct run *run)
+{
+	uint64_t now[COUNTER_COUNT], lost;
+
+	tracer_counters(run->place.tracer, now);
+	for (int i = 0; i < COUNTER_COUNT; i++) {
+		if (i == COUNTER_EMITTED || now[i] == run->before[i])
+			continue;
+		lost = now[i] - run->before[i];
+		names_note(run->names, EVENT_LOST, (int64_t)lost, counter_texts[i], clock_monotonic_ns());
+		run->before[i] = now[i];
+		run->lost += lost;
+	}
+	lost = run->stream.dropped - run->dropped;
+	if (!lost)
+		return;
+	run->dropped += lost;
+	run->lost += lost;
+	names_note(run->names, EVENT_LOST, (int64_t)lost, "events that the agent had no memory for", clock_monotonic_ns());
+}
+
+static int cut(struct run *run, bool last, uint64_t emitted)
+{
+	unsigned char *bytes;
+	size_t size;
+	int err = stream_cut(&run->stream, last, emitted, run->lost, &bytes, &size);
+
+	if (err)
+		return err;
+	err = link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
+	free(bytes);
+	return err;
+}
+
+void run_send(struct run *run)
+{
+	losses_say(run);
+	if (!stream_empty(&run->stream))
+		cut(run, false, 0);
+}
+
+void run_record(struct run *run, const struct rec_head *record, size_t size)
+{
+	names_record(run->names, record, size);
+	if (stream_due(&run->stream))
+		cut(run, false, 0);
+}
+
+void run_on_exit(struct run *run, pid_t pid, int status)
+{
+	crew_on_exit(run->crew, pid, status);
+}
+
+void run_on_ready(struct run *run, void *data)
+{
+	crew_on_ready(run->crew, data);
+}
+
+uint64_t run_events(const struct run *run)
+{
+	return run->stream.events;
+}
+
+/* Sockets of dead processes still say goodbye to each other for a moment. */
+static void drain_until_quiet(struct run *run)
+{
+	int quiet = 0;
+
+	for (int i = 0; i < QUIET_TURNS_MAX && quiet < QUIET_TURNS; i++) {
+		quiet = tracer_drain(run->place.tracer) > 0 ? 0 : quiet + 1;
+		nanosleep(&(struct timespec){ .tv_nsec = QUIET_NS }, NULL);
+	}
+}
+
+/* Waits until every batch is on its way: acknowledgements make room in the window. */
+static int leave(struct run *run, struct error *e)
+{
+	uint64_t until = clock_monotonic_ns() + LEAVE_NS;
+	zmq_pollitem_t items[] = {
+		{ .socket = link_socket(run->place.link), .events = ZMQ_POLLIN },
+		{ .socket = link_monitor(run->place.link), .events = ZMQ_POLLIN },
+	};
+	struct message message;
+
+	while (!link_sent(run->place.link)) {
+		if (clock_monotonic_ns() > until)
+			return error_set(e, -ETIMEDOUT, "the collector does not acknowledge what was recorded");
+		zmq_poll(items, 2, 100);
+		if (link_receive(run->place.link, &message, NULL) == 1)
+			message_fini(&message); /* no order makes sense now */
+	}
+	return 0;
+}
+
+int run_finish(struct run *run, struct error *e)
+{
+	uint64_t now[COUNTER_COUNT];
+	int err = kill_all(run), cut_err;
+
+	if (err)
+		error_set(e, err, "not every process could be killed: %s", strerror(-err));
+	drain_until_quiet(run);
+	reap(run);
+	crew_flush(run->crew);
+	losses_say(run);
+	tracer_counters(run->place.tracer, now);
+	cut_err = cut(run, true, now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED]);
+	if (cut_err)
+		return error_set(e, cut_err, "the last batch cannot be made: %s", strerror(-cut_err));
+	cut_err = leave(run, e);
+	return err ? err : cut_err;
+}

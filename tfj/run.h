@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One run on this machine, from Begin to Finish: boxes, cgroup, programs, and the stream of what was recorded.
+ */
+#ifndef TFJ_RUN_H
+#define TFJ_RUN_H
+
+#include <sys/types.h>
+
+#include "bpf/record.h"
+#include "proto/wire.h"
+#include "tfj/link.h"
+#include "tfj/tracer.h"
+
+struct run;
+
+/* What runs are made on; borrowed. */
+struct run_place {
+	struct tracer *tracer; /* attached */
+	struct link *link;
+	const char *cgroup_root;
+	int epoll;
+	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
+	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
+	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+	void (*on_ready)(const char *name, void *arg);
+	void *arg;
+};
+
+/* order: a Begin. On failure nothing is left. */
+int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e);
+
+/* Kills whatever lives, lets go of everything. NULL is fine. */
+void run_close(struct run *run);
+
+/* Borrowed rows in a malloc'ed array. */
+int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n);
+
+int run_start(struct run *run, uint64_t order, const struct message_start *start, struct error *e);
+int run_signal(struct run *run, const char *name, int signal, struct error *e);
+void run_mark(struct run *run, const char *text);
+
+/* Kills all processes, takes what the kernel recorded until the end, and sends the last batch: it has left on return. */
+int run_finish(struct run *run, struct error *e);
+
+void run_record(struct run *run, const struct rec_head *record, size_t size);
+void run_on_exit(struct run *run, pid_t pid, int status);
+void run_on_ready(struct run *run, void *data);
+
+/* Makes batches of what has come together. */
+void run_send(struct run *run);
+uint64_t run_events(const struct run *run);
+
+#endif
