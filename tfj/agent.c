@@ -32,6 +32,7 @@
 #define REST_NS (2 * CLOCK_SECOND_NS)
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
 #define READY_MAX 64
+#define LINGER_MS 1000
 
 struct agent {
 	struct message_hello hello;
@@ -190,14 +191,14 @@ static void on_order(struct agent *agent, const struct message_order *order)
 static int hear(struct agent *agent, struct error *e)
 {
 	struct message message;
-	int err = 0;
+	int err;
 
 	for (;;) {
 		err = link_receive(agent->link, &message, NULL);
-		if (err == -EBADMSG)
-			continue;
-		if (err <= 0)
-			return err;
+		if (err < 0)
+			continue; /* not understood, and gone */
+		if (!err)
+			return 0;
 		if (message.kind == MESSAGE_ORDER)
 			on_order(agent, &message.order);
 		else if (message.kind == MESSAGE_REFUSED)
@@ -271,7 +272,7 @@ static int loop(struct agent *agent, struct error *e)
 	};
 	int err = 0;
 
-	while (!err && !agent->stop && !(agent->quit && link_idle(agent->link))) {
+	while (!err && !agent->stop && !(agent->quit && !link_unacked(agent->link))) {
 		zmq_poll(items, sizeof(items) / sizeof(*items), agent->run ? (long)(TICK_NS / 1000000) : 200);
 		read_signals(agent);
 		watch_pipes(agent);
@@ -279,6 +280,7 @@ static int loop(struct agent *agent, struct error *e)
 		if (agent->run && !link_full(agent->link))
 			tracer_drain(agent->tracer);
 		tick(agent);
+		link_on_monitor(agent->link);
 		err = hear(agent, e);
 	}
 	return err;
@@ -379,7 +381,7 @@ int agent_run(const struct agent_options *options, struct error *e)
 		err = loop(&agent, e);
 	if (agent.run)
 		run_end(&agent);
-	link_close(agent.link);
+	link_close(agent.link, err ? 0 : LINGER_MS);
 	tracer_close(agent.tracer);
 	if (agent.epoll >= 0)
 		close(agent.epoll);

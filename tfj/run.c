@@ -256,9 +256,7 @@ static int cut(struct run *run, bool last, uint64_t emitted)
 
 	if (err)
 		return err;
-	err = link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
-	free(bytes);
-	return err;
+	return link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
 }
 
 void run_send(struct run *run)
@@ -311,10 +309,11 @@ static int leave(struct run *run, struct error *e)
 	};
 	struct message message;
 
-	while (!link_sent(run->place.link)) {
+	while (!link_welcome(run->place.link) || link_unsent(run->place.link)) {
 		if (clock_monotonic_ns() > until)
 			return error_set(e, -ETIMEDOUT, "the collector does not acknowledge what was recorded");
 		zmq_poll(items, 2, 100);
+		link_on_monitor(run->place.link);
 		if (link_receive(run->place.link, &message, NULL) == 1)
 			message_fini(&message); /* no order makes sense now */
 	}
