@@ -443,6 +443,126 @@ static void check_ordinals(struct world *w)
 	expect(w, count_kind(w, REC_OPEN) == 5);
 }
 
+/* --- two boxes --- */
+
+struct link {
+	volatile int linked;
+	uint16_t ports[2];
+	volatile int listening;
+};
+
+static int talk_across(void *shared)
+{
+	struct link *link = shared;
+	char byte = 'x';
+	int fd;
+
+	while (!link->listening)
+		sched_yield();
+	for (int i = 0; i < 4; i++) { /* two addresses and two ports of the other box */
+		fd = connect_to(i % 2 ? "10.77.0.3" : "10.77.0.2", link->ports[i / 2]);
+		send_all(fd, &byte, 1);
+		recv_all(fd, &byte, 1);
+		close(fd);
+	}
+	return 0;
+}
+
+static void other_main(struct link *link)
+{
+	int listeners[2], fd;
+	char byte;
+
+	while (!link->linked)
+		sched_yield();
+	for (int i = 0; i < 2; i++)
+		listeners[i] = listen_at(AF_INET, &link->ports[i]);
+	link->listening = 1;
+	for (int i = 0; i < 4; i++) {
+		fd = accept(listeners[i / 2], NULL, NULL);
+		must(fd >= 0);
+		recv_all(fd, &byte, 1);
+		send_all(fd, &byte, 1);
+		must(read(fd, &byte, 1) == 0);
+		close(fd);
+	}
+	_exit(0);
+}
+
+/* A traced process in box 2, waiting for the link. */
+static pid_t other_start(struct world *w)
+{
+	int ready[2], go[2], pidfd;
+	uint64_t cookie;
+	pid_t pid;
+	char byte;
+
+	must(!pipe(ready) && !pipe(go));
+	pid = fork();
+	if (!pid) {
+		must(!netns_new());
+		cookie = netns_cookie();
+		must(write(ready[1], &cookie, sizeof(cookie)) == sizeof(cookie));
+		must(read(go[0], &byte, 1) == 1);
+		other_main((struct link *)w->shared);
+	}
+	must(read(ready[0], &cookie, sizeof(cookie)) == sizeof(cookie));
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	must(!tracer_add_box(w->tracer, cookie, 2, NULL) && !tracer_add_task(w->tracer, pidfd, 2, NULL));
+	must(write(go[1], "g", 1) == 1);
+	for (int i = 0; i < 2; i++) {
+		close(ready[i]);
+		close(go[i]);
+	}
+	close(pidfd);
+	return pid;
+}
+
+static void check_boxes(struct world *w)
+{
+	static const uint8_t addresses[2][16] = { { [10] = 0xff, 0xff, 10, 77, 0, 2 },
+						  { [10] = 0xff, 0xff, 10, 77, 0, 3 } };
+	static const uint32_t ordinals[] = { 1, 2, 1, 2 };
+	struct link *link = (void *)w->shared;
+	char command[512];
+	struct gate gate;
+	pid_t other;
+	int status;
+
+	world_start(w, talk_across, &gate);
+	w->other_box = 2;
+	other = other_start(w);
+	for (int i = 0; i < 2; i++)
+		expect(w, !tracer_add_address(w->tracer, 2, addresses[i], NULL));
+	snprintf(command, sizeof(command),
+		 "ip link add va netns %d type veth peer name vb netns %d && "
+		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.1/24 dev va && ip link set va up' && "
+		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev vb && ip addr add 10.77.0.3/24 dev vb && "
+		 "ip link set vb up'", w->root, other, w->root, other);
+	if (!expect(w, system(command) == 0)) {
+		kill(w->root, SIGKILL);
+		kill(other, SIGKILL);
+	}
+	link->linked = 1;
+	world_finish(w, &gate);
+	waitpid(other, &status, 0);
+	world_drain(w);
+	expect(w, w->status == 0 && status == 0);
+	check_common(w);
+	expect(w, count_kind(w, REC_OPEN) == 4 && count_kind(w, REC_ESTABLISHED) == 8 && count_kind(w, REC_ACCEPT) == 4);
+	for (size_t i = 0; i < 4 && find(w, REC_OPEN, i); i++)
+		expect(w, find(w, REC_OPEN, i)->open.ordinal == ordinals[i]);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct rec_head *r = &w->records[i].head;
+
+		if (r->kind == REC_ESTABLISHED)
+			expect(w, r->box == (r->flags & REC_F_ACCEPTOR ? 2u : 1u));
+		if (r->tgid)
+			expect(w, r->box == (r->tgid == (uint32_t)other ? 2u : 1u));
+	}
+	w->other_box = 0;
+}
+
 /* --- a ring buffer that is too small --- */
 
 static int talk_much(void *shared)
@@ -525,6 +645,7 @@ int main(void)
 	TEST(check_ignored(w), (void)0, "ignored tasks, their children and their connections are invisible");
 	TEST(check_appears(w), (void)0, "a stranger in a box appears");
 	TEST(check_clear(w), (void)0, "after a clear nothing is recorded any more");
+	TEST(check_boxes(w), (void)0, "two boxes over veth: each end has its box, ordinals count for the box");
 	TEST(check_overflow(w), (void)0, "what found no room is counted");
 #undef TEST
 	world_free(w);
