@@ -20,6 +20,12 @@ static void *count_main(void *arg)
 	return NULL;
 }
 
+static void *end_main(void *arg)
+{
+	syscall(SYS_exit, 0);
+	return NULL;
+}
+
 static void *exit_main(void *arg)
 {
 	_exit(7);
@@ -73,9 +79,9 @@ static int lives_and_deaths(void *shared)
 	kill(pid, SIGCONT);
 	must(wait(&lives->status[3]) == pid);
 	pid = fork();
-	if (!pid) { /* the first thread ends first, the other one last */
-		must(!pthread_create(&t, NULL, count_main, NULL));
-		pthread_exit(NULL);
+	if (!pid) { /* each thread ends alone, nobody ends the process */
+		must(!pthread_create(&t, NULL, end_main, NULL));
+		syscall(SYS_exit, 0);
 	}
 	lives->pthread_exits = pid;
 	must(waitpid(pid, &lives->status[4], 0) == pid);
