@@ -19,6 +19,9 @@
 
 #define NO_VERTEX UINT32_MAX
 
+/* A direction of a connection, and which side of it: an index from 4 on, so 0 is none. */
+#define STREAM(connection, direction, receive) ((connection) * 4 + (direction) * 2 + (receive))
+
 /* First event of one thread. */
 struct chain {
 	uint32_t rank;	 /* of its process */
@@ -30,6 +33,9 @@ struct chain {
 struct end_facts {
 	uint32_t connection; /* 0: of none */
 	uint32_t owner;	     /* process, 0 unknown */
+	bool used;	     /* an event names it */
+	bool mixed;	     /* not all its sends are by one process */
+	uint32_t sender;     /* process that sends on it */
 	uint32_t fin;	     /* the CLOSE that sent the FIN */
 	uint32_t rst;	     /* the CLOSE that caused an RST of the peer's end, if anything did */
 	uint32_t reset;	     /* the RESET of this end */
@@ -45,10 +51,12 @@ struct build {
 	uint32_t *process_at; /* by rank: process index */
 	uint32_t *lane;	      /* by rank, n_processes + 2: first vertex of that process; the last lane has no process */
 	uint32_t *floating;   /* by rank: first vertex of it that no order holds (RESET) */
+	struct pair *pairs; /* by vertex, until the chains are known: more is the thread */
 	struct end_facts *ends;
 	struct chain *chains; /* sorted by (rank, thread) */
 	size_t n_chains;
 	uint32_t *thread_next; /* by vertex: next event of its thread */
+	uint32_t *stream; /* by vertex: STREAM() whose bytes it moved, 0: none */
 	struct graph_edge *cross; /* edges of all rules but thread and process */
 	size_t n_cross, cap_cross;
 	size_t cap_messages, cap_holes, cap_vertex_messages;
@@ -59,6 +67,18 @@ struct build {
 static inline const struct event *build_event(const struct build *b, uint32_t vertex)
 {
 	return &b->trace->events[b->g->vertices[vertex].event];
+}
+
+/* Events are read in the order of the vertices, which is not that of memory: ask for them early. */
+static inline void build_prefetch(const struct build *b, uint32_t vertex)
+{
+	const char *event;
+
+	if (vertex + 16 >= b->g->n_vertices)
+		return;
+	event = (const char *)build_event(b, vertex + 16);
+	__builtin_prefetch(event);
+	__builtin_prefetch(event + 64);
 }
 
 /* Process of an event, 0 if there is no such process. */

@@ -135,19 +135,25 @@ static int rank_processes(struct build *b)
 	return 0;
 }
 
-/* Owner of an end: who connected; who accepted; if that is not known, who used it first, by name. */
-static int own_ends(struct build *b)
+/* Events of no process (RESET, MARK, LOST): their lanes are known when the ends' owners are. */
+struct orphans {
+	uint32_t *events;
+	size_t n, cap;
+};
+
+/*
+ * Owner of an end: who connected; who accepted; if that is not known, who used it first, by name. Counts lanes on the
+ * way: a pass over all events costs more than anything that is done in it.
+ */
+static int survey(struct build *b, struct orphans *orphans)
 {
 	const struct trace *trace = b->trace;
 	uint32_t nobody = trace->n_processes;
-	uint32_t *user; /* by end: rank */
+	uint32_t *user = malloc((trace->n_ends + 1) * sizeof(*user)); /* by end: rank */
 
 	b->ends = calloc(trace->n_ends + 1, sizeof(*b->ends));
-	user = calloc(trace->n_ends + 1, sizeof(*user));
-	if (!b->ends || !user) {
-		free(user);
-		return -ENOMEM;
-	}
+	if (!b->ends || !user)
+		goto nomem;
 	for (size_t i = 0; i <= trace->n_ends; i++) {
 		struct end_facts *facts = &b->ends[i];
 
@@ -161,6 +167,13 @@ static int own_ends(struct build *b)
 		const struct event *event = &trace->events[i];
 		uint32_t end = build_end(b, event), rank = b->rank[build_process(b, event)];
 
+		if (rank < nobody)
+			b->lane[rank + 1]++;
+		else if (build_grow((void **)&orphans->events, &orphans->cap, orphans->n, sizeof(*orphans->events)) < 0)
+			goto nomem;
+		else
+			orphans->events[orphans->n++] = i;
+		b->ends[end].used = true;
 		if (!end || trace->ends[end].role == END_CONNECTOR)
 			continue;
 		if (event->kind == EVENT_ACCEPT && rank < b->ends[end].owner)
@@ -175,6 +188,9 @@ static int own_ends(struct build *b)
 	}
 	free(user);
 	return 0;
+nomem:
+	free(user);
+	return -ENOMEM;
 }
 
 static uint32_t event_lane(const struct build *b, const struct event *event)
@@ -197,14 +213,14 @@ static uint64_t event_key(const struct build *b, const struct event *event)
 	return event->order < FLOATING - 1 ? event->order : FLOATING - 1;
 }
 
-/* Puts pairs of each lane into their part of `pairs`. */
-static void fill_lanes(struct build *b, struct pair *pairs, uint32_t *place)
+/* Puts the pairs of each lane into its part of `pairs`. */
+static void fill_lanes(struct build *b, struct pair *pairs, uint32_t *place, const struct orphans *orphans)
 {
 	const struct trace *trace = b->trace;
 	size_t n_lanes = trace->n_processes + 1;
 
-	for (size_t i = 0; i < trace->n_events; i++)
-		b->lane[event_lane(b, &trace->events[i]) + 1]++;
+	for (size_t i = 0; i < orphans->n; i++)
+		b->lane[event_lane(b, &trace->events[orphans->events[i]]) + 1]++;
 	for (size_t i = 0; i < n_lanes; i++) {
 		b->lane[i + 1] += b->lane[i];
 		place[i] = b->lane[i];
@@ -215,13 +231,13 @@ static void fill_lanes(struct build *b, struct pair *pairs, uint32_t *place)
 
 		pair->key = event_key(b, event);
 		pair->value = i;
+		pair->more = event->thread;
 	}
 }
 
-/* Sorts one lane; where keys are equal, content decides. */
-static void sort_lane(struct build *b, struct pair *pairs, struct pair *spare, size_t n)
+/* Where keys are equal, content decides. */
+static void settle_ties(struct build *b, struct pair *pairs, size_t n)
 {
-	pairs_sort(pairs, spare, n);
 	for (size_t i = 0, k; i < n; i = k) {
 		for (k = i + 1; k < n && pairs[k].key == pairs[i].key; k++)
 			;
@@ -247,31 +263,34 @@ static void number_vertices(struct build *b, const struct pair *pairs)
 
 int build_canon(struct build *b)
 {
-	size_t n = b->trace->n_events, n_lanes = b->trace->n_processes + 1;
-	struct pair *pairs = NULL, *spare = NULL;
+	size_t n = b->trace->n_events, n_lanes = b->trace->n_processes + 1, n_spare = 0;
+	struct orphans orphans = { 0 };
+	struct pair *spare = NULL;
 	uint32_t *place = NULL;
 	int err = rank_processes(b);
 
-	if (err < 0 || (err = own_ends(b)) < 0)
+	if (err < 0)
 		return err;
 	err = -ENOMEM;
 	b->lane = calloc(n_lanes + 1, sizeof(*b->lane));
 	b->floating = calloc(n_lanes, sizeof(*b->floating));
 	b->g->vertices = calloc(n + 1, sizeof(*b->g->vertices));
 	place = calloc(n_lanes, sizeof(*place));
-	pairs = malloc((n + 1) * sizeof(*pairs));
-	spare = malloc((n + 1) * sizeof(*spare));
-	if (!b->lane || !b->floating || !b->g->vertices || !place || !pairs || !spare)
+	b->pairs = malloc((n + 1) * sizeof(*b->pairs));
+	if (!b->lane || !b->floating || !b->g->vertices || !place || !b->pairs || (err = survey(b, &orphans)) < 0)
 		goto out;
 	b->g->n_vertices = n;
-	fill_lanes(b, pairs, place);
-	for (size_t i = 0; i < n_lanes; i++)
-		sort_lane(b, pairs + b->lane[i], spare, b->lane[i + 1] - b->lane[i]);
-	number_vertices(b, pairs);
-	err = 0;
+	fill_lanes(b, b->pairs, place, &orphans);
+	for (size_t i = 0; i < n_lanes && !err; i++) {
+		size_t n_lane = b->lane[i + 1] - b->lane[i];
+
+		err = pairs_sort(b->pairs + b->lane[i], n_lane, &spare, &n_spare);
+		settle_ties(b, b->pairs + b->lane[i], n_lane);
+	}
+	number_vertices(b, b->pairs);
 out:
+	free(orphans.events);
 	free(place);
-	free(pairs);
 	free(spare);
 	return err;
 }

@@ -7,13 +7,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "graph/sort.h"
-
-static uint32_t vertex_thread(const struct build *b, uint32_t vertex)
-{
-	return build_event(b, vertex)->thread;
-}
 
 static int chain_add(struct build *b, size_t *cap, uint32_t rank, uint32_t thread, uint32_t head)
 {
@@ -24,14 +20,29 @@ static int chain_add(struct build *b, size_t *cap, uint32_t rank, uint32_t threa
 	return err;
 }
 
-static int chain_process(struct build *b, uint32_t rank, struct pair *pairs, struct pair *spare, size_t *cap)
+static bool is_single(const struct pair *pairs, uint32_t n)
+{
+	uint32_t differ = 0;
+
+	for (uint32_t i = 1; i < n; i++)
+		differ |= pairs[i].more ^ pairs[0].more;
+	return !differ;
+}
+
+static int chain_process(struct build *b, uint32_t rank, struct pair **spare, size_t *n_spare, size_t *cap)
 {
 	uint32_t first = b->lane[rank], n = b->floating[rank] - first;
+	struct pair *pairs = b->pairs + first;
 	int err = 0;
 
+	if (n && is_single(pairs, n)) {
+		for (uint32_t i = 1; i < n; i++)
+			b->thread_next[first + i - 1] = first + i;
+		return chain_add(b, cap, rank, pairs[0].more, first);
+	}
 	for (uint32_t i = 0; i < n; i++)
-		pairs[i] = (struct pair){ vertex_thread(b, first + i), first + i };
-	pairs_sort(pairs, spare, n);
+		pairs[i] = (struct pair){ .key = pairs[i].more, .value = first + i };
+	err = pairs_sort(pairs, n, spare, n_spare);
 	for (uint32_t i = 0; i < n && !err; i++) {
 		if (i > 0 && pairs[i].key == pairs[i - 1].key)
 			b->thread_next[pairs[i - 1].value] = pairs[i].value;
@@ -43,26 +54,18 @@ static int chain_process(struct build *b, uint32_t rank, struct pair *pairs, str
 
 int build_chains(struct build *b)
 {
-	size_t n = b->g->n_vertices, widest = 0, cap = 0;
-	struct pair *pairs, *spare;
+	size_t n = b->g->n_vertices, cap = 0, n_spare = 0;
+	struct pair *spare = NULL;
 	int err = 0;
 
-	for (size_t i = 0; i < b->trace->n_processes; i++)
-		if (b->floating[i] - b->lane[i] > widest)
-			widest = b->floating[i] - b->lane[i];
-	pairs = malloc((widest + 1) * sizeof(*pairs));
-	spare = malloc((widest + 1) * sizeof(*spare));
 	b->thread_next = malloc((n + 1) * sizeof(*b->thread_next));
-	if (!pairs || !spare || !b->thread_next) {
-		err = -ENOMEM;
-		goto out;
-	}
-	for (size_t i = 0; i < n; i++)
-		b->thread_next[i] = NO_VERTEX;
+	if (!b->thread_next)
+		return -ENOMEM;
+	memset(b->thread_next, 0xff, n * sizeof(*b->thread_next));
 	for (size_t i = 0; i < b->trace->n_processes && !err; i++)
-		err = chain_process(b, i, pairs, spare, &cap);
-out:
-	free(pairs);
+		err = chain_process(b, i, &spare, &n_spare, &cap);
 	free(spare);
+	free(b->pairs);
+	b->pairs = NULL;
 	return err;
 }

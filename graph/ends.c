@@ -132,35 +132,21 @@ static int connection_compare(const void *a, const void *b, void *arg)
 	return build_end_compare(arg, p->acceptor, q->acceptor);
 }
 
-static bool *ends_in_use(const struct build *b)
-{
-	const struct trace *trace = b->trace;
-	bool *used = calloc(trace->n_ends + 1, sizeof(*used));
-
-	if (!used)
-		return NULL;
-	for (size_t i = 1; i <= trace->n_ends; i++)
-		used[i] = trace->ends[i].role == END_CONNECTOR || trace->ends[i].role == END_ACCEPTOR;
-	for (size_t i = 0; i < trace->n_events; i++)
-		used[build_end(b, &trace->events[i])] = true;
-	return used;
-}
-
 static int make_connections(struct build *b, const uint32_t *partner)
 {
 	const struct trace *trace = b->trace;
 	struct graph *g = b->g;
-	bool *used = ends_in_use(b);
 
 	g->connections = calloc(trace->n_ends + 1, sizeof(*g->connections));
-	if (!used || !g->connections) {
-		free(used);
+	if (!g->connections)
 		return -ENOMEM;
-	}
 	for (size_t i = 1; i <= trace->n_ends; i++) {
 		struct graph_connection *connection = &g->connections[g->n_connections + 1];
 
-		if (!used[i] || (trace->ends[i].role != END_CONNECTOR && partner[i]))
+		/* a row that is all zero was never sent: it is an end only if an event says so */
+		if (!b->ends[i].used && trace->ends[i].role != END_CONNECTOR && trace->ends[i].role != END_ACCEPTOR)
+			continue;
+		if (trace->ends[i].role != END_CONNECTOR && partner[i])
 			continue;
 		/* an end of unknown role stands where an acceptor would: nobody's connect names it */
 		if (trace->ends[i].role == END_CONNECTOR) {
@@ -172,7 +158,6 @@ static int make_connections(struct build *b, const uint32_t *partner)
 		connection->connect_vertex = connection->accept_vertex = NO_VERTEX;
 		g->n_connections++;
 	}
-	free(used);
 	qsort_r(g->connections + 1, g->n_connections, sizeof(*g->connections), connection_compare,
 		(void *)trace);
 	for (size_t i = 1; i <= g->n_connections; i++) {

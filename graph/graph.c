@@ -23,9 +23,11 @@ static void build_fini(struct build *b)
 	free(b->process_at);
 	free(b->lane);
 	free(b->floating);
+	free(b->pairs);
 	free(b->ends);
 	free(b->chains);
 	free(b->thread_next);
+	free(b->stream);
 	free(b->cross);
 	free(b->first_edge);
 	free(b->process_racy);

@@ -145,6 +145,13 @@ static int gather_connects(struct contest *c)
 	return err;
 }
 
+static bool has_threads(const struct contest *c, uint32_t process)
+{
+	uint32_t rank = c->b->rank[process];
+
+	return c->chain_first[rank + 1] - c->chain_first[rank] > 1;
+}
+
 static int gather_messages(struct contest *c)
 {
 	const struct graph *g = c->b->g;
@@ -153,8 +160,12 @@ static int gather_messages(struct contest *c)
 
 	for (size_t i = 0; i < g->n_messages && !err; i++) {
 		const struct graph_message *m = &g->messages[i];
+		const struct graph_connection *connection = &g->connections[m->connection];
+		const struct end_facts *end =
+			&c->b->ends[m->direction ? connection->acceptor : connection->connector];
 
-		err = element_add(c, m->send, i, m->number);
+		if (end->mixed || has_threads(c, end->sender))
+			err = element_add(c, m->send, i, m->number);
 		if (!err && (i + 1 == g->n_messages || m[1].connection != m->connection ||
 			     m[1].direction != m->direction)) {
 			err = group_close(c, first, CONTEST_MESSAGE);

@@ -138,6 +138,22 @@ static uint64_t outcome_time(const struct build *b)
 	return time;
 }
 
+static void note_sender(struct end_facts *end, uint32_t process)
+{
+	end->mixed |= end->sender && end->sender != process;
+	end->sender = process;
+}
+
+/* The stream whose bytes an event moved: a connector's sends and an acceptor's receives are direction 0. */
+static uint32_t stream_of(const struct build *b, const struct event *event, uint32_t end, uint32_t connection)
+{
+	bool receive = event->kind == EVENT_RECV, connector = b->g->connections[connection].connector == end;
+
+	if ((event->kind != EVENT_SEND && !receive) || event->value <= 0 || event->flags & EVENT_F_URGENT)
+		return 0;
+	return STREAM(connection, connector == receive, receive);
+}
+
 /* The first EXIT of each process: by process index. */
 static void gather(struct build *b, uint32_t *exits)
 {
@@ -150,10 +166,15 @@ static void gather(struct build *b, uint32_t *exits)
 		struct graph_vertex *vertex = &b->g->vertices[v];
 		uint32_t end = build_end(b, event);
 
+		build_prefetch(b, v);
 		vertex->teardown = event_time(event) > outcome;
 		if (end) {
 			vertex->connection = b->ends[end].connection;
-			note_end(b, v, event, end);
+			b->stream[v] = stream_of(b, event, end, vertex->connection);
+			if (!b->stream[v])
+				note_end(b, v, event, end);
+			else if (event->kind == EVENT_SEND)
+				note_sender(&b->ends[end], vertex->process);
 		}
 		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 			exits[vertex->process] = earlier(exits[vertex->process], v);
@@ -220,11 +241,15 @@ int build_rules(struct build *b)
 	uint32_t *exits = malloc((b->trace->n_processes + 1) * sizeof(*exits));
 	int err = 0;
 
-	if (!exits)
+	b->stream = calloc(b->g->n_vertices + 1, sizeof(*b->stream));
+	if (!exits || !b->stream) {
+		free(exits);
 		return -ENOMEM;
+	}
 	gather(b, exits);
 	for (uint32_t v = 0; v < b->g->n_vertices && !err; v++)
-		err = link_vertex(b, v, exits);
+		if (!b->stream[v])
+			err = link_vertex(b, v, exits);
 	for (size_t i = 1; i <= b->g->n_connections && !err; i++)
 		err = link_if(b, b->g->connections[i].connect_vertex, b->g->connections[i].accept_vertex,
 			      RULE_CONNECT);

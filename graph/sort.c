@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Least significant digit first radix sort; digits in which all keys agree cost nothing. Cannot fail. */
+/* Least significant digit first radix sort; digits in which all keys agree cost nothing. Fails only without memory. */
 #include "graph/sort.h"
 
+#include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DIGIT_BITS 8
@@ -34,17 +36,26 @@ static bool is_sorted(const struct pair *pairs, size_t n, uint64_t *ret_differ)
 	return sorted;
 }
 
-void pairs_sort(struct pair *pairs, struct pair *spare, size_t n)
+int pairs_sort(struct pair *pairs, size_t n, struct pair **spare, size_t *n_spare)
 {
-	struct pair *from = pairs, *to = spare, *swap;
+	struct pair *from = pairs, *to, *swap;
 	uint64_t differ;
 
 	if (is_sorted(pairs, n, &differ))
-		return;
+		return 0;
 	if (n <= SMALL) {
 		insertion_sort(pairs, n);
-		return;
+		return 0;
 	}
+	if (n > *n_spare) {
+		free(*spare);
+		*n_spare = 0;
+		*spare = malloc(n * sizeof(**spare));
+		if (!*spare)
+			return -ENOMEM;
+		*n_spare = n;
+	}
+	to = *spare;
 	for (unsigned digit = 0; digit < DIGITS; digit++) {
 		unsigned shift = digit * DIGIT_BITS;
 		size_t place[BUCKETS] = { 0 }, sum = 0;
@@ -67,4 +78,5 @@ void pairs_sort(struct pair *pairs, struct pair *spare, size_t n)
 	}
 	if (from != pairs)
 		memcpy(pairs, from, n * sizeof(*pairs));
+	return 0;
 }

@@ -9,9 +9,10 @@
 struct pair {
 	uint64_t key;
 	uint32_t value;
+	uint32_t more; /* goes along */
 };
 
-/* spare has n places; its content is lost. */
-void pairs_sort(struct pair *pairs, struct pair *spare, size_t n);
+/* *spare, which has room for *n_spare, grows when it is needed. 0 or -ENOMEM. */
+int pairs_sort(struct pair *pairs, size_t n, struct pair **spare, size_t *n_spare);
 
 #endif

@@ -22,8 +22,10 @@
 struct range {
 	uint64_t from, to;
 	uint32_t vertex;
-	uint32_t number;  /* send: of its message */
-	uint32_t message; /* send: index into graph.messages */
+	union { /* of a send */
+		uint32_t number;  /* of its message, until those are made */
+		uint32_t message; /* then index into graph.messages */
+	};
 };
 
 /* All ranges of a run, those of one stream together. A stream is connection * 2 + direction. */
@@ -39,54 +41,63 @@ struct sweep {
 	size_t n_active, budget;
 };
 
-static bool is_transfer(const struct build *b, uint32_t v, enum event_kind kind)
+/* Room for the ranges of one side; first[i + 1] is where those of stream i go. */
+static int ranges_init(struct ranges *ranges, size_t n_streams, size_t **ret_place)
 {
-	const struct event *event = build_event(b, v);
-
-	return event->kind == kind && event->value > 0 && b->g->vertices[v].connection &&
-	       !(event->flags & EVENT_F_URGENT);
+	for (size_t i = 0; i < n_streams + 1; i++)
+		ranges->first[i + 1] += ranges->first[i];
+	*ret_place = ranges->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
+	ranges->items = malloc((ranges->first[n_streams + 1] + 1) * sizeof(*ranges->items));
+	return ranges->items ? 0 : -ENOMEM;
 }
 
-static size_t stream_of(const struct build *b, uint32_t v)
+/* The ranges of all streams, by stream. One pass over the events for both sides. */
+static int gather(struct build *b, struct ranges *sends, struct ranges *receives)
 {
-	uint32_t connection = b->g->vertices[v].connection;
-	const struct event *event = build_event(b, v);
-	bool connector = b->g->connections[connection].connector == event->end;
-	bool from_connector = (event->kind == EVENT_SEND) == connector;
+	size_t n_streams = 2 * (b->g->n_connections + 1);
+	size_t *place[2];
 
-	return (size_t)connection * 2 + !from_connector;
-}
-
-static int gather(struct build *b, enum event_kind kind, struct ranges *ret)
-{
-	size_t n_streams = 2 * (b->g->n_connections + 1), n = 0;
-	size_t *place;
-
-	ret->first = calloc(n_streams + 2, sizeof(*ret->first));
-	if (!ret->first)
+	sends->first = calloc(n_streams + 2, sizeof(*sends->first));
+	receives->first = calloc(n_streams + 2, sizeof(*receives->first));
+	if (!sends->first || !receives->first)
 		return -ENOMEM;
-	place = ret->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
+	for (uint32_t v = 0; v < b->g->n_vertices; v++)
+		if (b->stream[v])
+			(b->stream[v] % 2 ? receives : sends)->first[b->stream[v] / 2 + 2]++;
+	if (ranges_init(sends, n_streams, &place[0]) < 0 || ranges_init(receives, n_streams, &place[1]) < 0)
+		return -ENOMEM;
 	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
-		if (is_transfer(b, v, kind)) {
-			place[stream_of(b, v) + 1]++;
-			n++;
-		}
-	}
-	ret->items = malloc((n + 1) * sizeof(*ret->items));
-	if (!ret->items)
-		return -ENOMEM;
-	for (size_t i = 1; i <= n_streams; i++)
-		place[i] += place[i - 1];
-	for (uint32_t v = 0; v < b->g->n_vertices && n; v++) {
-		const struct event *event = build_event(b, v);
+		uint32_t stream = b->stream[v], receive = stream % 2;
+		const struct event *event;
 
-		if (is_transfer(b, v, kind))
-			ret->items[place[stream_of(b, v)]++] = (struct range){
-				.from = event->pos, .to = range_end(event->pos, event->value),
-				.vertex = v, .number = kind == EVENT_SEND ? event->message : 0,
-			};
+		if (!stream)
+			continue;
+		build_prefetch(b, v);
+		event = build_event(b, v);
+		(receive ? receives : sends)->items[place[receive][stream / 2]++] = (struct range){
+			.from = event->pos, .to = range_end(event->pos, event->value), .vertex = v,
+			.number = receive ? 0 : event->message,
+		};
 	}
 	return 0;
+}
+
+/* Room for what a run without surprises makes; surprises make more. */
+static int reserve(struct build *b, size_t n_sends, size_t n_receives)
+{
+	struct graph *g = b->g;
+	size_t n_cross = b->n_cross + n_receives + n_receives / 8 + 64;
+	struct graph_edge *cross = realloc(b->cross, n_cross * sizeof(*cross));
+
+	if (!cross)
+		return -ENOMEM;
+	b->cross = cross;
+	b->cap_cross = n_cross;
+	b->cap_messages = n_sends + 1;
+	b->cap_vertex_messages = n_sends + n_receives + 1;
+	g->messages = malloc(b->cap_messages * sizeof(*g->messages));
+	g->vertex_messages = malloc(b->cap_vertex_messages * sizeof(*g->vertex_messages));
+	return g->messages && g->vertex_messages ? 0 : -ENOMEM;
 }
 
 static int number_compare(const void *a, const void *b)
@@ -127,10 +138,11 @@ static int make_messages(struct build *b, size_t stream, struct range *sends, si
 {
 	struct graph *g = b->g;
 	struct graph_message *message = NULL;
+	uint32_t last = 0;
 
 	ranges_sort(sends, n, number_compare);
 	for (size_t i = 0; i < n; i++) {
-		if (!i || !sends[i].number || sends[i].number != sends[i - 1].number) {
+		if (!i || !sends[i].number || sends[i].number != last) {
 			if (build_grow((void **)&g->messages, &b->cap_messages, g->n_messages, sizeof(*message)) < 0)
 				return -ENOMEM;
 			message = &g->messages[g->n_messages++];
@@ -141,6 +153,7 @@ static int make_messages(struct build *b, size_t stream, struct range *sends, si
 			g->connections[stream / 2].messages[stream % 2]++;
 		}
 		message->size = range_end(message->size, sends[i].to - sends[i].from);
+		last = sends[i].number;
 		sends[i].message = g->n_messages - 1;
 	}
 	return 0;
@@ -322,7 +335,7 @@ static size_t *count_urgent(const struct build *b)
 	for (uint32_t v = 0; v < b->g->n_vertices && urgent; v++) {
 		const struct event *event = build_event(b, v);
 
-		if (event->kind == EVENT_RECV && event->flags & EVENT_F_URGENT && event->value > 0)
+		if (!b->stream[v] && event->kind == EVENT_RECV && event->flags & EVENT_F_URGENT && event->value > 0)
 			urgent[build_end(b, event)]++;
 	}
 	return urgent;
@@ -335,12 +348,11 @@ int build_streams(struct build *b)
 	size_t n_streams = 2 * (b->g->n_connections + 1);
 	int err = -ENOMEM;
 
-	if (!urgent || (err = gather(b, EVENT_SEND, &s.sends)) < 0 ||
-	    (err = gather(b, EVENT_RECV, &s.receives)) < 0)
+	if (!urgent || gather(b, &s.sends, &s.receives) < 0 ||
+	    reserve(b, s.sends.first[n_streams], s.receives.first[n_streams]) < 0)
 		goto out;
 	s.active = malloc((s.sends.first[n_streams] + 1) * sizeof(*s.active));
-	if (!s.active)
-		err = -ENOMEM;
+	err = s.active ? 0 : -ENOMEM;
 	for (size_t stream = 2; stream < n_streams && !err; stream++)
 		err = do_stream(&s, stream, urgent);
 	if (!err)
