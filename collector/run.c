@@ -20,7 +20,7 @@ int run_find(struct store *store, const char *name, uint64_t *ret_id, struct err
 	if (!strcmp(name, "last")) {
 		err = store_run_last(store, ret_id, e);
 		if (!err && !*ret_id)
-			err = error_set(e, -ENOENT, "there is no last run: the store is empty");
+			err = error_set(e, -ENOENT, "there is no run yet, so no last one: the store is empty");
 		return err;
 	}
 	errno = 0;
