@@ -29,6 +29,8 @@
 #include "tfj/tracer.h"
 
 #define TICK_NS (20 * CLOCK_SECOND_NS / 1000)
+#define TICK_READY_NS (2 * CLOCK_SECOND_NS / 1000) /* while somebody waits for a listener */
+#define IDLE_MS 200
 #define REST_NS (2 * CLOCK_SECOND_NS)
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
 #define READY_MAX 64
@@ -45,7 +47,7 @@ struct agent {
 	struct claim cgroup_mount;
 	int epoll, signals;
 	bool attached, resting, quit, stop;
-	uint64_t idle_ns, progress_ns;
+	uint64_t idle_ns, progress_ns, tick_ns;
 };
 
 static void send_reply(struct agent *agent, uint64_t id, int err, const char *text, struct message_reply *more)
@@ -174,6 +176,7 @@ static void on_order(struct agent *agent, const struct message_order *order)
 		break;
 	case ORDER_FINISH:
 		err = run_finish(agent->run, &e);
+		agent->stop |= err == -EINTR;
 		send_reply(agent, order->id, err, e.text, NULL);
 		run_end(agent);
 		return;
@@ -187,6 +190,8 @@ static void on_order(struct agent *agent, const struct message_order *order)
 }
 
 /* ---- the loop ---- */
+
+enum { ITEM_SOCKET, ITEM_MONITOR, ITEM_SIGNALS, ITEM_PIPES, ITEM_TRACER };
 
 static int hear(struct agent *agent, struct error *e)
 {
@@ -240,46 +245,68 @@ static void watch_pipes(struct agent *agent)
 		run_on_ready(agent->run, events[i].data.ptr);
 }
 
-/* What is done regularly. */
-static void tick(struct agent *agent)
+static void rest(struct agent *agent, uint64_t now)
+{
+	if (agent->resting || now - agent->idle_ns < REST_NS)
+		return;
+	tracer_rest(agent->tracer);
+	agent->resting = true;
+}
+
+/*
+ * What is done at regular times, not whenever something comes: small batches would cost more than their events.
+ * filled: the ring passed a mark, which does not wait.
+ */
+static void tick(struct agent *agent, bool filled)
+{
+	struct message message = { .kind = MESSAGE_PROGRESS };
+	uint64_t now = clock_monotonic_ns();
+	bool due = now >= agent->tick_ns;
+
+	if (!agent->run) {
+		rest(agent, now);
+		return;
+	}
+	/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
+	if ((due || filled) && !link_full(agent->link))
+		tracer_drain(agent->tracer);
+	if (!due)
+		return;
+	agent->tick_ns = now + (run_waits(agent->run) ? TICK_READY_NS : TICK_NS);
+	run_send(agent->run);
+	if (now - agent->progress_ns > PROGRESS_NS) {
+		agent->progress_ns = now;
+		message.progress = run_events(agent->run);
+		link_send(agent->link, &message);
+	}
+}
+
+/* Until the next tick. */
+static long wait_ms(const struct agent *agent)
 {
 	uint64_t now = clock_monotonic_ns();
 
-	if (!agent->run) {
-		if (!agent->resting && now - agent->idle_ns > REST_NS) {
-			tracer_rest(agent->tracer);
-			agent->resting = true;
-		}
-		return;
-	}
-	run_send(agent->run);
-	if (now - agent->progress_ns > PROGRESS_NS) {
-		struct message message = { .kind = MESSAGE_PROGRESS, .progress = run_events(agent->run) };
-
-		agent->progress_ns = now;
-		link_send(agent->link, &message);
-	}
+	if (!agent->run)
+		return IDLE_MS;
+	return agent->tick_ns > now ? (long)((agent->tick_ns - now + 999999) / 1000000) : 0;
 }
 
 static int loop(struct agent *agent, struct error *e)
 {
 	zmq_pollitem_t items[] = {
-		{ .socket = link_socket(agent->link), .events = ZMQ_POLLIN },
-		{ .socket = link_monitor(agent->link), .events = ZMQ_POLLIN },
-		{ .fd = agent->signals, .events = ZMQ_POLLIN },
-		{ .fd = agent->epoll, .events = ZMQ_POLLIN },
-		{ .fd = tracer_fd(agent->tracer), .events = ZMQ_POLLIN },
+		[ITEM_SOCKET] = { .socket = link_socket(agent->link), .events = ZMQ_POLLIN },
+		[ITEM_MONITOR] = { .socket = link_monitor(agent->link), .events = ZMQ_POLLIN },
+		[ITEM_SIGNALS] = { .fd = agent->signals, .events = ZMQ_POLLIN },
+		[ITEM_PIPES] = { .fd = agent->epoll, .events = ZMQ_POLLIN },
+		[ITEM_TRACER] = { .fd = tracer_fd(agent->tracer), .events = ZMQ_POLLIN },
 	};
 	int err = 0;
 
 	while (!err && !agent->stop && !(agent->quit && !link_unacked(agent->link))) {
-		zmq_poll(items, sizeof(items) / sizeof(*items), agent->run ? (long)(TICK_NS / 1000000) : 200);
+		zmq_poll(items, sizeof(items) / sizeof(*items), wait_ms(agent));
 		read_signals(agent);
 		watch_pipes(agent);
-		/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
-		if (agent->run && !link_full(agent->link))
-			tracer_drain(agent->tracer);
-		tick(agent);
+		tick(agent, items[ITEM_TRACER].revents);
 		link_on_monitor(agent->link);
 		err = hear(agent, e);
 	}
@@ -364,6 +391,7 @@ static int open_all(struct agent *agent, const struct agent_options *options, st
 		.link = agent->link,
 		.cgroup_root = agent->cgroup_root,
 		.epoll = agent->epoll,
+		.signals = agent->signals,
 		.on_started = on_started,
 		.on_exited = on_exited,
 		.on_ready = on_ready,

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* See crew.h. A start that fails leaves no member; everything else about a member is kept until crew_free. */
+/*
+ * See crew.h. A start that fails leaves no member; a traced member is kept until crew_free, an untraced one until it has
+ * ended.
+ *
+ * Descriptors leave the epoll set before they are closed: a child that has not executed its program yet holds copies, and
+ * as long as those live the set would go on telling about members that are gone.
+ */
 #include "tfj/crew.h"
 
 #include <errno.h>
@@ -52,8 +58,23 @@ struct crew *crew_new(const struct crew_place *place, const struct crew_events *
 	return crew;
 }
 
-static void member_free(struct member *member)
+static void unwatch(const struct crew *crew, int fd)
 {
+	if (fd >= 0)
+		epoll_ctl(crew->place.epoll, EPOLL_CTL_DEL, fd, NULL);
+}
+
+static void pipe_close(const struct crew *crew, struct output *output)
+{
+	unwatch(crew, output->fd);
+	output_close(output);
+}
+
+static void member_free(const struct crew *crew, struct member *member)
+{
+	unwatch(crew, member->spawn.failure);
+	pipe_close(crew, &member->out);
+	pipe_close(crew, &member->err);
 	spawn_close(&member->spawn);
 	output_fini(&member->out);
 	output_fini(&member->err);
@@ -70,7 +91,7 @@ void crew_free(struct crew *crew)
 		return;
 	while ((member = crew->members)) {
 		crew->members = member->next;
-		member_free(member);
+		member_free(crew, member);
 	}
 	free(crew);
 }
@@ -141,7 +162,9 @@ static struct member *member_new(const struct message_start *start, uint64_t ord
 	member->program = strdup(start->argv[0]);
 	if (member->name && member->program)
 		return member;
-	member_free(member);
+	free(member->name);
+	free(member->program);
+	free(member);
 	return NULL;
 }
 
@@ -193,7 +216,7 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 	crew->members = member;
 	return 0;
 out:
-	member_free(member);
+	member_free(crew, member);
 	return err;
 }
 
@@ -213,10 +236,14 @@ int crew_signal(struct crew *crew, const char *name, int signal, struct error *e
 static void on_exec(struct crew *crew, struct member *member)
 {
 	struct error e = { "" };
-	int err = spawn_result(&member->spawn, member->program, &e);
+	int err;
 
-	if (err == -EAGAIN)
+	unwatch(crew, member->spawn.failure);
+	err = spawn_result(&member->spawn, member->program, &e);
+	if (err == -EAGAIN) {
+		watch(crew, member, WATCH_FAILURE, member->spawn.failure);
 		return;
+	}
 	member->failed = err < 0;
 	crew->events.on_started(member->order, err, e.text, member->spawn.pid, crew->events.arg);
 }
@@ -230,10 +257,12 @@ void crew_on_ready(struct crew *crew, void *data)
 		on_exec(crew, watch->member);
 		break;
 	case WATCH_OUT:
-		output_read(&watch->member->out);
+		if (output_read(&watch->member->out))
+			pipe_close(crew, &watch->member->out);
 		break;
 	case WATCH_ERR:
-		output_read(&watch->member->err);
+		if (output_read(&watch->member->err))
+			pipe_close(crew, &watch->member->err);
 		break;
 	}
 }
@@ -252,11 +281,11 @@ static void output_rest(struct output *output)
 void crew_on_exit(struct crew *crew, pid_t pid, int status)
 {
 	struct output_piece pieces[3] = { 0 };
-	struct member *member;
+	struct member **at = &crew->members, *member;
 
-	for (member = crew->members; member; member = member->next)
-		if (!member->ended && member->spawn.pid == pid)
-			break;
+	while (*at && ((*at)->ended || (*at)->spawn.pid != pid))
+		at = &(*at)->next;
+	member = *at;
 	if (!member)
 		return;
 	if (member->spawn.failure >= 0)
@@ -269,6 +298,11 @@ void crew_on_exit(struct crew *crew, pid_t pid, int status)
 		output_pieces(&member->out, pieces);
 	crew->events.on_exited(member->name, (uint32_t)status, pieces[0].bytes ? pieces[0].bytes : "", pieces[0].size,
 			       crew->events.arg);
+	if (member->process)
+		return;
+	/* All was told; a readiness program may be started thousands of times. */
+	*at = member->next;
+	member_free(crew, member);
 }
 
 const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port)
@@ -280,6 +314,14 @@ const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port)
 		return member->name;
 	}
 	return NULL;
+}
+
+bool crew_waits(const struct crew *crew)
+{
+	for (const struct member *member = crew->members; member; member = member->next)
+		if (member->ready_port && !member->ended)
+			return true;
+	return false;
 }
 
 static void output_flush(struct crew *crew, const struct member *member, struct output *output, uint8_t stream)
@@ -295,12 +337,14 @@ static void output_flush(struct crew *crew, const struct member *member, struct 
 				      pieces[i].size);
 }
 
-void crew_flush(struct crew *crew)
+void crew_flush(struct crew *crew, void (*on_due)(void *arg), void *arg)
 {
 	for (struct member *member = crew->members; member; member = member->next) {
-		if (!member->process)
+		if (!member->process || member->quiet)
 			continue;
 		output_flush(crew, member, &member->out, 1);
 		output_flush(crew, member, &member->err, 2);
+		if (stream_due(crew->place.stream))
+			on_due(arg);
 	}
 }

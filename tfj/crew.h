@@ -56,7 +56,10 @@ void crew_on_exit(struct crew *crew, pid_t pid, int status);
 /* The member of this process index, if it waits for a listener on port; else NULL. Each is told once. */
 const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port);
 
-/* Reads what is left in the pipes and puts all outputs into the stream. */
-void crew_flush(struct crew *crew);
+/* Does a living member still wait for its listener? */
+bool crew_waits(const struct crew *crew);
+
+/* Reads what is left in the pipes and puts all outputs into the stream; calls on_due when a batch is full. */
+void crew_flush(struct crew *crew, void (*on_due)(void *arg), void *arg);
 
 #endif

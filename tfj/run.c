@@ -7,14 +7,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "lib/claim.h"
 #include "lib/clock.h"
@@ -24,11 +25,10 @@
 #include "tfj/crew.h"
 #include "tfj/name.h"
 
-#define KILL_WAIT_MS 10000
-#define QUIET_TURNS 3	 /* so often in a row nothing came: the kernel is done with our sockets */
+#define KILL_WAIT_MS 5000
+#define QUIET_TURNS 5	 /* so often in a row nothing came: no more will, though sockets are there still */
 #define QUIET_TURNS_MAX 100
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
-#define LEAVE_NS (30 * CLOCK_SECOND_NS)
 #define FILE_PATH_MAX 300
 
 struct run {
@@ -41,7 +41,8 @@ struct run {
 	struct claim files; /* directory of the two below */
 	char hosts[FILE_PATH_MAX], resolv[FILE_PATH_MAX];
 	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
-	uint64_t lost, dropped;	       /* said so far */
+	uint64_t received; /* records that came out of the ring buffer */
+	uint64_t lost, dropped; /* said so far */
 };
 
 static const char *const counter_texts[COUNTER_COUNT] = {
@@ -268,6 +269,9 @@ void run_send(struct run *run)
 
 void run_record(struct run *run, const struct rec_head *record, size_t size)
 {
+	run->received++;
+	if (!run->names)
+		return;
 	names_record(run->names, record, size);
 	if (stream_due(&run->stream))
 		cut(run, false, 0);
@@ -283,58 +287,64 @@ void run_on_ready(struct run *run, void *data)
 	crew_on_ready(run->crew, data);
 }
 
+bool run_waits(const struct run *run)
+{
+	return crew_waits(run->crew);
+}
+
 uint64_t run_events(const struct run *run)
 {
 	return run->stream.events;
 }
 
-/* Sockets of dead processes still say goodbye to each other for a moment. */
+static void on_due(void *arg)
+{
+	cut(arg, false, 0);
+}
+
+/* Sockets of dead processes still say goodbye to each other for a moment. It is over when the kernel forgot them all. */
 static void drain_until_quiet(struct run *run)
 {
 	int quiet = 0;
 
 	for (int i = 0; i < QUIET_TURNS_MAX && quiet < QUIET_TURNS; i++) {
 		quiet = tracer_drain(run->place.tracer) > 0 ? 0 : quiet + 1;
+		if (!names_open_ends(run->names))
+			break;
 		nanosleep(&(struct timespec){ .tv_nsec = QUIET_NS }, NULL);
 	}
 }
 
-/* Waits until every batch is on its way: acknowledgements make room in the window. */
-static int leave(struct run *run, struct error *e)
+/* Every record that the kernel side says it made must have come. Returns how many it made. */
+static uint64_t emitted_check(struct run *run)
 {
-	uint64_t until = clock_monotonic_ns() + LEAVE_NS;
-	zmq_pollitem_t items[] = {
-		{ .socket = link_socket(run->place.link), .events = ZMQ_POLLIN },
-		{ .socket = link_monitor(run->place.link), .events = ZMQ_POLLIN },
-	};
-	struct message message;
+	uint64_t now[COUNTER_COUNT], emitted;
 
-	while (!link_welcome(run->place.link) || link_unsent(run->place.link)) {
-		if (clock_monotonic_ns() > until)
-			return error_set(e, -ETIMEDOUT, "the collector does not acknowledge what was recorded");
-		zmq_poll(items, 2, 100);
-		link_on_monitor(run->place.link);
-		if (link_receive(run->place.link, &message, NULL) == 1)
-			message_fini(&message); /* no order makes sense now */
+	tracer_drain(run->place.tracer);
+	tracer_counters(run->place.tracer, now);
+	emitted = now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED];
+	if (emitted > run->received) {
+		run->lost += emitted - run->received;
+		names_note(run->names, EVENT_LOST, (int64_t)(emitted - run->received),
+			   "records that the kernel made and that did not arrive", clock_monotonic_ns());
 	}
-	return 0;
+	return emitted;
 }
 
 int run_finish(struct run *run, struct error *e)
 {
-	uint64_t now[COUNTER_COUNT];
 	int err = kill_all(run), cut_err;
+	uint64_t emitted;
 
 	if (err)
 		error_set(e, err, "not every process could be killed: %s", strerror(-err));
 	drain_until_quiet(run);
 	reap(run);
-	crew_flush(run->crew);
+	emitted = emitted_check(run);
+	crew_flush(run->crew, on_due, run);
 	losses_say(run);
-	tracer_counters(run->place.tracer, now);
-	cut_err = cut(run, true, now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED]);
+	cut_err = cut(run, true, emitted);
 	if (cut_err)
-		return error_set(e, cut_err, "the last batch cannot be made: %s", strerror(-cut_err));
-	cut_err = leave(run, e);
-	return err ? err : cut_err;
+		err = error_set(e, cut_err, "the last batch cannot be made: %s", strerror(-cut_err));
+	return err;
 }

@@ -5,6 +5,7 @@
 #ifndef TFJ_RUN_H
 #define TFJ_RUN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "bpf/record.h"
@@ -20,6 +21,7 @@ struct run_place {
 	struct link *link;
 	const char *cgroup_root;
 	int epoll;
+	int signals; /* signalfd, also for SIGCHLD */
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
 	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
 	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
@@ -40,15 +42,18 @@ int run_start(struct run *run, uint64_t order, const struct message_start *start
 int run_signal(struct run *run, const char *name, int signal, struct error *e);
 void run_mark(struct run *run, const char *text);
 
-/* Kills all processes, takes what the kernel recorded until the end, and sends the last batch: it has left on return. */
+/* Kills all processes, takes what the kernel recorded until the end, and hands the last batch to the link. */
 int run_finish(struct run *run, struct error *e);
 
 void run_record(struct run *run, const struct rec_head *record, size_t size);
 void run_on_exit(struct run *run, pid_t pid, int status);
 void run_on_ready(struct run *run, void *data);
 
-/* Makes batches of what has come together. */
+/* Makes a batch of what has come together; tells what was lost. To be called every so many milliseconds. */
 void run_send(struct run *run);
 uint64_t run_events(const struct run *run);
+
+/* Is a program started that is not ready yet? */
+bool run_waits(const struct run *run);
 
 #endif
