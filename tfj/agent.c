@@ -165,6 +165,7 @@ static void on_order(struct agent *agent, const struct message_order *order)
 	switch (order->kind) {
 	case ORDER_START:
 		err = run_start(agent->run, order->id, &order->start, &e);
+		agent->tick_ns = 0; /* somebody may be ready soon */
 		if (!err)
 			return; /* the reply comes when its program runs */
 		break;
