@@ -14,10 +14,16 @@ void output_init(struct output *output, int fd, size_t head_max, size_t tail_max
 	*output = (struct output){ .fd = fd, .head_max = head_max, .tail_max = tail_max };
 }
 
-void output_fini(struct output *output)
+void output_close(struct output *output)
 {
 	if (output->fd >= 0)
 		close(output->fd);
+	output->fd = -1;
+}
+
+void output_fini(struct output *output)
+{
+	output_close(output);
 	free(output->head);
 	free(output->tail);
 	*output = (struct output)OUTPUT_NONE;
@@ -85,11 +91,8 @@ int output_read(struct output *output)
 			continue;
 		if (size < 0 && errno == EAGAIN)
 			return 0;
-		if (size <= 0) {
-			close(output->fd);
-			output->fd = -1;
-			break;
-		}
+		if (size <= 0)
+			return 1;
 		n = output->total == output->head_size ? head_add(output, chunk, size) : 0;
 		if (n < (size_t)size)
 			tail_add(output, output->total + n, chunk + n, size - n);

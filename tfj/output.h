@@ -17,7 +17,7 @@ struct output {
 	size_t head_size, head_cap, head_max;
 	size_t tail_max; /* 0: the end is not kept */
 	uint64_t total;
-	int fd; /* reading end of the pipe, non-blocking; -1: it has ended */
+	int fd; /* reading end of the pipe, non-blocking; -1: none */
 };
 
 #define OUTPUT_NONE { .fd = -1 }
@@ -27,10 +27,13 @@ void output_init(struct output *output, int fd, size_t head_max, size_t tail_max
 void output_fini(struct output *output);
 
 /*
- * Reads what is there, but not endlessly. Returns 0 (more may come) or 1: the pipe has ended and is closed. Without
- * memory the bytes count as written, but are not kept.
+ * Reads what is there, but not endlessly. Returns 0 (more may come) or 1: the pipe has ended, close it. Without memory
+ * the bytes count as written, but are not kept.
  */
 int output_read(struct output *output);
+
+/* Closes the pipe; what was read stays. */
+void output_close(struct output *output);
 
 struct output_piece {
 	uint64_t offset;
