@@ -2,6 +2,10 @@
 /* Order, once, group commit. See ingest.h. */
 #include "collector/ingest.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "proto/wire.h"
 
 enum { FLUSH_BYTES = 4 << 20 };
@@ -11,15 +15,50 @@ void ingest_init(struct ingest *ingest, struct store *store, uint64_t run, uint6
 	*ingest = (struct ingest){ .store = store, .run = run, .stream = stream };
 }
 
+static void drop_waiting(struct ingest *ingest)
+{
+	for (size_t i = 0; i < ingest->n_waiting; i++)
+		free(ingest->waiting[i].bytes);
+	ingest->n_waiting = ingest->bytes_waiting = 0;
+}
+
+void ingest_fini(struct ingest *ingest)
+{
+	drop_waiting(ingest);
+	free(ingest->waiting);
+	ingest->waiting = NULL;
+}
+
 static void abandon(struct ingest *ingest)
 {
-	if (ingest->open)
-		store_rollback(ingest->store);
+	drop_waiting(ingest);
 	if (ingest->last > ingest->committed)
 		ingest->last = 0;
 	ingest->taken = ingest->committed;
-	ingest->waiting = 0;
-	ingest->open = ingest->owed = false;
+	ingest->owed = false;
+}
+
+static int keep(struct ingest *ingest, const void *bytes, size_t size)
+{
+	size_t cap = ingest->cap_waiting ? 2 * ingest->cap_waiting : 16;
+	struct ingest_batch *waiting = ingest->waiting;
+
+	if (ingest->n_waiting == ingest->cap_waiting) {
+		waiting = realloc(waiting, cap * sizeof(*waiting));
+		if (!waiting)
+			return -ENOMEM;
+		ingest->waiting = waiting;
+		ingest->cap_waiting = cap;
+	}
+	waiting += ingest->n_waiting;
+	waiting->bytes = malloc(size);
+	if (!waiting->bytes)
+		return -ENOMEM;
+	memcpy(waiting->bytes, bytes, size);
+	waiting->size = size;
+	ingest->n_waiting++;
+	ingest->bytes_waiting += size;
+	return 0;
 }
 
 int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct error *e)
@@ -38,17 +77,12 @@ int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct err
 	}
 	if (head.number != ingest->taken + 1 || ingest->last)
 		return 0;
-	if (!ingest->open) {
-		err = store_begin(ingest->store, e);
-		if (err < 0)
-			goto fail;
-		ingest->open = true;
-	}
-	err = store_batch_put(ingest->store, ingest->run, ingest->stream, head.number, bytes, size, e);
-	if (err < 0)
+	err = keep(ingest, bytes, size);
+	if (err < 0) {
+		error_set(e, err, "out of memory");
 		goto fail;
+	}
 	ingest->taken = head.number;
-	ingest->waiting += size;
 	ingest->owed = true;
 	if (head.last)
 		ingest->last = head.number;
@@ -60,23 +94,34 @@ fail:
 
 bool ingest_full(const struct ingest *ingest)
 {
-	return ingest->waiting >= FLUSH_BYTES;
+	return ingest->bytes_waiting >= FLUSH_BYTES;
+}
+
+static int write_waiting(struct ingest *ingest, struct error *e)
+{
+	int err = store_begin(ingest->store, e);
+
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < ingest->n_waiting && !err; i++)
+		err = store_batch_put(ingest->store, ingest->run, ingest->stream, ingest->committed + 1 + i,
+				      ingest->waiting[i].bytes, ingest->waiting[i].size, e);
+	if (!err)
+		return store_commit(ingest->store, e);
+	store_rollback(ingest->store);
+	return err;
 }
 
 int ingest_flush(struct ingest *ingest, uint64_t *ret_acknowledge, struct error *e)
 {
-	int err;
+	int err = ingest->n_waiting ? write_waiting(ingest, e) : 0;
 
-	if (ingest->open) {
-		ingest->open = false;
-		err = store_commit(ingest->store, e);
-		if (err < 0) {
-			abandon(ingest);
-			return err;
-		}
-		ingest->committed = ingest->taken;
-		ingest->waiting = 0;
+	if (err < 0) {
+		abandon(ingest);
+		return err;
 	}
+	ingest->committed = ingest->taken;
+	drop_waiting(ingest);
 	*ret_acknowledge = ingest->owed ? ingest->committed : 0;
 	ingest->owed = false;
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * One stream of numbered batches on its way into the store: takes each number once and in order, several in one
- * transaction. After ingest_flush() everything up to ingest_acknowledged() is on disk, and only that may be
+ * transaction (group commit). After ingest_flush() everything up to ingest_acknowledged() is on disk, and only that may be
  * acknowledged to the sender. Must not know about sockets.
  */
 #ifndef COLLECTOR_INGEST_H
@@ -13,33 +13,40 @@
 
 #include "collector/store.h"
 
+struct ingest_batch {
+	unsigned char *bytes;
+	size_t size;
+};
+
 struct ingest {
 	struct store *store; /* borrowed */
 	uint64_t run, stream;
 	uint64_t committed;  /* highest number that is on disk */
-	uint64_t taken;	     /* highest number in the open transaction */
+	uint64_t taken;	     /* highest number that is here */
 	uint64_t last;	     /* number of the batch that ended the stream; 0: it has not ended */
-	size_t waiting;	     /* bytes in the open transaction */
-	bool open;	     /* a transaction is open */
+	struct ingest_batch *waiting; /* numbers committed + 1 to taken */
+	size_t n_waiting, cap_waiting, bytes_waiting;
 	bool owed;	     /* something came since the last flush that asks for an acknowledgement */
 };
 
 /* stream: as store_stream_add() numbered it. */
 void ingest_init(struct ingest *ingest, struct store *store, uint64_t run, uint64_t stream);
+void ingest_fini(struct ingest *ingest);
 
 /*
- * A batch as it came. A repeated one, or one of another run, is dropped; one that is too early is dropped as well: its sender will send
- * it again. Fails with -EBADMSG for a damaged batch, else as the store does. After a failure nothing of the open
- * transaction is kept.
+ * A batch as it came; it is copied, and waits for the next flush. A repeated one, or one of another run, is dropped;
+ * one that is too early as well: its sender will send it again. -EBADMSG for a damaged batch, -ENOMEM; after a failure
+ * nothing that waited is kept.
  */
 int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct error *e);
 
-/* True when the open transaction is large enough to be flushed now. */
+/* True when so much waits that it should be flushed now. */
 bool ingest_full(const struct ingest *ingest);
 
 /*
- * Commits. *ret_acknowledge: everything up to this number may be acknowledged; 0 if there is nothing to say. Without an open
- * transaction it only answers repeated batches.
+ * Writes all that waits in one transaction, which is as short as can be: others may write to the store as well.
+ * *ret_acknowledge: everything up to this number may be acknowledged; 0 if there is nothing to say. Fails as the store
+ * does; then nothing that waited is kept.
  */
 int ingest_flush(struct ingest *ingest, uint64_t *ret_acknowledge, struct error *e);
 

@@ -21,7 +21,7 @@ int session_open(struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
 struct session_run {
-	struct run *run; /* as stored, or, if its end could not be written, as it would have been; NULL: not even readable */
+	struct run *run; /* without its processes; as stored, or, if its end could not be written, as it would have been; NULL: cannot be read */
 	struct show_timing timing;
 	enum outcome outcome;
 	uint64_t id;

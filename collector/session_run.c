@@ -20,6 +20,8 @@
 
 #define DEAD_DRAIN_NS (CLOCK_SECOND_NS / 5)
 #define BURST 256
+/* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
+#define COMMIT_NS (CLOCK_SECOND_NS / 100)
 
 /* What session_run() has in hand. */
 struct active {
@@ -27,6 +29,7 @@ struct active {
 	struct store *store;
 	struct conduct *conduct;
 	struct ingest ingest;
+	uint64_t commit_at; /* UINT64_MAX: nothing waits */
 	struct progress progress;
 	struct claim claim;
 	char *warnings;
@@ -80,11 +83,12 @@ static void on_message(struct active *active, const struct message *message)
 	conduct_on_message(active->conduct, message, clock_monotonic_ns());
 }
 
-static void flush(struct active *active)
+static void commit(struct active *active)
 {
 	struct message message = { .kind = MESSAGE_ACK };
 	struct error e;
 
+	active->commit_at = UINT64_MAX;
 	if (active->store_failed)
 		return;
 	message.ack.run = active->ingest.run;
@@ -94,7 +98,7 @@ static void flush(struct active *active)
 		server_send(active->session->server, &message, NULL); /* unsent: the agent sends the batches again */
 }
 
-/* Takes what the agent sent, up to a bound, and acknowledges it. Returns how many messages there were. */
+/* Takes what the agent sent, up to a bound. Returns how many messages there were. */
 static unsigned drain(struct active *active)
 {
 	const struct message *message;
@@ -109,7 +113,10 @@ static unsigned drain(struct active *active)
 		n++;
 		on_message(active, message);
 	}
-	flush(active);
+	if (active->ingest.owed && active->commit_at == UINT64_MAX)
+		active->commit_at = clock_monotonic_ns() + COMMIT_NS;
+	if (ingest_full(&active->ingest) || clock_monotonic_ns() >= active->commit_at || conduct_done(active->conduct))
+		commit(active);
 	if (err < 0)
 		conduct_agent_lost(active->conduct, OUTCOME_ERROR, e.text);
 	return n;
@@ -125,6 +132,7 @@ static void on_agent_end(struct active *active)
 	/* what it sent before is still on its way through the socket */
 	while (clock_monotonic_ns() < until && (drain(active) || zmq_poll(&item, 1, 20) > 0))
 		;
+	commit(active);
 	status_text(active->session->agent.status, how, sizeof(how));
 	snprintf(reason, sizeof(reason), "the agent died: %s", how);
 	active->session->agent_lost = true;
@@ -141,6 +149,7 @@ static void on_signals(struct active *active, unsigned before)
 	if (session->signals >= 2) {
 		session_agent_kill(session);
 		drain(active);
+		commit(active);
 		conduct_agent_lost(active->conduct, OUTCOME_INTERRUPTED, "stopped at once");
 		return;
 	}
@@ -161,6 +170,8 @@ static void loop(struct active *active)
 		until = conduct_deadline(active->conduct);
 		if (active->progress.terminal && until > now + PROGRESS_TICK_NS)
 			until = now + PROGRESS_TICK_NS;
+		if (until > active->commit_at)
+			until = active->commit_at;
 		signals = active->session->signals;
 		session_wait(active->session, until, items);
 		on_signals(active, signals);
@@ -173,6 +184,7 @@ static void loop(struct active *active)
 			conduct_agent_lost(active->conduct, OUTCOME_ERROR, "the agent cannot be reached any more");
 		conduct_on_time(active->conduct, clock_monotonic_ns());
 	}
+	commit(active);
 	/* Without acknowledgements the agent would not quit: it keeps what nobody took. */
 	if ((conduct_result(active->conduct)->agent_lost || active->store_failed) && !active->session->agent_lost)
 		session_agent_kill(active->session);
@@ -233,7 +245,7 @@ static void reason_make(const struct conduct_result *result, const struct run *r
 	free(words);
 }
 
-/* Ends a row in memory only. */
+/* Ends the row of a loaded run as the stored one was, or should have been. */
 static void row_end(struct store_run *row, const struct store_run *end)
 {
 	row->running = false;
@@ -248,15 +260,13 @@ static void row_end(struct store_run *row, const struct store_run *end)
 	row->holes = end->holes;
 }
 
-/* Writes the end of the run, and reads it back as others will see it. */
+/* Reads back what was recorded, counts, and writes the end of the run. */
 static void seal(struct active *active, struct store_run *row, struct session_run *ret)
 {
 	const struct conduct_result *result = conduct_result(active->conduct);
 	const struct store_process *processes;
-	struct run *run = NULL;
 	struct error e;
 	size_t n;
-	int err;
 
 	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
 	row->outcome = result->outcome;
@@ -264,30 +274,26 @@ static void seal(struct active *active, struct store_run *row, struct session_ru
 	row->incomplete = result->agent_lost || (result->began && !ingest_complete(&active->ingest));
 	row->messages = row->holes = STORE_UNKNOWN;
 	row->events = row->lost = STORE_UNKNOWN;
-	if (run_load(active->store, row->id, &run, &e) < 0) {
+	if (run_load(active->store, row->id, &ret->run, &e) < 0) {
 		snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
 		row->outcome = OUTCOME_ERROR;
 	} else {
-		run_count(run, row);
+		run_count(ret->run, row);
 		if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 			row->lost = 0;
-		reason_make(result, run, ret->reason, sizeof(ret->reason));
+		reason_make(result, ret->run, ret->reason, sizeof(ret->reason));
 	}
-	run_free(run);
 	row->reason = *ret->reason ? ret->reason : NULL;
-	ret->outcome = row->outcome;
 	processes = conduct_processes(active->conduct, &n);
-	err = store_run_seal(active->store, row, processes, n, &e);
-	if (err < 0) {
-		row->outcome = ret->outcome = OUTCOME_ERROR;
+	if (store_run_seal(active->store, row, processes, n, &e) < 0) {
+		row->outcome = OUTCOME_ERROR;
 		row->incomplete = true;
 		if (!active->store_failed)
 			snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
 		row->reason = ret->reason;
 	}
-	if (run_load(active->store, row->id, &ret->run, &e) < 0)
-		fprintf(stderr, "bop: %s\n", e.text);
-	else if (err < 0)
+	ret->outcome = row->outcome;
+	if (ret->run)
 		row_end(ret->run->row, row);
 }
 
@@ -306,7 +312,7 @@ static struct show_timing timing_of(const struct conduct_result *result, uint64_
 int session_run(struct session *session, struct store *store, const struct experiment *experiment, bool keep,
 		struct session_run *ret, struct error *e)
 {
-	struct active active = { .session = session, .store = store, .claim = CLAIM_NONE };
+	struct active active = { .session = session, .store = store, .claim = CLAIM_NONE, .commit_at = UINT64_MAX };
 	struct conduct_door door = { .order = on_order, .arg = &active };
 	struct store_run row;
 	struct error cleaning;
@@ -340,6 +346,7 @@ out:
 	if (!err)
 		ret->timing = timing_of(conduct_result(active.conduct), clock_monotonic_ns() - row.started_monotonic_ns);
 	conduct_free(active.conduct);
+	ingest_fini(&active.ingest);
 	free(active.warnings);
 	return err;
 }

@@ -102,6 +102,7 @@ START_TEST(groups)
 	ck_assert_uint_eq(flush(&ingest), 3);
 	ck_assert_uint_eq(stored(), 3);
 	ck_assert_uint_eq(flush(&ingest), 0);
+	ingest_fini(&ingest);
 }
 END_TEST
 
@@ -122,6 +123,7 @@ START_TEST(repeats_and_gaps)
 	ck_assert_int_eq(batch_send(&ingest, run, 2, false), 0);
 	ck_assert_uint_eq(flush(&ingest), 2);
 	ck_assert_uint_eq(stored(), 2);
+	ingest_fini(&ingest);
 }
 END_TEST
 
@@ -140,6 +142,7 @@ START_TEST(last_one)
 	ck_assert_uint_eq(flush(&ingest), 2);
 	ck_assert(ingest_complete(&ingest));
 	ck_assert_uint_eq(stored(), 2);
+	ingest_fini(&ingest);
 }
 END_TEST
 
@@ -160,6 +163,7 @@ START_TEST(strangers)
 	ck_assert_int_eq(batch_send(&ingest, run, 1, false), 0);
 	ck_assert_uint_eq(flush(&ingest), 1);
 	ck_assert_uint_eq(stored(), 1);
+	ingest_fini(&ingest);
 }
 END_TEST
 
@@ -192,6 +196,7 @@ START_TEST(bad_link)
 	}
 	ck_assert_uint_eq(stored(), BATCHES);
 	ck_assert(ingest_complete(&ingest));
+	ingest_fini(&ingest);
 }
 END_TEST
 
@@ -199,14 +204,17 @@ END_TEST
 START_TEST(run_sealed)
 {
 	struct store_run end = { .id = run, .outcome = OUTCOME_GOOD };
+	uint64_t acknowledged = 0;
 	struct ingest ingest;
 	struct error e;
 
 	ingest_init(&ingest, store, run, 1);
 	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
-	ck_assert_int_eq(batch_send(&ingest, run, 1, false), -ESTALE);
+	ck_assert_int_eq(batch_send(&ingest, run, 1, false), 0);
+	ck_assert_int_eq(ingest_flush(&ingest, &acknowledged, &e), -ESTALE);
 	ck_assert_uint_eq(flush(&ingest), 0);
 	ck_assert_uint_eq(stored(), 0);
+	ingest_fini(&ingest);
 }
 END_TEST
 
