@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -33,6 +34,9 @@
 #define IDLE_MS 200
 #define REST_NS (2 * CLOCK_SECOND_NS)
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
+#define GONE_NS (10 * CLOCK_SECOND_NS) /* without a collector, a run is given up */
+#define QUIT_NS (5 * CLOCK_SECOND_NS)  /* for the last acknowledgements */
+#define PID_NAMESPACE_INIT 0xeffffffcu /* inode of the first one: PROC_PID_INIT_INO, linux/proc_ns.h */
 #define READY_MAX 64
 #define LINGER_MS 1000
 
@@ -46,8 +50,14 @@ struct agent {
 	char cgroup_root[256];
 	struct claim cgroup_mount;
 	int epoll, signals;
-	bool attached, resting, quit, stop;
-	uint64_t idle_ns, progress_ns, tick_ns;
+	bool attached, resting, quit, stop, embedded;
+	uint64_t idle_ns, progress_ns, tick_ns, heard_ns, quit_ns;
+	struct { /* the run has ended, but its last batch has not left */
+		bool pending;
+		uint64_t order;
+		int err;
+		struct error e;
+	} finish;
 };
 
 static void send_reply(struct agent *agent, uint64_t id, int err, const char *text, struct message_reply *more)
@@ -114,34 +124,79 @@ static int attach(struct agent *agent, struct error *e)
 	return err;
 }
 
+/* The kernel side tells processes by their numbers in the first PID namespace. */
+static int pid_namespace_check(struct error *e)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != PID_NAMESPACE_INIT)
+		return error_set(e, -ENOTSUP,
+				 "tfj runs in a PID namespace of its own (a container?) and cannot tell processes apart "
+				 "there: run it in the host's (docker run --pid=host)");
+	return 0;
+}
+
+/* Lets go of the run, ended or not. */
+static void run_end(struct agent *agent)
+{
+	run_close(agent->run);
+	agent->run = NULL;
+	agent->finish.pending = false;
+	if (agent->attached)
+		tracer_detach(agent->tracer);
+	agent->attached = false;
+	agent->idle_ns = clock_monotonic_ns();
+}
+
 static void order_begin(struct agent *agent, const struct message_order *order)
 {
 	struct message_reply more = { 0 };
 	struct error e = { "" };
 	int err;
 
-	if (agent->run) {
-		send_reply(agent, order->id, -EBUSY, "a run is going on already", NULL);
+	if (agent->run || agent->quit) {
+		send_reply(agent, order->id, -EBUSY, agent->quit ? "the agent is ending" : "a run is going on already",
+			   NULL);
 		return;
 	}
 	agent->place.box_base += BOX_MAX;
-	err = attach(agent, &e);
+	err = pid_namespace_check(&e);
+	if (!err)
+		err = attach(agent, &e);
 	if (!err)
 		err = run_open(&agent->place, order, &agent->run, &e);
 	if (!err)
 		err = run_boxes(agent->run, &more.boxes, &more.n_boxes);
 	send_reply(agent, order->id, err, e.text, &more);
 	free(more.boxes);
+	if (err)
+		run_end(agent);
 }
 
-static void run_end(struct agent *agent)
+static void order_quit(struct agent *agent, const struct message_order *order)
 {
-	run_close(agent->run);
-	agent->run = NULL;
-	if (agent->attached)
-		tracer_detach(agent->tracer);
-	agent->attached = false;
-	agent->idle_ns = clock_monotonic_ns();
+	agent->quit = true;
+	agent->quit_ns = clock_monotonic_ns();
+	if (agent->run)
+		run_end(agent);
+	send_reply(agent, order->id, 0, NULL, NULL);
+}
+
+static void order_finish(struct agent *agent, const struct message_order *order)
+{
+	agent->finish.e = (struct error){ "" };
+	agent->finish.err = run_finish(agent->run, &agent->finish.e);
+	agent->finish.order = order->id;
+	agent->finish.pending = true;
+}
+
+/* The reply to Finish follows the last batch, for which the window may have to open first. */
+static void finish_check(struct agent *agent)
+{
+	if (!agent->finish.pending || !link_welcome(agent->link) || link_unsent(agent->link))
+		return;
+	send_reply(agent, agent->finish.order, agent->finish.err, agent->finish.e.text, NULL);
+	run_end(agent);
 }
 
 static void on_order(struct agent *agent, const struct message_order *order)
@@ -154,12 +209,11 @@ static void on_order(struct agent *agent, const struct message_order *order)
 		return;
 	}
 	if (order->kind == ORDER_QUIT) {
-		agent->quit = true;
-		send_reply(agent, order->id, 0, NULL, NULL);
+		order_quit(agent, order);
 		return;
 	}
-	if (!agent->run) {
-		send_reply(agent, order->id, -EINVAL, "no run has begun", NULL);
+	if (!agent->run || agent->finish.pending) {
+		send_reply(agent, order->id, -EINVAL, agent->run ? "the run is ending" : "no run has begun", NULL);
 		return;
 	}
 	switch (order->kind) {
@@ -176,10 +230,7 @@ static void on_order(struct agent *agent, const struct message_order *order)
 		run_mark(agent->run, order->mark);
 		break;
 	case ORDER_FINISH:
-		err = run_finish(agent->run, &e);
-		agent->stop |= err == -EINTR;
-		send_reply(agent, order->id, err, e.text, NULL);
-		run_end(agent);
+		order_finish(agent, order);
 		return;
 	case ORDER_BEGIN:
 	case ORDER_QUIT:
@@ -265,9 +316,13 @@ static void tick(struct agent *agent, bool filled)
 	bool due = now >= agent->tick_ns;
 
 	if (!agent->run) {
+		if (filled)
+			tracer_drain(agent->tracer); /* nobody's any more */
 		rest(agent, now);
 		return;
 	}
+	if (agent->finish.pending)
+		return;
 	/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
 	if ((due || filled) && !link_full(agent->link))
 		tracer_drain(agent->tracer);
@@ -292,6 +347,30 @@ static long wait_ms(const struct agent *agent)
 	return agent->tick_ns > now ? (long)((agent->tick_ns - now + 999999) / 1000000) : 0;
 }
 
+/* A collector that went away does not come back for its run; one that started us does not come back at all. */
+static int collector_check(struct agent *agent, struct error *e)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (link_welcome(agent->link))
+		agent->heard_ns = now;
+	if (now - agent->heard_ns < GONE_NS)
+		return 0;
+	if (agent->embedded)
+		return error_set(e, -ETIMEDOUT, "the collector does not answer: giving up");
+	if (agent->run) {
+		fprintf(stderr, "tfj: the collector is gone: its run was given up\n");
+		run_end(agent);
+	}
+	return 0;
+}
+
+static bool is_over(const struct agent *agent)
+{
+	return agent->stop || (agent->quit && (!link_unacked(agent->link) ||
+					       clock_monotonic_ns() - agent->quit_ns > QUIT_NS));
+}
+
 static int loop(struct agent *agent, struct error *e)
 {
 	zmq_pollitem_t items[] = {
@@ -301,15 +380,22 @@ static int loop(struct agent *agent, struct error *e)
 		[ITEM_PIPES] = { .fd = agent->epoll, .events = ZMQ_POLLIN },
 		[ITEM_TRACER] = { .fd = tracer_fd(agent->tracer), .events = ZMQ_POLLIN },
 	};
-	int err = 0;
+	int err = 0, n;
 
-	while (!err && !agent->stop && !(agent->quit && !link_unacked(agent->link))) {
-		zmq_poll(items, sizeof(items) / sizeof(*items), wait_ms(agent));
+	agent->heard_ns = clock_monotonic_ns();
+	while (!err && !is_over(agent)) {
+		/* a ring that is not drained stays readable */
+		n = link_full(agent->link) || agent->finish.pending ? ITEM_TRACER : ITEM_TRACER + 1;
+		items[ITEM_TRACER].revents = 0;
+		zmq_poll(items, n, agent->finish.pending ? IDLE_MS : wait_ms(agent));
 		read_signals(agent);
 		watch_pipes(agent);
 		tick(agent, items[ITEM_TRACER].revents);
 		link_on_monitor(agent->link);
 		err = hear(agent, e);
+		finish_check(agent);
+		if (!err)
+			err = collector_check(agent, e);
 	}
 	return err;
 }
@@ -331,7 +417,6 @@ static int signals_open(void)
 static void hello_fill(struct agent *agent)
 {
 	struct message_hello *hello = &agent->hello;
-	struct timespec mono, real;
 	struct utsname names;
 	FILE *f;
 
@@ -353,10 +438,6 @@ static void hello_fill(struct agent *agent)
 	hello->kernel = agent->kernel;
 	hello->boot_id = agent->boot_id;
 	hello->backend = (char *)tracer_backend(agent->tracer);
-	clock_gettime(CLOCK_MONOTONIC, &mono);
-	clock_gettime(CLOCK_REALTIME, &real);
-	hello->monotonic_ns = (uint64_t)mono.tv_sec * CLOCK_SECOND_NS + (uint64_t)mono.tv_nsec;
-	hello->realtime_ns = (uint64_t)real.tv_sec * CLOCK_SECOND_NS + (uint64_t)real.tv_nsec;
 }
 
 static int open_all(struct agent *agent, const struct agent_options *options, struct error *e)
@@ -365,6 +446,7 @@ static int open_all(struct agent *agent, const struct agent_options *options, st
 	pid_t parent = getppid();
 	int err;
 
+	agent->embedded = options->parent_death;
 	setsid(); /* the terminal's Ctrl-C is for whoever started us */
 	if (options->parent_death) {
 		prctl(PR_SET_PDEATHSIG, SIGTERM);
