@@ -71,6 +71,10 @@ def scratch(mode=0o700):
     return path
 
 
+# Folders of runs go where no other test, and nobody else, has theirs.
+os.environ.setdefault("BOP_TMPDIR", scratch(0o755))
+
+
 def store():
     return os.path.join(scratch(), "runs.db")
 
@@ -197,24 +201,49 @@ def agent_of(pid):
     return next((child for child in children(pid) if program_of(child) == "tfj"), None)
 
 
-def _our_processes():
+def _locked():
+    """(device, inode) of all that is locked by flock(): what belongs to somebody who lives."""
+    found = set()
+    with open("/proc/locks", encoding="ascii") as locks:
+        for line in locks:
+            words = line.split()
+            if "FLOCK" in words:
+                major, minor, inode = next(word for word in words if word.count(":") == 2).split(":")
+                found.add((os.makedev(int(major, 16), int(minor, 16)), int(inode)))
+    return found
+
+
+def _lives(path, locked):
+    """Is this a run's folder, or its cgroup, whose owner lives? Then another test, or user, is at work."""
+    try:
+        st = os.stat(path)
+    except OSError:
+        return True
+    return (st.st_dev, st.st_ino) in locked
+
+
+def _processes(locked):
+    """Ours: programs of this build folder, and whatever a run has started that has no owner any more."""
     for proc in glob.glob("/proc/[0-9]*"):
         try:
             exe = os.readlink(f"{proc}/exe")
             with open(f"{proc}/environ", "rb") as f:
-                environment = f.read()
+                variables = dict(v.split(b"=", 1) for v in f.read().split(b"\0") if b"=" in v)
         except OSError:
             continue
-        if exe.startswith(OUT + "/") or b"\0BOP_RUN_DIR=" in b"\0" + environment:
+        folder = variables.get(b"BOP_RUN_DIR")
+        if exe.startswith((OUT + "/bop", OUT + "/tfj", OUT + "/examples/")) or folder and not _lives(folder, locked):
             yield f"process {proc[6:]} {exe}"
 
 
 def leftovers():
     """All that a run of ours could leave on this machine: cgroups, folders, processes, links, named namespaces."""
-    found = set(_our_processes())
+    locked = _locked()
+    found = set(_processes(locked))
     for top in ("/sys/fs/cgroup", os.environ.get("BOP_TMPDIR", "/tmp")):
         for folder, names, _ in os.walk(top):
-            found |= {os.path.join(folder, name) for name in names if name.startswith("bop.")}
+            ours = (os.path.join(folder, name) for name in names if name.startswith("bop."))
+            found |= {path for path in ours if not _lives(path, locked)}
             if top != "/sys/fs/cgroup":
                 break
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
@@ -223,12 +252,28 @@ def leftovers():
     return found | {f"namespace {line.split()[0]}" for line in spaces.splitlines() if line.strip()}
 
 
-def nothing_left(before, timeout=10):
+def _describe(thing):
+    """A process is worth a word about what it is waiting for."""
+    text = thing
+    if thing.startswith("process "):
+        for name in ("status", "stack"):
+            try:
+                with open(f"/proc/{thing.split()[1]}/{name}", encoding="utf-8") as f:
+                    text += " | " + " ".join(f.read().split())[:300]
+            except OSError:
+                pass
+    return text
+
+
+def nothing_left(before, timeout=30):
     """Nothing is there now that was not there before. What ends by itself gets a moment to do so."""
     deadline = time.monotonic() + timeout
-    while leftovers() - before:
+    while True:
+        left = leftovers() - before
+        if not left:
+            return
         if time.monotonic() > deadline:
-            raise AssertionError(f"left behind: {sorted(leftovers() - before)}")
+            raise AssertionError(f"left behind: {sorted(_describe(thing) for thing in left)}")
         time.sleep(0.05)
 
 

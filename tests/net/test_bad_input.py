@@ -198,7 +198,7 @@ def test_empty_store():
     """the last run of a store that has none does not exist"""
     at = made_store()
     bop("rm", "1", "--store", at)
-    refuses("run", ["last"], BOP, "show", "last", "--store", at)
+    refuses("run", ["no run"], BOP, "show", "last", "--store", at)
 
 
 def test_usage():

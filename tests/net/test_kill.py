@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-from harness import (BOP, OUT, ROOT, TFJ, Running, Skip, agent_of, bop, command, equal, example, experiment,
+from harness import (BOP, OUT, ROOT, TFJ, Running, Skip, agent_of, bop, children, command, equal, example, experiment,
                      kill_quietly, leftovers, nothing_left, run_tests, scratch, store, true, wait_for)
 
 KILLS = 20
@@ -191,6 +191,7 @@ def test_kill_both():
     os.kill(running.pid, signal.SIGKILL)
     os.kill(agent, signal.SIGKILL)
     running.end()
+    wait_for("the agent to be gone", lambda: not os.path.exists(f"/proc/{agent}"))
     bop("run", example("client-server"), "--store", at)
     nothing_left(before)
     rows = bop("runs", "--json", "--store", at).json()["runs"]
@@ -201,7 +202,7 @@ def test_clean_spares_the_living():
     """tfj clean beside a living run takes nothing from it"""
     before, at = leftovers(), store()
     running = Running(BOP, "run", experiment(TRAFFIC), "--store", at)
-    wait_for("the run's things", lambda: any("bop." in thing for thing in leftovers() - before))
+    wait_for("the programs", lambda: agent_of(running.pid) and children(agent_of(running.pid)))
     deadline = time.monotonic() + 60
     while running.process.poll() is None and time.monotonic() < deadline:
         command(TFJ, "clean")
