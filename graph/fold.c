@@ -26,7 +26,8 @@ static const struct level {
 	{ ALL, ALL }, { 3, ALL }, { 2, ALL }, { 1, ALL }, { 2, 4 }, { 1, 3 }, { 1, 2 }, { 1, 1 }, { 0, 1 }, { 0, 0 },
 };
 #define N_LEVELS (sizeof(levels) / sizeof(*levels))
-#define ROOMY 5 /* a folded picture should have so many times fewer nodes than it might */
+#define GROUP_MIN 12 /* events that are worth a block */
+#define ROOMY 16 /* a folded picture should have so many times fewer nodes than it might */
 #define SLABS 40
 
 enum part { PART_SETUP, PART_TRANSFER, PART_END, PARTS };
@@ -40,6 +41,7 @@ struct fold {
 	uint32_t *merged; /* by item: the item that it says the same as */
 	uint32_t *group;  /* by item: the item that stands for its group */
 	uint32_t *key;	  /* by group key: its first item */
+	uint32_t *size;	  /* by item that stands for a group: items in it */
 	bool *folded;	  /* by item: it was put into a group of a level */
 	uint32_t *component; /* by item: strongly connected component, causes first */
 	size_t n_components;
@@ -77,18 +79,21 @@ static const struct graph_vertex *vertex_of(const struct fold *f, size_t item)
 	return v == NO_VERTEX ? NULL : &f->p->g->vertices[v];
 }
 
-/* Consecutive in their lane, by one thread, about bytes of one and the same message. */
+/* Consecutive in their lane, by one thread, about bytes of one and the same message; or the two halves of a start. */
 static bool says_the_same(const struct fold *f, size_t a, size_t b)
 {
 	const struct graph *g = f->p->g;
 	const struct graph_vertex *v = vertex_of(f, a), *w = vertex_of(f, b);
 	const struct event *p, *q;
 
-	if (!v || !w || v->n_messages != 1 || w->n_messages != 1 || v->process != w->process)
+	if (!v || !w || v->process != w->process)
 		return false;
 	p = &g->trace->events[v->event];
 	q = &g->trace->events[w->event];
-	return p->kind == q->kind && p->thread == q->thread && p->end == q->end &&
+	/* what the experiment starts, it starts by executing the program that the lane's head names */
+	if (p->kind == EVENT_START && q->kind == EVENT_EXEC)
+		return !g->trace->processes[v->process].parent;
+	return v->n_messages == 1 && w->n_messages == 1 && p->kind == q->kind && p->thread == q->thread && p->end == q->end &&
 	       g->vertex_messages[v->first_message] == g->vertex_messages[w->first_message];
 }
 
@@ -166,6 +171,7 @@ static void group_items(struct fold *f, const struct level *level)
 	size_t n_keys = (f->p->g->n_connections + 1) * PARTS;
 
 	memset(f->key, 0xff, n_keys * sizeof(*f->key));
+	memset(f->size, 0, f->n * sizeof(*f->size));
 	for (size_t i = 0; i < f->n; i++) {
 		size_t key = group_key(f, i, level);
 
@@ -178,6 +184,13 @@ static void group_items(struct fold *f, const struct level *level)
 		if (f->key[key] == ALL)
 			f->key[key] = f->merged[i];
 		f->group[i] = f->key[key];
+		f->size[f->group[i]]++;
+	}
+	for (size_t i = 0; i < f->n; i++) {
+		if (!f->folded[i] || f->size[f->group[i]] >= GROUP_MIN)
+			continue;
+		f->folded[i] = false;
+		f->group[i] = f->merged[i];
 	}
 }
 
@@ -234,9 +247,11 @@ int picture_fold(struct picture *p, size_t max_nodes)
 	f.key = array(n_connections * PARTS, sizeof(*f.key));
 	f.merged = array(f.n, sizeof(*f.merged));
 	f.group = array(f.n, sizeof(*f.group));
+	f.size = array(f.n, sizeof(*f.size));
 	f.folded = array(f.n, sizeof(*f.folded));
 	f.component = array(f.n, sizeof(*f.component));
-	if (f.service && f.place_first && f.place_last && f.key && f.merged && f.group && f.folded && f.component) {
+	if (f.service && f.place_first && f.place_last && f.key && f.merged && f.group && f.size && f.folded &&
+	    f.component) {
 		number_services(&f);
 		err = merge(&f);
 	}
@@ -250,6 +265,7 @@ int picture_fold(struct picture *p, size_t max_nodes)
 	free(f.key);
 	free(f.merged);
 	free(f.group);
+	free(f.size);
 	free(f.folded);
 	free(f.component);
 	return err;

@@ -63,7 +63,7 @@ static void write_head(struct sheet *s)
 		write_line(s, "INCOMPLETE: events were lost or the run did not end; what is not drawn may still have happened.",
 			   FONT, INK_FAIL, true);
 	s->y += 14;
-	s->l->top = s->y + 2.6 * LINE + ROW + FONT_HEAD;
+	s->l->top = s->y + 2.6 * LINE + 2 * ROW + FONT_HEAD;
 }
 
 static void write_notes(struct sheet *s)
@@ -206,7 +206,7 @@ int scene_layout(const struct picture *picture, struct scene *ret_scene)
 	write_head(&s);
 	centre(&l, inner);
 	err = layout_paint(&l, &scene);
-	s.y = row_y(&l, l.n_rows) + (l.n_rows > 40 ? 2 * LINE : 0) + 8;
+	s.y = row_y(&l, l.n_rows) + ROW + (l.n_rows > ROWS_HIGH ? 2 * LINE : 0) + 8;
 	write_notes(&s);
 	write_legend(&s);
 	scene.width = l.width;

@@ -2,8 +2,9 @@
 /*
  * Where everything of a picture stands. place.c computes it, paint.c makes shapes of it. Private to graph/.
  *
- * No two labels meet, by construction: in one lane a row has one node; a node's label stands in the gap on one side of
- * its lane, above its row; and a gap is as wide as the widest pair of labels that face each other in it.
+ * No two labels meet, by construction. A label stands in the gap on one side of its lane: above its node's row if an
+ * arrow leaves there, else beside the node. It takes two slots of the gap: the spaces above its row and below. No other
+ * label has those, whichever lane it belongs to, and the gap is as wide as the widest label in it.
  */
 #ifndef GRAPH_LAYOUT_H
 #define GRAPH_LAYOUT_H
@@ -14,11 +15,12 @@
 #define FONT 11.0
 #define FONT_HEAD 13.0
 #define FONT_TITLE 16.0
-#define ROW 24.0      /* height */
+#define ROW 13.0      /* height; labels of one lane are two rows apart, and an arrow goes down by one at least */
 #define MARGIN 28.0   /* around the picture */
 #define LABEL_GAP 9.0 /* between a lane and its labels */
 #define LABEL_PAD 8.0 /* behind a label */
 #define LINE 15.0     /* between lines of text */
+#define ROWS_HIGH 80  /* from here on the lanes' names stand at the bottom too */
 #define OVERHANG 30.0 /* of a block, beyond its outermost lanes */
 
 struct place {
@@ -29,6 +31,7 @@ struct place {
 	bool failure;
 	bool teardown;
 	bool in, out;	/* an arrow arrives, leaves */
+	bool from[2];	/* an arrow arrives from the right; from the left */
 	int unread;	/* a message that nobody received: -1 goes left, 1 right, 0 it was received */
 };
 
@@ -45,6 +48,12 @@ struct layout {
 int layout_place(const struct picture *p, struct layout *ret_layout);
 int layout_paint(const struct layout *layout, struct scene *scene);
 void layout_fini(struct layout *layout);
+
+/* The caption stands above its row, not beside the node. */
+static inline bool is_above(const struct place *place)
+{
+	return place->out || place->unread;
+}
 
 static inline double row_y(const struct layout *layout, uint32_t row)
 {

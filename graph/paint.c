@@ -66,19 +66,19 @@ static enum ink node_ink(const struct brush *b, uint32_t n)
 
 static double block_top(const struct brush *b, const struct node *node)
 {
-	return row_y(b->l, node->row) - 8;
+	return row_y(b->l, node->row) - 4;
 }
 
 static double block_bottom(const struct brush *b, const struct node *node)
 {
-	return row_y(b->l, node->row + node->height - 1) + 4;
+	return row_y(b->l, node->row + node->height) - 22;
 }
 
 /* Lifelines: from the start of a process to its exit, where they were seen. */
 static void paint_lanes(struct brush *b)
 {
 	const struct layout *l = b->l;
-	double bottom = row_y(l, l->n_rows), top = l->top - ROW;
+	double bottom = row_y(l, l->n_rows) + ROW, top = l->top - 2 * ROW;
 
 	for (size_t k = 0; k < b->p->n_lanes; k++) {
 		double from = top, to = bottom;
@@ -96,7 +96,7 @@ static void paint_lanes(struct brush *b)
 			if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 				to = node->block ? block_bottom(b, node) : row_y(l, node->row);
 		}
-		if (from > top + ROW + 1)
+		if (from > l->top + 1)
 			add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = l->x[k], .y = top, .x2 = l->x[k],
 					       .y2 = from, .width = 1, .dashed = true });
 		if (to > from)
@@ -110,17 +110,17 @@ static void paint_barrier(struct brush *b, uint32_t n)
 	const struct layout *l = b->l;
 	const struct node *node = &b->p->nodes[n];
 	const struct place *place = &l->places[n];
-	double y = row_y(l, node->row) + 9;
+	double y = row_y(l, node->row) + 14;
 
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_HATCH, .ink = INK_FAIL, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
-				       .y = y - 15, .y2 = y + 9, .tip = clean_tip(b, tip_node(b->p, n)) });
+				       .y = y - 15, .y2 = y + 8, .tip = clean_tip(b, tip_node(b->p, n)) });
 	else
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAINT, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
 				       .y = y, .y2 = y, .width = 1, .dashed = true,
 				       .tip = clean_tip(b, tip_node(b->p, n)) });
 	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : INK_MUTED, .size = FONT,
-			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : 0), .y = place->failure ? y + 1 : y - 5,
+			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : 0), .y = y - (place->failure ? 0 : 5),
 			       .bold = true, .halo = true, .text = copy(b, place->caption) });
 }
 
@@ -288,7 +288,7 @@ static void paint_node(struct brush *b, uint32_t n)
 	const struct node *node = &b->p->nodes[n];
 	struct shape mark = node_mark(b, n);
 	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row);
-	bool above = place->out || place->unread;
+	bool above = is_above(place);
 
 	mark.tip = clean_tip(b, tip_node(b->p, n));
 	if (*place->caption)
@@ -317,7 +317,7 @@ int layout_paint(const struct layout *layout, struct scene *scene)
 	struct brush b = { .l = layout, .p = layout->p, .scene = scene };
 	size_t n = b.p->n_nodes;
 
-	paint_heads(&b, layout->top - ROW - 2.6 * LINE, true);
+	paint_heads(&b, layout->top - 2 * ROW - 2.6 * LINE, true);
 	paint_lanes(&b);
 	for (uint32_t i = 0; i < n; i++)
 		if (b.p->nodes[i].barrier && !b.p->nodes[i].block)
@@ -332,7 +332,7 @@ int layout_paint(const struct layout *layout, struct scene *scene)
 			paint_node(&b, i);
 	for (uint32_t i = 0; i < n; i++)
 		paint_unread(&b, i);
-	if (layout->n_rows > 40)
-		paint_heads(&b, row_y(layout, layout->n_rows) + 16, false);
+	if (layout->n_rows > ROWS_HIGH)
+		paint_heads(&b, row_y(layout, layout->n_rows) + ROW + 18, false);
 	return b.err;
 }

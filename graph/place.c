@@ -51,21 +51,89 @@ static uint32_t node_height(const struct layout *l, uint32_t n)
 {
 	const struct node *node = &l->p->nodes[n];
 
-	return node->block ? 1 + l->places[n].lines : node->barrier ? 2 : 1;
+	return node->block ? 2 + 2 * l->places[n].lines : node->barrier ? 3 : 1;
+}
+
+/* What is free: by lane, rows for a node, and for a label to the right or left; by gap, which slots have a label. */
+struct room {
+	struct lane_room {
+		uint32_t node, label[2];
+	} *lanes;
+	bool *slots;
+	size_t n_slots; /* of one gap */
+};
+
+static uint32_t max(uint32_t a, uint32_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Gap g is to the left of lane g. */
+static bool *label_slots(const struct room *room, const struct node *node, const struct place *place)
+{
+	return room->slots + (node->lane_first + !place->left) * room->n_slots + node->row;
+}
+
+static void place_row(struct layout *l, struct room *room, uint32_t n, uint32_t lowest)
+{
+	struct node *node = &l->p->nodes[n];
+	const struct place *place = &l->places[n];
+	bool labelled = *place->caption != '\0', big;
+
+	node->row = lowest;
+	node->height = node_height(l, n);
+	big = node->height > 1;
+	for (size_t k = node->lane_first; k <= node->lane_last; k++) {
+		const struct lane_room *lane = &room->lanes[k];
+
+		node->row = max(node->row, lane->node);
+		for (int side = 0; side < 2; side++)
+			if (big || (labelled && place->left == side))
+				node->row = max(node->row, lane->label[side]);
+	}
+	if (labelled && !big) {
+		while (label_slots(room, node, place)[0] || label_slots(room, node, place)[1])
+			node->row++;
+		label_slots(room, node, place)[0] = label_slots(room, node, place)[1] = true;
+	}
+	for (size_t k = node->lane_first; k <= node->lane_last; k++) {
+		room->lanes[k].node = node->row + node->height;
+		/* a label keeps off the label before it, and off the arrow that arrives there */
+		for (int side = 0; side < 2; side++)
+			if (big)
+				room->lanes[k].label[side] = room->lanes[k].node;
+			else if ((labelled && place->left == side) || place->from[side])
+				room->lanes[k].label[side] = node->row + 2;
+	}
+	l->n_rows = max(l->n_rows, node->row + node->height);
+}
+
+/* No row is further down than if all nodes stood below each other. */
+static int room_init(const struct layout *l, struct room *room)
+{
+	size_t n_lanes = l->p->n_lanes;
+
+	room->n_slots = 4;
+	for (uint32_t n = 0; n < l->p->n_nodes; n++)
+		room->n_slots += node_height(l, n) + 2;
+	room->lanes = calloc(n_lanes + 1, sizeof(*room->lanes));
+	room->slots = calloc((n_lanes + 1) * room->n_slots, sizeof(*room->slots));
+	return room->lanes && room->slots ? 0 : -ENOMEM;
 }
 
 static int place_rows(struct layout *l)
 {
 	const struct picture *p = l->p;
 	struct rank *ranks = malloc((p->n_nodes + 1) * sizeof(*ranks));
-	uint32_t *free_row = calloc(p->n_lanes + 1, sizeof(*free_row));
-	uint32_t *lowest = calloc(p->n_nodes + 1, sizeof(*lowest)), *first = calloc(p->n_nodes + 2, sizeof(*first));
-	int err = ranks && free_row && lowest && first ? 0 : -ENOMEM;
+	struct room room = { 0 };
+	uint32_t *lowest = calloc(max(p->n_nodes, p->n_lanes) + 1, sizeof(*lowest));
+	uint32_t *first = calloc(p->n_nodes + 2, sizeof(*first));
+	int err = ranks && lowest && first ? room_init(l, &room) : -ENOMEM;
 
 	if (err)
 		goto out;
-	measure_levels(p, free_row);
-	memset(free_row, 0, p->n_lanes * sizeof(*free_row));
+	measure_levels(p, lowest);
+	memset(lowest, 0, (p->n_nodes + 1) * sizeof(*lowest));
 	for (size_t i = 0; i < p->n_links; i++)
 		first[p->links[i].from + 1]++;
 	for (size_t i = 0; i < p->n_nodes; i++) {
@@ -75,24 +143,15 @@ static int place_rows(struct layout *l)
 	qsort(ranks, p->n_nodes, sizeof(*ranks), rank_compare);
 	for (size_t i = 0; i < p->n_nodes; i++) {
 		uint32_t n = ranks[i].node;
-		struct node *node = &p->nodes[n];
 
-		node->row = lowest[n];
-		node->height = node_height(l, n);
-		for (size_t k = node->lane_first; k <= node->lane_last; k++)
-			if (node->row < free_row[k])
-				node->row = free_row[k];
-		for (size_t k = node->lane_first; k <= node->lane_last; k++)
-			free_row[k] = node->row + node->height;
-		if (l->n_rows < node->row + node->height)
-			l->n_rows = node->row + node->height;
+		place_row(l, &room, n, lowest[n]);
 		for (uint32_t k = first[n]; k < first[n + 1]; k++)
-			if (lowest[p->links[k].to] < node->row + node->height)
-				lowest[p->links[k].to] = node->row + node->height;
+			lowest[p->links[k].to] = max(lowest[p->links[k].to], p->nodes[n].row + p->nodes[n].height);
 	}
 out:
 	free(ranks);
-	free(free_row);
+	free(room.lanes);
+	free(room.slots);
 	free(lowest);
 	free(first);
 	return err;
@@ -153,6 +212,7 @@ static void note_arrows(struct layout *l, uint32_t *out_lane, uint32_t *in_lane)
 		from->out = true;
 		if (!to->in)
 			in_lane[link->to] = link->from_lane;
+		to->from[link->from_lane < link->to_lane] = true;
 		/* what comes out of a block has no label there */
 		to->in |= !p->nodes[link->from].block;
 	}
@@ -274,12 +334,12 @@ static void need(double *widths, uint32_t row, uint32_t height, double width)
 			widths[i] = width;
 }
 
-/* How much room lane k's nodes need on one side, by row. */
+/* How much room lane k's nodes need on one side, by slot: the one above each row. */
 static void side_needs(const struct layout *l, size_t k, bool left, double *widths)
 {
 	const struct picture *p = l->p;
 
-	for (uint32_t i = 0; i < l->n_rows; i++)
+	for (uint32_t i = 0; i <= l->n_rows; i++)
 		widths[i] = 0;
 	for (uint32_t n = 0; n < p->n_nodes; n++) {
 		const struct node *node = &p->nodes[n];
@@ -293,7 +353,7 @@ static void side_needs(const struct layout *l, size_t k, bool left, double *widt
 		else if (node->block && k == (left ? node->lane_first : node->lane_last))
 			need(widths, node->row, node->height, OVERHANG + LABEL_PAD);
 		else if (!node->block && place->left == left && place->width > 0)
-			need(widths, node->row, node->height, LABEL_GAP + place->width + LABEL_PAD);
+			need(widths, node->row, is_above(place) ? 1 : 2, LABEL_GAP + place->width + LABEL_PAD);
 	}
 }
 
@@ -319,7 +379,7 @@ static double block_need(const struct layout *l, size_t k)
 static int place_columns(struct layout *l)
 {
 	const struct picture *p = l->p;
-	double *right = malloc((l->n_rows + 1) * sizeof(*right)), *left = malloc((l->n_rows + 1) * sizeof(*left));
+	double *right = malloc((l->n_rows + 2) * sizeof(*right)), *left = malloc((l->n_rows + 2) * sizeof(*left));
 	int err = right && left ? 0 : -ENOMEM;
 
 	for (size_t k = 0; k < p->n_lanes && !err; k++) {
@@ -328,7 +388,7 @@ static int place_columns(struct layout *l)
 		if (k && gap < GAP_MIN)
 			gap = GAP_MIN;
 		side_needs(l, k, true, left);
-		for (uint32_t i = 0; i < l->n_rows; i++) {
+		for (uint32_t i = 0; i <= l->n_rows; i++) {
 			double both = left[i] + (k ? right[i] : 0);
 
 			if (gap < both)
@@ -342,7 +402,7 @@ static int place_columns(struct layout *l)
 	if (!err && p->n_lanes) {
 		double most = head_width(l, p->n_lanes - 1) / 2;
 
-		for (uint32_t i = 0; i < l->n_rows; i++)
+		for (uint32_t i = 0; i <= l->n_rows; i++)
 			if (most < right[i])
 				most = right[i];
 		l->width = l->x[p->n_lanes - 1] + most + MARGIN;
