@@ -297,7 +297,7 @@ static void seal(struct active *active, struct store_run *row, struct session_ru
 		row_end(ret->run->row, row);
 }
 
-static struct show_timing timing_of(const struct conduct_result *result, uint64_t total)
+static struct show_timing timing_of(const struct conduct_result *result, uint64_t total, uint64_t cpu)
 {
 	return (struct show_timing){
 		.total = total,
@@ -306,6 +306,7 @@ static struct show_timing timing_of(const struct conduct_result *result, uint64_
 		.workload = result->workload_ns,
 		.check = result->check_ns,
 		.stop = result->stop_ns,
+		.cpu = cpu,
 	};
 }
 
@@ -317,6 +318,7 @@ int session_run(struct session *session, struct store *store, const struct exper
 	struct store_run row;
 	struct error cleaning;
 	char base[PATH_MAX];
+	uint64_t cpu = 0;
 	int err;
 
 	*ret = (struct session_run){ .outcome = OUTCOME_ERROR };
@@ -333,7 +335,9 @@ int session_run(struct session *session, struct store *store, const struct exper
 	if (err < 0)
 		goto out;
 	progress_init(&active.progress, row.id, row.started_monotonic_ns);
+	cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
 	loop(&active);
+	cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
 	seal(&active, &row, ret);
 	if (session->agent_lost && agentproc_clean(session->agent_path, &cleaning) < 0)
 		fprintf(stderr, "bop: warning: %s\n", cleaning.text);
@@ -344,7 +348,7 @@ out:
 		claim_remove_tree(active.claim.path);
 	claim_close(&active.claim);
 	if (!err)
-		ret->timing = timing_of(conduct_result(active.conduct), clock_monotonic_ns() - row.started_monotonic_ns);
+		ret->timing = timing_of(conduct_result(active.conduct), clock_monotonic_ns() - row.started_monotonic_ns, cpu);
 	conduct_free(active.conduct);
 	ingest_fini(&active.ingest);
 	free(active.warnings);

@@ -14,6 +14,7 @@
 /* Where the time of a run went, in nanoseconds. */
 struct show_timing {
 	uint64_t total, boxes, ready, workload, check, stop;
+	uint64_t cpu; /* of this process, from the first order to the last batch on disk */
 };
 
 /* name NULL: process order, the one that cannot miss an influence. */

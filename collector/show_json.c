@@ -37,9 +37,10 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 	json_t *object = row_object(run->row), *times;
 	uint64_t rest = timing->total - timing->ready - timing->workload - timing->check - timing->stop;
 
-	times = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "boxes_ns", (json_int_t)timing->boxes, "ready_ns",
+	times = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "boxes_ns", (json_int_t)timing->boxes, "ready_ns",
 			  (json_int_t)timing->ready, "workload_ns", (json_int_t)timing->workload, "check_ns",
-			  (json_int_t)timing->check, "stop_ns", (json_int_t)timing->stop, "harness_ns", (json_int_t)rest);
+			  (json_int_t)timing->check, "stop_ns", (json_int_t)timing->stop, "harness_ns", (json_int_t)rest,
+			  "cpu_ns", (json_int_t)timing->cpu);
 	json_object_set_new(object, "timing", times);
 	if (*directory)
 		json_object_set_new(object, "directory", json_text(directory));
