@@ -56,7 +56,7 @@ static int make_node(struct dot *d, uint32_t n)
 {
 	const struct node *node = &d->p->nodes[n];
 	bool one = node->lane_first == node->lane_last && !node->barrier, failure;
-	char *caption = caption_node(d->p, n, false, &failure), *clean = caption ? text_clean(caption, true) : NULL;
+	char *caption = caption_node(d->p, n, false, &failure), *clean = caption ? text_clean(caption, node->block) : NULL;
 	char *tip = tip_node(d->p, n), *clean_tip = tip ? text_clean(tip, true) : NULL;
 	const struct event *event = node_event(d->p, n);
 	char name[32];

@@ -225,7 +225,7 @@ static int caption(struct layout *l, uint32_t n)
 
 	if (!text)
 		return -ENOMEM;
-	place->caption = text_clean(text, true);
+	place->caption = text_clean(text, l->p->nodes[n].block);
 	free(text);
 	if (!place->caption)
 		return -ENOMEM;

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Properties of pictures, over random runs: they can be read, whatever the run. */
+#include <check.h>
+#include <errno.h>
+#include <graphviz/cgraph.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/picture.h"
+#include "graph/render.h"
+#include "graph/scene.h"
+#include "tests/unit/random_run.c"
+
+static const struct random_options shapes[] = {
+	{ .processes = 2, .steps = 60 },
+	{ .processes = 3, .steps = 200, .resets = true },
+	{ .processes = 5, .steps = 400, .threads = true, .forks = true, .resets = true },
+	{ .processes = 16, .steps = 1500, .threads = true, .forks = true },
+};
+#define N_SHAPES (sizeof(shapes) / sizeof(*shapes))
+
+static struct graph *build(const struct trace *trace, enum graph_order order)
+{
+	struct graph *g = NULL;
+	struct error e = { "" };
+
+	ck_assert_msg(!graph_build(trace, order, &g, &e), "%s", e.text);
+	return g;
+}
+
+static struct picture *picture(const struct graph *g, const struct render_options *options, size_t max)
+{
+	struct picture *p = NULL;
+	struct error e = { "" };
+
+	ck_assert_msg(!picture_build(g, options, max, &p, &e), "%s", e.text);
+	return p;
+}
+
+struct box {
+	double x, y, x2, y2;
+	const char *text;
+};
+
+static int box_compare(const void *a, const void *b)
+{
+	double p = ((const struct box *)a)->y, q = ((const struct box *)b)->y;
+
+	return p < q ? -1 : p > q;
+}
+
+/* No two texts share a point; all are inside the sheet and large enough. */
+static void check_texts(const struct scene *scene)
+{
+	struct box *boxes = malloc((scene->n_shapes + 1) * sizeof(*boxes));
+	size_t n = 0;
+
+	for (size_t i = 0; i < scene->n_shapes; i++) {
+		const struct shape *shape = &scene->shapes[i];
+		struct box *box = &boxes[n];
+
+		if (shape->kind != SHAPE_TEXT)
+			continue;
+		ck_assert(shape->size >= 8);
+		ck_assert(*shape->text);
+		shape_text_box(shape, &box->x, &box->y, &box->x2, &box->y2);
+		box->text = shape->text;
+		ck_assert_msg(box->x >= 0 && box->y >= 0 && box->x2 <= scene->width && box->y2 <= scene->height,
+			      "\"%s\" leaves the sheet", shape->text);
+		n++;
+	}
+	qsort(boxes, n, sizeof(*boxes), box_compare);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = i + 1; k < n && boxes[k].y < boxes[i].y2; k++)
+			ck_assert_msg(boxes[k].x >= boxes[i].x2 || boxes[k].x2 <= boxes[i].x, "\"%s\" overlaps \"%s\"",
+				      boxes[i].text, boxes[k].text);
+	free(boxes);
+}
+
+static size_t count(const struct scene *scene, enum shape_kind kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < scene->n_shapes; i++)
+		n += scene->shapes[i].kind == kind;
+	return n;
+}
+
+static bool has_text(const struct scene *scene, const char *text)
+{
+	for (size_t i = 0; i < scene->n_shapes; i++)
+		if (scene->shapes[i].kind == SHAPE_TEXT && strstr(scene->shapes[i].text, text))
+			return true;
+	return false;
+}
+
+static void check_arrows(const struct scene *scene)
+{
+	for (size_t i = 0; i < scene->n_shapes; i++) {
+		const struct shape *shape = &scene->shapes[i];
+
+		if (shape->kind == SHAPE_ARROW || shape->kind == SHAPE_LOOP)
+			ck_assert_msg(shape->y2 > shape->y, "an arrow from %f to %f: %s", shape->y, shape->y2,
+				      shape->tip ? shape->tip : "");
+	}
+}
+
+static void check_picture(const struct graph *g, const struct render_options *options, size_t max)
+{
+	struct picture *p = picture(g, options, max);
+	struct scene scene;
+
+	ck_assert_uint_le(p->n_nodes, max);
+	for (size_t i = 0; i < p->n_links; i++)
+		ck_assert_uint_lt(p->nodes[p->links[i].from].row + p->nodes[p->links[i].from].height,
+				  UINT32_MAX);
+	ck_assert_int_eq(scene_layout(p, &scene), 0);
+	for (size_t i = 0; i < p->n_links; i++) /* also those that are not drawn */
+		ck_assert_uint_lt(p->nodes[p->links[i].from].row, p->nodes[p->links[i].to].row);
+	check_texts(&scene);
+	check_arrows(&scene);
+	scene_fini(&scene);
+	picture_free(p);
+}
+
+/* Random runs, whole and folded to all degrees: arrows point down, texts do not overlap, no more nodes than asked for. */
+START_TEST(pictures_can_be_read)
+{
+	static const size_t limits[] = { 100000, 2000, 300, 60, 9, 1 };
+
+	for (unsigned i = 0; i < 80; i++) {
+		struct render_options options = { .title = "random", .subtitle = "a run", .incomplete = i % 3 == 0 };
+		struct random_run run;
+		struct graph *g;
+
+		random_run_init(&run, i, &shapes[i % N_SHAPES]);
+		g = build(&run.trace, i % 2 ? GRAPH_ORDER_THREAD : GRAPH_ORDER_PROCESS);
+		for (size_t k = 0; k < sizeof(limits) / sizeof(*limits); k++)
+			check_picture(g, &options, limits[k]);
+		graph_free(g);
+		random_run_fini(&run);
+	}
+}
+END_TEST
+
+/* Damaged runs can be drawn too if they have a graph. */
+START_TEST(damaged_runs_can_be_read)
+{
+	for (unsigned i = 0; i < 400; i++) {
+		struct render_options options = { .teardown = i % 2 };
+		struct random_run run;
+		struct graph *g = NULL;
+		uint64_t rng = i;
+
+		random_run_init(&run, i, &shapes[i % (N_SHAPES - 1)]);
+		for (unsigned k = 0; k < 1 + i % 9; k++) {
+			struct event *event = &run.trace.events[random_below(&rng, run.trace.n_events)];
+			uint64_t value = random_below(&rng, 2) ? random_next(&rng) : random_below(&rng, 8);
+
+			switch (random_below(&rng, 7)) {
+			case 0: event->pos = value; break;
+			case 1: event->value = value; break;
+			case 2: event->process = value; break;
+			case 3: event->kind = random_below(&rng, EVENT_KIND_COUNT + 1); break;
+			case 4: event->end = value; break;
+			case 5: event->enter_ns = event->return_ns = value; break;
+			case 6: *event = run.trace.events[--run.trace.n_events]; break;
+			}
+		}
+		if (graph_build(&run.trace, i % 2 ? GRAPH_ORDER_THREAD : GRAPH_ORDER_PROCESS, &g, NULL) == 0) {
+			check_picture(g, &options, 2000);
+			check_picture(g, &options, 40);
+		}
+		graph_free(g);
+		random_run_fini(&run);
+	}
+}
+END_TEST
+
+/* Every message of the graph is in the picture once: as a label, or in a block's sum. */
+START_TEST(folding_loses_no_message)
+{
+	for (unsigned i = 0; i < 40; i++) {
+		struct render_options options = { 0 };
+		struct random_run run;
+		struct graph *g;
+		struct picture *p;
+		size_t n = 0, whole = 0;
+		uint64_t bytes = 0, expected = 0;
+
+		random_run_init(&run, i, &shapes[i % N_SHAPES]);
+		g = build(&run.trace, GRAPH_ORDER_PROCESS);
+		for (size_t k = 0; k < g->n_messages; k++)
+			expected += g->messages[k].size;
+		p = picture(g, &options, 30 + i);
+		for (uint32_t k = 0; k < p->n_nodes; k++) {
+			const struct node *node = &p->nodes[k];
+			const struct event *event = node_event(p, k);
+
+			if (node->block) {
+				n += node->n_messages;
+				bytes += node->bytes;
+			} else if (event && event->kind == EVENT_SEND && event->value > 0) {
+				n += !(event->flags & EVENT_F_CONTINUED);
+				bytes += node->bytes;
+			}
+		}
+		for (size_t k = 0; k < run.trace.n_events; k++)
+			whole += run.trace.events[k].kind == EVENT_SEND && run.trace.events[k].value > 0 &&
+				 !(run.trace.events[k].flags & EVENT_F_CONTINUED);
+		ck_assert_uint_eq(n, whole);
+		ck_assert_uint_eq(bytes, expected);
+		picture_free(p);
+		graph_free(g);
+		random_run_fini(&run);
+	}
+}
+END_TEST
+
+/* Losses are seen: a hole as a hatched mark with its bytes, lost events as a band across the picture. */
+START_TEST(losses_show)
+{
+	struct render_options options = { .incomplete = true };
+	struct random_run run;
+	struct graph *g;
+	struct picture *p;
+	struct scene scene;
+	struct event *event;
+	size_t sends = 0;
+
+	random_run_init(&run, 5, &shapes[0]);
+	for (size_t i = 0; i < run.trace.n_events && !sends; i++) {
+		if (run.trace.events[i].kind != EVENT_SEND || run.trace.events[i].value <= 0)
+			continue;
+		run.trace.events[i] = run.trace.events[--run.trace.n_events];
+		sends++;
+	}
+	ck_assert_uint_eq(sends, 1);
+	event = trace_event_add(&run.trace);
+	*event = (struct event){ .kind = EVENT_LOST, .value = 1234, .enter_ns = 20, .return_ns = 20 };
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	p = picture(g, &options, 2000);
+	ck_assert_int_eq(scene_layout(p, &scene), 0);
+	ck_assert_uint_ge(count(&scene, SHAPE_HATCH), 2);
+	ck_assert(has_text(&scene, "1,234 events lost"));
+	ck_assert(has_text(&scene, "send missing: "));
+	ck_assert(has_text(&scene, "INCOMPLETE"));
+	check_texts(&scene);
+	scene_fini(&scene);
+	picture_free(p);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
+/* What happened after the outcome is drawn only when asked for; the picture says how much it left out. */
+START_TEST(teardown_is_optional)
+{
+	struct render_options options = { 0 };
+	struct random_run run;
+	struct graph *g;
+	struct picture *with, *without;
+	struct scene scene;
+	struct event *mark;
+
+	random_run_init(&run, 2, &shapes[1]);
+	*trace_text_at(&run.trace, 1) = strdup("outcome");
+	mark = trace_event_add(&run.trace);
+	*mark = (struct event){ .kind = EVENT_MARK, .text = 1, .enter_ns = 60, .return_ns = 60 };
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	without = picture(g, &options, 2000);
+	ck_assert_uint_gt(without->n_omitted, 0);
+	ck_assert_int_eq(scene_layout(without, &scene), 0);
+	ck_assert(has_text(&scene, "outcome"));
+	ck_assert(has_text(&scene, "events after the outcome"));
+	scene_fini(&scene);
+	options.teardown = true;
+	with = picture(g, &options, 2000);
+	ck_assert_uint_eq(with->n_omitted, 0);
+	ck_assert_uint_gt(with->n_items, without->n_items);
+	picture_free(with);
+	picture_free(without);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
+static char *render(const struct graph *g, enum render_format format, const struct render_options *options, size_t *ret_size)
+{
+	char *bytes = NULL;
+	struct error e = { "" };
+	FILE *out = open_memstream(&bytes, ret_size);
+
+	ck_assert_msg(!render_graph(g, format, options, out, &e), "%s", e.text);
+	fclose(out);
+	return bytes;
+}
+
+/* Tags nest, nothing unescaped is between them. A small stand-in for an XML parser, strict where SVG is at risk. */
+static void check_xml(const char *s)
+{
+	const char *stack[64];
+	size_t depth = 0;
+
+	for (; *s; s++) {
+		ck_assert((unsigned char)*s >= 0x20 || *s == '\n');
+		ck_assert(*s != '&' || !strncmp(s, "&lt;", 4) || !strncmp(s, "&gt;", 4) || !strncmp(s, "&amp;", 5) ||
+			  !strncmp(s, "&quot;", 6));
+		if (*s != '<')
+			continue;
+		if (s[1] == '/') {
+			size_t length = strcspn(s + 2, ">");
+
+			ck_assert_uint_gt(depth, 0);
+			ck_assert_int_eq(strncmp(stack[--depth], s + 2, length), 0);
+			s += length + 2;
+		} else {
+			const char *name = s + 1, *end = s + strcspn(s, ">");
+
+			ck_assert_int_eq(*end, '>');
+			ck_assert_ptr_null(memchr(name, '<', end - name));
+			if (end[-1] != '/' && end[-1] != '?') {
+				ck_assert_uint_lt(depth, 64);
+				stack[depth++] = name;
+			}
+			s = end;
+		}
+	}
+	ck_assert_uint_eq(depth, 0);
+}
+
+/* Names from outside, whatever is in them, leave the formats well formed. */
+START_TEST(hostile_names)
+{
+	static const char *const names[] = {
+		"</text><script>alert(1)</script>", "a & b \"c\" 'd'", "line\nbreak\x01\x1b[31m", "\xff\xfe\xc0\x80 broken",
+		"\\N \\E { } | <port>", "日本語の名前", "",
+	};
+	struct render_options options = { .title = "<title> & \"more\" \x02\xff", .subtitle = "]]>" };
+	struct random_run run;
+	struct graph *g;
+	char *bytes, *name;
+	size_t size;
+	Agraph_t *parsed;
+
+	random_run_init(&run, 4, &shapes[2]);
+	for (size_t i = 1; i <= run.trace.n_processes; i++) {
+		free(run.trace.processes[i].name);
+		run.trace.processes[i].name = strdup(names[i % 7]);
+		free(run.trace.processes[i].command);
+		run.trace.processes[i].command = strdup(names[(i + 3) % 7]);
+	}
+	for (size_t i = 1; i <= run.trace.n_ends; i++) {
+		if (!run.trace.ends[i].target)
+			continue;
+		free(run.trace.ends[i].target);
+		run.trace.ends[i].target = strdup(names[i % 7]);
+	}
+	name = malloc(5000);
+	memset(name, 'x', 4999);
+	name[4999] = '\0';
+	free(run.trace.boxes[1].name);
+	run.trace.boxes[1].name = name;
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	check_picture(g, &options, 2000);
+	bytes = render(g, RENDER_SVG, &options, &size);
+	check_xml(bytes);
+	ck_assert_ptr_null(strstr(bytes, "<script"));
+	free(bytes);
+	bytes = render(g, RENDER_DOT, &options, &size);
+	parsed = agmemread(bytes);
+	ck_assert_ptr_nonnull(parsed);
+	ck_assert_int_gt(agnnodes(parsed), 10);
+	agclose(parsed);
+	free(bytes);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
+static uint32_t png_number(const char *bytes)
+{
+	const unsigned char *b = (const unsigned char *)bytes;
+
+	return (uint32_t)b[0] << 24 | b[1] << 16 | b[2] << 8 | b[3];
+}
+
+/* A PNG is one, and never larger than what can be painted: a long run is folded until it fits. */
+START_TEST(png_fits)
+{
+	struct render_options options = { .max_vertices = 100000 };
+	struct random_options many = { .processes = 16, .steps = 12000, .threads = true };
+	struct random_run run;
+	struct graph *g;
+	char *bytes;
+	size_t size;
+
+	random_run_init(&run, 9, &many);
+	g = build(&run.trace, GRAPH_ORDER_PROCESS);
+	bytes = render(g, RENDER_PNG, &options, &size);
+	ck_assert_uint_gt(size, 1000);
+	ck_assert_int_eq(memcmp(bytes, "\x89PNG\r\n\x1a\n", 8), 0);
+	ck_assert_uint_le(png_number(bytes + 16), SCENE_PNG_MAX);
+	ck_assert_uint_le(png_number(bytes + 20), SCENE_PNG_MAX);
+	free(bytes);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
+/* A run without events, and a full disk: a picture, and an error. */
+START_TEST(edges_of_the_world)
+{
+	struct render_options options = { 0 };
+	struct trace trace;
+	struct graph *g;
+	struct error e = { "" };
+	size_t size;
+	char *bytes;
+	FILE *full = fopen("/dev/full", "w");
+
+	trace_init(&trace);
+	g = build(&trace, GRAPH_ORDER_THREAD);
+	for (int format = RENDER_SVG; format <= RENDER_DOT; format++) {
+		bytes = render(g, format, &options, &size);
+		ck_assert_uint_gt(size, 0);
+		free(bytes);
+		ck_assert_int_lt(render_graph(g, format, &options, full, &e), 0);
+		ck_assert(e.text[0]);
+		clearerr(full);
+	}
+	fclose(full);
+	graph_free(g);
+}
+END_TEST
+
+/* The same run gives the same bytes, however its events arrived. */
+START_TEST(same_picture_whatever_the_arrival)
+{
+	for (unsigned i = 0; i < 20; i++) {
+		struct render_options options = { .title = "t" };
+		struct random_run run;
+		struct graph *g;
+		char *before, *after;
+		size_t size;
+
+		random_run_init(&run, i, &shapes[i % N_SHAPES]);
+		g = build(&run.trace, GRAPH_ORDER_PROCESS);
+		before = render(g, RENDER_SVG, &options, &size);
+		graph_free(g);
+		random_run_shuffle(&run, i + 1);
+		g = build(&run.trace, GRAPH_ORDER_PROCESS);
+		after = render(g, RENDER_SVG, &options, &size);
+		ck_assert_str_eq(before, after);
+		free(before);
+		free(after);
+		graph_free(g);
+		random_run_fini(&run);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("render");
+	TCase *tc = tcase_create("pictures");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 300);
+	tcase_add_test(tc, pictures_can_be_read);
+	tcase_add_test(tc, damaged_runs_can_be_read);
+	tcase_add_test(tc, folding_loses_no_message);
+	tcase_add_test(tc, losses_show);
+	tcase_add_test(tc, teardown_is_optional);
+	tcase_add_test(tc, hostile_names);
+	tcase_add_test(tc, png_fits);
+	tcase_add_test(tc, edges_of_the_world);
+	tcase_add_test(tc, same_picture_whatever_the_arrival);
+	suite_add_tcase(suite, tc);
+	sr = srunner_create(suite);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}
