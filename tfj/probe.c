@@ -22,7 +22,8 @@
 	  "tracepoints inet_sock_set_state, tcp_receive_reset, tcp_destroy_sock", "")                                  \
 	X(SENDS, "sends", 1, "on_sent", "tracepoint sock_send_length", "")                                             \
 	X(SEND_ENTRY, "entry of sends", 0, "on_send", "tracepoint tcp_sendmsg_locked",                                 \
-	  "messages are numbered when their send returns; several writers on one socket can be confused")              \
+	  "messages are numbered when their send returns: short writes split them, several writers on one "            \
+	  "socket can be confused")                                                                                     \
 	X(RECEIVES, "receives", 1, "on_taken on_received", "tracepoints sock_recv_length, tcp_rcv_space_adjust", "")   \
 	X(CALLS, "accept, connect and wait", 1, "on_call_exit", "perf events on the returns of these calls", "")       \
 	X(WAITING, "entry of calls that wait", 1, "on_switch", "tracepoint sched_switch", "")                          \
