@@ -28,7 +28,7 @@ int cgroup_find_root(char *ret_root, size_t size, struct claim *ret_mount, struc
 
 int cgroup_open(struct cgroup *cgroup, const char *root, struct error *e);
 
-/* Kills everything inside with SIGKILL. */
+/* Kills everything inside with SIGKILL. Afterwards start nothing in it: Linux 6.18 kills that as well. */
 int cgroup_kill(const struct cgroup *cgroup);
 /* Is anything alive inside? Negative errno if that cannot be told. */
 int cgroup_populated(const struct cgroup *cgroup);

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A private cgroup root, boxes, and programs run in them to their end. Included by one Check program each. */
+#ifndef TESTS_KERNEL_INBOX_H
+#define TESTS_KERNEL_INBOX_H
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/claim.h"
+#include "tfj/box.h"
+#include "tfj/cgroup.h"
+#include "tfj/output.h"
+#include "tfj/spawn.h"
+
+#define unused_ok __attribute__((unused))
+
+static char inbox_root[256];  /* a cgroup of this test alone */
+static char inbox_base[64];   /* BOP_TMPDIR of this test alone */
+static char inbox_hosts[128], inbox_resolv[128];
+
+static char *const two_boxes[] = { "s1", "s2", NULL };
+static char *const plain_environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "WORD=yes", NULL };
+
+static void unused_ok inbox_setup(void)
+{
+	struct claim mount;
+	struct error e = { "" };
+	char root[200];
+
+	strcpy(inbox_base, "/tmp/test-bop-inbox.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(inbox_base));
+	chmod(inbox_base, 0755);
+	setenv("BOP_TMPDIR", inbox_base, 1);
+	ck_assert_msg(cgroup_find_root(root, sizeof(root), &mount, &e) == 0, "%s", e.text);
+	snprintf(inbox_root, sizeof(inbox_root), "%s/test-bop-%d", root, getpid());
+	ck_assert_int_eq(mkdir(inbox_root, 0755), 0);
+	snprintf(inbox_hosts, sizeof(inbox_hosts), "%s/hosts", inbox_base);
+	snprintf(inbox_resolv, sizeof(inbox_resolv), "%s/resolv.conf", inbox_base);
+}
+
+static void unused_ok inbox_teardown(void)
+{
+	ck_assert_int_eq(claim_remove_tree(inbox_base), 0);
+	ck_assert_msg(rmdir(inbox_root) == 0, "%s is still in use", inbox_root);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "we");
+
+	ck_assert_ptr_nonnull(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static int unused_ok open_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int n = 0;
+
+	ck_assert_ptr_nonnull(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+static struct boxes *unused_ok boxes_make(char *const *names)
+{
+	struct boxes *boxes = NULL;
+	struct error e = { "" };
+	char *hosts;
+
+	ck_assert_msg(boxes_open(names, &boxes, &e) == 0, "%s", e.text);
+	hosts = boxes_hosts(boxes);
+	ck_assert_ptr_nonnull(hosts);
+	write_file(inbox_hosts, hosts);
+	write_file(inbox_resolv, "");
+	free(hosts);
+	return boxes;
+}
+
+/* What a start of argv in box needs; change it before use. */
+static struct spawn_spec unused_ok inbox_spec(const struct box *box, const struct cgroup *cgroup, char *const *argv)
+{
+	return (struct spawn_spec){
+		.host = box->name,
+		.netns = box->netns,
+		.cgroup = cgroup->claim.fd,
+		.hosts = inbox_hosts,
+		.resolv = inbox_resolv,
+		.argv = argv,
+		.environment = plain_environment,
+		.user = "",
+		.directory = inbox_base,
+		.one_pipe = 1,
+	};
+}
+
+/* Starts it and waits until exec is known to have worked or not. */
+static int unused_ok inbox_start(const struct spawn_spec *spec, struct spawn *spawn, struct error *e)
+{
+	struct pollfd wait;
+	int err = spawn_prepare(spec, spawn, e);
+
+	if (err)
+		return err;
+	ck_assert_int_eq(spawn_go(spawn), 0);
+	wait = (struct pollfd){ .fd = spawn->failure, .events = POLLIN };
+	while ((err = spawn_result(spawn, spec->argv[0], e)) == -EAGAIN)
+		poll(&wait, 1, -1);
+	return err;
+}
+
+/* Runs it to its end: its output (terminated) and its wait status. */
+static int unused_ok inbox_run(const struct spawn_spec *spec, char *output, size_t size)
+{
+	struct spawn spawn = SPAWN_NONE;
+	struct error e = { "" };
+	struct pollfd wait;
+	size_t n = 0;
+	ssize_t got;
+	int status;
+
+	ck_assert_msg(inbox_start(spec, &spawn, &e) == 0, "%s", e.text);
+	wait = (struct pollfd){ .fd = spawn.out, .events = POLLIN };
+	while (poll(&wait, 1, -1) > 0 && (got = read(spawn.out, output + n, size - 1 - n)) > 0)
+		n += got;
+	output[n] = '\0';
+	ck_assert_int_eq(waitpid(spawn.pid, &status, 0), spawn.pid);
+	spawn_close(&spawn);
+	return status;
+}
+
+static int unused_ok inbox_shell(const struct box *box, const struct cgroup *cgroup, const char *script, char *output,
+				 size_t size)
+{
+	char *const argv[] = { "sh", "-c", (char *)script, NULL };
+	struct spawn_spec spec = inbox_spec(box, cgroup, argv);
+
+	return inbox_run(&spec, output, size);
+}
+
+static int unused_ok inbox_main(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	if (geteuid() != 0) {
+		puts("1..0 # SKIP needs root");
+		return 0;
+	}
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
+
+#endif
