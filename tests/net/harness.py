@@ -3,6 +3,7 @@
 
 O is the build folder (default build). Each test is a function whose docstring is its specification.
 """
+import atexit
 import glob
 import json
 import os
@@ -22,8 +23,6 @@ TFJ = os.path.join(OUT, "tfj")
 SHORT = bool(os.environ.get("BOP_TEST_SHORT"))
 WAIT = 60  # seconds after which something that should happen has not happened
 
-_scratch = []
-
 
 class Skip(Exception):
     """This cannot be tested here; the text says why."""
@@ -32,24 +31,20 @@ class Skip(Exception):
 def run_tests(*tests):
     """Runs the tests in order, prints TAP, returns what the program should exit with."""
     failed = 0
-    try:
-        for number, test in enumerate(tests, 1):
-            name = " ".join((test.__doc__ or test.__name__).split())
-            try:
-                test()
-                print(f"ok {number} - {name}", flush=True)
-            except Skip as reason:
-                print(f"ok {number} - {name} # SKIP {reason}", flush=True)
-            except Exception:  # pylint: disable=broad-except
-                failed += 1
-                print(f"not ok {number} - {name}")
-                for line in traceback.format_exc().splitlines():
-                    print(f"# {line}")
-                sys.stdout.flush()
-        print(f"1..{len(tests)}")
-    finally:
-        for path in _scratch:
-            shutil.rmtree(path, ignore_errors=True)
+    for number, test in enumerate(tests, 1):
+        name = " ".join((test.__doc__ or test.__name__).split())
+        try:
+            test()
+            print(f"ok {number} - {name}", flush=True)
+        except Skip as reason:
+            print(f"ok {number} - {name} # SKIP {reason}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            failed += 1
+            print(f"not ok {number} - {name}")
+            for line in traceback.format_exc().splitlines():
+                print(f"# {line}")
+            sys.stdout.flush()
+    print(f"1..{len(tests)}")
     return 1 if failed else 0
 
 
@@ -67,7 +62,7 @@ def scratch(mode=0o700):
     """A folder that goes away with the test program."""
     path = tempfile.mkdtemp(prefix="test-bop-")
     os.chmod(path, mode)
-    _scratch.append(path)
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
 
@@ -236,16 +231,18 @@ def _processes(locked):
             yield f"process {proc[6:]} {exe}"
 
 
+def cgroup_mounts():
+    with open("/proc/mounts", encoding="utf-8") as mounts:
+        return [words[1] for words in map(str.split, mounts) if words[2] == "cgroup2"]
+
+
 def leftovers():
     """All that a run of ours could leave on this machine: cgroups, folders, processes, links, named namespaces."""
     locked = _locked()
     found = set(_processes(locked))
-    for top in ("/sys/fs/cgroup", os.environ.get("BOP_TMPDIR", "/tmp")):
-        for folder, names, _ in os.walk(top):
-            ours = (os.path.join(folder, name) for name in names if name.startswith("bop."))
-            found |= {path for path in ours if not _lives(path, locked)}
-            if top != "/sys/fs/cgroup":
-                break
+    for top in [*cgroup_mounts(), os.environ["BOP_TMPDIR"]]:
+        ours = (os.path.join(top, name) for name in os.listdir(top) if name.startswith("bop."))
+        found |= {path for path in ours if not _lives(path, locked)}
     links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=False).stdout
     found |= {f"link {re.split(': |@', line)[1]}" for line in links.splitlines()}
     spaces = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=False).stdout
