@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Results that only the return of a system call knows: accept, connect, wait. Two doors to the same code: a perf event
- * on each of the calls (the kernel's own bitmap keeps all other calls out, which is cheap), or one raw tracepoint on
- * every call. tfj opens one of them.
+ * Results that only the return of a system call knows: accept, connect, wait. Two doors to the same
+ * code: a perf event on each of the calls (the kernel's own bitmap keeps all other calls out, which
+ * is cheap), or one raw tracepoint on every call. tfj opens one of them.
  */
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* A TCP socket behind a descriptor of the current task, read without a reference: only for looking. */
+/*
+ * A TCP socket behind a descriptor of the current task, read without a reference: only for looking.
+ */
 static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
 {
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
@@ -26,7 +28,8 @@ static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
 	socket = BPF_CORE_READ(file, private_data);
 	sk = BPF_CORE_READ(socket, sk);
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if ((family != AF_INET && family != AF_INET6) || BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if ((family != AF_INET && family != AF_INET6) ||
+	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	return sk;
 }
@@ -62,8 +65,8 @@ static __noinline int accept_returned(struct task_struct *task, struct pt_regs *
 			return 0;
 	}
 	order = order_draw(task, state);
-	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, box, order, call_enter(task, state, now), now,
-				task);
+	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, box, order,
+				call_enter(task, state, now), now, task);
 	if (!record)
 		return 0;
 	record->cookie = cookie;
@@ -91,8 +94,8 @@ static __always_inline int address_read(struct rec_addr *addr, __u64 user)
 }
 
 /* Failed before a SYN was made: the connect counts all the same. */
-static __always_inline int open_late(struct task_struct *task, struct task_state *state, struct pt_regs *regs, __u32 box,
-				     int result)
+static __always_inline int open_late(struct task_struct *task, struct task_state *state,
+				     struct pt_regs *regs, __u32 box, int result)
 {
 	switch (-result) {
 	case 0:	  /* fast open: the SYN comes with the first send */
@@ -132,7 +135,7 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (state->open.cookie && state->open.cookie == cookie) {
 		if (result <= -512)
-			return 0; /* interrupted: the kernel or the program calls again */
+			return 0;   /* interrupted: the kernel or the program calls again */
 		if (result == -115) /* EINPROGRESS */
 			bpf_map_update_elem(&pending, &cookie, &one, BPF_ANY);
 	} else {
@@ -147,8 +150,8 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 	}
 	state->open.cookie = 0;
 	now = bpf_ktime_get_ns();
-	record = record_reserve(sizeof(*record), REC_CONNECT, 0, box, state->open.order, state->open.enter_ns, now,
-				task);
+	record = record_reserve(sizeof(*record), REC_CONNECT, 0, box, state->open.order,
+				state->open.enter_ns, now, task);
 	if (!record)
 		return 0;
 	record->cookie = cookie;
@@ -179,7 +182,8 @@ static __always_inline __u32 waited_child(struct pt_regs *regs, __u32 call, int 
 	return info.code >= 1 && info.code <= 3 /* CLD_EXITED, KILLED, DUMPED */ ? info.pid : 0;
 }
 
-static __noinline int wait_returned(struct task_struct *task, struct pt_regs *regs, __u32 call, int result)
+static __noinline int wait_returned(struct task_struct *task, struct pt_regs *regs, __u32 call,
+				    int result)
 {
 	struct task_state *state = task_find(task);
 	struct rec_wait *record;

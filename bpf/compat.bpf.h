@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where kernels and architectures differ: one helper per difference. Differences that are a whole tracepoint
- * (tcp_sendmsg_locked, sched_prepare_exec) are settled by tfj, which does not load the program.
+ * Where kernels and architectures differ: one helper per difference. Differences that are a whole
+ * tracepoint (tcp_sendmsg_locked, sched_prepare_exec) are settled by tfj, which does not load the
+ * program.
  */
 #ifndef BPF_COMPAT_BPF_H
 #define BPF_COMPAT_BPF_H
@@ -118,7 +119,10 @@ static __always_inline int call_waits(__u32 nr)
 	return 0;
 }
 
-/* Results that tell the program to try again: no event. -512 to -516: the kernel's own restart codes. */
+/*
+ * Results that tell the program to try again: no event. -512 to -516: the kernel's own restart
+ * codes.
+ */
 static __always_inline int is_retry(int result)
 {
 	return result == -4 || result == -11 || (result <= -512 && result >= -516);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Life of connections, from the state changes of their sockets. A change can happen in anybody's context (softirq,
- * another task's release of a lock): it is charged to the current task only where nothing but a call of that task can
- * have caused it.
+ * Life of connections, from the state changes of their sockets. A change can happen in anybody's
+ * context (softirq, another task's release of a lock): it is charged to the current task only where
+ * nothing but a call of that task can have caused it.
  */
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
@@ -25,7 +25,8 @@ static __always_inline __u64 tcp_unread(struct sock *sk, struct tcp_sock *tp)
 	return waiting && sk->__sk_common.skc_flags & SOCK_DONE_BIT ? waiting - 1 : waiting;
 }
 
-static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 flags, __u64 order, struct task_struct *task)
+static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 flags, __u64 order,
+				       struct task_struct *task)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct rec_close *record;
@@ -44,7 +45,8 @@ static __always_inline void close_emit(struct sock_state *ss, __u16 kind, __u16 
 }
 
 /* Brings positions up to date. */
-static __always_inline void sock_measure(struct sock *sk, struct tcp_sock *tp, struct sock_state *ss)
+static __always_inline void sock_measure(struct sock *sk, struct tcp_sock *tp,
+					 struct sock_state *ss)
 {
 	sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN));
 	received_position(ss, received_end(sk, tp));
@@ -171,8 +173,8 @@ static __noinline int sock_established(struct sock *sk, int accepted)
 	}
 	if (ss->flags & SOCK_F_IGNORED)
 		return 0;
-	record = record_reserve(sizeof(*record), REC_ESTABLISHED, accepted ? REC_F_ACCEPTOR : 0, ss->box, 0, ss->syn_ns,
-				now, 0);
+	record = record_reserve(sizeof(*record), REC_ESTABLISHED, accepted ? REC_F_ACCEPTOR : 0,
+				ss->box, 0, ss->syn_ns, now, 0);
 	if (!record)
 		return 0;
 	record->cookie = ss->cookie;
@@ -201,7 +203,10 @@ static __noinline int sock_failed(struct sock *sk, struct sock_state *ss)
 	return 0;
 }
 
-/* A connection ended. Was it an RST of ours, the kernel that gave up, or the orderly end that was announced before? */
+/*
+ * A connection ended. Was it an RST of ours, the kernel that gave up, or the orderly end that was
+ * announced before?
+ */
 static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int from)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
@@ -217,7 +222,9 @@ static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int fro
 		close_emit(ss, REC_CLOSE, REC_F_GAVE_UP, 0, 0);
 		return 0;
 	}
-	/* close() has emptied the queue of what was not read; SO_LINGER 0 and disconnect have not */
+	/*
+	 * close() has emptied the queue of what was not read; SO_LINGER 0 and disconnect have not
+	 */
 	closing = ss->final_unread && !sk->sk_receive_queue.qlen;
 	switch (from) {
 	case TCP_ESTABLISHED:

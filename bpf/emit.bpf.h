@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The only writer of the ring buffer. The sequence number is drawn before room is reserved, so that a record that
- * finds none leaves a gap, and is counted. Nobody is woken up for a record: tfj looks regularly, and is called once in
- * so many records that the buffer cannot have filled since. Calls of helpers are what a probe costs: none is made that
- * can be avoided.
+ * The only writer of the ring buffer. The sequence number is drawn before room is reserved, so that
+ * a record that finds none leaves a gap, and is counted. Nobody is woken up for a record: tfj looks
+ * regularly, and is called once in so many records that the buffer cannot have filled since. Calls
+ * of helpers are what a probe costs: none is made that can be avoided.
  */
 #ifndef BPF_EMIT_BPF_H
 #define BPF_EMIT_BPF_H
@@ -20,11 +20,12 @@ static __always_inline void count(enum counter counter)
 }
 
 /*
- * Reserves a record and fills its head; the caller fills the rest and calls record_submit. task NULL: no
- * task. Returns NULL when the record is lost, and counted.
+ * Reserves a record and fills its head; the caller fills the rest and calls record_submit. task
+ * NULL: no task. Returns NULL when the record is lost, and counted.
  */
-static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags, __u32 box, __u64 order, __u64 enter_ns,
-					    __u64 return_ns, struct task_struct *task)
+static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags, __u32 box,
+					    __u64 order, __u64 enter_ns, __u64 return_ns,
+					    struct task_struct *task)
 {
 	__u32 zero = 0;
 	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &zero);

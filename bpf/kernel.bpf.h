@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The few kernel structures that we read, each with only the members that we read. Offsets are filled in when the
- * object is loaded (CO-RE), so nothing here has to match the layout of any kernel: only names and kinds of members do.
- * Constants are those that the kernel does not export to user space.
+ * The few kernel structures that we read, each with only the members that we read. Offsets are
+ * filled in when the object is loaded (CO-RE), so nothing here has to match the layout of any
+ * kernel: only names and kinds of members do. Constants are those that the kernel does not export
+ * to user space.
  */
 #ifndef BPF_KERNEL_BPF_H
 #define BPF_KERNEL_BPF_H
@@ -129,7 +130,9 @@ struct linux_binprm {
 	const char *filename;
 };
 
-/* The members of both architectures: a member that is not there is only an error where it is read. */
+/*
+ * The members of both architectures: a member that is not there is only an error where it is read.
+ */
 struct pt_regs {
 	unsigned long di, si, dx, r10, orig_ax; /* x86-64 */
 	__u64 regs[31];				/* arm64 */

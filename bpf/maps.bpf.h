@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What is remembered between probes, and for how long: a task's state goes with the task, a socket's with the socket,
- * the rest with the tracer. tfj writes boxes and addresses and adds tasks; everything else is written here.
+ * What is remembered between probes, and for how long: a task's state goes with the task, a
+ * socket's with the socket, the rest with the tracer. tfj writes boxes and addresses and adds
+ * tasks; everything else is written here.
  */
 #ifndef BPF_MAPS_BPF_H
 #define BPF_MAPS_BPF_H
@@ -41,7 +42,8 @@ struct task_state {
 	__u64 sleep_ns;	  /* when this thread went to sleep in a call that waits; 0: did not */
 	__u32 sleep_call;
 	__u32 sleep_fd;
-	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0: none */
+	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0:
+			      none */
 	__u64 recv_start;
 	__u64 recv_end;
 	__u64 recv_parted; /* bytes in earlier parts */
@@ -52,9 +54,9 @@ struct task_state {
 enum sock_flag {
 	SOCK_F_IGNORED = 1 << 0,
 	SOCK_F_ACCEPTOR = 1 << 1,
-	SOCK_F_KEYED = 1 << 2,	 /* has been established: sequence numbers are known */
-	SOCK_F_RESET = 1 << 3,	 /* an RST arrived */
-	SOCK_F_FIN = 1 << 4,	 /* our FIN is counted in write_seq */
+	SOCK_F_KEYED = 1 << 2, /* has been established: sequence numbers are known */
+	SOCK_F_RESET = 1 << 3, /* an RST arrived */
+	SOCK_F_FIN = 1 << 4,   /* our FIN is counted in write_seq */
 };
 
 struct sock_state {
@@ -147,7 +149,10 @@ struct {
 	__type(value, __u32);
 } ordinals SEC(".maps") __weak;
 
-/* sequence numbers of an ignored connector, as its peer will see them; then the accepted socket's cookie */
+/*
+ * sequence numbers of an ignored connector, as its peer will see them; then the accepted socket's
+ * cookie
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -162,7 +167,9 @@ struct {
 	__type(value, __u32);
 } ignored_cookies SEC(".maps") __weak;
 
-/* socket (cookie) whose connect() went on without its caller, who has not asked for the outcome yet */
+/*
+ * socket (cookie) whose connect() went on without its caller, who has not asked for the outcome yet
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -171,7 +178,8 @@ struct {
 } pending SEC(".maps") __weak;
 
 /* Set by tfj between open and load. */
-extern const volatile __u64 ring_mask; /* a wake-up for each record whose number has none of these bits */
+extern const volatile __u64
+	ring_mask; /* a wake-up for each record whose number has none of these bits */
 
 /* A state of another epoch is not there: that is how everything of the last run is forgotten. */
 extern volatile __u32 epoch;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Names and places: where bytes lie in their stream, addresses, and which connect of its process this is.
+ * Names and places: where bytes lie in their stream, addresses, and which connect of its process
+ * this is.
  */
 #ifndef BPF_ORDER_BPF_H
 #define BPF_ORDER_BPF_H
 
 #include "bpf/scope.bpf.h"
 
-/* Unwraps sequence numbers to 64 bits; a number may lie a little behind the last one (never 2 GiB). */
+/*
+ * Unwraps sequence numbers to 64 bits; a number may lie a little behind the last one (never 2 GiB).
+ */
 static __always_inline __u64 sent_position(struct sock_state *ss, __u32 seq)
 {
 	ss->sent += (__s64)(__s32)(seq - ss->sent_seq);
@@ -22,7 +25,10 @@ static __always_inline __u64 received_position(struct sock_state *ss, __u32 seq)
 	return ss->received;
 }
 
-/* Number of the next byte that the program will take, without the place of a FIN that has been taken. */
+/*
+ * Number of the next byte that the program will take, without the place of a FIN that has been
+ * taken.
+ */
 static __always_inline __u32 received_end(struct sock *sk, struct tcp_sock *tp)
 {
 	__u32 end = tp->copied_seq;
@@ -30,7 +36,8 @@ static __always_inline __u32 received_end(struct sock *sk, struct tcp_sock *tp)
 	return end - (sk->__sk_common.skc_flags & SOCK_DONE_BIT && end == tp->rcv_nxt);
 }
 
-static __always_inline void address_fill(struct rec_addr *addr, __u16 family, __be32 v4, const __be32 v6[4], __u16 port)
+static __always_inline void address_fill(struct rec_addr *addr, __u16 family, __be32 v4,
+					 const __be32 v6[4], __u16 port)
 {
 	__be32 *ip = (__be32 *)addr->ip;
 
@@ -80,7 +87,8 @@ static __always_inline int address_is_loopback(const __u8 ip[16])
 }
 
 /* Which connect of this process to that target is it? From 1; 0: could not be counted. */
-static __always_inline __u32 ordinal_draw(struct task_struct *task, __u32 own_box, struct rec_addr *remote)
+static __always_inline __u32 ordinal_draw(struct task_struct *task, __u32 own_box,
+					  struct rec_addr *remote)
 {
 	struct target target = {};
 	__u32 zero = 0, *box, *ordinal;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whose event is it? A task with state is traced, a socket with state is ours; both cost one look-up and nothing else
- * for everybody on the machine who is not.
+ * Whose event is it? A task with state is traced, a socket with state is ours; both cost one
+ * look-up and nothing else for everybody on the machine who is not.
  */
 #ifndef BPF_SCOPE_BPF_H
 #define BPF_SCOPE_BPF_H
@@ -20,7 +20,8 @@ static __always_inline struct task_state *task_find(struct task_struct *task)
 }
 
 /* State of the process that a task belongs to; the task's own if the first thread has none. */
-static __always_inline struct task_state *process_find(struct task_struct *task, struct task_state *state)
+static __always_inline struct task_state *process_find(struct task_struct *task,
+						       struct task_state *state)
 {
 	struct task_state *process;
 
@@ -39,9 +40,11 @@ static __always_inline __u64 order_draw(struct task_struct *task, struct task_st
 	return order;
 }
 
-static __always_inline struct task_state *task_create(struct task_struct *task, __u32 box, __u32 ignored)
+static __always_inline struct task_state *task_create(struct task_struct *task, __u32 box,
+						      __u32 ignored)
 {
-	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct task_state *state =
+		bpf_task_storage_get(&tasks, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (!state) {
 		count(COUNTER_LOST_TASK);
@@ -66,14 +69,14 @@ static __always_inline void name_copy(char name[REC_NAME_MAX], const char *path)
 		bpf_probe_read_kernel_str(name, REC_NAME_MAX, path + size - REC_NAME_MAX);
 }
 
-static __always_inline void exec_emit(struct task_struct *task, struct task_state *state, __u16 kind, const char *path)
+static __always_inline void exec_emit(struct task_struct *task, struct task_state *state,
+				      __u16 kind, const char *path)
 {
 	__u64 order = order_draw(task, state);
 	__u64 now = bpf_ktime_get_ns();
 	struct rec_exec *record;
 
-	record = record_reserve(sizeof(*record), kind, 0, state->seed.box, order, now, now,
-				task);
+	record = record_reserve(sizeof(*record), kind, 0, state->seed.box, order, now, now, task);
 	if (!record)
 		return;
 	record->parent_tgid = task->real_parent->tgid;
@@ -88,7 +91,8 @@ static __always_inline void exec_emit(struct task_struct *task, struct task_stat
 }
 
 /* A task without state uses a socket of ours: from here on it is traced. */
-__attribute__((unused)) static __noinline struct task_state *task_appear(struct task_struct *task, __u32 box)
+__attribute__((unused)) static __noinline struct task_state *task_appear(struct task_struct *task,
+									 __u32 box)
 {
 	struct task_state *state;
 
@@ -124,7 +128,8 @@ static __always_inline struct sock_state *sock_find(struct sock *sk)
 /* A fresh state, also when the socket had one: it may connect again. */
 static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box, __u32 flags)
 {
-	struct sock_state *state = bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct sock_state *state =
+		bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
 	if (!state) {
 		count(COUNTER_LOST_SOCKET);
@@ -148,7 +153,8 @@ static __always_inline __u32 sock_box(struct sock *sk)
 }
 
 /* When the current call went to sleep, else now; forgets it. */
-static __always_inline __u64 call_enter(struct task_struct *task, struct task_state *state, __u64 now)
+static __always_inline __u64 call_enter(struct task_struct *task, struct task_state *state,
+					__u64 now)
 {
 	__u64 slept = state->sleep_ns;
 	struct pt_regs *regs;

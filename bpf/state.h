@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What tfj writes into the maps: the head of a task's state. The rest of the state belongs to the programs and starts
- * as zeros.
+ * What tfj writes into the maps: the head of a task's state. The rest of the state belongs to the
+ * programs and starts as zeros.
  */
 #ifndef BPF_STATE_H
 #define BPF_STATE_H

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Life of tasks: whoever a traced task makes is traced, in its box. Ignored tasks make ignored ones. The result of wait
- * is seen in call.bpf.c.
+ * Life of tasks: whoever a traced task makes is traced, in its box. Ignored tasks make ignored
+ * ones. The result of wait is seen in call.bpf.c.
  */
 #include "bpf/scope.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* EXIT comes before the process's sockets are closed, but is its last event: this far above all others. */
+/*
+ * EXIT comes before the process's sockets are closed, but is its last event: this far above all
+ * others.
+ */
 #define ORDER_EXIT (1ULL << 48)
-/* exec by another thread than the first drops the counters with the first one's task: so far ahead goes the rest. */
+/*
+ * exec by another thread than the first drops the counters with the first one's task: so far ahead
+ * goes the rest.
+ */
 #define ORDER_EXEC (1ULL << 32)
 
 SEC("tp_btf/task_newtask")
@@ -33,8 +39,8 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 		ordinal = __sync_fetch_and_add(&process->threads, 1) + 1;
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
-	record = record_reserve(sizeof(*record), REC_FORK, thread ? REC_F_GROUP : 0, state->seed.box, order, now, now,
-				task);
+	record = record_reserve(sizeof(*record), REC_FORK, thread ? REC_F_GROUP : 0,
+				state->seed.box, order, now, now, task);
 	if (!record)
 		return 0;
 	record->child_tgid = child->tgid;
@@ -109,7 +115,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	return 0;
 }
 
-/* When a call that waits really had to: the entry of a call costs every process, going to sleep only those that do. */
+/*
+ * When a call that waits really had to: the entry of a call costs every process, going to sleep
+ * only those that do.
+ */
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, _Bool preempted, struct task_struct *task)
 {

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Sends and receives. Both ends of a range are taken while the socket is locked: the start of a send in
- * tcp_sendmsg_locked, the end of a receive in tcp_rcv_space_adjust; the tracepoints that know the result fire after the
- * lock was released.
+ * Sends and receives. Both ends of a range are taken while the socket is locked: the start of a
+ * send in tcp_sendmsg_locked, the end of a receive in tcp_rcv_space_adjust; the tracepoints that
+ * know the result fire after the lock was released.
  *
- * A message's number is given out when its send enters. It counts from its first byte on: as long as the stream has not
- * moved since the number was given out, the next send gets the same one.
+ * A message's number is given out when its send enters. It counts from its first byte on: as long
+ * as the stream has not moved since the number was given out, the next send gets the same one.
  */
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline void send_emit(struct sock_state *ss, struct send_state *send, struct task_struct *task, __u64 now,
-				      __s64 result, __u16 flags)
+static __always_inline void send_emit(struct sock_state *ss, struct send_state *send,
+				      struct task_struct *task, __u64 now, __s64 result,
+				      __u16 flags)
 {
 	struct rec_transfer *record;
 
-	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order, send->enter_ns, now, task);
+	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order,
+				send->enter_ns, now, task);
 	if (!record)
 		return;
 	record->cookie = ss->cookie;
@@ -28,7 +30,10 @@ static __always_inline void send_emit(struct sock_state *ss, struct send_state *
 	record_submit(record);
 }
 
-/* Somebody else is about to write where the last number was given out: it has no byte, and may be given out again. */
+/*
+ * Somebody else is about to write where the last number was given out: it has no byte, and may be
+ * given out again.
+ */
 static __always_inline void message_return(struct sock_state *ss, __u64 pos)
 {
 	if (ss->opened != pos)
@@ -38,7 +43,8 @@ static __always_inline void message_return(struct sock_state *ss, __u64 pos)
 }
 
 /* Number for a send that begins at pos. Called with the socket locked. */
-static __always_inline void message_reserve(struct sock_state *ss, struct send_state *send, __u32 tgid, __u64 pos)
+static __always_inline void message_reserve(struct sock_state *ss, struct send_state *send,
+					    __u32 tgid, __u64 pos)
 {
 	send->pos = pos;
 	send->flags = 0;
@@ -86,7 +92,8 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 		message_reserve(ss, send, task->tgid, pos);
 		return 0;
 	}
-	if (left == send->requested && !send->parted) { /* it waited for room and has not begun; others may have */
+	if (left == send->requested &&
+	    !send->parted) { /* it waited for room and has not begun; others may have */
 		message_reserve(ss, send, task->tgid, pos);
 		return 0;
 	}
@@ -107,8 +114,9 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 }
 
 /* The kernel has no tcp_sendmsg_locked: begin now, as if nobody else had written since. */
-static __always_inline int send_late(struct sock *sk, struct sock_state *ss, struct task_struct *task,
-				     struct task_state *state, __s64 result)
+static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
+				     struct task_struct *task, struct task_state *state,
+				     __s64 result)
 {
 	struct send_state *send = &state->send;
 	struct tcp_sock *tp;
@@ -126,7 +134,8 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss, str
 	if (!tp)
 		return -1;
 	send->requested = result;
-	message_reserve(ss, send, task->tgid, sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN)) - result);
+	message_reserve(ss, send, task->tgid,
+			sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN)) - result);
 	return 0;
 }
 
@@ -171,16 +180,16 @@ int BPF_PROG(on_sent, struct sock *sk, int result)
 	return 0;
 }
 
-static __always_inline void recv_emit(struct sock_state *ss, struct task_struct *task, struct task_state *state,
-				      __u64 pos, __s64 result, __u16 flags)
+static __always_inline void recv_emit(struct sock_state *ss, struct task_struct *task,
+				      struct task_state *state, __u64 pos, __s64 result,
+				      __u16 flags)
 {
 	__u64 now = bpf_ktime_get_ns(), order, enter;
 	struct rec_transfer *record;
 
 	order = order_draw(task, state);
 	enter = call_enter(task, state, now);
-	record = record_reserve(sizeof(*record), REC_RECV, flags, ss->box, order, enter, now,
-				task);
+	record = record_reserve(sizeof(*record), REC_RECV, flags, ss->box, order, enter, now, task);
 	if (!record)
 		return;
 	record->cookie = ss->cookie;
@@ -191,7 +200,10 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
 	record_submit(record);
 }
 
-/* Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice took it too. */
+/*
+ * Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice
+ * took it too.
+ */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(on_taken, struct sock *sk)
 {
@@ -221,8 +233,10 @@ int BPF_PROG(on_taken, struct sock *sk)
 		state->recv_cookie = ss->cookie;
 		state->recv_start = before;
 		state->recv_parted = 0;
-	} else if (state->recv_end != before) { /* others read while it waited for more: parts, as with sends */
-		recv_emit(ss, task, state, state->recv_start, state->recv_end - state->recv_start, 0);
+	} else if (state->recv_end !=
+		   before) { /* others read while it waited for more: parts, as with sends */
+		recv_emit(ss, task, state, state->recv_start, state->recv_end - state->recv_start,
+			  0);
 		state->recv_parted += state->recv_end - state->recv_start;
 		state->recv_start = before;
 	}
@@ -257,7 +271,8 @@ int BPF_PROG(on_received, struct sock *sk, int result, int flags)
 	state = task_current(task, ss->box);
 	if (!state)
 		return 0;
-	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) || (!result && !is_end(sk, task))) {
+	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
+	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;
 		state->recv_cookie = 0;
 		return 0;

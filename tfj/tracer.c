@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Loads, attaches and reads the programs in bpf/. Knows kernel ids only: names are somebody else's business. Fails with
- * one line that names what the kernel or the user lacks; nothing stays behind, because links, events and maps are held
- * by descriptors.
+ * Loads, attaches and reads the programs in bpf/. Knows kernel ids only: names are somebody else's
+ * business. Fails with one line that names what the kernel or the user lacks; nothing stays behind,
+ * because links, events and maps are held by descriptors.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,38 +52,50 @@ static int ring_size_check(size_t ring_bytes, struct error *e)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	if (ring_bytes < page || ring_bytes & (ring_bytes - 1))
-		return error_set(e, -EINVAL, "ring buffer of %zu bytes: the size must be a power of two, at least %zu",
-				 ring_bytes, page);
+		return error_set(
+			e, -EINVAL,
+			"ring buffer of %zu bytes: the size must be a power of two, at least %zu",
+			ring_bytes, page);
 	if (ring_bytes > 1u << 30)
-		return error_set(e, -E2BIG, "ring buffer of %zu bytes: the kernel allows at most 1 GiB", ring_bytes);
+		return error_set(e, -E2BIG,
+				 "ring buffer of %zu bytes: the kernel allows at most 1 GiB",
+				 ring_bytes);
 	return 0;
 }
 
 /* Programs that only some kernels have a place for. */
 static int programs_choose(struct tracer_bpf *bpf, struct error *e)
 {
-	static const char *const needed[] = { "inet_sock_set_state", "sock_send_length", "sock_recv_length",
-					      "tcp_rcv_space_adjust", "tcp_destroy_sock", "tcp_receive_reset" };
+	static const char *const needed[] = {"inet_sock_set_state", "sock_send_length",
+					     "sock_recv_length",    "tcp_rcv_space_adjust",
+					     "tcp_destroy_sock",    "tcp_receive_reset"};
 	struct btf *btf = btf__load_vmlinux_btf();
 	int err = 0;
 
 	if (!btf)
-		return error_set(e, -ENOENT, "cannot trace: the kernel's BTF cannot be read: %s", strerror(errno));
+		return error_set(e, -ENOENT, "cannot trace: the kernel's BTF cannot be read: %s",
+				 strerror(errno));
 	for (size_t i = 0; !err && i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (!tracer_has(btf, needed[i]))
 			err = error_set(e, -ENOTSUP,
-					"cannot trace: this kernel has no tracepoint %s; use Linux 6.3 or newer",
+					"cannot trace: this kernel has no tracepoint %s; use Linux "
+					"6.3 or newer",
 					needed[i]);
 	bpf_program__set_autoload(bpf->progs.on_send, tracer_has(btf, "tcp_sendmsg_locked"));
-	bpf_program__set_autoload(bpf->progs.on_prepare_exec, tracer_has(btf, "sched_prepare_exec"));
+	bpf_program__set_autoload(bpf->progs.on_prepare_exec,
+				  tracer_has(btf, "sched_prepare_exec"));
 	btf__free(btf);
 	return err;
 }
 
-/* Numbers are drawn for each CPU: if all CPUs are silent for just not so many records, half of the buffer has room. */
+/*
+ * Numbers are drawn for each CPU: if all CPUs are silent for just not so many records, half of the
+ * buffer has room.
+ */
 static uint64_t wake_mask(size_t ring_bytes)
 {
-	uint64_t records = ring_bytes / 2 / RECORD_MAX / (uint64_t)libbpf_num_possible_cpus(), every = 1;
+	uint64_t records = ring_bytes / 2 / RECORD_MAX / (uint64_t)libbpf_num_possible_cpus(),
+		 every = 1;
 
 	while (every * 2 <= records)
 		every *= 2;
@@ -97,7 +109,8 @@ static int programs_load(struct tracer_bpf **bpf, size_t ring_bytes, int choose,
 
 	*bpf = tracer_bpf__open();
 	if (!*bpf)
-		return error_set(e, -errno, "cannot trace: the programs cannot be prepared: %s", strerror(errno));
+		return error_set(e, -errno, "cannot trace: the programs cannot be prepared: %s",
+				 strerror(errno));
 	bpf_map__set_max_entries((*bpf)->maps.records, ring_bytes);
 	(*bpf)->rodata->ring_mask = wake_mask(ring_bytes);
 	events = calls_watchable();
@@ -113,10 +126,11 @@ static int programs_load(struct tracer_bpf **bpf, size_t ring_bytes, int choose,
 	return err;
 }
 
-int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg, struct tracer **ret_tracer, struct error *e)
+int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg,
+		struct tracer **ret_tracer, struct error *e)
 {
 	struct tracer *tracer;
-	struct error why = { "" };
+	struct error why = {""};
 	int err;
 
 	if (!ring_bytes)
@@ -146,16 +160,21 @@ int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg, struc
 		if (why.text[0])
 			error_set(e, err, "%s", why.text);
 		else if (err == -ENOMEM || err == -E2BIG)
-			error_set(e, err, "cannot trace: no memory for a ring buffer of %zu bytes; ask for a smaller one",
+			error_set(e, err,
+				  "cannot trace: no memory for a ring buffer of %zu bytes; ask for "
+				  "a smaller one",
 				  ring_bytes);
 		else
-			err = error_set(e, -ENOTSUP, "cannot trace: this kernel refused the programs: %s",
-					tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
+			err = error_set(
+				e, -ENOTSUP, "cannot trace: this kernel refused the programs: %s",
+				tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
 		goto out;
 	}
-	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->bpf->maps.records), record_arrived, tracer, NULL);
+	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->bpf->maps.records), record_arrived,
+					tracer, NULL);
 	if (!tracer->ring)
-		err = error_set(e, -errno, "cannot trace: the ring buffer cannot be mapped: %s", strerror(errno));
+		err = error_set(e, -errno, "cannot trace: the ring buffer cannot be mapped: %s",
+				strerror(errno));
 out:
 	if (err) {
 		tracer_close(tracer);
@@ -181,7 +200,10 @@ const char *tracer_backend(const struct tracer *tracer)
 	return "tracepoint";
 }
 
-/* Watches returns by perf events, or where there are none by the raw tracepoint, which is dearer for everybody. */
+/*
+ * Watches returns by perf events, or where there are none by the raw tracepoint, which is dearer
+ * for everybody.
+ */
 static int calls_attach(struct tracer *tracer, struct error *e)
 {
 	struct bpf_link *link;
@@ -192,21 +214,25 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 	if (!bpf_program__autoload(tracer->bpf->progs.on_call_exit)) {
 		link = bpf_program__attach(tracer->bpf->progs.on_any_exit);
 		if (!link)
-			return error_set(e, -errno, "cannot trace: the returns of system calls cannot be watched: %s",
-					 strerror(errno));
+			return error_set(
+				e, -errno,
+				"cannot trace: the returns of system calls cannot be watched: %s",
+				strerror(errno));
 		tracer->links[tracer->n_links++] = link;
 		return 0;
 	}
 	tracefs = tracefs_open();
 	if (tracefs < 0)
-		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s", strerror(-tracefs));
+		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s",
+				 strerror(-tracefs));
 	for (size_t i = 0; !err && i < CALL_EXITS; i++) {
-		link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs, tracer_call_exits[i]);
+		link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs,
+					tracer_call_exits[i]);
 		if (link)
 			tracer->call_links[tracer->n_call_links++] = link;
 		else
-			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s", tracer_call_exits[i],
-					strerror(errno));
+			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s",
+					tracer_call_exits[i], strerror(errno));
 	}
 	close(tracefs);
 	return err;
@@ -221,7 +247,8 @@ int tracer_attach(struct tracer *tracer, struct error *e)
 	if (tracer->n_links)
 		return 0;
 	tracer_quiet();
-	bpf_object__for_each_program(program, tracer->bpf->obj) {
+	bpf_object__for_each_program(program, tracer->bpf->obj)
+	{
 		if (!bpf_program__autoload(program) || program == tracer->bpf->progs.on_call_exit ||
 		    program == tracer->bpf->progs.on_any_exit)
 			continue;
@@ -254,22 +281,23 @@ void tracer_rest(struct tracer *tracer)
 
 int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e)
 {
-	if (bpf_map__update_elem(tracer->bpf->maps.boxes, &netns_cookie, sizeof(netns_cookie), &box, sizeof(box),
-				 BPF_ANY))
-		return error_set(e, -errno, "box %u: its network namespace cannot be traced: %s", box,
-				 errno == E2BIG ? "too many boxes" : strerror(errno));
+	if (bpf_map__update_elem(tracer->bpf->maps.boxes, &netns_cookie, sizeof(netns_cookie), &box,
+				 sizeof(box), BPF_ANY))
+		return error_set(e, -errno, "box %u: its network namespace cannot be traced: %s",
+				 box, errno == E2BIG ? "too many boxes" : strerror(errno));
 	return 0;
 }
 
 int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e)
 {
 	if (bpf_map__update_elem(tracer->bpf->maps.addresses, ip, 16, &box, sizeof(box), BPF_ANY))
-		return error_set(e, -errno, "box %u: its address cannot be told to the kernel: %s", box,
-				 errno == E2BIG ? "too many addresses" : strerror(errno));
+		return error_set(e, -errno, "box %u: its address cannot be told to the kernel: %s",
+				 box, errno == E2BIG ? "too many addresses" : strerror(errno));
 	return 0;
 }
 
-static int task_seed(struct tracer *tracer, int pidfd, const struct task_seed *seed, struct error *e)
+static int task_seed(struct tracer *tracer, int pidfd, const struct task_seed *seed,
+		     struct error *e)
 {
 	size_t size = bpf_map__value_size(tracer->bpf->maps.tasks);
 	struct task_seed *state = calloc(1, size);
@@ -278,7 +306,8 @@ static int task_seed(struct tracer *tracer, int pidfd, const struct task_seed *s
 	if (!state)
 		return error_set(e, -ENOMEM, "a process cannot be traced: out of memory");
 	*state = *seed;
-	if (bpf_map__update_elem(tracer->bpf->maps.tasks, &pidfd, sizeof(pidfd), state, size, BPF_ANY))
+	if (bpf_map__update_elem(tracer->bpf->maps.tasks, &pidfd, sizeof(pidfd), state, size,
+				 BPF_ANY))
 		err = error_set(e, -errno, "a process cannot be traced: %s", strerror(errno));
 	free(state);
 	return err;
@@ -286,14 +315,14 @@ static int task_seed(struct tracer *tracer, int pidfd, const struct task_seed *s
 
 int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e)
 {
-	struct task_seed seed = { .epoch = tracer->bpf->data->epoch, .box = box };
+	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .box = box};
 
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 {
-	struct task_seed seed = { .epoch = tracer->bpf->data->epoch, .ignored = 1 };
+	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .ignored = 1};
 
 	tracer->bpf->bss->ignoring = 1;
 	return task_seed(tracer, pidfd, &seed, e);
@@ -331,17 +360,22 @@ int tracer_drain(struct tracer *tracer)
 	return ring_buffer__consume(tracer->ring);
 }
 
-/* Runs that were skipped because the program, or another perf program, was running on that CPU already. */
+/*
+ * Runs that were skipped because the program, or another perf program, was running on that CPU
+ * already.
+ */
 static uint64_t runs_missed(const struct tracer *tracer)
 {
 	struct bpf_program *program;
 	uint64_t missed = 0;
 
-	bpf_object__for_each_program(program, tracer->bpf->obj) {
-		struct bpf_prog_info info = { 0 };
+	bpf_object__for_each_program(program, tracer->bpf->obj)
+	{
+		struct bpf_prog_info info = {0};
 		__u32 size = sizeof(info);
 
-		if (bpf_program__fd(program) >= 0 && !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+		if (bpf_program__fd(program) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			missed += info.recursion_misses;
 	}
 	return missed;
@@ -351,7 +385,7 @@ void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_
 {
 	struct {
 		uint64_t seq, counters[COUNTER_COUNT];
-	} *cpus;
+	} * cpus;
 	uint32_t zero = 0;
 
 	memset(ret_counters, 0, COUNTER_COUNT * sizeof(*ret_counters));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Asking the kernel: what it said when it refused, and perf events on the returns of system calls. Knows nothing of the
- * programs. A refusal is an errno; tracer_explain makes a line of it.
+ * Asking the kernel: what it said when it refused, and perf events on the returns of system calls.
+ * Knows nothing of the programs. A refusal is an errno; tracer_explain makes a line of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,10 @@
 
 #include "tfj/tracer_kernel.h"
 
-/* libbpf's callback has no argument of ours, so what it complained about last is kept for each thread. */
+/*
+ * libbpf's callback has no argument of ours, so what it complained about last is kept for each
+ * thread.
+ */
 static __thread char kernel_complaint[256];
 
 static int complaint_keep(enum libbpf_print_level level, const char *format, va_list args)
@@ -44,19 +47,23 @@ const char *tracer_complaint(void)
 
 int tracer_explain(int err, struct error *e)
 {
-	union bpf_attr attr = { 0 };
+	union bpf_attr attr = {0};
 
 	if (syscall(SYS_bpf, BPF_MAP_CREATE, &attr, sizeof(attr)) < 0 && errno == ENOSYS)
 		return error_set(e, -ENOSYS,
-				 "cannot trace: this kernel has no bpf() system call; use one built with CONFIG_BPF_SYSCALL");
+				 "cannot trace: this kernel has no bpf() system call; use one "
+				 "built with CONFIG_BPF_SYSCALL");
 	if (err == -EPERM || err == -EACCES || geteuid() != 0)
-		return error_set(e, -EPERM,
-				 "cannot trace: the kernel does not let this user load BPF programs; run as root "
-				 "(or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_RESOURCE)");
+		return error_set(
+			e, -EPERM,
+			"cannot trace: the kernel does not let this user load BPF programs; run as "
+			"root "
+			"(or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_RESOURCE)");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return error_set(e, -ENOENT,
-				 "cannot trace: /sys/kernel/btf/vmlinux is missing; use a kernel built with "
-				 "CONFIG_DEBUG_INFO_BTF, and mount /sys");
+		return error_set(
+			e, -ENOENT,
+			"cannot trace: /sys/kernel/btf/vmlinux is missing; use a kernel built with "
+			"CONFIG_DEBUG_INFO_BTF, and mount /sys");
 	return 0;
 }
 
@@ -69,8 +76,8 @@ int tracer_has(struct btf *btf, const char *tracepoint)
 }
 
 /*
- * tracefs, without mounting it anywhere: fds of a mount that no namespace shows (Linux 5.2). The numbers are those of
- * every architecture with the unified table.
+ * tracefs, without mounting it anywhere: fds of a mount that no namespace shows (Linux 5.2). The
+ * numbers are those of every architecture with the unified table.
  */
 int tracefs_open(void)
 {
@@ -91,13 +98,18 @@ int tracefs_open(void)
 	return dir;
 }
 
-const char *const tracer_call_exits[CALL_EXITS] = { "sys_exit_accept", "sys_exit_accept4", "sys_exit_connect",
-						    "sys_exit_wait4", "sys_exit_waitid" };
+const char *const tracer_call_exits[CALL_EXITS] = {"sys_exit_accept", "sys_exit_accept4",
+						   "sys_exit_connect", "sys_exit_wait4",
+						   "sys_exit_waitid"};
 
-/* A perf event on the return of one system call, disabled. One CPU is enough: a program on it runs on all of them. */
+/*
+ * A perf event on the return of one system call, disabled. One CPU is enough: a program on it runs
+ * on all of them.
+ */
 static int call_event_open(int tracefs, const char *name)
 {
-	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .sample_period = 1 };
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .sample_period = 1};
 	char text[80];
 	ssize_t n;
 	int fd;
@@ -119,7 +131,7 @@ static int call_event_open(int tracefs, const char *name)
 
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name)
 {
-	struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
+	struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
 	int event = call_event_open(tracefs, name), err;
 	struct bpf_link *link;
 
@@ -128,7 +140,8 @@ struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, cons
 		return NULL;
 	}
 	/* EEXIST: the kernel is still busy letting go of the same program (call_exits_release) */
-	for (int tries = 0; !(link = bpf_program__attach_perf_event(program, event)) && errno == EEXIST && tries < 400;)
+	for (int tries = 0; !(link = bpf_program__attach_perf_event(program, event)) &&
+			    errno == EEXIST && tries < 400;)
 		tries += !nanosleep(&pause, NULL);
 	if (!link) {
 		err = errno;
@@ -172,12 +185,13 @@ static void fds_close_but(int *keep, size_t n)
 }
 
 /*
- * The kernel waits 70 ms for each perf event that loses its last holder. A child of a child holds them a moment longer
- * than we do, and nothing else, so that the kernel waits for it instead of us. Without such a child we just wait.
+ * The kernel waits 70 ms for each perf event that loses its last holder. A child of a child holds
+ * them a moment longer than we do, and nothing else, so that the kernel waits for it instead of us.
+ * Without such a child we just wait.
  */
 void call_exits_release(struct bpf_link **links, size_t n)
 {
-	int gate[2] = { -1, -1 }, keep[CALL_EXITS + 1];
+	int gate[2] = {-1, -1}, keep[CALL_EXITS + 1];
 	char byte;
 	pid_t pid;
 

@@ -17,7 +17,10 @@ void tracer_quiet(void);
 /* The last complaint, one line, "" if there was none. Borrowed until the next call into libbpf. */
 const char *tracer_complaint(void);
 
-/* Is it a general reason why nothing can be traced (no BPF, not allowed, no BTF)? Fills e and returns it, else 0. */
+/*
+ * Is it a general reason why nothing can be traced (no BPF, not allowed, no BTF)? Fills e and
+ * returns it, else 0.
+ */
 int tracer_explain(int err, struct error *e);
 
 /* All programs and maps, as linked: an ELF image for bpf_object__open_mem(). Static. */
@@ -38,7 +41,9 @@ extern const char *const tracer_call_exits[CALL_EXITS];
 /* Runs the program at each return of that call until the link is destroyed. NULL: see errno. */
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name);
 
-/* Lets go of n such links (at most CALL_EXITS) without waiting for the kernel to be done with them. */
+/*
+ * Lets go of n such links (at most CALL_EXITS) without waiting for the kernel to be done with them.
+ */
 void call_exits_release(struct bpf_link **links, size_t n);
 
 #endif

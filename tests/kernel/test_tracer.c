@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Connections and transfers: what small programs counted themselves against what the kernel side recorded. */
+/*
+ * Connections and transfers: what small programs counted themselves against what the kernel side
+ * recorded.
+ */
 #include "tests/kernel/world.h"
 
 #include <sys/uio.h>
@@ -69,7 +72,7 @@ static void check_talk(struct world *w, const char *address)
 {
 	const struct talk *talk = (void *)w->shared;
 	const union record *open, *connect, *accept, *end;
-	uint8_t ip[16] = { [10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1 };
+	uint8_t ip[16] = {[10] = 0xff, [11] = 0xff, [12] = 127, [15] = 1};
 	size_t sends = 0, ends = 0;
 
 	if (!strcmp(address, "::1"))
@@ -85,13 +88,16 @@ static void check_talk(struct world *w, const char *address)
 	expect(w, connect->connect.cookie == open->open.cookie && connect->connect.result == 0);
 	expect(w, connect->connect.ordinal == 1 && connect->head.order == open->head.order);
 	expect(w, accept->head.tgid == (uint32_t)talk->server && accept->accept.result >= 0);
-	expect(w, find(w, REC_LISTEN, 0) && find(w, REC_LISTEN, 0)->listen.local.port == talk->port);
+	expect(w,
+	       find(w, REC_LISTEN, 0) && find(w, REC_LISTEN, 0)->listen.local.port == talk->port);
 	for (size_t i = 0; (end = find(w, REC_ESTABLISHED, i)); i++) {
 		bool acceptor = end->head.flags & REC_F_ACCEPTOR;
 
-		expect(w, end->established.cookie == (acceptor ? accept->accept.cookie : open->open.cookie));
+		expect(w, end->established.cookie ==
+				  (acceptor ? accept->accept.cookie : open->open.cookie));
 		expect(w, messages_of(w, end->established.cookie) == ROUNDS);
-		expect(w, !memcmp(end->established.local.ip, ip, 16) && !memcmp(end->established.remote.ip, ip, 16));
+		expect(w, !memcmp(end->established.local.ip, ip, 16) &&
+				  !memcmp(end->established.remote.ip, ip, 16));
 	}
 	for (size_t i = 0; i < w->n; i++) {
 		const union record *r = &w->records[i];
@@ -101,11 +107,13 @@ static void check_talk(struct world *w, const char *address)
 
 			sends++;
 			expect(w, r->head.tgid == (uint32_t)(client ? talk->client : talk->server));
-			expect(w, r->head.tid == r->head.tgid && r->transfer.result == (client ? 1000 : 500));
+			expect(w, r->head.tid == r->head.tgid &&
+					  r->transfer.result == (client ? 1000 : 500));
 		}
 		if (r->head.kind == REC_RECV && r->transfer.result == 0) {
 			ends++;
-			expect(w, r->transfer.pos == ROUNDS * 1000 && r->transfer.cookie == accept->accept.cookie);
+			expect(w, r->transfer.pos == ROUNDS * 1000 &&
+					  r->transfer.cookie == accept->accept.cookie);
 		}
 	}
 	expect(w, sends == 2 * ROUNDS && ends == 1);
@@ -121,7 +129,7 @@ struct failing {
 
 static int outcome_wait(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
 	int err = 0;
 	socklen_t size = sizeof(err);
 
@@ -133,7 +141,7 @@ static int outcome_wait(int fd)
 static int connect_failing(void *shared)
 {
 	struct failing *failing = shared;
-	struct sockaddr_in addr = { .sin_family = AF_INET };
+	struct sockaddr_in addr = {.sin_family = AF_INET};
 	int listener, fd;
 
 	close(listen_at(AF_INET, &failing->closed));
@@ -143,11 +151,13 @@ static int connect_failing(void *shared)
 		must(connect_fd(fd, "127.0.0.1", failing->closed) < 0 && errno == ECONNREFUSED);
 		close(fd);
 	}
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0); /* 3: refused while nobody waits, outcome asked twice */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK,
+		    0); /* 3: refused while nobody waits, outcome asked twice */
 	must(connect_fd(fd, "127.0.0.1", failing->closed) < 0);
 	must(errno == EINPROGRESS && outcome_wait(fd) == ECONNREFUSED);
 	close(fd);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0); /* 1 of the open port; asking again is no connect */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK,
+		    0); /* 1 of the open port; asking again is no connect */
 	must(connect_fd(fd, "127.0.0.1", failing->open) < 0 && errno == EINPROGRESS);
 	must(outcome_wait(fd) == 0);
 	must(connect_fd(fd, "127.0.0.1", failing->open) == 0 || errno == EISCONN);
@@ -180,8 +190,9 @@ static void check_failing(struct world *w)
 		int port; /* 0 closed, 1 open, else itself */
 		bool syn;
 	} wanted[] = {
-		{ -ECONNREFUSED, 1, 0, true }, { -ECONNREFUSED, 2, 0, true }, { -EINPROGRESS, 3, 0, true },
-		{ -EINPROGRESS, 1, 1, true },  { -ENETUNREACH, 1, 7, false }, { -ENETUNREACH, 2, 7, false },
+		{-ECONNREFUSED, 1, 0, true}, {-ECONNREFUSED, 2, 0, true},
+		{-EINPROGRESS, 3, 0, true},  {-EINPROGRESS, 1, 1, true},
+		{-ENETUNREACH, 1, 7, false}, {-ENETUNREACH, 2, 7, false},
 	};
 	size_t n = sizeof(wanted) / sizeof(wanted[0]);
 
@@ -189,12 +200,14 @@ static void check_failing(struct world *w)
 	expect(w, count_kind(w, REC_CONNECT) == n);
 	for (size_t i = 0; i < n; i++) {
 		const union record *r = find(w, REC_CONNECT, i);
-		uint16_t port = wanted[i].port == 0 ? failing->closed :
-				wanted[i].port == 1 ? failing->open : (uint16_t)wanted[i].port;
+		uint16_t port = wanted[i].port == 0   ? failing->closed
+				: wanted[i].port == 1 ? failing->open
+						      : (uint16_t)wanted[i].port;
 
 		if (!expect(w, r != NULL))
 			return;
-		expect(w, r->connect.result == wanted[i].result && r->connect.ordinal == wanted[i].ordinal);
+		expect(w, r->connect.result == wanted[i].result &&
+				  r->connect.ordinal == wanted[i].ordinal);
 		expect(w, r->connect.remote.port == port && !!r->connect.cookie == wanted[i].syn);
 	}
 	expect(w, count_kind(w, REC_OPEN) == 4 && count_kind(w, REC_FAILED) == 3);
@@ -243,7 +256,7 @@ static int short_writes(void *shared)
 
 		while (done < BIG) {
 			ssize_t n = write(pair[0], buf + done, BIG - done);
-			struct pollfd p = { .fd = pair[0], .events = POLLOUT };
+			struct pollfd p = {.fd = pair[0], .events = POLLOUT};
 
 			if (n < 0) {
 				must(errno == EAGAIN);
@@ -290,7 +303,10 @@ struct writer {
 	int fd, number;
 };
 
-/* Fills each send with who and which, so that the stream itself tells whose bytes are where: f0 + writer, send, 0, 81. */
+/*
+ * Fills each send with who and which, so that the stream itself tells whose bytes are where: f0 +
+ * writer, send, 0, 81.
+ */
 static void *writer_main(void *arg)
 {
 	struct writer *writer = arg;
@@ -303,7 +319,8 @@ static void *writer_main(void *arg)
 		if (i % 25 == 0)
 			n = 50000;
 		for (size_t j = 0; j < n; j++)
-			words[j] = htonl(0xf0000081u | (uint32_t)writer->number << 24 | (uint32_t)i << 16);
+			words[j] = htonl(0xf0000081u | (uint32_t)writer->number << 24 |
+					 (uint32_t)i << 16);
 		must(write(writer->fd, words, n * 4) == (ssize_t)(n * 4));
 	}
 	free(words);
@@ -349,7 +366,7 @@ static int many_writers(void *shared)
 static void check_writers(struct world *w)
 {
 	const unsigned char *stream = w->shared + 4096;
-	uint32_t total = *(uint32_t *)w->shared, owner[WRITERS * WRITES] = { 0 }, who;
+	uint32_t total = *(uint32_t *)w->shared, owner[WRITERS * WRITES] = {0}, who;
 	const union record *open = find(w, REC_OPEN, 0), **list;
 	size_t n, parts = 0;
 
@@ -405,21 +422,24 @@ static int half_close(void *shared)
 
 static void check_half(struct world *w)
 {
-	const union record *open = find(w, REC_OPEN, 0), *first = find(w, REC_CLOSE, 0), *second = find(w, REC_CLOSE, 1);
+	const union record *open = find(w, REC_OPEN, 0), *first = find(w, REC_CLOSE, 0),
+			   *second = find(w, REC_CLOSE, 1);
 
 	check_common(w);
 	if (!expect(w, open && first && second))
 		return;
 	expect(w, first->close.cookie == open->open.cookie && first->head.flags == REC_F_SHUTDOWN);
 	expect(w, first->close.sent == 8 && first->close.received == 0);
-	expect(w, second->close.cookie != open->open.cookie && second->head.flags == REC_F_ACCEPTOR);
-	expect(w, second->close.sent == 6 && second->close.received == 8 && second->close.unread == 0);
+	expect(w,
+	       second->close.cookie != open->open.cookie && second->head.flags == REC_F_ACCEPTOR);
+	expect(w,
+	       second->close.sent == 6 && second->close.received == 8 && second->close.unread == 0);
 	expect(w, count_kind(w, REC_CLOSE) == 2 && count_kind(w, REC_RESET) == 0);
 }
 
 static int unread_data(void *shared)
 {
-	struct linger linger = { .l_onoff = 1 };
+	struct linger linger = {.l_onoff = 1};
 	char buf[64];
 	int pair[2];
 
@@ -446,7 +466,8 @@ static void check_unread(struct world *w)
 	check_common(w);
 	if (!expect(w, one && two))
 		return;
-	expect(w, one->head.flags == (REC_F_RST | REC_F_ACCEPTOR) && one->head.tgid == (uint32_t)w->root);
+	expect(w, one->head.flags == (REC_F_RST | REC_F_ACCEPTOR) &&
+			  one->head.tgid == (uint32_t)w->root);
 	expect(w, one->close.received == 2 && one->close.unread == 4);
 	expect(w, two->head.flags == REC_F_RST && two->head.tgid == (uint32_t)w->root);
 	expect(w, count_kind(w, REC_CLOSE) == 2 && count_kind(w, REC_RESET) == 2);
@@ -454,7 +475,8 @@ static void check_unread(struct world *w)
 		const union record *r = &w->records[i];
 
 		reset += r->head.kind == REC_RECV && r->transfer.result == -ECONNRESET;
-		pipe += r->head.kind == REC_SEND && r->transfer.result == -EPIPE && !r->transfer.message;
+		pipe += r->head.kind == REC_SEND && r->transfer.result == -EPIPE &&
+			!r->transfer.message;
 	}
 	expect(w, reset == 2 && pipe == 1);
 }
@@ -485,15 +507,19 @@ static int peer_killed(void *shared)
 
 static void check_killed(struct world *w)
 {
-	const union record *close = find(w, REC_CLOSE, 0), *exit = find(w, REC_EXIT, 0), *wait = find(w, REC_WAIT, 0);
+	const union record *close = find(w, REC_CLOSE, 0), *exit = find(w, REC_EXIT, 0),
+			   *wait = find(w, REC_WAIT, 0);
 	uint32_t peer = *(uint32_t *)w->shared;
 
 	check_common(w);
 	if (!expect(w, close && exit && wait))
 		return;
-	expect(w, close->head.flags == (REC_F_EXITING | REC_F_ACCEPTOR) && close->head.tgid == peer);
-	expect(w, exit->head.flags == REC_F_GROUP && exit->exit.status == SIGKILL && exit->head.tgid == peer);
-	expect(w, exit->head.order > close->head.order); /* its last event, though the kernel says it before */
+	expect(w,
+	       close->head.flags == (REC_F_EXITING | REC_F_ACCEPTOR) && close->head.tgid == peer);
+	expect(w, exit->head.flags == REC_F_GROUP && exit->exit.status == SIGKILL &&
+			  exit->head.tgid == peer);
+	expect(w, exit->head.order >
+			  close->head.order); /* its last event, though the kernel says it before */
 	expect(w, wait->wait.child_tgid == peer && wait->head.tgid == (uint32_t)w->root);
 }
 
@@ -502,9 +528,9 @@ static void check_killed(struct world *w)
 static int ways_to_read(void *shared)
 {
 	static char buf[4096];
-	struct iovec iov[2] = { { buf, 10 }, { buf + 10, 20 } };
-	struct mmsghdr several[2] = { { .msg_hdr = { .msg_iov = &iov[0], .msg_iovlen = 1 } },
-				      { .msg_hdr = { .msg_iov = &iov[1], .msg_iovlen = 1 } } };
+	struct iovec iov[2] = {{buf, 10}, {buf + 10, 20}};
+	struct mmsghdr several[2] = {{.msg_hdr = {.msg_iov = &iov[0], .msg_iovlen = 1}},
+				     {.msg_hdr = {.msg_iov = &iov[1], .msg_iovlen = 1}}};
 	int pair[2], pipes[2];
 	ssize_t n;
 
@@ -521,7 +547,8 @@ static int ways_to_read(void *shared)
 	n = splice(pair[1], NULL, pipes[1], NULL, 200, 0);
 	must(n == 200);
 	must(recv(pair[1], buf, 600, MSG_WAITALL) == 600);
-	send_all(pair[0], buf, 500); /* last data and FIN in one go: the receive steps over the FIN */
+	send_all(pair[0], buf,
+		 500); /* last data and FIN in one go: the receive steps over the FIN */
 	close(pair[0]);
 	must(recv(pair[1], buf, 500, MSG_WAITALL) == 500);
 	must(recv(pair[1], buf, 10, 0) == 0);
@@ -532,7 +559,7 @@ static int ways_to_read(void *shared)
 
 static void check_reads(struct world *w)
 {
-	static const int64_t wanted[] = { 100, 30, 10, 20, 40, 200, 600, 500, 0, 0 };
+	static const int64_t wanted[] = {100, 30, 10, 20, 40, 200, 600, 500, 0, 0};
 	uint64_t pos = 0;
 
 	check_common(w);
@@ -583,7 +610,8 @@ static void check_large(struct world *w)
 	for (size_t i = 0; i < 8 && find(w, REC_SEND, i); i++) {
 		const struct rec_transfer *send = &find(w, REC_SEND, i)->transfer;
 
-		expect(w, send->result == LARGE && send->pos == i * LARGE && send->message == i + 1);
+		expect(w,
+		       send->result == LARGE && send->pos == i * LARGE && send->message == i + 1);
 	}
 	expect(w, open && close_of(w, REC_DESTROY, open->open.cookie)->unacked == 0);
 }
@@ -619,7 +647,7 @@ static void check_urgent(struct world *w)
 /* A receive that had to wait tells when it began to; one that did not has no length. */
 static int waiting(void *shared)
 {
-	struct timespec before, tick = { .tv_nsec = 20 * 1000 * 1000 };
+	struct timespec before, tick = {.tv_nsec = 20 * 1000 * 1000};
 	uint64_t *ns = shared;
 	char buf[64];
 	int pair[2];
@@ -650,7 +678,8 @@ static void check_waiting(struct world *w)
 	check_common(w);
 	if (!expect(w, slow && fast))
 		return;
-	expect(w, slow->head.enter_ns >= before && slow->head.return_ns - slow->head.enter_ns > 1000 * 1000);
+	expect(w, slow->head.enter_ns >= before &&
+			  slow->head.return_ns - slow->head.enter_ns > 1000 * 1000);
 	expect(w, fast->head.enter_ns == fast->head.return_ns);
 }
 
@@ -671,14 +700,18 @@ int main(void)
 	} while (0)
 	TEST(talk_v4, check_talk(w, "127.0.0.1"), "request and reply over IPv4");
 	TEST(talk_v6, check_talk(w, "::1"), "request and reply over IPv6");
-	TEST(talk_mapped, check_talk(w, "127.0.0.1"), "request and reply over IPv4 between IPv6 sockets");
-	TEST(connect_failing, check_failing(w), "connects that fail or end later are counted once each");
+	TEST(talk_mapped, check_talk(w, "127.0.0.1"),
+	     "request and reply over IPv4 between IPv6 sockets");
+	TEST(connect_failing, check_failing(w),
+	     "connects that fail or end later are counted once each");
 	TEST(short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
-	TEST(many_writers, check_writers(w), "many threads on one socket: every range holds one message's bytes");
+	TEST(many_writers, check_writers(w),
+	     "many threads on one socket: every range holds one message's bytes");
 	TEST(half_close, check_half(w), "shutdown is a close of one direction");
 	TEST(unread_data, check_unread(w), "closing with unread data or SO_LINGER 0 is a reset");
 	TEST(peer_killed, check_killed(w), "a killed process closes its connections");
-	TEST(ways_to_read, check_reads(w), "partial, peeking, scattered, truncating and splicing reads");
+	TEST(ways_to_read, check_reads(w),
+	     "partial, peeking, scattered, truncating and splicing reads");
 	TEST(large_messages, check_large(w), "one message of 1 MiB is one send");
 	TEST(urgent_data, check_urgent(w), "urgent data has its place in the stream");
 	TEST(waiting, check_waiting(w), "a receive that waited tells since when");

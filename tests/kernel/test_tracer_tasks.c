@@ -97,18 +97,20 @@ static int lives_and_deaths(void *shared)
 static void check_lives(struct world *w)
 {
 	const struct lives *lives = (void *)w->shared;
-	const pid_t pids[] = { lives->three,   lives->killed,	    lives->threads,
-			       lives->stopped, lives->pthread_exits, lives->by_signal };
+	const pid_t pids[] = {lives->three,   lives->killed,	    lives->threads,
+			      lives->stopped, lives->pthread_exits, lives->by_signal};
 
 	check_common(w);
-	expect(w, lives->status[0] == 3 << 8 && lives->status[2] == 7 << 8 && lives->status[4] == 0);
+	expect(w,
+	       lives->status[0] == 3 << 8 && lives->status[2] == 7 << 8 && lives->status[4] == 0);
 	expect(w, count_kind(w, REC_WAIT) == 6);
 	for (size_t i = 0; i < 6; i++) {
 		const union record *wait = find(w, REC_WAIT, i), *fork = NULL;
 		int ends = 0, forks = 0;
 		uint64_t highest = 0, last = 0;
 
-		expect(w, wait && wait->wait.child_tgid == (uint32_t)pids[i] && wait->head.tgid == (uint32_t)w->root);
+		expect(w, wait && wait->wait.child_tgid == (uint32_t)pids[i] &&
+				  wait->head.tgid == (uint32_t)w->root);
 		for (size_t j = 0; j < w->n; j++) {
 			const union record *r = &w->records[j];
 
@@ -127,11 +129,15 @@ static void check_lives(struct world *w)
 			}
 		}
 		expect(w, ends == 1 && forks == 1 && last == highest);
-		expect(w, fork && fork->fork.ordinal == i + 1 && fork->head.tgid == (uint32_t)w->root);
+		expect(w,
+		       fork && fork->fork.ordinal == i + 1 && fork->head.tgid == (uint32_t)w->root);
 	}
-	for (size_t i = 0, k = 0; i < w->n; i++) /* threads of one process are counted in their order */
-		if (w->records[i].head.kind == REC_FORK && w->records[i].head.tgid == (uint32_t)lives->threads)
-			expect(w, w->records[i].fork.ordinal == ++k && w->records[i].head.flags == REC_F_GROUP);
+	for (size_t i = 0, k = 0; i < w->n;
+	     i++) /* threads of one process are counted in their order */
+		if (w->records[i].head.kind == REC_FORK &&
+		    w->records[i].head.tgid == (uint32_t)lives->threads)
+			expect(w, w->records[i].fork.ordinal == ++k &&
+					  w->records[i].head.flags == REC_F_GROUP);
 }
 
 /* --- exec --- */
@@ -182,7 +188,8 @@ static void check_execs(struct world *w)
 			one = r;
 		if (r->head.kind == REC_EXEC && r->head.tgid == (uint32_t)pids[1])
 			two = r;
-		if (r->head.kind == REC_FORK && r->head.tgid == (uint32_t)pids[1] && !(r->head.flags & REC_F_GROUP))
+		if (r->head.kind == REC_FORK && r->head.tgid == (uint32_t)pids[1] &&
+		    !(r->head.flags & REC_F_GROUP))
 			expect(w, r->fork.ordinal == ++ordinal); /* goes on through the exec */
 	}
 	if (!expect(w, one && two))
@@ -233,7 +240,10 @@ static void exchange(void)
 	close(pair[1]);
 }
 
-/* The traced process talks; another one, in a namespace of its own that is no box, does the same at the same time. */
+/*
+ * The traced process talks; another one, in a namespace of its own that is no box, does the same at
+ * the same time.
+ */
 static int talk_alone(void *shared)
 {
 	exchange();
@@ -258,7 +268,8 @@ static void check_elsewhere(struct world *w)
 	waitpid(other, NULL, 0);
 	world_drain(w);
 	check_common(w);
-	expect(w, w->status == 0 && count_kind(w, REC_SEND) == 1 && count_kind(w, REC_ESTABLISHED) == 2);
+	expect(w, w->status == 0 && count_kind(w, REC_SEND) == 1 &&
+			  count_kind(w, REC_ESTABLISHED) == 2);
 	for (size_t i = 0; i < w->n; i++)
 		expect(w, w->records[i].head.tgid != (uint32_t)other);
 }
@@ -347,11 +358,15 @@ static void check_ignored(struct world *w)
 	check_lost(w);
 	expect(w, w->status == 0);
 	for (size_t i = 0; i < w->n; i++)
-		expect(w, w->records[i].head.kind == REC_LISTEN || w->records[i].head.kind == REC_EXIT);
+		expect(w, w->records[i].head.kind == REC_LISTEN ||
+				  w->records[i].head.kind == REC_EXIT);
 	expect(w, w->n == 2);
 }
 
-/* Beside an ignored visitor one that nobody told us about: it appears, and its connection is like any other. */
+/*
+ * Beside an ignored visitor one that nobody told us about: it appears, and its connection is like
+ * any other.
+ */
 static void check_appears(struct world *w)
 {
 	const union record *appear, *open;
@@ -368,9 +383,11 @@ static void check_appears(struct world *w)
 	check_common(w);
 	appear = find(w, REC_APPEAR, 0);
 	open = find(w, REC_OPEN, 0);
-	expect(w, w->status == 0 && count_kind(w, REC_APPEAR) == 1 && count_kind(w, REC_ESTABLISHED) == 2);
+	expect(w, w->status == 0 && count_kind(w, REC_APPEAR) == 1 &&
+			  count_kind(w, REC_ESTABLISHED) == 2);
 	expect(w, count_kind(w, REC_ACCEPT) == 1 && count_kind(w, REC_SEND) == 2);
-	expect(w, appear && open && appear->head.tgid == open->head.tgid && appear->head.order < open->head.order);
+	expect(w, appear && open && appear->head.tgid == open->head.tgid &&
+			  appear->head.order < open->head.order);
 	expect(w, appear && appear->exec.parent_tgid == (uint32_t)visitors[1]);
 }
 
@@ -422,7 +439,8 @@ static void check_clear(struct world *w)
 
 static int connect_addresses(void *shared)
 {
-	static const char *const addresses[] = { "127.0.0.1", "127.0.0.2", "127.0.0.1", "::ffff:127.0.0.3" };
+	static const char *const addresses[] = {"127.0.0.1", "127.0.0.2", "127.0.0.1",
+						"::ffff:127.0.0.3"};
 	uint16_t *port = shared;
 	int listener = listen_at(AF_INET6, port);
 
@@ -439,7 +457,7 @@ static int connect_addresses(void *shared)
 
 static void check_ordinals(struct world *w)
 {
-	static const uint32_t wanted[] = { 1, 2, 3, 4, 1 };
+	static const uint32_t wanted[] = {1, 2, 3, 4, 1};
 
 	for (size_t i = 0; i < 5; i++) {
 		const union record *open = find(w, REC_OPEN, i);
@@ -514,7 +532,8 @@ static pid_t other_start(struct world *w)
 	}
 	must(read(ready[0], &cookie, sizeof(cookie)) == sizeof(cookie));
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	must(!tracer_add_box(w->tracer, cookie, 2, NULL) && !tracer_add_task(w->tracer, pidfd, 2, NULL));
+	must(!tracer_add_box(w->tracer, cookie, 2, NULL) &&
+	     !tracer_add_task(w->tracer, pidfd, 2, NULL));
 	must(write(go[1], "g", 1) == 1);
 	for (int i = 0; i < 2; i++) {
 		close(ready[i]);
@@ -526,9 +545,9 @@ static pid_t other_start(struct world *w)
 
 static void check_boxes(struct world *w)
 {
-	static const uint8_t addresses[2][16] = { { [10] = 0xff, 0xff, 10, 77, 0, 2 },
-						  { [10] = 0xff, 0xff, 10, 77, 0, 3 } };
-	static const uint32_t ordinals[] = { 1, 2, 1, 2 };
+	static const uint8_t addresses[2][16] = {{[10] = 0xff, 0xff, 10, 77, 0, 2},
+						 {[10] = 0xff, 0xff, 10, 77, 0, 3}};
+	static const uint32_t ordinals[] = {1, 2, 1, 2};
 	struct link *link = (void *)w->shared;
 	char command[512];
 	struct gate gate;
@@ -543,8 +562,10 @@ static void check_boxes(struct world *w)
 	snprintf(command, sizeof(command),
 		 "ip link add va netns %d type veth peer name vb netns %d && "
 		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.1/24 dev va && ip link set va up' && "
-		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev vb && ip addr add 10.77.0.3/24 dev vb && "
-		 "ip link set vb up'", w->root, other, w->root, other);
+		 "nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev vb && ip addr add "
+		 "10.77.0.3/24 dev vb && "
+		 "ip link set vb up'",
+		 w->root, other, w->root, other);
 	if (!expect(w, system(command) == 0)) {
 		kill(w->root, SIGKILL);
 		kill(other, SIGKILL);
@@ -555,7 +576,8 @@ static void check_boxes(struct world *w)
 	world_drain(w);
 	expect(w, w->status == 0 && status == 0);
 	check_common(w);
-	expect(w, count_kind(w, REC_OPEN) == 4 && count_kind(w, REC_ESTABLISHED) == 8 && count_kind(w, REC_ACCEPT) == 4);
+	expect(w, count_kind(w, REC_OPEN) == 4 && count_kind(w, REC_ESTABLISHED) == 8 &&
+			  count_kind(w, REC_ACCEPT) == 4);
 	for (size_t i = 0; i < 4 && find(w, REC_OPEN, i); i++)
 		expect(w, find(w, REC_OPEN, i)->open.ordinal == ordinals[i]);
 	for (size_t i = 0; i < w->n; i++) {
@@ -588,7 +610,7 @@ static int talk_much(void *shared)
 static void check_overflow(struct world *w)
 {
 	struct tracer *usual = w->tracer;
-	uint64_t counters[COUNTER_COUNT], gaps = 0, last[2] = { 0 };
+	uint64_t counters[COUNTER_COUNT], gaps = 0, last[2] = {0};
 	struct gate gate;
 	struct error e;
 
@@ -607,7 +629,8 @@ static void check_overflow(struct world *w)
 	tracer_counters(w->tracer, counters);
 	world_drain(w);
 	for (size_t i = 0; i < w->n; i++) {
-		uint64_t cpu = w->records[i].head.seq >> 48, seq = w->records[i].head.seq << 16 >> 16;
+		uint64_t cpu = w->records[i].head.seq >> 48,
+			 seq = w->records[i].head.seq << 16 >> 16;
 
 		if (cpu > 1)
 			continue;
@@ -643,15 +666,19 @@ int main(void)
 		status |= w->failures;                                                             \
 		test_end(w, name);                                                                 \
 	} while (0)
-	TEST(world_run(w, lives_and_deaths), check_lives(w), "exit statuses are those that wait shows, one end a process");
+	TEST(world_run(w, lives_and_deaths), check_lives(w),
+	     "exit statuses are those that wait shows, one end a process");
 	TEST(world_run(w, execs), check_execs(w), "exec by any thread, orders and ordinals go on");
 	TEST(world_run(w, exec_long), check_long(w), "a long path keeps its end");
-	TEST(world_run(w, connect_addresses), check_ordinals(w), "ordinals count for a process, a box and a port");
+	TEST(world_run(w, connect_addresses), check_ordinals(w),
+	     "ordinals count for a process, a box and a port");
 	TEST(check_elsewhere(w), (void)0, "nothing is recorded of a namespace that is no box");
-	TEST(check_ignored(w), (void)0, "ignored tasks, their children and their connections are invisible");
+	TEST(check_ignored(w), (void)0,
+	     "ignored tasks, their children and their connections are invisible");
 	TEST(check_appears(w), (void)0, "a stranger in a box appears");
 	TEST(check_clear(w), (void)0, "after a clear nothing is recorded any more");
-	TEST(check_boxes(w), (void)0, "two boxes over veth: each end has its box, ordinals count for the box");
+	TEST(check_boxes(w), (void)0,
+	     "two boxes over veth: each end has its box, ordinals count for the box");
 	TEST(check_overflow(w), (void)0, "what found no room is counted");
 #undef TEST
 	world_free(w);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A private network namespace with a traced process in it, and what was recorded of it. Included by one test program
- * each. A scenario runs in the forked child; what it counted itself it leaves in memory shared with the test.
+ * A private network namespace with a traced process in it, and what was recorded of it. Included by
+ * one test program each. A scenario runs in the forked child; what it counted itself it leaves in
+ * memory shared with the test.
  */
 #ifndef TESTS_KERNEL_WORLD_H
 #define TESTS_KERNEL_WORLD_H
@@ -62,10 +63,9 @@ struct world {
 	int tests;
 };
 
-static const char *const world_kinds[] = {
-	"none",
+static const char *const world_kinds[] = {"none",
 #define X(name, type, text) #name,
-	RECORD_KINDS(X)
+					  RECORD_KINDS(X)
 #undef X
 };
 
@@ -83,29 +83,34 @@ static unused_ok void world_show(const struct world *w)
 	for (size_t i = 0; i < w->n && i < 60; i++) {
 		const union record *r = &w->records[i];
 
-		printf("# %3zu %-11s %u/%u order %llu flags %#x", i, world_kinds[r->head.kind], r->head.tgid,
-		       r->head.tid, (unsigned long long)r->head.order, r->head.flags);
+		printf("# %3zu %-11s %u/%u order %llu flags %#x", i, world_kinds[r->head.kind],
+		       r->head.tgid, r->head.tid, (unsigned long long)r->head.order, r->head.flags);
 		if (r->head.kind == REC_SEND || r->head.kind == REC_RECV)
-			printf(" cookie %llu pos %llu result %lld message %u", (unsigned long long)r->transfer.cookie,
+			printf(" cookie %llu pos %llu result %lld message %u",
+			       (unsigned long long)r->transfer.cookie,
 			       (unsigned long long)r->transfer.pos, (long long)r->transfer.result,
 			       r->transfer.message);
 		else if (r->head.kind >= REC_CLOSE)
 			printf(" cookie %llu sent %llu received %llu unacked %llu unread %llu",
-			       (unsigned long long)r->close.cookie, (unsigned long long)r->close.sent,
-			       (unsigned long long)r->close.received, (unsigned long long)r->close.unacked,
+			       (unsigned long long)r->close.cookie,
+			       (unsigned long long)r->close.sent,
+			       (unsigned long long)r->close.received,
+			       (unsigned long long)r->close.unacked,
 			       (unsigned long long)r->close.unread);
 		else if (r->head.kind == REC_CONNECT)
-			printf(" cookie %llu result %d ordinal %u", (unsigned long long)r->connect.cookie,
-			       r->connect.result, r->connect.ordinal);
-		else if (r->head.kind == REC_ACCEPT || r->head.kind == REC_FAILED || r->head.kind == REC_OPEN ||
-			 r->head.kind == REC_ESTABLISHED)
+			printf(" cookie %llu result %d ordinal %u",
+			       (unsigned long long)r->connect.cookie, r->connect.result,
+			       r->connect.ordinal);
+		else if (r->head.kind == REC_ACCEPT || r->head.kind == REC_FAILED ||
+			 r->head.kind == REC_OPEN || r->head.kind == REC_ESTABLISHED)
 			printf(" cookie %llu", (unsigned long long)r->accept.cookie);
 		else if (r->head.kind == REC_EXEC || r->head.kind == REC_APPEAR)
 			printf(" %s %s", r->exec.comm, r->exec.name);
 		else if (r->head.kind == REC_EXIT)
 			printf(" status %#x", r->exit.status);
 		else if (r->head.kind == REC_FORK)
-			printf(" child %u/%u ordinal %u", r->fork.child_tgid, r->fork.child_tid, r->fork.ordinal);
+			printf(" child %u/%u ordinal %u", r->fork.child_tgid, r->fork.child_tid,
+			       r->fork.ordinal);
 		puts("");
 	}
 }
@@ -136,7 +141,7 @@ static void world_record(const struct rec_head *head, size_t size, void *arg)
 /* Network namespace of our own with the loopback up. */
 static unused_ok int netns_new(void)
 {
-	struct ifreq ifr = { .ifr_name = "lo" };
+	struct ifreq ifr = {.ifr_name = "lo"};
 	int fd, err;
 
 	if (unshare(CLONE_NEWNET))
@@ -165,7 +170,10 @@ static unused_ok void world_drain(struct world *w)
 		;
 }
 
-/* Every connection has been forgotten by the kernel; records of the last ones may still be on their way. */
+/*
+ * Every connection has been forgotten by the kernel; records of the last ones may still be on their
+ * way.
+ */
 static bool world_settled(const struct world *w)
 {
 	size_t living = 0;
@@ -183,7 +191,10 @@ struct gate {
 	int go[2], cookie[2];
 };
 
-/* Starts scenario(shared) as a traced process in a fresh namespace that is box 1. It waits for world_go(). */
+/*
+ * Starts scenario(shared) as a traced process in a fresh namespace that is box 1. It waits for
+ * world_go().
+ */
 static unused_ok void world_start(struct world *w, int (*scenario)(void *shared), struct gate *gate)
 {
 	uint64_t cookie;
@@ -217,7 +228,8 @@ static unused_ok void world_start(struct world *w, int (*scenario)(void *shared)
 	if (read(gate->cookie[0], &cookie, sizeof(cookie)) != sizeof(cookie))
 		abort();
 	pidfd = (int)syscall(SYS_pidfd_open, w->root, 0);
-	if (tracer_add_box(w->tracer, cookie, 1, NULL) || tracer_add_task(w->tracer, pidfd, 1, NULL))
+	if (tracer_add_box(w->tracer, cookie, 1, NULL) ||
+	    tracer_add_task(w->tracer, pidfd, 1, NULL))
 		abort();
 	close(pidfd);
 }
@@ -225,7 +237,7 @@ static unused_ok void world_start(struct world *w, int (*scenario)(void *shared)
 /* Lets it run and collects until it has ended and all its connections are gone. */
 static unused_ok void world_finish(struct world *w, struct gate *gate)
 {
-	struct pollfd waiting = { .fd = tracer_fd(w->tracer), .events = POLLIN };
+	struct pollfd waiting = {.fd = tracer_fd(w->tracer), .events = POLLIN};
 	int tries = 0;
 
 	if (write(gate->go[1], "g", 1) != 1)
@@ -280,17 +292,21 @@ static int by_seq(const void *a, const void *b)
 	return x->head.seq < y->head.seq ? -1 : x->head.seq > y->head.seq;
 }
 
-/* Records of the socket with that cookie, a kind, by position. Returns how many; the caller frees. */
+/*
+ * Records of the socket with that cookie, a kind, by position. Returns how many; the caller frees.
+ */
 static int by_pos(const void *a, const void *b)
 {
-	const union record *x = *(const union record *const *)a, *y = *(const union record *const *)b;
+	const union record *x = *(const union record *const *)a,
+			   *y = *(const union record *const *)b;
 
 	if (x->transfer.pos != y->transfer.pos)
 		return x->transfer.pos < y->transfer.pos ? -1 : 1;
 	return x->head.seq < y->head.seq ? -1 : 1;
 }
 
-static unused_ok size_t transfers(const struct world *w, unsigned kind, uint64_t cookie, const union record ***ret)
+static unused_ok size_t transfers(const struct world *w, unsigned kind, uint64_t cookie,
+				  const union record ***ret)
 {
 	const union record **list = calloc(w->n + 1, sizeof(*list));
 	size_t n = 0;
@@ -365,7 +381,10 @@ static void check_lost(struct world *w)
 	free(sorted);
 }
 
-/* A process's orders are its own: nothing is drawn twice (but a connect's two records share one); 0 = no process. */
+/*
+ * A process's orders are its own: nothing is drawn twice (but a connect's two records share one); 0
+ * = no process.
+ */
 static void check_orders(struct world *w)
 {
 	for (size_t i = 0; i < w->n; i++) {
@@ -387,19 +406,22 @@ static void check_orders(struct world *w)
 }
 
 /* The peer's end of an established one. */
-static unused_ok const struct rec_established *peer_of(const struct world *w, const struct rec_established *end)
+static unused_ok const struct rec_established *peer_of(const struct world *w,
+						       const struct rec_established *end)
 {
 	for (size_t i = 0; i < w->n; i++) {
 		const struct rec_established *other = &w->records[i].established;
 
-		if (other->head.kind == REC_ESTABLISHED && other->first_local == end->first_remote &&
+		if (other->head.kind == REC_ESTABLISHED &&
+		    other->first_local == end->first_remote &&
 		    other->first_remote == end->first_local && other != end)
 			return other;
 	}
 	return NULL;
 }
 
-static unused_ok const struct rec_close *close_of(const struct world *w, unsigned kind, uint64_t cookie)
+static unused_ok const struct rec_close *close_of(const struct world *w, unsigned kind,
+						  uint64_t cookie)
 {
 	for (size_t i = 0; i < w->n; i++)
 		if (w->records[i].head.kind == kind && w->records[i].close.cookie == cookie)
@@ -431,7 +453,8 @@ static unused_ok void check_common(struct world *w)
 		if (!expect(w, peer != NULL) || !expect(w, gone != NULL))
 			continue;
 		expect(w, (peer->head.flags ^ end->head.flags) & REC_F_ACCEPTOR);
-		expect(w, peer->local.port == end->remote.port && !memcmp(peer->local.ip, end->remote.ip, 16));
+		expect(w, peer->local.port == end->remote.port &&
+				  !memcmp(peer->local.ip, end->remote.ip, 16));
 		expect(w, check_tiles(w, REC_SEND, end->cookie) == gone->sent);
 		expect(w, check_tiles(w, REC_RECV, end->cookie) == gone->received);
 		expect(w, close_of(w, REC_DESTROY, peer->cookie) &&
@@ -440,17 +463,21 @@ static unused_ok void check_common(struct world *w)
 	}
 }
 
-/* A tracer, or NULL after saying in TAP why there can be none; *ret_status is then what main returns. */
+/*
+ * A tracer, or NULL after saying in TAP why there can be none; *ret_status is then what main
+ * returns.
+ */
 static unused_ok struct world *world_new(int *ret_status)
 {
 	struct world *w = calloc(1, sizeof(*w));
-	struct error e = { "" };
+	struct error e = {""};
 	int err;
 
 	*ret_status = 0;
 	if (!w)
 		abort();
-	w->shared = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	w->shared =
+		mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (w->shared == MAP_FAILED)
 		abort();
 	err = tracer_open(0, world_record, w, &w->tracer, &e);
@@ -479,12 +506,19 @@ static unused_ok void world_free(struct world *w)
 
 /* --- what scenarios are made of; they give up with a status of their own --- */
 
-#define must(cond) do { if (!(cond)) { fprintf(stderr, "# scenario: line %d: %s: %s\n", __LINE__, #cond, strerror(errno)); _exit(98); } } while (0)
+#define must(cond)                                                                                 \
+	do {                                                                                       \
+		if (!(cond)) {                                                                     \
+			fprintf(stderr, "# scenario: line %d: %s: %s\n", __LINE__, #cond,          \
+				strerror(errno));                                                  \
+			_exit(98);                                                                 \
+		}                                                                                  \
+	} while (0)
 
 static unused_ok int listen_at(int family, uint16_t *ret_port)
 {
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY) };
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
 	socklen_t size = family == AF_INET ? sizeof(four) : sizeof(six);
 	struct sockaddr *addr = family == AF_INET ? (void *)&four : (void *)&six;
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), off = 0;
@@ -502,8 +536,8 @@ static unused_ok int listen_at(int family, uint16_t *ret_port)
 /* Connects a socket to text (an address) and port; the result of connect() with errno. */
 static unused_ok int connect_fd(int fd, const char *text, uint16_t port)
 {
-	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(port)};
 
 	if (inet_pton(AF_INET, text, &four.sin_addr) == 1)
 		return connect(fd, (void *)&four, sizeof(four));
