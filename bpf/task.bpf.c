@@ -120,13 +120,15 @@ int BPF_PROG(on_exit, struct task_struct *task)
  * only those that do.
  */
 SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch, _Bool preempted, struct task_struct *task)
+int BPF_PROG(on_switch, _Bool preempted, struct task_struct *task, struct task_struct *next,
+	     unsigned int why)
 {
 	struct task_state *state;
 	struct pt_regs *regs;
 	__u32 call, fd;
 
-	if (preempted)
+	/* a task that could run, or was stopped, may be on its way out of the call already */
+	if (preempted || !(why & (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)))
 		return 0;
 	state = task_find(task);
 	if (!state)
