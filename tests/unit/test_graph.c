@@ -533,6 +533,25 @@ START_TEST(holes_proved_by_the_end)
 }
 END_TEST
 
+/* Bytes that were read were sent, also while the run is not over. */
+START_TEST(holes_proved_by_the_reader)
+{
+	struct story s;
+	struct graph *g;
+
+	story_init(&s);
+	connection(&s, 1, 1);
+	transfer(&s, 1, EVENT_SEND, 1, 0, 20, 1);
+	transfer(&s, 2, EVENT_RECV, 2, 0, 30, 0);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 1);
+	ck_assert_uint_eq(g->holes[0].from, 20);
+	ck_assert_uint_eq(g->holes[0].to, 30);
+	ck_assert(!g->holes[0].receive_side);
+	done(&s, g);
+}
+END_TEST
+
 /* An urgent byte that was read out of band leaves a gap of one byte, which is no hole. */
 START_TEST(urgent_byte)
 {
@@ -797,6 +816,7 @@ int main(void)
 	tcase_add_test(tc, messages_and_receives);
 	tcase_add_test(tc, holes);
 	tcase_add_test(tc, holes_proved_by_the_end);
+	tcase_add_test(tc, holes_proved_by_the_reader);
 	tcase_add_test(tc, urgent_byte);
 	tcase_add_test(tc, teardown);
 	tcase_add_test(tc, racy_connects);

@@ -178,6 +178,83 @@ START_TEST(damaged_runs_can_be_read)
 }
 END_TEST
 
+static void reach(const bool *next, bool *seen, size_t n, uint32_t node)
+{
+	for (uint32_t i = node + 1; i < n; i++) {
+		if (!next[node * n + i] || seen[i])
+			continue;
+		seen[i] = true;
+		reach(next, seen, n, i);
+	}
+}
+
+/* Is link's end reached from its beginning by the lanes and other links? */
+static bool is_implied(const struct picture *p, bool *next, const struct link *link)
+{
+	size_t n = p->n_nodes;
+	bool *seen = calloc(n + 1, sizeof(*seen)), implied;
+
+	next[link->from * n + link->to] = false;
+	reach(next, seen, n, link->from);
+	next[link->from * n + link->to] = true;
+	implied = seen[link->to];
+	free(seen);
+	return implied;
+}
+
+/* Arrows between lanes are drawn if and only if they say more than the lanes and the others; besides, the first of
+ * each message and all connects. */
+START_TEST(arrows_say_something)
+{
+	size_t implied = 0;
+
+	for (unsigned i = 0; i < 60; i++) {
+		struct render_options options = { 0 };
+		struct random_run run;
+		struct graph *g;
+		struct picture *p;
+		bool *next, *drawn;
+
+		random_run_init(&run, i + 50, &shapes[i % 2]);
+		g = build(&run.trace, GRAPH_ORDER_PROCESS);
+		p = picture(g, &options, 2000);
+		next = calloc(p->n_nodes * p->n_nodes + 1, sizeof(*next));
+		drawn = calloc(g->n_messages + 1, sizeof(*drawn));
+		for (size_t k = 0; k < p->n_items; k++)
+			for (size_t j = k + 1; j < p->n_items; j++) {
+				if (p->items[j].lane != p->items[k].lane)
+					continue;
+				if (p->items[j].node != p->items[k].node)
+					next[p->items[k].node * p->n_nodes + p->items[j].node] = true;
+				break;
+			}
+		for (size_t k = 0; k < p->n_links; k++)
+			next[p->links[k].from * p->n_nodes + p->links[k].to] = true;
+		for (size_t k = 0; k < p->n_links; k++) {
+			const struct link *link = &p->links[k];
+
+			if (link->message != NO_MESSAGE)
+				drawn[link->message] |= link->drawn;
+			if (link->from_lane == link->to_lane || link->rule == RULE_CONNECT)
+				continue;
+			if (!link->drawn)
+				ck_assert(is_implied(p, next, link));
+			else if (link->rule != RULE_MESSAGE)
+				ck_assert(!is_implied(p, next, link));
+			implied += !link->drawn;
+		}
+		for (size_t k = 0; k < g->n_messages; k++)
+			ck_assert(drawn[k] || !g->messages[k].received);
+		free(next);
+		free(drawn);
+		picture_free(p);
+		graph_free(g);
+		random_run_fini(&run);
+	}
+	ck_assert_uint_gt(implied, 10);
+}
+END_TEST
+
 /* Every message of the graph is in the picture once: as a label, or in a block's sum. */
 START_TEST(folding_loses_no_message)
 {
@@ -471,6 +548,7 @@ int main(void)
 	tcase_set_timeout(tc, 300);
 	tcase_add_test(tc, pictures_can_be_read);
 	tcase_add_test(tc, damaged_runs_can_be_read);
+	tcase_add_test(tc, arrows_say_something);
 	tcase_add_test(tc, folding_loses_no_message);
 	tcase_add_test(tc, losses_show);
 	tcase_add_test(tc, teardown_is_optional);
