@@ -137,7 +137,7 @@ int picture_write_dot(const struct picture *picture, FILE *out)
 
 	d.clusters = calloc(picture->n_lanes + 1, sizeof(*d.clusters));
 	d.nodes = calloc(picture->n_nodes + 1, sizeof(*d.nodes));
-	d.graph = agopen("run", Agdirected, &disc);
+	d.graph = agopen("run", Agstrictdirected, &disc);
 	if (!d.clusters || !d.nodes || !d.graph)
 		goto out;
 	agattr(d.graph, AGNODE, "shape", "box");
@@ -146,6 +146,7 @@ int picture_write_dot(const struct picture *picture, FILE *out)
 	agattr(d.graph, AGNODE, "fontname", SCENE_FONT);
 	agattr(d.graph, AGNODE, "fontsize", "10");
 	agattr(d.graph, AGRAPH, "fontname", SCENE_FONT);
+	agattr(d.graph, AGRAPH, "newrank", "true"); /* causes above effects, also across clusters */
 	if (picture->options->title) {
 		char *title = text_clean(picture->options->title, false);
 

@@ -10,7 +10,7 @@
 
 #include "graph/picture.h"
 
-#define LANES_MAX 40
+#define LANES_MAX 24
 #define BRUTE_FORCE_MAX 7 /* lanes of which all permutations are tried */
 #define ROUNDS_MAX 50
 

@@ -119,6 +119,9 @@ static void paint_barrier(struct brush *b, uint32_t n)
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAINT, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
 				       .y = y, .y2 = y, .width = 1, .dashed = true,
 				       .tip = clean_tip(b, tip_node(b->p, n)) });
+	if (place->failure)
+		add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_FAIL, .fill = INK_PAPER, .x = MARGIN / 2,
+				       .x2 = MARGIN / 2 + place->width + 2 * LABEL_PAD, .y = y - 15, .y2 = y + 8 });
 	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : INK_MUTED, .size = FONT,
 			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : 0), .y = y - (place->failure ? 0 : 5),
 			       .bold = true, .halo = true, .text = copy(b, place->caption) });

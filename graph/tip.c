@@ -8,7 +8,8 @@
 #include "graph/picture.h"
 
 #define LABEL_MAX 320
-#define LABELS_MAX 12 /* of one receive */
+#define LABELS_MAX 12  /* of one receive */
+#define SERVICES_MAX 8 /* of one block */
 
 static void tip_time(const struct picture *p, FILE *f, const struct event *event)
 {
@@ -69,6 +70,61 @@ static void tip_event(const struct picture *p, FILE *f, const struct item *item)
 	tip_time(p, f, event);
 }
 
+struct service_sum {
+	uint32_t connection; /* first of the service that is in the block */
+	uint64_t messages[2], bytes[2];
+};
+
+static bool same_service(const struct graph *g, uint32_t a, uint32_t b)
+{
+	const struct graph_connection *p = &g->connections[a], *q = &g->connections[b];
+
+	return p->connector && q->connector &&
+	       g->trace->ends[p->connector].process == g->trace->ends[q->connector].process &&
+	       !strcmp(text_or(g->trace->ends[p->connector].target, ""), text_or(g->trace->ends[q->connector].target, ""));
+}
+
+/* What a block's messages were, by process and target; the first SERVICES_MAX of them. */
+static void tip_services(const struct picture *p, FILE *f, uint32_t index)
+{
+	const struct graph *g = p->g;
+	struct service_sum sums[SERVICES_MAX] = { 0 };
+	char a[BYTES_TEXT], b[BYTES_TEXT], c[BYTES_TEXT], d[BYTES_TEXT];
+	size_t n = 0, k, direction, left = p->nodes[index].n_items;
+
+	for (size_t i = p->nodes[index].item; i < p->n_items && left; i++) {
+		const struct item *item = &p->items[i];
+		const struct graph_vertex *v;
+		const struct event *event;
+
+		if (item->node != index)
+			continue;
+		left--;
+		if (item->vertex == NO_VERTEX)
+			continue;
+		v = &g->vertices[item->vertex];
+		event = item_event(p, item);
+		if (event->kind != EVENT_SEND || event->value <= 0 || !v->n_messages)
+			continue;
+		for (k = 0; k < n && !same_service(g, sums[k].connection, v->connection); k++)
+			;
+		if (k == SERVICES_MAX)
+			continue;
+		if (k == n)
+			sums[n++].connection = v->connection;
+		direction = g->messages[g->vertex_messages[v->first_message]].direction;
+		sums[k].messages[direction] += !(event->flags & EVENT_F_CONTINUED);
+		sums[k].bytes[direction] = range_end(sums[k].bytes[direction], event->value);
+	}
+	for (k = 0; k < n; k++) {
+		const char *label = g->connections[sums[k].connection].label;
+
+		fprintf(f, "\n%.*s: %s messages, %s; replies: %s, %s", (int)strcspn(label, "#"), label,
+			count_text(sums[k].messages[0], a), bytes_text(sums[k].bytes[0], b),
+			count_text(sums[k].messages[1], c), bytes_text(sums[k].bytes[1], d));
+	}
+}
+
 char *tip_node(const struct picture *p, uint32_t index)
 {
 	const struct node *node = &p->nodes[index];
@@ -79,14 +135,16 @@ char *tip_node(const struct picture *p, uint32_t index)
 
 	if (!f)
 		return NULL;
-	if (node->block)
+	if (node->block) {
 		fprintf(f, "%u events folded: %u connections, %u messages, %s", node->n_items, node->n_connections,
 			node->n_messages, bytes_text(node->bytes, bytes));
-	else if (item->vertex == NO_VERTEX)
+		tip_services(p, f, index);
+	} else if (item->vertex == NO_VERTEX) {
 		fprintf(f, "bytes %" PRIu64 " to %" PRIu64 " passed, but no record shows the call: an event was lost",
 			p->g->holes[item->hole].from, p->g->holes[item->hole].to);
-	else
+	} else {
 		tip_event(p, f, item);
+	}
 	if (!node->block && node->n_items > 1)
 		fprintf(f, "\nin %u calls, %s in all", node->n_items, bytes_text(node->bytes, bytes));
 	return fclose(f) ? free(text), NULL : text;
@@ -106,9 +164,10 @@ char *tip_link(const struct picture *p, const struct link *link)
 		graph_message_label(g, link->message, label, sizeof(label));
 	else
 		graph_vertex_label(g, edge->from, label, sizeof(label));
-	fprintf(f, "%s %s", graph_rule_name(link->rule), link->count > 1 && link->message == NO_MESSAGE ? "" : label);
-	if (link->count > 1)
-		fprintf(f, "%u edges", link->count);
+	if (link->count > 1 && link->message == NO_MESSAGE)
+		fprintf(f, "%s: %u edges", graph_rule_name(link->rule), link->count);
+	else
+		fprintf(f, "%s %s", graph_rule_name(link->rule), label);
 	if (link->message != NO_MESSAGE)
 		fprintf(f, "\n%s, sent at %.6f ms, received at %.6f ms", bytes_text(g->messages[link->message].size, bytes),
 			(g->trace->events[g->vertices[edge->from].event].enter_ns - p->start_ns) / 1e6,
