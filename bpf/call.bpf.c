@@ -134,13 +134,14 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 		return 0;
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	if (state->open.cookie && state->open.cookie == cookie) {
-		if (result <= -512)
-			return 0;   /* interrupted: the kernel or the program calls again */
+		/* a signal: the attempt goes on, whether the call is made again or not */
+		if (result == -4 || result <= -512)
+			result = -115;
 		if (result == -115) /* EINPROGRESS */
 			bpf_map_update_elem(&pending, &cookie, &one, BPF_ANY);
 	} else {
 		if (bpf_map_lookup_elem(&pending, &cookie)) { /* asks for the outcome */
-			if (result != -114)
+			if (result != -114 && !is_retry(result))
 				bpf_map_delete_elem(&pending, &cookie);
 			return 0;
 		}

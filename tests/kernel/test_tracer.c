@@ -5,6 +5,7 @@
  */
 #include "tests/kernel/world.h"
 
+#include <sys/time.h>
 #include <sys/uio.h>
 
 /* --- both IP versions --- */
@@ -214,6 +215,68 @@ static void check_failing(struct world *w)
 	for (size_t i = 0; i < 3 && find(w, REC_FAILED, i); i++)
 		expect(w, find(w, REC_FAILED, i)->failed.error == -ECONNREFUSED);
 	expect(w, count_kind(w, REC_ESTABLISHED) == 2);
+}
+
+/* --- connects that a signal interrupts --- */
+
+static volatile sig_atomic_t ticks;
+static int ticking_listener; /* closed by the third tick */
+
+static void tick_count(int signal)
+{
+	(void)signal;
+	if (++ticks == 3)
+		close(ticking_listener);
+}
+
+/* Ticks until told to stop: one of them finds a connect waiting, however late that begins to wait. */
+static void ticks_start(int flags, int first)
+{
+	struct sigaction action = {.sa_handler = tick_count, .sa_flags = flags};
+	struct itimerval often = {.it_interval.tv_usec = 10000, .it_value.tv_usec = 10000};
+
+	ticks = first;
+	must(!sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &often, NULL));
+}
+
+static int connect_interrupted(void *shared)
+{
+	struct itimerval never = {0};
+	uint16_t *port = shared;
+	int full, fd;
+
+	ticking_listener = listen_at(AF_INET, port);
+	must(!listen(ticking_listener, 0)); /* room for one; who comes later gets no answer */
+	full = connect_to("127.0.0.1", *port);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	ticks_start(0, 100); /* the call returns, the attempt would go on */
+	must(connect_fd(fd, "127.0.0.1", *port) < 0 && errno == EINTR);
+	must(!setitimer(ITIMER_REAL, &never, NULL));
+	close(fd);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	ticks_start(SA_RESTART, 0); /* the kernel makes the call again, and again */
+	must(connect_fd(fd, "127.0.0.1", *port) < 0 && errno == ECONNREFUSED);
+	must(!setitimer(ITIMER_REAL, &never, NULL) && ticks >= 3);
+	close(fd);
+	close(full);
+	return 0;
+}
+
+static void check_interrupted(struct world *w)
+{
+	check_common(w);
+	expect(w, count_kind(w, REC_OPEN) == 3 && count_kind(w, REC_CONNECT) == 3);
+	for (uint32_t i = 0; i < 3 && find(w, REC_CONNECT, i) && find(w, REC_OPEN, i); i++) {
+		const union record *r = find(w, REC_CONNECT, i), *open = find(w, REC_OPEN, i);
+
+		expect(w, r->connect.result == (i ? -EINPROGRESS : 0));
+		expect(w, r->connect.ordinal == i + 1 && r->head.order == open->head.order);
+		expect(w, r->connect.cookie == open->open.cookie);
+	}
+	if (expect(w, count_kind(w, REC_FAILED) == 2)) {
+		expect(w, find(w, REC_FAILED, 0)->failed.error == 0);
+		expect(w, find(w, REC_FAILED, 1)->failed.error == -ECONNREFUSED);
+	}
 }
 
 /* --- short writes --- */
@@ -704,6 +767,8 @@ int main(void)
 	     "request and reply over IPv4 between IPv6 sockets");
 	TEST(connect_failing, check_failing(w),
 	     "connects that fail or end later are counted once each");
+	TEST(connect_interrupted, check_interrupted(w),
+	     "a connect that a signal interrupts is recorded, once");
 	TEST(short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
 	TEST(many_writers, check_writers(w),
 	     "many threads on one socket: every range holds one message's bytes");
