@@ -99,7 +99,7 @@ void crew_free(struct crew *crew)
 static struct member *member_find(const struct crew *crew, const char *name)
 {
 	for (struct member *member = crew->members; member; member = member->next)
-		if (!member->ended && !strcmp(member->name, name))
+		if (!member->ended && !member->failed && !strcmp(member->name, name))
 			return member;
 	return NULL;
 }

@@ -77,7 +77,7 @@ static int unused_ok open_descriptors(void)
 	return n;
 }
 
-static struct boxes *unused_ok boxes_make(char *const *names)
+static unused_ok struct boxes *boxes_make(char *const *names)
 {
 	struct boxes *boxes = NULL;
 	struct error e = { "" };
@@ -93,7 +93,7 @@ static struct boxes *unused_ok boxes_make(char *const *names)
 }
 
 /* What a start of argv in box needs; change it before use. */
-static struct spawn_spec unused_ok inbox_spec(const struct box *box, const struct cgroup *cgroup, char *const *argv)
+static unused_ok struct spawn_spec inbox_spec(const struct box *box, const struct cgroup *cgroup, char *const *argv)
 {
 	return (struct spawn_spec){
 		.host = box->name,
