@@ -8,7 +8,7 @@
  *   rules.c    spawn, connect and close edges
  *   streams.c  byte ranges: messages, message edges, holes
  *   edges.c    sorts the edges, finds cycles, measures depth
- *   racy.c     which ordinals the graph cannot order
+ *   racy.c     which ordinals the graph cannot order (contest.c decides)
  *
  * A trace is input from outside: build_*() accessors check every index, steps never index a table by themselves.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where everything of a picture stands. place.c computes it, paint.c makes shapes of it. Private to graph/.
+ * Where everything of a picture stands: place.c finds the rows, columns.c the columns, paint.c makes shapes of it.
+ * Private to graph/.
  *
  * No two labels meet, by construction. A label stands in the gap on one side of its lane: above its node's row if an
  * arrow leaves there, else beside the node. It takes two slots of the gap: the spaces above its row and below. No other
@@ -45,6 +46,8 @@ struct layout {
 	double width, height;
 };
 
+int layout_heads(struct layout *l);
+int layout_columns(struct layout *l);
 int layout_place(const struct picture *p, struct layout *ret_layout);
 int layout_paint(const struct layout *layout, struct scene *scene);
 void layout_fini(struct layout *layout);

@@ -2,87 +2,23 @@
 /*
  * Racy labels. Things that draw ordinals from one counter (connects of a process to one target, messages of one
  * direction, children, threads) compete; if the graph does not order two of them, in thread order, the next run may number
- * them the other way round.
- *
- * Things of one thread are ordered: nothing to do, and that is nearly always all. For the others, each vertex learns
- * how far into each competing thread its past reaches (a vector clock over those threads only), COLUMNS threads at a
- * time. What would take too long is called racy: that errs on the side which refuses a plan. Fails only without memory.
+ * them the other way round. Things of one thread are ordered: nothing to do, and that is nearly always all. Fails only
+ * without memory.
  */
-#include "graph/build.h"
+#include "graph/contest.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS 8
-#define SWEEPS_MAX 64		   /* times all events */
-#define WORK_MAX ((size_t)1 << 27) /* comparisons */
-
-enum contest_kind { CONTEST_CONNECT, CONTEST_MESSAGE, CONTEST_SPAWN };
-
-struct element {
-	uint32_t vertex;
-	uint32_t chain; /* index into chains; after sorting them out: column */
-	uint32_t thing; /* connection, message, or vertex of the SPAWN */
-	uint32_t ordinal;
-	bool racy;
-};
-
-struct group {
-	size_t first, n; /* slice of elements, by ordinal */
-	enum contest_kind kind;
-};
-
-struct contest {
-	struct build *b;
-	struct element *elements;
-	struct group *groups;
-	size_t n_elements, n_groups, cap_elements, cap_groups;
-	uint32_t *chain_first; /* by rank: its first chain */
-	uint32_t *column;      /* by chain: column + 1 */
-	uint32_t n_columns;
-	uint32_t *clock; /* by vertex, COLUMNS each */
-	uint32_t *mine;	 /* places of one column's elements in a group */
-	int *depth;	 /* how many racy ranges begin minus end here */
-	size_t work;
-};
-
-static uint32_t chain_of(const struct contest *c, uint32_t vertex)
-{
-	const struct build *b = c->b;
-	uint32_t rank = b->rank[b->g->vertices[vertex].process], thread;
-	uint32_t low = c->chain_first[rank], high = c->chain_first[rank + 1];
-
-	if (high - low == 1)
-		return low;
-	thread = build_event(b, vertex)->thread;
-	while (high - low > 1) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (b->chains[middle].thread <= thread)
-			low = middle;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* A vertex that no chain holds (it has no place in its process) competes with nobody: nothing is known of it. */
-static bool has_place(const struct contest *c, uint32_t vertex)
-{
-	uint32_t rank = c->b->rank[c->b->g->vertices[vertex].process];
-
-	return rank < c->b->trace->n_processes && vertex < c->b->floating[rank];
-}
-
 static int element_add(struct contest *c, uint32_t vertex, uint32_t thing, uint32_t ordinal)
 {
-	if (vertex == NO_VERTEX || !ordinal || !has_place(c, vertex))
+	if (vertex == NO_VERTEX || !ordinal || !contest_has_place(c, vertex))
 		return 0;
 	if (build_grow((void **)&c->elements, &c->cap_elements, c->n_elements, sizeof(*c->elements)) < 0)
 		return -ENOMEM;
 	c->elements[c->n_elements++] = (struct element){
-		.vertex = vertex, .chain = chain_of(c, vertex), .thing = thing, .ordinal = ordinal,
+		.vertex = vertex, .chain = contest_chain(c, vertex), .thing = thing, .ordinal = ordinal,
 	};
 	return 0;
 }
@@ -199,166 +135,6 @@ static int gather_spawns(struct contest *c, unsigned thread_flag)
 	return err;
 }
 
-static int number_columns(struct contest *c)
-{
-	c->column = calloc(c->b->n_chains + 1, sizeof(*c->column));
-	if (!c->column)
-		return -ENOMEM;
-	for (size_t i = 0; i < c->n_elements; i++) {
-		uint32_t *column = &c->column[c->elements[i].chain];
-
-		if (!*column)
-			*column = ++c->n_columns;
-		c->elements[i].chain = *column - 1;
-	}
-	return 0;
-}
-
-static void clock_merge(uint32_t *to, const uint32_t *from)
-{
-	for (unsigned i = 0; i < COLUMNS; i++)
-		if (to[i] < from[i])
-			to[i] = from[i];
-}
-
-/* Fills the clocks of columns [first, first + COLUMNS). Places are vertex + 1; a vertex is in its own past. */
-static void sweep_clocks(struct contest *c, const uint32_t *order, uint32_t first)
-{
-	const struct build *b = c->b;
-	const struct graph *g = b->g;
-
-	memset(c->clock, 0, g->n_vertices * COLUMNS * sizeof(*c->clock));
-	for (size_t i = 0; i < g->n_vertices; i++) {
-		uint32_t v = order[i], column = COLUMNS;
-
-		if (has_place(c, v))
-			column = c->column[chain_of(c, v)] - 1 - first; /* of no column: huge */
-		if (column < COLUMNS)
-			c->clock[v * (size_t)COLUMNS + column] = v + 1;
-		for (uint32_t k = b->first_edge[v]; k < b->first_edge[v + 1]; k++)
-			if (g->edges[k].rule != RULE_PROCESS)
-				clock_merge(c->clock + g->edges[k].to * (size_t)COLUMNS,
-					    c->clock + v * (size_t)COLUMNS);
-		if (b->thread_next[v] != NO_VERTEX)
-			clock_merge(c->clock + b->thread_next[v] * (size_t)COLUMNS,
-				    c->clock + v * (size_t)COLUMNS);
-	}
-}
-
-static void group_racy(struct contest *c, const struct group *group)
-{
-	for (size_t i = 0; i < group->n; i++)
-		c->elements[group->first + i].racy = true;
-}
-
-/* How many of the column's first n elements are in the past that ends at `place`. */
-static size_t past_count(const struct element *elements, const uint32_t *mine, size_t n, uint32_t place)
-{
-	size_t low = 0, high = n;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (elements[mine[middle]].vertex + 1 <= place)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* Every element of the column against every other of the group: those before it by ordinal must be in its past. */
-static void check_column(struct contest *c, const struct group *group, uint32_t column)
-{
-	struct element *elements = c->elements + group->first;
-	size_t n_mine = 0, before = 0;
-	int open = 0;
-
-	for (size_t i = 0; i < group->n; i++) {
-		if (elements[i].chain != column)
-			continue;
-		if (n_mine && elements[c->mine[n_mine - 1]].vertex > elements[i].vertex) {
-			group_racy(c, group); /* ordinals against the thread's own order: damaged */
-			return;
-		}
-		c->depth[n_mine] = 0;
-		c->mine[n_mine++] = i;
-	}
-	c->depth[n_mine] = 0;
-	for (size_t i = 0; i < group->n; i++) {
-		size_t past, low, high;
-
-		if (elements[i].chain == column) {
-			before++;
-			continue;
-		}
-		past = past_count(elements, c->mine, n_mine,
-				  c->clock[elements[i].vertex * (size_t)COLUMNS + column % COLUMNS]);
-		if (past == before)
-			continue;
-		low = past < before ? past : before;
-		high = past < before ? before : past;
-		elements[i].racy = true;
-		c->depth[low]++;
-		c->depth[high]--;
-	}
-	for (size_t i = 0; i < n_mine; i++) {
-		open += c->depth[i];
-		if (open)
-			elements[c->mine[i]].racy = true;
-	}
-}
-
-/* Columns of this batch that have elements in the group. */
-static void check_group(struct contest *c, const struct group *group, uint32_t first)
-{
-	bool present[COLUMNS] = { false };
-
-	for (size_t i = 0; i < group->n; i++)
-		if (c->elements[group->first + i].chain - first < COLUMNS)
-			present[c->elements[group->first + i].chain - first] = true;
-	for (uint32_t i = 0; i < COLUMNS; i++) {
-		if (!present[i])
-			continue;
-		c->work += group->n;
-		if (c->work > WORK_MAX)
-			group_racy(c, group);
-		else
-			check_column(c, group, first + i);
-	}
-}
-
-static int decide(struct contest *c)
-{
-	size_t n = c->b->g->n_vertices;
-	uint32_t *order = malloc((n + 1) * sizeof(*order));
-	int err = -ENOMEM;
-
-	c->clock = malloc((n + 1) * COLUMNS * sizeof(*c->clock));
-	c->mine = malloc((c->n_elements + 1) * sizeof(*c->mine));
-	c->depth = malloc((c->n_elements + 1) * sizeof(*c->depth));
-	if (!order || !c->clock || !c->mine || !c->depth)
-		goto out;
-	err = build_topological(c->b->g, order);
-	for (uint32_t first = 0; first < c->n_columns && !err; first += COLUMNS) {
-		bool late = first / COLUMNS >= SWEEPS_MAX;
-
-		if (!late)
-			sweep_clocks(c, order, first);
-		for (size_t i = 0; i < c->n_groups; i++) {
-			if (late)
-				group_racy(c, &c->groups[i]);
-			else
-				check_group(c, &c->groups[i], first);
-		}
-		if (late)
-			break;
-	}
-out:
-	free(order);
-	return err;
-}
-
 /* Racy ordinals spread to all names that contain them: from a process to its descendants. */
 static int spread_to_children(struct build *b)
 {
@@ -436,17 +212,17 @@ static int spread_to_threads(struct contest *c, const bool *spawn_racy)
 
 		if (edge->rule == RULE_SPAWN && spawn_racy[edge->from] &&
 		    build_event(b, edge->from)->flags & EVENT_F_THREAD)
-			racy[chain_of(c, edge->to)] = true;
+			racy[contest_chain(c, edge->to)] = true;
 	}
 	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
 		const struct event *event = build_event(b, v);
 
-		if (!(event->flags & EVENT_F_THREAD) || !has_place(c, v))
+		if (!(event->flags & EVENT_F_THREAD) || !contest_has_place(c, v))
 			continue;
 		if (event->kind == EVENT_SPAWN)
 			b->g->vertices[v].racy = spawn_racy[v];
 		else if (event->kind == EVENT_EXIT)
-			b->g->vertices[v].racy = racy[chain_of(c, v)];
+			b->g->vertices[v].racy = racy[contest_chain(c, v)];
 	}
 	free(racy);
 	return 0;
@@ -488,10 +264,6 @@ static void contest_fini(struct contest *c)
 	free(c->elements);
 	free(c->groups);
 	free(c->chain_first);
-	free(c->column);
-	free(c->clock);
-	free(c->mine);
-	free(c->depth);
 }
 
 int build_racy(struct build *b)
@@ -518,7 +290,7 @@ int build_racy(struct build *b)
 		goto out;
 	err = -ENOMEM;
 	spawn_racy = calloc(b->g->n_vertices + 1, sizeof(*spawn_racy));
-	if (!spawn_racy || (err = number_columns(&c)) < 0 || (err = decide(&c)) < 0)
+	if (!spawn_racy || (err = contest_decide(&c)) < 0)
 		goto out;
 	apply(&c, spawn_racy);
 	if ((err = spread_to_children(b)) < 0 || (err = spread_to_threads(&c, spawn_racy)) < 0)

@@ -14,7 +14,7 @@
 #include "graph/render.h"
 
 #define CONNECTIONS 20
-#define ROUNDS 5
+#define ROUNDS 9
 
 struct clock_state {
 	uint64_t now, order[3], seq;
