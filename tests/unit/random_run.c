@@ -10,7 +10,7 @@
 #define MAX_PROCESSES 64
 #define MAX_THREADS 6
 #define MAX_FDS 64
-#define MAX_ENDS 4096
+#define MAX_ENDS 1024
 #define EPHEMERAL 40000
 
 struct segment { /* bytes under way, all of one send */
