@@ -95,6 +95,8 @@ static const char *end_text(const struct graph *graph, const struct graph_connec
 		name = strerrorname_np(-end->error);
 		return name ? name : "failed";
 	}
+	if (connection->connector && !end->keyed && !connection->acceptor)
+		return "unanswered";
 	if ((connector | acceptor) & ENDED_RST)
 		return "reset";
 	if (connector && acceptor)

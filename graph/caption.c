@@ -109,6 +109,27 @@ static void wait_caption(const struct picture *p, const struct event *event, con
 	snprintf(buf, size, "wait %s: %s", label, status);
 }
 
+/* The call's result, or, if the call did not wait for it, how the attempt went on. */
+static void connect_caption(const struct graph *g, const struct graph_vertex *v, const char *label, char *buf,
+			    size_t size, bool *ret_failure)
+{
+	static const struct trace_end unknown = { .keyed = true };
+	const struct event *event = &g->trace->events[v->event];
+	const struct trace_end *end = event->end && event->end <= g->trace->n_ends ? &g->trace->ends[event->end] :
+										     &unknown;
+	int64_t error = event->value < 0 && event->value != -EINPROGRESS ? event->value : end->error;
+
+	*ret_failure = true;
+	if (error < 0) {
+		snprintf(buf, size, "connect %s: %s", label, errno_text(error));
+	} else if (!end->keyed && !g->connections[v->connection].acceptor) {
+		snprintf(buf, size, "connect %s: no answer", label);
+	} else {
+		*ret_failure = false;
+		snprintf(buf, size, "connect %s", label);
+	}
+}
+
 /* One event, or several that say the same. */
 static void event_caption(const struct picture *p, const struct node *node, const struct event *event,
 			  bool arrow_arrives, char *buf, size_t size, bool *ret_failure)
@@ -143,14 +164,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		snprintf(buf, size, "listen %s", label);
 		break;
 	case EVENT_CONNECT:
-		failed = failed && event->value != -EINPROGRESS;
-		if (!failed && event->end && event->end <= trace->n_ends && trace->ends[event->end].error < 0) {
-			*ret_failure = true;
-			snprintf(buf, size, "connect %s: %s", label, errno_text(trace->ends[event->end].error));
-			break;
-		}
-		*ret_failure = failed;
-		snprintf(buf, size, "connect %s%s%s", label, failed ? ": " : "", failed ? errno_text(event->value) : "");
+		connect_caption(g, &g->vertices[p->items[node->item].vertex], label, buf, size, ret_failure);
 		break;
 	case EVENT_ACCEPT:
 		*ret_failure = failed;

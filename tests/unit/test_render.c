@@ -331,6 +331,40 @@ START_TEST(losses_show)
 }
 END_TEST
 
+/* A connect that nobody answered does not look like one that succeeded. */
+START_TEST(unanswered_connects_show)
+{
+	struct render_options options = { 0 };
+	struct random_run run;
+	struct graph *g;
+	struct picture *p;
+	struct scene scene;
+	size_t refused = 0;
+
+	random_run_init(&run, 5, &shapes[0]);
+	for (size_t i = 0; i < run.trace.n_events; i++) {
+		struct event *event = &run.trace.events[i];
+
+		if (event->kind != EVENT_CONNECT || event->value != -ECONNREFUSED)
+			continue;
+		event->value = -EINPROGRESS;
+		run.trace.ends[event->end].error = 0;
+		refused++;
+	}
+	ck_assert_uint_ge(refused, 1);
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	p = picture(g, &options, 2000);
+	ck_assert_int_eq(scene_layout(p, &scene), 0);
+	ck_assert(has_text(&scene, ": no answer"));
+	ck_assert(!has_text(&scene, "ECONNREFUSED"));
+	ck_assert_uint_ge(count(&scene, SHAPE_CROSS), refused);
+	scene_fini(&scene);
+	picture_free(p);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
 /* What happened after the outcome is drawn only when asked for; the picture says how much it left out. */
 START_TEST(teardown_is_optional)
 {
@@ -551,6 +585,7 @@ int main(void)
 	tcase_add_test(tc, arrows_say_something);
 	tcase_add_test(tc, folding_loses_no_message);
 	tcase_add_test(tc, losses_show);
+	tcase_add_test(tc, unanswered_connects_show);
 	tcase_add_test(tc, teardown_is_optional);
 	tcase_add_test(tc, hostile_names);
 	tcase_add_test(tc, png_fits);
