@@ -38,6 +38,7 @@
 #define QUIT_NS (5 * CLOCK_SECOND_NS)  /* for the last acknowledgements */
 #define PID_NAMESPACE_INIT 0xeffffffcu /* inode of the first one: PROC_PID_INIT_INO, linux/proc_ns.h */
 #define READY_MAX 64
+#define GRAVE_NS CLOCK_SECOND_NS
 #define LINGER_MS 1000
 
 struct agent {
@@ -51,6 +52,7 @@ struct agent {
 	struct claim cgroup_mount;
 	int epoll, signals;
 	bool attached, resting, quit, stop, embedded;
+	struct boxes *grave; /* of the run before, not closed yet */
 	uint64_t idle_ns, progress_ns, tick_ns, heard_ns, quit_ns;
 	struct { /* the run has ended, but its last batch has not left */
 		bool pending;
@@ -136,10 +138,20 @@ static int pid_namespace_check(struct error *e)
 	return 0;
 }
 
+/*
+ * Removing the namespaces of a run keeps the kernel busy for 0.1 s in which making new ones takes that long, too. So it
+ * is done when the next run has its own, or when there is nothing else to do.
+ */
+static void grave_set(struct agent *agent, struct boxes *boxes)
+{
+	boxes_close(agent->grave);
+	agent->grave = boxes;
+}
+
 /* Lets go of the run, ended or not. */
 static void run_end(struct agent *agent)
 {
-	run_close(agent->run);
+	grave_set(agent, run_close(agent->run));
 	agent->run = NULL;
 	agent->finish.pending = false;
 	if (agent->attached)
@@ -169,6 +181,7 @@ static void order_begin(struct agent *agent, const struct message_order *order)
 		err = run_boxes(agent->run, &more.boxes, &more.n_boxes);
 	send_reply(agent, order->id, err, e.text, &more);
 	free(more.boxes);
+	grave_set(agent, NULL);
 	if (err)
 		run_end(agent);
 }
@@ -299,6 +312,8 @@ static void watch_pipes(struct agent *agent)
 
 static void rest(struct agent *agent, uint64_t now)
 {
+	if (now - agent->idle_ns > GRAVE_NS)
+		grave_set(agent, NULL);
 	if (agent->resting || now - agent->idle_ns < REST_NS)
 		return;
 	tracer_rest(agent->tracer);
@@ -474,7 +489,6 @@ static int open_all(struct agent *agent, const struct agent_options *options, st
 		.link = agent->link,
 		.cgroup_root = agent->cgroup_root,
 		.epoll = agent->epoll,
-		.signals = agent->signals,
 		.on_started = on_started,
 		.on_exited = on_exited,
 		.on_ready = on_ready,
@@ -492,6 +506,7 @@ int agent_run(const struct agent_options *options, struct error *e)
 		err = loop(&agent, e);
 	if (agent.run)
 		run_end(&agent);
+	grave_set(&agent, NULL);
 	link_close(agent.link, err ? 0 : LINGER_MS);
 	tracer_close(agent.tracer);
 	if (agent.epoll >= 0)

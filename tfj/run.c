@@ -7,11 +7,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <sys/wait.h>
@@ -148,7 +146,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 		err = error_set(e, -ENOMEM, "out of memory");
 out:
 	if (err)
-		run_close(run);
+		boxes_close(run_close(run));
 	else
 		*ret_run = run;
 	return err;
@@ -177,21 +175,24 @@ static int kill_all(struct run *run)
 	return err;
 }
 
-void run_close(struct run *run)
+struct boxes *run_close(struct run *run)
 {
+	struct boxes *boxes;
+
 	if (!run)
-		return;
+		return NULL;
+	boxes = run->boxes;
 	kill_all(run);
 	tracer_clear(run->place.tracer);
 	crew_free(run->crew);
 	names_free(run->names);
 	cgroup_remove(&run->cgroup);
-	boxes_close(run->boxes);
 	if (run->files.fd >= 0)
 		claim_remove_tree(run->files.path);
 	claim_close(&run->files);
 	stream_fini(&run->stream);
 	free(run);
+	return boxes;
 }
 
 int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n)

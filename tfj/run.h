@@ -21,7 +21,6 @@ struct run_place {
 	struct link *link;
 	const char *cgroup_root;
 	int epoll;
-	int signals; /* signalfd, also for SIGCHLD */
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
 	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
 	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
@@ -32,8 +31,11 @@ struct run_place {
 /* order: a Begin. On failure nothing is left. */
 int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e);
 
-/* Kills whatever lives, lets go of everything. NULL is fine. */
-void run_close(struct run *run);
+/*
+ * Kills whatever lives, lets go of everything but the boxes: those are the caller's to close, when it does not matter
+ * that the kernel is busy removing them. NULL is fine, and has none.
+ */
+struct boxes *run_close(struct run *run);
 
 /* Borrowed rows in a malloc'ed array. */
 int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n);
