@@ -244,13 +244,16 @@ int BPF_PROG(on_taken, struct sock *sk)
 	return 0;
 }
 
-/* Is a result of 0 the end of the stream? A program may also ask for no bytes. */
+/*
+ * Is a result of 0 the peer's end of the stream? A program may also ask for no bytes, or have shut
+ * this side down itself, which tells nothing of the peer.
+ */
 static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 {
 	struct pt_regs *regs = task_regs(task);
 	__u32 call = regs_call(regs);
 
-	if (!(sk->__sk_common.skc_flags & SOCK_DONE_BIT) && !(sk->sk_shutdown & RCV_SHUTDOWN) &&
+	if (!(sk->__sk_common.skc_flags & SOCK_DONE_BIT) &&
 	    sk->__sk_common.skc_state != TCP_CLOSE)
 		return 0;
 	return (call != NR_READ && call != NR_RECVFROM) || regs_arg3(regs);

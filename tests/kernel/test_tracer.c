@@ -500,6 +500,42 @@ static void check_half(struct world *w)
 	expect(w, count_kind(w, REC_CLOSE) == 2 && count_kind(w, REC_RESET) == 0);
 }
 
+/* Who shuts the receiving side down reads nothing more, while the peer has not ended. */
+static int own_shutdown(void *shared)
+{
+	char buf[64];
+	int pair[2];
+
+	pair_open(pair);
+	must(!shutdown(pair[1], SHUT_RD));
+	must(recv(pair[1], buf, sizeof(buf), 0) == 0);
+	send_all(pair[1], "answer", 6);
+	recv_all(pair[0], buf, 6);
+	must(!shutdown(pair[1], SHUT_RDWR));
+	must(recv(pair[1], buf, sizeof(buf), 0) == 0);
+	must(recv(pair[0], buf, sizeof(buf), 0) == 0);
+	close(pair[0]);
+	must(recv(pair[1], buf, sizeof(buf), 0) == 0); /* now it has */
+	close(pair[1]);
+	return 0;
+}
+
+static void check_own_shutdown(struct world *w)
+{
+	const union record *open = find(w, REC_OPEN, 0), *second = find(w, REC_CLOSE, 1);
+	const union record *ends[2] = {find(w, REC_RECV, 1), find(w, REC_RECV, 2)};
+
+	check_common(w);
+	expect(w, count_kind(w, REC_RECV) == 3 && count_kind(w, REC_CLOSE) == 2);
+	if (!expect(w, open && second && ends[0] && ends[1]))
+		return;
+	expect(w, ends[0]->transfer.result == 0 && ends[1]->transfer.result == 0);
+	expect(w, ends[0]->transfer.cookie == open->open.cookie);
+	expect(w, ends[1]->transfer.cookie != open->open.cookie);
+	expect(w, second->close.cookie == open->open.cookie &&
+			  ends[1]->head.order > second->head.order);
+}
+
 static int unread_data(void *shared)
 {
 	struct linger linger = {.l_onoff = 1};
@@ -773,6 +809,8 @@ int main(void)
 	TEST(many_writers, check_writers(w),
 	     "many threads on one socket: every range holds one message's bytes");
 	TEST(half_close, check_half(w), "shutdown is a close of one direction");
+	TEST(own_shutdown, check_own_shutdown(w),
+	     "shutting the receiving side down is no end of the stream");
 	TEST(unread_data, check_unread(w), "closing with unread data or SO_LINGER 0 is a reset");
 	TEST(peer_killed, check_killed(w), "a killed process closes its connections");
 	TEST(ways_to_read, check_reads(w),
