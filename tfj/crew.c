@@ -20,6 +20,8 @@
 #include "tfj/output.h"
 #include "tfj/spawn.h"
 
+enum { COMMAND_MAX = 4096, NAME_MAX_LENGTH = 128 };
+
 enum watch_kind { WATCH_FAILURE, WATCH_OUT, WATCH_ERR };
 
 struct member;
@@ -104,17 +106,31 @@ static struct member *member_find(const struct crew *crew, const char *name)
 	return NULL;
 }
 
+/* The arguments, separated by blanks, cut where it gets long. */
 static char *command_text(char *const *argv)
 {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&text, &size);
+	char *text = calloc(1, COMMAND_MAX + 1);
+	size_t at = 0;
 
-	if (!f)
-		return NULL;
-	for (size_t i = 0; argv[i]; i++)
-		fprintf(f, "%s%s", i ? " " : "", argv[i]);
-	return fclose(f) ? NULL : text;
+	for (size_t i = 0; text && argv[i] && at < COMMAND_MAX; i++)
+		at += snprintf(text + at, COMMAND_MAX + 1 - at, "%s%s", i ? " " : "", argv[i]);
+	return text;
+}
+
+/* What is traced is part of labels: nothing in its name may look like one of their separators. */
+static int name_check(const struct message_start *start, struct error *e)
+{
+	const char *separators = start->untraced ? "" : " >#/:<~'?";
+
+	if (!*start->name || !start->argv[0])
+		return error_set(e, -EINVAL, "a process needs a name and a program");
+	for (const char *p = start->name; *p; p++)
+		if (*p < ' ' || *p >= 0x7f || strchr(separators, *p))
+			return error_set(e, -EINVAL, "'%s' cannot be the name of a process: use letters, digits, '-' and '_'",
+					 start->name);
+	return strlen(start->name) <= NAME_MAX_LENGTH ?
+		       0 :
+		       error_set(e, -EINVAL, "the name of a process is at most %d long", NAME_MAX_LENGTH);
 }
 
 static int watch(struct crew *crew, struct member *member, enum watch_kind kind, int fd)
@@ -185,8 +201,11 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 	struct member *member;
 	int err;
 
-	if (!*start->name || !start->argv[0])
-		return error_set(e, -EINVAL, "a process needs a name and a program");
+	err = name_check(start, e);
+	if (err)
+		return err;
+	if (start->untraced && start->ready_port)
+		return error_set(e, -EINVAL, "the listener of '%s' would not be seen: it is untraced", start->name);
 	if (!box)
 		return error_set(e, -ENOENT, "there is no box '%s'", start->box);
 	if (member_find(crew, start->name))

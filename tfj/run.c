@@ -91,7 +91,7 @@ static int boxes_announce(struct run *run, struct error *e)
 		err = tracer_add_box(run->place.tracer, box->cookie, number, e);
 		if (!err)
 			err = tracer_add_address(run->place.tracer, number, box->ip4, e);
-		if (!err)
+		if (!err && box->address6[0])
 			err = tracer_add_address(run->place.tracer, number, box->ip6, e);
 		if (err)
 			return err;

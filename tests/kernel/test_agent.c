@@ -463,6 +463,8 @@ START_TEST(refusals)
 	refused(start_order("a", "s1", missing), -ENOENT, "no-such-program");
 	refused(start_order("a", "s1", nothing), -EINVAL, "program");
 	refused(start_order("", "s1", sleeper), -EINVAL, "name");
+	refused(start_order("a>b", "s1", sleeper), -EINVAL, "a>b");
+	refused(start_order("a\nb", "s1", sleeper), -EINVAL, "a?b");
 	bad = start_order("a", "s1", sleeper);
 	bad.start.user = "no-such-user";
 	refused(bad, -ENOENT, "no-such-user");
@@ -746,6 +748,67 @@ START_TEST(ends)
 }
 END_TEST
 
+/* With --parent-death the agent ends, and its run with it, when whoever started it was killed. */
+START_TEST(parent_death)
+{
+	char path[512];
+	struct pollfd wait;
+	int pidfd, report[2];
+	pid_t parent, child;
+
+	order(plain_order(ORDER_QUIT));
+	agent_wait(0);
+	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	parent = fork();
+	if (!parent) {
+		child = fork();
+		if (!child) {
+			execl(tfj, "tfj", "--collector", bop.url, "--parent-death", NULL);
+			_exit(126);
+		}
+		if (write(report[1], &child, sizeof(child)) != sizeof(child))
+			_exit(1);
+		pause();
+	}
+	ck_assert_int_eq(read(report[0], &child, sizeof(child)), sizeof(child));
+	hear_hello(2);
+	begin();
+	cgroup_of(start_shell("a", "trap '' TERM; while :; do sleep 1000; done"), path, sizeof(path));
+	pidfd = syscall(SYS_pidfd_open, child, 0);
+	kill(parent, SIGKILL);
+	wait = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+	ck_assert_int_eq(poll(&wait, 1, -1), 1);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	close(pidfd);
+}
+END_TEST
+
+/* Arguments that make no sense: status 3 and one line on stderr that says what would. */
+START_TEST(arguments)
+{
+	static const char *const cases[][2] = {
+		{ "--collector tcp://127.0.0.1:5555", "CURVE" }, { "--collector udp://x", "ipc://" },
+		{ "--collector ipc://", "ipc://" },		 { "", "--help" },
+		{ "clear", "clear" },				 { "probe probe", "--help" },
+	};
+	char command[PATH_MAX + 64], said[4096];
+	size_t n;
+	FILE *f;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		snprintf(command, sizeof(command), "'%s' %s 2>&1 >/dev/null", tfj, cases[i][0]);
+		f = popen(command, "re");
+		ck_assert_ptr_nonnull(f);
+		n = fread(said, 1, sizeof(said) - 1, f);
+		said[n] = '\0';
+		ck_assert_int_eq(pclose(f), 3 << 8);
+		ck_assert_msg(strstr(said, cases[i][1]) && strchr(said, '\n') == said + n - 1 && !strncmp(said, "tfj: ", 5),
+			      "'%s' said '%s'", cases[i][0], said);
+	}
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite;
@@ -779,6 +842,8 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, quit_in_a_run);
 	tcase_add_test(tc, not_wanted);
 	tcase_add_test(tc, ends);
+	tcase_add_test(tc, parent_death);
+	tcase_add_test(tc, arguments);
 	suite_add_tcase(suite, tc);
 	return inbox_main(suite);
 }
