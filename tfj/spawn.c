@@ -143,20 +143,6 @@ static int child_exec(struct child *child)
 	return err;
 }
 
-/* signal() refuses the two that the C library keeps for itself; make, for one, hands them down ignored. */
-static void signals_reset(void)
-{
-	static const struct {
-		void *handler; /* NULL: the default */
-		unsigned long flags;
-		void *restorer;
-		unsigned long mask;
-	} plain;
-
-	for (int i = 1; i < NSIG; i++)
-		syscall(SYS_rt_sigaction, i, &plain, NULL, sizeof(plain.mask));
-}
-
 static void child_run(struct child *child)
 {
 	static const unsigned long default_action[4]; /* what the kernel calls struct sigaction, SIG_DFL */
