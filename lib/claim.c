@@ -10,10 +10,12 @@
  */
 #include "lib/claim.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stddef.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { TAG_LEN = 16, TRIES = 16 };
@@ -178,26 +181,43 @@ static int entry_remove(int from, const char *name, int top, unsigned *serial)
 	return -errno;
 }
 
+/* Opens a directory that is no link and on which nothing is mounted: -EXDEV. */
+static int directory_open(int at, const char *name)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV,
+	};
+	struct stat above, below;
+	int fd = syscall(SYS_openat2, at, name, &how, sizeof(how));
+
+	if (fd >= 0 || errno != ENOSYS)
+		return fd < 0 ? -errno : fd;
+	/* Before Linux 5.6; cannot tell a bind mount of the same file system. */
+	fd = openat(at, name, how.flags);
+	if (fd < 0)
+		return -errno;
+	if (fstat(at, &above) == 0 && fstat(fd, &below) == 0 && above.st_dev == below.st_dev)
+		return fd;
+	close(fd);
+	return -EXDEV;
+}
+
 /* Removes, or moves up, all that is in the directory `name` of `at`; name NULL: in `at` itself, nothing moves. */
 static int directory_empty(int at, const char *name, unsigned *serial)
 {
 	int err = 0, first = 0, fd;
-	struct stat above, below;
 	struct dirent *entry;
 	DIR *dir;
 
-	fd = openat(at, name ? name : ".", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = directory_open(at, name ? name : ".");
 	if (fd < 0)
-		return -errno;
+		return fd;
 	dir = fdopendir(fd);
 	if (!dir) {
 		err = -errno;
 		close(fd);
 		return err;
-	}
-	if (fstat(at, &above) < 0 || fstat(fd, &below) < 0 || above.st_dev != below.st_dev) {
-		closedir(dir);
-		return -EXDEV;
 	}
 	while ((entry = readdir(dir))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
@@ -217,23 +237,33 @@ static int directory_empty(int at, const char *name, unsigned *serial)
 
 int claim_remove_tree(const char *path)
 {
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	char above[PATH_MAX];
 	unsigned serial = 0;
-	int fd, err;
+	int parent, fd, err;
 
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0) {
-		if (errno != ENOTDIR && errno != ELOOP)
-			return -errno;
-		return unlink(path) < 0 ? -errno : 0;
+	if (!*name || name - path >= (ptrdiff_t)sizeof(above))
+		return -EINVAL;
+	snprintf(above, sizeof(above), "%.*s", (int)(name - path), path);
+	parent = open(*above ? above : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0)
+		return -errno;
+	fd = directory_open(parent, name);
+	if (fd == -ENOTDIR || fd == -ELOOP) {
+		err = unlinkat(parent, name, 0) < 0 ? -errno : 0;
+		goto out;
 	}
 	/* Each pass removes what the one before moved up; a pass that fails ends it, one that moved nothing is the last. */
-	do {
+	err = fd < 0 ? fd : 0;
+	while (!err) {
 		err = directory_empty(fd, NULL, &serial);
-		if (!err && rmdir(path) == 0)
+		if (err || unlinkat(parent, name, AT_REMOVEDIR) == 0)
 			break;
-		if (!err)
-			err = -errno;
-	} while (err == -ENOTEMPTY || err == -EEXIST);
-	close(fd);
+		err = errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
+	}
+	if (fd >= 0)
+		close(fd);
+out:
+	close(parent);
 	return err;
 }

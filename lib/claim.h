@@ -36,7 +36,10 @@ void claim_close(struct claim *claim);
 int claim_sweep(const char *base, const char *kind, int (*on_stale)(struct claim *claim, void *arg), void *arg,
 		struct error *e);
 
-/* Removes path and everything below it, without following links or crossing mounts. Returns 0 or negative errno. */
+/*
+ * Removes path and everything below it, without following links or crossing mounts; a path that is itself a
+ * mount point is left alone (-EXDEV). Returns 0 or negative errno.
+ */
 int claim_remove_tree(const char *path);
 
 /* Where claimed directories of runs live: $BOP_TMPDIR if set, else /tmp. Borrowed. */

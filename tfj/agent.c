@@ -513,8 +513,6 @@ int agent_run(const struct agent_options *options, struct error *e)
 		close(agent.epoll);
 	if (agent.signals >= 0)
 		close(agent.signals);
-	if (agent.cgroup_mount.fd >= 0)
-		claim_remove_tree(agent.cgroup_mount.path);
-	claim_close(&agent.cgroup_mount);
+	cgroup_leave_root(&agent.cgroup_mount);
 	return err;
 }

@@ -97,6 +97,15 @@ int cgroup_find_root(char *ret_root, size_t size, struct claim *ret_mount, struc
 	return found ? 0 : root_mount(ret_root, size, ret_mount, e);
 }
 
+void cgroup_leave_root(struct claim *mount)
+{
+	if (mount->fd < 0)
+		return;
+	umount2(mount->path, MNT_DETACH);
+	rmdir(mount->path);
+	claim_close(mount);
+}
+
 int cgroup_open(struct cgroup *cgroup, const char *root, struct error *e)
 {
 	int err;

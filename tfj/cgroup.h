@@ -26,6 +26,9 @@ struct cgroup {
  */
 int cgroup_find_root(char *ret_root, size_t size, struct claim *ret_mount, struct error *e);
 
+/* Undoes that mount; a claim that is not held is fine. Never remove its tree: that would be the machine's cgroups. */
+void cgroup_leave_root(struct claim *mount);
+
 int cgroup_open(struct cgroup *cgroup, const char *root, struct error *e);
 
 /* Kills everything inside with SIGKILL. Afterwards start nothing in it: Linux 6.18 kills that as well. */

@@ -69,9 +69,7 @@ static int main_clean(void)
 	if (n < 0)
 		return fail(&e);
 	n = clean(root, stdout, &e);
-	if (mount.fd >= 0)
-		claim_remove_tree(mount.path);
-	claim_close(&mount);
+	cgroup_leave_root(&mount);
 	if (n < 0)
 		return fail(&e);
 	if (!n)

@@ -3,10 +3,12 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -238,6 +240,44 @@ START_TEST(remove_deep)
 }
 END_TEST
 
+/* What is mounted somewhere in a tree, or over it, is never entered. */
+START_TEST(remove_stops_at_mounts)
+{
+	char root[128], inner[160], outside[128], same[128];
+
+	/* all in a mount namespace of its own, with nothing in reach but what is made here */
+	if (unshare(CLONE_NEWNS) < 0)
+		ck_assert_int_eq(unshare(CLONE_NEWUSER | CLONE_NEWNS), 0);
+	ck_assert_int_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+	snprintf(root, sizeof(root), "%s/root", base);
+	snprintf(inner, sizeof(inner), "%s/inner", root);
+	snprintf(outside, sizeof(outside), "%s/outside", base);
+	mkdir(root, 0700);
+	mkdir(inner, 0700);
+	mkdir(outside, 0700);
+	ck_assert_int_eq(mount("none", outside, "tmpfs", 0, NULL), 0);
+	touch(outside, "kept");
+	ck_assert_int_eq(mount(outside, inner, NULL, MS_BIND, NULL), 0);
+	ck_assert_int_lt(claim_remove_tree(root), 0);
+	ck_assert_int_eq(claim_remove_tree(outside), -EXDEV);
+	strcat(outside, "/kept");
+	ck_assert(exists(outside));
+	ck_assert_int_eq(umount2(inner, MNT_DETACH), 0);
+	/* the same file system, which a device number does not tell */
+	snprintf(same, sizeof(same), "%s/same", base);
+	mkdir(same, 0700);
+	touch(same, "kept");
+	mkdir(inner, 0700);
+	ck_assert_int_eq(mount(same, inner, NULL, MS_BIND, NULL), 0);
+	ck_assert_int_lt(claim_remove_tree(root), 0);
+	strcat(same, "/kept");
+	ck_assert(exists(same));
+	ck_assert_int_eq(umount2(inner, MNT_DETACH), 0);
+	outside[strlen(outside) - 5] = '\0';
+	ck_assert_int_eq(umount2(outside, MNT_DETACH), 0);
+}
+END_TEST
+
 /* BOP_TMPDIR moves the base; empty means the default. */
 START_TEST(base_directory)
 {
@@ -265,6 +305,7 @@ int main(void)
 	tcase_add_test(tc, sweep_after_sigkill);
 	tcase_add_test(tc, claim_against_sweeper);
 	tcase_add_test(tc, remove_deep);
+	tcase_add_test(tc, remove_stops_at_mounts);
 	tcase_add_test(tc, base_directory);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
