@@ -33,11 +33,12 @@ static void chain(struct reduce *r)
 	struct picture *p = r->p;
 	size_t n_lanes = p->n_lanes;
 
-	for (size_t i = 0; i < p->n_items; i++) { /* which lanes a block is in: only those of its items */
+	/* a block is in the lanes of its items; a mark is in none: it orders nothing */
+	for (size_t i = 0; i < p->n_items; i++) {
 		const struct item *item = &p->items[i];
 
 		for (size_t k = 0; k < n_lanes; k++)
-			if (item->lane == k || item->lane == ALL_LANES)
+			if (item->lane == k)
 				r->before[item->node * n_lanes + k] = UINT32_MAX;
 	}
 	for (size_t k = 0; k < n_lanes; k++) {
@@ -131,7 +132,7 @@ int picture_reduce(struct picture *p)
 		r.in[r.first[p->links[i].to + 1]++] = i;
 	for (size_t i = 0; i < p->n_items; i++)
 		for (size_t k = 0; k < p->n_lanes; k++)
-			if (p->items[i].lane == k || p->items[i].lane == ALL_LANES)
+			if (p->items[i].lane == k)
 				in_lane[p->items[i].node * p->n_lanes + k] = true;
 	chain(&r);
 	run(&r, message_drawn, in_lane);
