@@ -108,6 +108,28 @@ void claim_close(struct claim *claim)
 	claim->fd = -1;
 }
 
+/* Opens a directory that is no link and on which nothing is mounted: -EXDEV. */
+static int directory_open(int at, const char *name)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_XDEV,
+	};
+	struct stat above, below;
+	int fd = syscall(SYS_openat2, at, name, &how, sizeof(how));
+
+	if (fd >= 0 || errno != ENOSYS)
+		return fd < 0 ? -errno : fd;
+	/* Before Linux 5.6; cannot tell a bind mount of the same file system. */
+	fd = openat(at, name, how.flags);
+	if (fd < 0)
+		return -errno;
+	if (fstat(at, &above) == 0 && fstat(fd, &below) == 0 && above.st_dev == below.st_dev)
+		return fd;
+	close(fd);
+	return -EXDEV;
+}
+
 /* Takes the lock of a directory if its owner is gone. Returns 1 with the claim held, 0 if it is somebody's. */
 static int claim_take(struct claim *claim, int base_fd, const char *base, const char *name)
 {
@@ -117,9 +139,12 @@ static int claim_take(struct claim *claim, int base_fd, const char *base, const 
 	if (snprintf(claim->path, sizeof(claim->path), "%s/%s", base, name) >= (int)sizeof(claim->path))
 		return 0;
 	memcpy(claim->tag, name + strlen(name) - TAG_LEN, TAG_LEN + 1);
-	claim->fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (claim->fd < 0)
+	/* Something mounted over it would hide the lock, and would not be ours to remove. */
+	claim->fd = directory_open(base_fd, name);
+	if (claim->fd < 0) {
+		claim->fd = -1;
 		return 0;
+	}
 	if (fstat(claim->fd, &st) == 0 && st.st_uid == geteuid() && flock(claim->fd, LOCK_EX | LOCK_NB) == 0 &&
 	    same_file(claim->fd, claim->path))
 		return 1;
@@ -179,28 +204,6 @@ static int entry_remove(int from, const char *name, int top, unsigned *serial)
 			return 0;
 	} while (errno == EEXIST);
 	return -errno;
-}
-
-/* Opens a directory that is no link and on which nothing is mounted: -EXDEV. */
-static int directory_open(int at, const char *name)
-{
-	struct open_how how = {
-		.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = RESOLVE_NO_XDEV,
-	};
-	struct stat above, below;
-	int fd = syscall(SYS_openat2, at, name, &how, sizeof(how));
-
-	if (fd >= 0 || errno != ENOSYS)
-		return fd < 0 ? -errno : fd;
-	/* Before Linux 5.6; cannot tell a bind mount of the same file system. */
-	fd = openat(at, name, how.flags);
-	if (fd < 0)
-		return -errno;
-	if (fstat(at, &above) == 0 && fstat(fd, &below) == 0 && above.st_dev == below.st_dev)
-		return fd;
-	close(fd);
-	return -EXDEV;
 }
 
 /* Removes, or moves up, all that is in the directory `name` of `at`; name NULL: in `at` itself, nothing moves. */

@@ -243,7 +243,9 @@ END_TEST
 /* What is mounted somewhere in a tree, or over it, is never entered. */
 START_TEST(remove_stops_at_mounts)
 {
-	char root[128], inner[160], outside[128], same[128];
+	char root[128], inner[160], outside[128], outside_mount[128], same[128];
+	struct error e = { "" };
+	struct claim claim;
 
 	/* all in a mount namespace of its own, with nothing in reach but what is made here */
 	if (unshare(CLONE_NEWNS) < 0)
@@ -256,6 +258,7 @@ START_TEST(remove_stops_at_mounts)
 	mkdir(inner, 0700);
 	mkdir(outside, 0700);
 	ck_assert_int_eq(mount("none", outside, "tmpfs", 0, NULL), 0);
+	strcpy(outside_mount, outside);
 	touch(outside, "kept");
 	ck_assert_int_eq(mount(outside, inner, NULL, MS_BIND, NULL), 0);
 	ck_assert_int_lt(claim_remove_tree(root), 0);
@@ -263,6 +266,12 @@ START_TEST(remove_stops_at_mounts)
 	strcat(outside, "/kept");
 	ck_assert(exists(outside));
 	ck_assert_int_eq(umount2(inner, MNT_DETACH), 0);
+	/* a claim that something is mounted over is nobody's to sweep, though the lock cannot be seen */
+	ck_assert_int_eq(claim_open(&claim, base, "run", NULL, 0700, &e), 0);
+	ck_assert_int_eq(mount(outside_mount, claim.path, NULL, MS_BIND, NULL), 0);
+	ck_assert_int_eq(claim_sweep(base, "run", on_stale, NULL, &e), 0);
+	ck_assert_int_eq(umount2(claim.path, MNT_DETACH), 0);
+	claim_close(&claim);
 	/* the same file system, which a device number does not tell */
 	snprintf(same, sizeof(same), "%s/same", base);
 	mkdir(same, 0700);
