@@ -202,6 +202,18 @@ static bool is_implied(const struct picture *p, bool *next, const struct link *l
 	return implied;
 }
 
+/* A phase begins in the middle of the run. */
+static void mark(struct trace *trace, const char *text)
+{
+	uint64_t now = trace->events[trace->n_events / 2].enter_ns;
+	uint32_t index = trace->n_texts + 1;
+	struct event *event;
+
+	*trace_text_at(trace, index) = strdup(text);
+	event = trace_event_add(trace);
+	*event = (struct event){ .kind = EVENT_MARK, .enter_ns = now, .return_ns = now, .text = index };
+}
+
 /* Arrows between lanes are drawn if and only if they say more than the lanes and the others; besides, the first of
  * each message and all connects. */
 START_TEST(arrows_say_something)
@@ -216,6 +228,7 @@ START_TEST(arrows_say_something)
 		bool *next, *drawn;
 
 		random_run_init(&run, i + 50, &shapes[i % 2]);
+		mark(&run.trace, "check"); /* orders nothing */
 		g = build(&run.trace, GRAPH_ORDER_PROCESS);
 		p = picture(g, &options, 2000);
 		next = calloc(p->n_nodes * p->n_nodes + 1, sizeof(*next));
