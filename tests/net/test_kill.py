@@ -33,18 +33,18 @@ timeout: 1m
 
 
 class Foreign:
-    """Things that look like ours and are not."""
+    """Things that look like ours and are not. Their names say so to the other tests (harness.py)."""
 
     def __init__(self):
-        self.space = f"bop-foreign-{os.getpid()}"
+        self.space = f"bop-not-ours-{os.getpid()}"
         self.links = ("bop0", "port1")
         base = os.environ.get("BOP_TMPDIR", "/tmp")
         others = os.path.join(base, f"bop.run.{os.getpid():016x}")
-        self.folders = [os.path.join(base, "bop.run.not-ours"), os.path.join(base, "bop.foreign"), others]
+        self.folders = [os.path.join(base, "bop.run.not-ours"), os.path.join(base, "bop.not-ours"), others]
         if not cgroup_mounts():
             raise Skip("no cgroup v2 is mounted")
         mount = cgroup_mounts()[0]
-        self.cgroups = [os.path.join(mount, f"bop.{kind}{os.getpid()}") for kind in ("foreign", "run.not-ours")]
+        self.cgroups = [os.path.join(mount, f"bop.{kind}{os.getpid()}") for kind in ("not-ours", "run.not-ours")]
         for folder in self.folders:
             os.mkdir(folder)
             with open(os.path.join(folder, "file"), "w", encoding="ascii") as f:
