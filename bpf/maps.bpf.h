@@ -177,6 +177,27 @@ struct {
 	__type(value, __u32);
 } pending SEC(".maps") __weak;
 
+/* Changes of state that one of the two programs for them has seen, see conn.bpf.c. */
+#define CHANGES 8 /* a power of two, more than can be nested on a CPU */
+
+struct changes {
+	struct {
+		__u64 sk; /* the address: a number here, never followed */
+		__u64 ns;
+		__u32 change; /* from << 8 | to; 0: free */
+		__u32 unused;
+	} last[CHANGES];
+	__u32 next;
+	__u32 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct changes);
+} changes SEC(".maps") __weak;
+
 /* Set by tfj between open and load. */
 extern const volatile __u64
 	ring_mask; /* a wake-up for each record whose number has none of these bits */

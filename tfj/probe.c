@@ -18,7 +18,7 @@
 #define CAPABILITIES(X)                                                                                                \
 	X(TASKS, "processes", 1, "on_newtask on_exec on_exit",                                                         \
 	  "tracepoints task_newtask, sched_process_exec, sched_process_exit", "")                                      \
-	X(CONNECTIONS, "connections", 1, "on_state on_reset on_destroy",                                               \
+	X(CONNECTIONS, "connections", 1, "on_state on_state_nested on_reset on_destroy",                                               \
 	  "tracepoints inet_sock_set_state, tcp_receive_reset, tcp_destroy_sock", "")                                  \
 	X(SENDS, "sends", 1, "on_sent", "tracepoint sock_send_length", "")                                             \
 	X(SEND_ENTRY, "entry of sends", 0, "on_send", "tracepoint tcp_sendmsg_locked",                                 \

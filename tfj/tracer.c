@@ -362,7 +362,7 @@ int tracer_drain(struct tracer *tracer)
 
 /*
  * Runs that were skipped because the program, or another perf program, was running on that CPU
- * already.
+ * already. Of the two for changes of state one always runs.
  */
 static uint64_t runs_missed(const struct tracer *tracer)
 {
@@ -374,6 +374,9 @@ static uint64_t runs_missed(const struct tracer *tracer)
 		struct bpf_prog_info info = {0};
 		__u32 size = sizeof(info);
 
+		if (program == tracer->bpf->progs.on_state ||
+		    program == tracer->bpf->progs.on_state_nested)
+			continue;
 		if (bpf_program__fd(program) >= 0 &&
 		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			missed += info.recursion_misses;
