@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Store to memory. See run.h. A batch that does not decode makes the whole run unreadable: it was checked when it
- * came, so the file is damaged.
+ * Store to memory. See run.h. A batch that does not decode makes the whole run unreadable: the file is damaged, or the
+ * agent sent nonsense. Lists show such a run all the same.
  */
 #include "collector/run.h"
 
@@ -164,6 +164,29 @@ out:
 	return err;
 }
 
+/* For lists and seals, which need no more than the row: a run with a damaged batch still has one. */
+static int orphan_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e)
+{
+	struct run *run;
+	int err = run_load(store, id, ret_run, e);
+
+	if (err != -EBADMSG)
+		return err;
+	run = calloc(1, sizeof(*run));
+	if (!run)
+		return error_set(e, -ENOMEM, "out of memory");
+	trace_init(&run->trace);
+	err = store_run_get(store, id, &run->row, e);
+	if (err < 0) {
+		run_free(run);
+		return err;
+	}
+	if (run->row->running)
+		row_of_dead_owner(run->row);
+	*ret_run = run;
+	return 0;
+}
+
 void run_free(struct run *run)
 {
 	if (!run)
@@ -244,7 +267,7 @@ int run_seal_orphans(struct store *store, struct error *e)
 
 	err = store_each_run(store, on_orphan, &orphans, e);
 	for (size_t i = 0; i < orphans.n && err >= 0; i++) {
-		err = run_load(store, orphans.ids[i], &run, e);
+		err = orphan_load(store, orphans.ids[i], &run, e);
 		if (err < 0)
 			break;
 		err = store_run_seal(store, run->row, NULL, 0, e);
@@ -272,7 +295,7 @@ static int on_each(const struct store_run *row, void *arg, struct error *e)
 
 	if (!row->running || store_owner_alive(&row->owner))
 		return each->on_run(row, each->arg, e);
-	err = run_load(each->store, row->id, &run, e);
+	err = orphan_load(each->store, row->id, &run, e);
 	if (!err)
 		err = each->on_run(run->row, each->arg, e);
 	run_free(run);

@@ -149,7 +149,10 @@ static int boot_id_read(char *buf, size_t size)
 	return *buf ? 0 : -EIO;
 }
 
-/* Field 22 of /proc/PID/stat. The name in field 2 may hold anything, so fields are counted from the last ')'. */
+/*
+ * Field 22 of /proc/PID/stat. The name in field 2 may hold anything, so fields are counted from the last ')'.
+ * -ESRCH: it is dead, and its parent has not asked for its status yet.
+ */
 static int start_read(int32_t pid, uint64_t *ret_start)
 {
 	char path[64], line[1024], *at;
@@ -162,6 +165,8 @@ static int start_read(int32_t pid, uint64_t *ret_start)
 	at = fgets(line, sizeof(line), f);
 	fclose(f);
 	at = at ? strrchr(line, ')') : NULL;
+	if (at && (!strncmp(at, ") Z", 3) || !strncmp(at, ") X", 3)))
+		return -ESRCH;
 	for (int field = 2; at && field < 22; field++) {
 		at = strchr(at, ' ');
 		if (at)
@@ -204,7 +209,9 @@ bool store_owner_alive(const struct store_owner *owner)
 	if (self.pid_namespace != owner->pid_namespace)
 		return true;
 	err = start_read(owner->pid, &start);
-	if (err == -ENOENT || err == -ESRCH)
+	if (err == -ESRCH)
 		return false;
+	if (err == -ENOENT) /* or hidden from us (hidepid) */
+		return owner->pid > 0 && kill(owner->pid, 0) < 0 && errno == EPERM;
 	return err < 0 || start == owner->start;
 }

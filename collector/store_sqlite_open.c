@@ -183,6 +183,12 @@ static char *immutable_uri(const char *path)
 	return uri;
 }
 
+/* Whether the last one to leave merges the log into the file. */
+static void log_merging(struct store_sqlite *s, bool on)
+{
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on, NULL);
+}
+
 static int db_open(struct store_sqlite *s, const char *name, int flags, struct error *e)
 {
 	int rc;
@@ -193,6 +199,7 @@ static int db_open(struct store_sqlite *s, const char *name, int flags, struct e
 	if (rc != SQLITE_OK)
 		return sqlite_fail(s, rc, "opening it", e);
 	sqlite3_busy_timeout(s->db, BUSY_MS);
+	log_merging(s, false); /* until it is known to be ours: another program's log stays as it is */
 	return 0;
 }
 
@@ -239,6 +246,7 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 		return err;
 	if (!err)
 		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
+	log_merging(s, true);
 	return sqlite_run(s, "PRAGMA query_only=1", "opening it", e);
 }
 
@@ -261,6 +269,7 @@ static int open_write(struct store_sqlite *s, enum store_mode mode, struct error
 		if (err < 0)
 			return err;
 	}
+	log_merging(s, true);
 	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", "opening it", e);
 	if (!err) /* fails here, rather than in the middle of a run, where nothing can be written */
 		err = sqlite_run(s, "BEGIN IMMEDIATE; ROLLBACK", "opening it", e);

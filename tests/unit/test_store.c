@@ -239,6 +239,60 @@ START_TEST(orphans)
 }
 END_TEST
 
+/* Who was killed is dead before its parent has looked. */
+START_TEST(owner_zombie)
+{
+	struct store_owner owner = { "" };
+	struct error e = { "" };
+	siginfo_t info;
+	int pipes[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe(pipes), 0);
+	pid = fork();
+	if (!pid) {
+		if (store_owner_self(&owner, NULL) == 0 && write(pipes[1], &owner, sizeof(owner)) == sizeof(owner))
+			pause();
+		_exit(1);
+	}
+	ck_assert_int_eq(read(pipes[0], &owner, sizeof(owner)), sizeof(owner));
+	ck_assert(store_owner_alive(&owner));
+	kill(pid, SIGKILL);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+	ck_assert(!store_owner_alive(&owner));
+	waitpid(pid, NULL, 0);
+	ck_assert(!store_owner_alive(&owner));
+	ck_assert_int_eq(store_owner_self(&owner, &e), 0);
+	ck_assert(store_owner_alive(&owner));
+	close(pipes[0]);
+	close(pipes[1]);
+}
+END_TEST
+
+/* An orphan whose batches cannot be read is listed and sealed like any other. */
+START_TEST(orphan_damaged)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct error e = { "" };
+	struct run *run = NULL;
+	pid_t pid = fork();
+	int n = 0;
+
+	if (!pid) {
+		store = store_made(STORE_WRITE);
+		batch_put(store, run_made(store, "damaged"), 1, "no batch");
+		kill(getpid(), SIGKILL);
+	}
+	waitpid(pid, NULL, 0);
+	ck_assert_int_eq(run_load(store, 1, &run, &e), -EBADMSG);
+	ck_assert_int_eq(run_each(store, count, &n, &e), 0);
+	ck_assert_int_eq(n, 1);
+	ck_assert_int_eq(run_seal_orphans(store, &e), 1);
+	ck_assert_int_eq(run_has_orphans(store, &e), 0);
+	store_close(store);
+}
+END_TEST
+
 /* A removed run is gone with all its batches, its number is not used again, and removing it twice says so. */
 START_TEST(removal)
 {
@@ -304,6 +358,56 @@ START_TEST(foreign_files)
 	database_make("PRAGMA user_version=99");
 	refused(STORE_READ, -ENOTSUP, "newer");
 	refused(STORE_CREATE, -ENOTSUP, "newer");
+}
+END_TEST
+
+static void file_copy(const char *suffix, const char *to_suffix)
+{
+	char from[128], to[128], buf[65536];
+	FILE *in, *out;
+	size_t n;
+
+	snprintf(from, sizeof(from), "%s%s", path, suffix);
+	snprintf(to, sizeof(to), "%s.copy%s", path, to_suffix);
+	in = fopen(from, "r");
+	out = fopen(to, "w");
+	ck_assert(in && out);
+	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+		ck_assert_uint_eq(fwrite(buf, 1, n, out), n);
+	fclose(in);
+	fclose(out);
+}
+
+static off_t file_size(const char *suffix)
+{
+	struct stat st = { 0 };
+	char name[128];
+
+	snprintf(name, sizeof(name), "%s%s", path, suffix);
+	return stat(name, &st) < 0 ? -1 : st.st_size;
+}
+
+/* The log that another program left beside its database is not merged into it. */
+START_TEST(foreign_log)
+{
+	off_t size, log_size;
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)", NULL,
+				      NULL, NULL), SQLITE_OK);
+	file_copy("", ""); /* as a kill would leave them */
+	file_copy("-wal", "-wal");
+	sqlite3_close(db);
+	strcat(path, ".copy");
+	size = file_size("");
+	log_size = file_size("-wal");
+	ck_assert_int_gt(log_size, 0);
+	refused(STORE_READ, -EINVAL, "another program");
+	refused(STORE_WRITE, -EINVAL, "another program");
+	refused(STORE_CREATE, -EINVAL, "another program");
+	ck_assert_int_eq(file_size(""), size);
+	ck_assert_int_eq(file_size("-wal"), log_size);
 }
 END_TEST
 
@@ -416,8 +520,11 @@ int main(void)
 	tcase_add_test(tc, rollback_and_seal);
 	tcase_add_test(tc, survives_kill);
 	tcase_add_test(tc, orphans);
+	tcase_add_test(tc, owner_zombie);
+	tcase_add_test(tc, orphan_damaged);
 	tcase_add_test(tc, removal);
 	tcase_add_test(tc, foreign_files);
+	tcase_add_test(tc, foreign_log);
 	tcase_add_test(tc, missing);
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, two_writers);
