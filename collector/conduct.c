@@ -258,7 +258,7 @@ const char *conduct_phase(const struct conduct *c)
 	return "stopping";
 }
 
-/* The arguments, separated by blanks. */
+/* The arguments, separated by blanks, on one line. */
 static char *command_make(char *const *argv)
 {
 	size_t size = 1;
@@ -271,6 +271,9 @@ static char *command_make(char *const *argv)
 		to += sprintf(to, "%s%s", arg == argv ? "" : " ", *arg);
 	if (text && to == text)
 		*to = '\0';
+	for (to = text; to && *to; to++)
+		if ((unsigned char)*to < 0x20 || *to == 0x7f)
+			*to = '?';
 	return text;
 }
 

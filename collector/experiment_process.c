@@ -279,6 +279,9 @@ int read_process(const struct reading *r, int node, bool is_workload,
 		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e,
 				  "name '%s' is already used in line %d", name,
 				  process_find(r->x, name)->line);
+	if (!err && !strcmp(name, "check"))
+		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e,
+				  "name 'check' is the check's; choose another");
 	process->name = name;
 	if (!err)
 		err = read_box(r, v[PROCESS_box], &process->box);

@@ -157,7 +157,7 @@ static int on_order(void *arg, const struct message_order *order, struct error *
 	return 0;
 }
 
-static char *argv_true[] = { "/bin/true", "x", NULL };
+static char *argv_true[] = { "/bin/true", "x\ny", NULL };
 static char *no_env[] = { NULL };
 static char *some_env[] = { "LANG=de", "MINE=1", NULL };
 static char *box_names[] = { "a", "b-1", NULL };
@@ -557,7 +557,7 @@ START_TEST(statuses)
 	ck_assert(p[1].exited && p[1].status == SIGINT);
 	ck_assert(p[2].role == STORE_WORKLOAD && p[2].exited && p[2].status == 0);
 	ck_assert(p[4].role == STORE_CHECK && p[4].exited && p[4].output_size == 3);
-	ck_assert_str_eq(p[0].command, "/bin/true x");
+	ck_assert_str_eq(p[0].command, "/bin/true x?y");
 	conduct_free(f.conduct);
 }
 END_TEST

@@ -237,6 +237,7 @@ static const struct {
 	{ "experiment: m\nboxes: [localhost]\n" W, "2:9", "taken for an address" },
 	{ "experiment: m\nboxes: [a2345678901234567890123456789012x]\n" W, "2:9", "1 to 32" },
 	{ HEAD "processes: [{name: w, box: a, run: [sh]}]\n" W, "4:18", "already used in line 3" },
+	{ HEAD "workload: {name: check, box: a, run: [sh]}\n", "3:18", "is the check's" },
 	{ HEAD "workload: {box: a, run: [sh]}\n", "3:11", "has no 'name'" },
 	{ HEAD "workload: {name: w, box: b, run: [sh]}\n", "3:26", "box 'b' is not in boxes: a" },
 	{ HEAD W "check: {run: [sh], box: z}\n", "4:25", "box 'z' is not in boxes: a" },
