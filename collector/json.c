@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 void json_begin(struct json_writer *w, FILE *out)
 {
 	*w = (struct json_writer){ .out = out };
@@ -56,21 +58,6 @@ void json_array_end(struct json_writer *w)
 	fputs("]", w->out);
 }
 
-/* How many bytes at text are one valid UTF-8 character; 0: none. */
-static size_t character_size(const unsigned char *text, size_t size)
-{
-	size_t n = text[0] < 0x80 ? 1 : (text[0] & 0xe0) == 0xc0 ? 2 : (text[0] & 0xf0) == 0xe0 ? 3 : 4;
-	json_t *string;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (n > size)
-		return 0;
-	string = json_stringn((const char *)text, n);
-	json_decref(string);
-	return string ? n : 0;
-}
-
 json_t *json_text_n(const char *text, size_t size)
 {
 	json_t *string = json_stringn(text, size);
@@ -81,7 +68,7 @@ json_t *json_text_n(const char *text, size_t size)
 		return string;
 	clean = to = malloc(size * 3 + 1);
 	for (size_t i = 0; clean && i < size; i += n ? n : 1) {
-		n = character_size((const unsigned char *)text + i, size - i);
+		n = utf8_length((const unsigned char *)text + i, size - i);
 		memcpy(to, n ? text + i : "\xef\xbf\xbd", n ? n : 3);
 		to += n ? n : 3;
 	}

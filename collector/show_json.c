@@ -279,14 +279,6 @@ static void flags_member(json_t *object, uint16_t flags)
 	json_object_set_new(object, "flags", array);
 }
 
-/* A send, connect or close happens at its entry, a receive, accept or wait at its return. */
-static uint64_t moment(const struct event *event)
-{
-	bool at_return = event->kind == EVENT_RECV || event->kind == EVENT_ACCEPT || event->kind == EVENT_WAIT;
-
-	return at_return ? event->return_ns : event->enter_ns;
-}
-
 static json_t *vertex_object(const struct run *run, const struct graph *graph, uint32_t id)
 {
 	const struct graph_vertex *v = &graph->vertices[id];
@@ -304,7 +296,7 @@ static json_t *vertex_object(const struct run *run, const struct graph *graph, u
 	if (v->connection)
 		json_object_set_new(object, "connection", json_text(graph->connections[v->connection].label));
 	value_members(object, graph, event);
-	json_object_set_new(object, "time", json_integer(run_time(run, moment(event))));
+	json_object_set_new(object, "time", json_integer(run_time(run, event_time(event))));
 	json_object_set_new(object, "enter_ns", json_integer(run_time(run, event->enter_ns)));
 	json_object_set_new(object, "return_ns", json_integer(run_time(run, event->return_ns)));
 	json_object_set_new(object, "depth", json_integer(v->depth));

@@ -18,6 +18,8 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "lib/utf8.h"
+
 #define MAX_DEPTH 32u
 #define MAX_ANCHORS 1000u
 #define MAX_COPIED (8u << 20)
@@ -50,26 +52,6 @@ int yaml_refuse(const struct yaml *yaml, int node, struct error *e, const char *
 	if (!at)
 		return error_set(e, -EINVAL, "%s: %s", yaml->path, text);
 	return refuse_at(yaml, at->start_mark.line, at->start_mark.column, e, text);
-}
-
-/* Bytes of one well-formed UTF-8 sequence at p, 0 if it is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-	size_t n = *p < 0x80		     ? 1
-		   : *p >= 0xc2 && *p < 0xe0 ? 2
-		   : *p >= 0xe0 && *p < 0xf0 ? 3
-		   : *p >= 0xf0 && *p < 0xf5 ? 4
-					     : 0;
-
-	if (n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((n == 3 && ((*p == 0xe0 && p[1] < 0xa0) || (*p == 0xed && p[1] > 0x9f))) ||
-	    (n == 4 && ((*p == 0xf0 && p[1] < 0x90) || (*p == 0xf4 && p[1] > 0x8f))))
-		return 0;
-	return n;
 }
 
 /* libyaml gives no position for bytes that are no text, so look for them first. */

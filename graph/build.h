@@ -97,17 +97,6 @@ static inline uint32_t build_peer(const struct build *b, const struct event *eve
 	return event->peer <= b->trace->n_processes ? event->peer : 0;
 }
 
-/*
- * When a thing happened: a receive, accept or wait at its return, all else at its entry. Says what is teardown and
- * where things are drawn; it never makes an edge.
- */
-static inline uint64_t event_time(const struct event *event)
-{
-	bool at_return = event->kind == EVENT_RECV || event->kind == EVENT_ACCEPT || event->kind == EVENT_WAIT;
-
-	return at_return ? event->return_ns : event->enter_ns;
-}
-
 /* A text that is never NULL. */
 static inline const char *text_or(const char *text, const char *other)
 {

@@ -5,22 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
-	const char *name, *text;
-} kinds[EVENT_KIND_COUNT] = {
-#define X(NAME, name, text) [EVENT_##NAME] = { #name, text },
+static const char *const kinds[EVENT_KIND_COUNT] = {
+#define X(NAME, name, text) [EVENT_##NAME] = #name,
 	EVENT_KINDS(X)
 #undef X
 };
 
 const char *event_kind_name(unsigned kind)
 {
-	return kind < EVENT_KIND_COUNT && kinds[kind].name ? kinds[kind].name : "?";
-}
-
-const char *event_kind_text(unsigned kind)
-{
-	return kind < EVENT_KIND_COUNT && kinds[kind].text ? kinds[kind].text : "?";
+	return kind < EVENT_KIND_COUNT && kinds[kind] ? kinds[kind] : "?";
 }
 
 void trace_init(struct trace *trace)

@@ -26,7 +26,7 @@
 	X(SPAWN, spawn, "a process made a process or thread; peer: the child process (0: thread), value: ordinal") \
 	X(WAIT, wait, "wait returned an ended child; peer: the child")                             \
 	X(EXIT, exit, "a process (or, with flag thread, a thread) ended; value: wait status")      \
-	X(LISTEN, listen, "a socket began to listen; value: port")                                 \
+	X(LISTEN, listen, "a socket began to listen; value: port; text, if the kernel chose it: its label s1:*1")                                 \
 	X(CONNECT, connect, "connect; end: the connector's end; value: 0, -EINPROGRESS or -errno") \
 	X(ACCEPT, accept, "accept; end: the acceptor's end; value: 0 or -errno")                   \
 	X(SEND, send, "a send; end, pos, message; value: bytes or -errno")                         \
@@ -46,7 +46,6 @@ enum event_kind {
 
 /* Static string, "?" for a number that is no kind. */
 const char *event_kind_name(unsigned kind);
-const char *event_kind_text(unsigned kind);
 
 enum event_flag {
 	EVENT_F_THREAD = 1 << 0,      /* SPAWN, EXIT: a thread, not a process */
@@ -75,6 +74,17 @@ struct event {
 	uint16_t flags;	  /* enum event_flag */
 	uint32_t box;	  /* index into trace.boxes; 0: none */
 };
+
+/*
+ * When a thing happened: a receive, accept or wait at its return, all else at its entry. Says what is teardown and
+ * where things are drawn; it never makes an edge.
+ */
+static inline uint64_t event_time(const struct event *event)
+{
+	bool at_return = event->kind == EVENT_RECV || event->kind == EVENT_ACCEPT || event->kind == EVENT_WAIT;
+
+	return at_return ? event->return_ns : event->enter_ns;
+}
 
 struct trace_box {
 	char *name;

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See utf8.h. Overlong forms, surrogates and what lies beyond U+10FFFF are not well-formed. */
+#include "lib/utf8.h"
+
+#include <stdint.h>
+
+size_t utf8_length(const unsigned char *text, size_t n)
+{
+	static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t len = text[0] < 0x80 ? 1 : text[0] >> 5 == 6 ? 2 : text[0] >> 4 == 14 ? 3 : text[0] >> 3 == 30 ? 4 : 0;
+	uint32_t code = len > 1 ? text[0] & (0x7fu >> len) : text[0];
+
+	if (!len || len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if (text[i] >> 6 != 2)
+			return 0;
+		code = code << 6 | (text[i] & 0x3f);
+	}
+	if (len > 1 && (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
+		return 0;
+	return len;
+}

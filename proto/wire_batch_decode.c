@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Bytes to batches. Pure: no file, no socket. A damaged or hostile batch gives -EBADMSG before any of its numbers is used
+ * as an index or a size.
+ */
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/utf8.h"
+#include "proto/trace.pb-c.h"
+#include "proto/wire_columns.h"
+
+static Bop__Wire__Batch *batch_unpack(const unsigned char *bytes, size_t size, struct error *e)
+{
+	Bop__Wire__Batch *batch = NULL;
+
+	if (size > WIRE_MAX_BATCH) {
+		error_set(e, -EBADMSG, "batch of %zu bytes is larger than %u", size, WIRE_MAX_BATCH);
+		return NULL;
+	}
+	batch = bop__wire__batch__unpack(NULL, size, bytes);
+	if (!batch)
+		error_set(e, -EBADMSG, "batch is damaged: not a protobuf message of its type");
+	return batch;
+}
+
+static void head_take(const Bop__Wire__Batch *batch, struct wire_batch *ret_head)
+{
+	*ret_head = (struct wire_batch){ batch->run, batch->number, batch->emitted, batch->lost, batch->last };
+}
+
+int wire_batch_peek(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct error *e)
+{
+	Bop__Wire__Batch *batch = batch_unpack(bytes, size, e);
+
+	if (!batch)
+		return -EBADMSG;
+	head_take(batch, ret_head);
+	bop__wire__batch__free_unpacked(batch, NULL);
+	return 0;
+}
+
+/* Copies a name from a peer: whatever is no printable UTF-8 becomes '?'. */
+static int take_string(char **field, const void *from, size_t n)
+{
+	const unsigned char *s = from;
+	char *copy = malloc(n + 1);
+	size_t len;
+
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i += len) {
+		len = utf8_length(s + i, n - i);
+		memcpy(copy + i, s + i, len);
+		if (!len || s[i] < 0x20 || s[i] == 0x7f) {
+			copy[i] = '?';
+			len = 1;
+		}
+	}
+	copy[n] = '\0';
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int take_chars(char **field, const char *from)
+{
+	return take_string(field, from, strlen(from));
+}
+
+static int take_ip(uint8_t ip[16], const ProtobufCBinaryData *data)
+{
+	if (data->len && data->len != 16)
+		return -EBADMSG;
+	memset(ip, 0, 16);
+	if (data->len)
+		memcpy(ip, data->data, 16);
+	return 0;
+}
+
+static int take_box(struct trace_box *row, const Bop__Wire__Box *from)
+{
+	int err = take_chars(&row->name, from->name);
+
+	if (!err)
+		err = take_chars(&row->address, from->address);
+	return err ? err : take_chars(&row->address6, from->address6);
+}
+
+static int take_process(struct trace_process *row, const Bop__Wire__Process *from)
+{
+	int err = take_chars(&row->name, from->name);
+
+	row->box = from->box;
+	row->parent = from->parent;
+	row->pid = from->pid;
+	return err ? err : take_chars(&row->command, from->command);
+}
+
+static int take_end(struct trace_end *row, const Bop__Wire__End *from)
+{
+	if (from->role > END_ACCEPTOR || from->local_port > UINT16_MAX || from->remote_port > UINT16_MAX ||
+	    take_ip(row->local.ip, &from->local_ip) < 0 || take_ip(row->remote.ip, &from->remote_ip) < 0)
+		return -EBADMSG;
+	row->box = from->box;
+	row->process = from->process;
+	row->role = (uint8_t)from->role;
+	row->keyed = from->keyed;
+	row->finished = from->finished;
+	row->first_local = from->first_local;
+	row->first_remote = from->first_remote;
+	row->local.port = (uint16_t)from->local_port;
+	row->remote.port = (uint16_t)from->remote_port;
+	row->ordinal = from->ordinal;
+	row->error = from->error;
+	row->established_ns = from->established_ns;
+	row->sent = from->sent;
+	row->received = from->received;
+	row->unacked = from->unacked;
+	row->unread = from->unread;
+	return take_chars(&row->target, from->target);
+}
+
+static int take_text(char **row, const Bop__Wire__Text *from)
+{
+	return take_string(row, from->text.data, from->text.len);
+}
+
+/* Rows are dense: a new index is at most as far away as the batch has rows, so memory follows what was really sent. */
+#define TABLE_TAKE(what, plural)                                                                   \
+	static int take_##plural(struct trace *trace, const Bop__Wire__Batch *batch)               \
+	{                                                                                          \
+		size_t limit = trace->n_##plural + batch->n_##plural;                              \
+                                                                                                   \
+		for (size_t i = 0; i < batch->n_##plural; i++) {                                   \
+			uint32_t index = batch->plural[i]->index;                                  \
+			int err;                                                                   \
+                                                                                                   \
+			if (!index || index > limit || index > WIRE_MAX_INDEX)                     \
+				return -EBADMSG;                                                   \
+			if (!trace_##what##_at(trace, index))                                      \
+				return -ENOMEM;                                                    \
+			err = take_##what(&trace->plural[index], batch->plural[i]);                \
+			if (err)                                                                   \
+				return err;                                                        \
+		}                                                                                  \
+		return 0;                                                                          \
+	}
+
+TABLE_TAKE(box, boxes)
+TABLE_TAKE(process, processes)
+TABLE_TAKE(end, ends)
+TABLE_TAKE(text, texts)
+
+/* Rows point at rows; checked when all of a batch are in. */
+static int check_rows(const struct trace *trace, const Bop__Wire__Batch *batch)
+{
+	for (size_t i = 0; i < batch->n_processes; i++)
+		if (batch->processes[i]->box > trace->n_boxes ||
+		    batch->processes[i]->parent > trace->n_processes)
+			return -EBADMSG;
+	for (size_t i = 0; i < batch->n_ends; i++)
+		if (batch->ends[i]->box > trace->n_boxes || batch->ends[i]->process > trace->n_processes)
+			return -EBADMSG;
+	return 0;
+}
+
+static int take_outputs(struct trace *trace, const Bop__Wire__Batch *batch)
+{
+	for (size_t i = 0; i < batch->n_outputs; i++) {
+		const Bop__Wire__Output *from = batch->outputs[i];
+		struct trace_output *row;
+
+		if (from->process > trace->n_processes || from->stream < 1 || from->stream > 2)
+			return -EBADMSG;
+		row = trace_output_add(trace);
+		if (!row)
+			return -ENOMEM;
+		row->process = from->process;
+		row->stream = (uint8_t)from->stream;
+		row->offset = from->offset;
+		row->bytes = malloc(from->bytes.len + 1);
+		if (!row->bytes)
+			return -ENOMEM;
+		if (from->bytes.len)
+			memcpy(row->bytes, from->bytes.data, from->bytes.len);
+		row->size = from->bytes.len;
+	}
+	return 0;
+}
+
+#define AT(c, field, i) ((c)->n_##field ? (c)->field[i] : 0)
+
+static void columns_get(const Bop__Wire__Columns *c, size_t i, struct wire_predict *p, struct event *event)
+{
+	unsigned slot;
+	uint64_t cpu;
+
+	event->kind = c->kind.data[i];
+	event->flags = (uint16_t)AT(c, flags, i);
+	event->box = p->box + (uint32_t)AT(c, box, i);
+	event->process = p->process + (uint32_t)AT(c, process, i);
+	event->thread = AT(c, thread, i);
+	event->enter_ns = p->enter_ns + (uint64_t)AT(c, enter_ns, i);
+	event->return_ns = event->enter_ns + AT(c, duration_ns, i);
+	event->order = p->order[event->process % WIRE_SLOTS] + 1 + (uint64_t)AT(c, order, i);
+	cpu = AT(c, cpu, i) & 0xffff;
+	event->seq = cpu << WIRE_SEQ_BITS |
+		     ((p->cpu_seq[cpu % WIRE_CPU_SLOTS] + 1 + (uint64_t)AT(c, cpu_seq, i)) & WIRE_SEQ_MASK);
+	event->end = p->end + (uint32_t)AT(c, end, i);
+	slot = wire_stream_slot(event);
+	event->pos = p->stream[slot].pos + (uint64_t)AT(c, pos, i);
+	event->value = (int64_t)((uint64_t)p->stream[slot].value + (uint64_t)AT(c, value, i));
+	event->message = wire_message_expected(p, event) + (uint32_t)AT(c, message, i);
+	event->peer = AT(c, peer, i);
+	event->text = AT(c, text, i);
+	wire_predict_learn(p, event);
+}
+
+static int take_events(struct trace *trace, const Bop__Wire__Columns *c)
+{
+	struct wire_predict *p;
+	int err = 0;
+
+	if (c->count > WIRE_MAX_EVENTS || c->kind.len != c->count)
+		return -EBADMSG;
+#define X(field, type)                                                                             \
+	if (c->n_##field && c->n_##field != c->count)                                              \
+		return -EBADMSG;
+	WIRE_COLUMNS(X)
+#undef X
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	for (size_t i = 0; !err && i < c->count; i++) {
+		struct event *event = trace_event_add(trace);
+
+		if (!event) {
+			err = -ENOMEM;
+			break;
+		}
+		columns_get(c, i, p, event);
+		if (event->kind == EVENT_NONE || event->kind >= EVENT_KIND_COUNT ||
+		    event->box > trace->n_boxes || event->process > trace->n_processes ||
+		    event->peer > trace->n_processes || event->end > trace->n_ends ||
+		    event->text > trace->n_texts)
+			err = -EBADMSG;
+	}
+	free(p);
+	return err;
+}
+
+int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct trace *trace,
+		      struct error *e)
+{
+	Bop__Wire__Batch *batch = batch_unpack(bytes, size, e);
+	int err;
+
+	if (!batch)
+		return -EBADMSG;
+	err = take_boxes(trace, batch);
+	if (!err)
+		err = take_processes(trace, batch);
+	if (!err)
+		err = take_ends(trace, batch);
+	if (!err)
+		err = take_texts(trace, batch);
+	if (!err)
+		err = check_rows(trace, batch);
+	if (!err)
+		err = take_outputs(trace, batch);
+	if (!err && batch->events)
+		err = take_events(trace, batch->events);
+	if (err == -EBADMSG)
+		error_set(e, err, "batch %llu is damaged: an index, column or size in it is out of range",
+			  (unsigned long long)batch->number);
+	else if (err)
+		error_set(e, err, "no memory for batch %llu", (unsigned long long)batch->number);
+	else
+		head_take(batch, ret_head);
+	bop__wire__batch__free_unpacked(batch, NULL);
+	return err;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Batches to bytes. Pure: no file, no socket. Fails only without memory. */
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/trace.pb-c.h"
+#include "proto/wire_columns.h"
+
+/* Differences wrap: subtraction and addition modulo 2^64 (2^32) undo each other for every input. */
+static void columns_put(Bop__Wire__Columns *c, size_t i, struct wire_predict *p, const struct event *event)
+{
+	uint64_t seq = event->seq & WIRE_SEQ_MASK;
+	unsigned slot = wire_stream_slot(event);
+
+	c->kind.data[i] = (uint8_t)event->kind;
+	c->flags[i] = event->flags;
+	c->box[i] = (int32_t)(event->box - p->box);
+	c->process[i] = (int32_t)(event->process - p->process);
+	c->thread[i] = event->thread;
+	c->enter_ns[i] = (int64_t)(event->enter_ns - p->enter_ns);
+	c->duration_ns[i] = event->return_ns - event->enter_ns;
+	c->order[i] = (int64_t)(event->order - p->order[event->process % WIRE_SLOTS] - 1);
+	c->cpu[i] = (uint32_t)(event->seq >> WIRE_SEQ_BITS);
+	c->cpu_seq[i] = (int64_t)(seq - p->cpu_seq[(event->seq >> WIRE_SEQ_BITS) % WIRE_CPU_SLOTS] - 1);
+	c->end[i] = (int32_t)(event->end - p->end);
+	c->pos[i] = (int64_t)(event->pos - p->stream[slot].pos);
+	c->value[i] = (int64_t)((uint64_t)event->value - (uint64_t)p->stream[slot].value);
+	c->message[i] = (int32_t)(event->message - wire_message_expected(p, event));
+	c->peer[i] = event->peer;
+	c->text[i] = event->text;
+	wire_predict_learn(p, event);
+}
+
+static void columns_free(Bop__Wire__Columns *c)
+{
+#define X(field, type) free(c->field);
+	WIRE_COLUMNS(X)
+#undef X
+	free(c->kind.data);
+}
+
+static int columns_alloc(Bop__Wire__Columns *c, size_t n)
+{
+#define X(field, type)                                                                             \
+	c->field = calloc(n, sizeof(*c->field));                                                   \
+	c->n_##field = n;                                                                          \
+	if (!c->field)                                                                             \
+		return -ENOMEM;
+	WIRE_COLUMNS(X)
+#undef X
+	c->kind.data = malloc(n);
+	c->kind.len = n;
+	c->count = (uint32_t)n;
+	return c->kind.data ? 0 : -ENOMEM;
+}
+
+/* A column that is all zero is left out. */
+static void columns_drop_zero(Bop__Wire__Columns *c, size_t n)
+{
+	size_t i;
+
+#define X(field, type)                                                                             \
+	for (i = 0; i < n && !c->field[i]; i++)                                                    \
+		;                                                                                  \
+	if (i == n)                                                                                \
+		c->n_##field = 0;
+	WIRE_COLUMNS(X)
+#undef X
+}
+
+static char *or_empty(char *s)
+{
+	return s ? s : (char *)"";
+}
+
+static void fill_box(Bop__Wire__Box *row, const struct trace *part, uint32_t index)
+{
+	const struct trace_box *b = &part->boxes[index];
+
+	row->name = or_empty(b->name);
+	row->address = or_empty(b->address);
+	row->address6 = or_empty(b->address6);
+}
+
+static void fill_process(Bop__Wire__Process *row, const struct trace *part, uint32_t index)
+{
+	const struct trace_process *p = &part->processes[index];
+
+	row->name = or_empty(p->name);
+	row->box = p->box;
+	row->parent = p->parent;
+	row->pid = p->pid;
+	row->command = or_empty(p->command);
+}
+
+static void fill_end(Bop__Wire__End *row, const struct trace *part, uint32_t index)
+{
+	struct trace_end *e = &part->ends[index];
+
+	row->box = e->box;
+	row->process = e->process;
+	row->role = e->role;
+	row->keyed = e->keyed;
+	row->first_local = e->first_local;
+	row->first_remote = e->first_remote;
+	row->local_ip.data = e->local.ip;
+	row->local_ip.len = sizeof(e->local.ip);
+	row->local_port = e->local.port;
+	row->remote_ip.data = e->remote.ip;
+	row->remote_ip.len = sizeof(e->remote.ip);
+	row->remote_port = e->remote.port;
+	row->target = or_empty(e->target);
+	row->ordinal = e->ordinal;
+	row->error = e->error;
+	row->established_ns = e->established_ns;
+	row->finished = e->finished;
+	row->sent = e->sent;
+	row->received = e->received;
+	row->unacked = e->unacked;
+	row->unread = e->unread;
+}
+
+static void fill_text(Bop__Wire__Text *row, const struct trace *part, uint32_t index)
+{
+	row->text.data = (uint8_t *)or_empty(part->texts[index]);
+	row->text.len = strlen((char *)row->text.data);
+}
+
+/* One allocation a table: the pointers, then the rows. */
+#define TABLE_FILL(Type, TYPE, plural, what)                                                       \
+	static int table_##plural(Bop__Wire__##Type ***ret_rows, size_t *ret_n,                    \
+				  const struct trace *part, const uint32_t *set, size_t n)         \
+	{                                                                                          \
+		Bop__Wire__##Type **rows, *row;                                                    \
+                                                                                                   \
+		rows = malloc(n * (sizeof(*rows) + sizeof(*row)) + 1);                             \
+		if (!rows)                                                                         \
+			return -ENOMEM;                                                            \
+		row = (Bop__Wire__##Type *)(rows + n);                                             \
+		for (size_t i = 0; i < n; i++) {                                                   \
+			rows[i] = &row[i];                                                         \
+			bop__wire__##what##__init(rows[i]);                                        \
+			rows[i]->index = set[i];                                                   \
+			fill_##what(rows[i], part, set[i]);                                        \
+		}                                                                                  \
+		*ret_rows = rows;                                                                  \
+		*ret_n = n;                                                                        \
+		return 0;                                                                          \
+	}
+
+TABLE_FILL(Box, BOX, boxes, box)
+TABLE_FILL(Process, PROCESS, processes, process)
+TABLE_FILL(End, END, ends, end)
+TABLE_FILL(Text, TEXT, texts, text)
+
+static int outputs_fill(Bop__Wire__Batch *batch, const struct trace *part)
+{
+	size_t n = part->n_outputs;
+	Bop__Wire__Output *row;
+
+	batch->outputs = malloc(n * (sizeof(*batch->outputs) + sizeof(*row)) + 1);
+	if (!batch->outputs)
+		return -ENOMEM;
+	row = (Bop__Wire__Output *)(batch->outputs + n);
+	for (size_t i = 0; i < n; i++) {
+		const struct trace_output *o = &part->outputs[i];
+
+		batch->outputs[i] = &row[i];
+		bop__wire__output__init(&row[i]);
+		row[i].process = o->process;
+		row[i].stream = o->stream;
+		row[i].offset = o->offset;
+		row[i].bytes.data = (uint8_t *)o->bytes;
+		row[i].bytes.len = o->size;
+	}
+	batch->n_outputs = n;
+	return 0;
+}
+
+static int columns_fill(Bop__Wire__Columns *columns, const struct trace *part)
+{
+	struct wire_predict *p = calloc(1, sizeof(*p));
+	int err;
+
+	if (!p)
+		return -ENOMEM;
+	err = columns_alloc(columns, part->n_events);
+	for (size_t i = 0; !err && i < part->n_events; i++)
+		columns_put(columns, i, p, &part->events[i]);
+	if (!err)
+		columns_drop_zero(columns, part->n_events);
+	free(p);
+	return err;
+}
+
+int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
+		      unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__Batch batch = BOP__WIRE__BATCH__INIT;
+	Bop__Wire__Columns columns = BOP__WIRE__COLUMNS__INIT;
+	unsigned char *bytes = NULL;
+	size_t size = 0;
+	int err;
+
+	batch.run = head->run;
+	batch.number = head->number;
+	batch.last = head->last;
+	batch.emitted = head->emitted;
+	batch.lost = head->lost;
+	err = table_boxes(&batch.boxes, &batch.n_boxes, part, rows->boxes, rows->n_boxes);
+	if (!err)
+		err = table_processes(&batch.processes, &batch.n_processes, part, rows->processes,
+				      rows->n_processes);
+	if (!err)
+		err = table_ends(&batch.ends, &batch.n_ends, part, rows->ends, rows->n_ends);
+	if (!err)
+		err = table_texts(&batch.texts, &batch.n_texts, part, rows->texts, rows->n_texts);
+	if (!err)
+		err = outputs_fill(&batch, part);
+	if (!err && part->n_events) {
+		err = columns_fill(&columns, part);
+		batch.events = &columns;
+	}
+	if (err)
+		goto out;
+	size = bop__wire__batch__get_packed_size(&batch);
+	bytes = malloc(size + 1);
+	if (!bytes) {
+		err = -ENOMEM;
+		goto out;
+	}
+	bop__wire__batch__pack(&batch, bytes);
+	*ret_bytes = bytes;
+	*ret_size = size;
+out:
+	columns_free(&columns);
+	free(batch.boxes);
+	free(batch.processes);
+	free(batch.ends);
+	free(batch.texts);
+	free(batch.outputs);
+	return err;
+}

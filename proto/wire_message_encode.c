@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Control messages to bytes. Pure. Fails only without memory. */
+#include "proto/wire.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/control.pb-c.h"
+
+static char *text_of(char *s)
+{
+	return s ? s : (char *)"";
+}
+
+static size_t strings_count(char **strings)
+{
+	size_t n = 0;
+
+	while (strings && strings[n])
+		n++;
+	return n;
+}
+
+static int pack(const ProtobufCMessage *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	size_t size = protobuf_c_message_get_packed_size(message);
+	unsigned char *bytes = malloc(size + 1);
+
+	if (!bytes)
+		return -ENOMEM;
+	*ret_size = protobuf_c_message_pack(message, bytes);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+static int encode_hello(const struct message_hello *from, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
+	Bop__Wire__Hello hello = BOP__WIRE__HELLO__INIT;
+
+	hello.protocol = from->protocol;
+	hello.version = text_of(from->version);
+	hello.session.data = (uint8_t *)from->session;
+	hello.session.len = sizeof(from->session);
+	hello.host = text_of(from->host);
+	hello.boot_id = text_of(from->boot_id);
+	hello.kernel = text_of(from->kernel);
+	hello.backend = text_of(from->backend);
+	hello.monotonic_ns = from->monotonic_ns;
+	hello.realtime_ns = from->realtime_ns;
+	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_HELLO;
+	outer.hello = &hello;
+	return pack(&outer.base, ret_bytes, ret_size);
+}
+
+/* A batch is already encoded: it becomes field 2 of the frame as it is, without being unpacked and packed again. */
+static int encode_batch(const unsigned char *batch, size_t n, unsigned char **ret_bytes, size_t *ret_size)
+{
+	unsigned char *bytes = malloc(n + 11), *p = bytes;
+	uint64_t left = n;
+
+	if (!bytes)
+		return -ENOMEM;
+	*p++ = BOP__WIRE__FROM_AGENT__WHAT_BATCH << 3 | 2;
+	for (; left > 0x7f; left >>= 7)
+		*p++ = (unsigned char)(left | 0x80);
+	*p++ = (unsigned char)left;
+	memcpy(p, batch, n);
+	*ret_bytes = bytes;
+	*ret_size = (size_t)(p - bytes) + n;
+	return 0;
+}
+
+static int encode_reply(const struct message_reply *from, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
+	Bop__Wire__Reply reply = BOP__WIRE__REPLY__INIT;
+	Bop__Wire__Box *boxes = calloc(from->n_boxes + 1, sizeof(*boxes));
+	Bop__Wire__Box **rows = calloc(from->n_boxes + 1, sizeof(*rows));
+	int err = -ENOMEM;
+
+	if (!boxes || !rows)
+		goto out;
+	for (size_t i = 0; i < from->n_boxes; i++) {
+		bop__wire__box__init(&boxes[i]);
+		boxes[i].index = (uint32_t)i + 1;
+		boxes[i].name = text_of(from->boxes[i].name);
+		boxes[i].address = text_of(from->boxes[i].address);
+		boxes[i].address6 = text_of(from->boxes[i].address6);
+		rows[i] = &boxes[i];
+	}
+	reply.id = from->id;
+	reply.code = from->code;
+	reply.error = text_of(from->error);
+	reply.boxes = rows;
+	reply.n_boxes = from->n_boxes;
+	reply.pid = from->pid;
+	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_REPLY;
+	outer.reply = &reply;
+	err = pack(&outer.base, ret_bytes, ret_size);
+out:
+	free(boxes);
+	free(rows);
+	return err;
+}
+
+static int encode_small(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
+	Bop__Wire__Ready ready = BOP__WIRE__READY__INIT;
+	Bop__Wire__Exited exited = BOP__WIRE__EXITED__INIT;
+	Bop__Wire__Warning warning = BOP__WIRE__WARNING__INIT;
+
+	if (message->kind == MESSAGE_READY) {
+		ready.name = text_of(message->ready.name);
+		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_READY;
+		outer.ready = &ready;
+	} else if (message->kind == MESSAGE_EXITED) {
+		exited.name = text_of(message->exited.name);
+		exited.status = message->exited.status;
+		exited.output.data = (uint8_t *)message->exited.output;
+		exited.output.len = message->exited.size;
+		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_EXITED;
+		outer.exited = &exited;
+	} else if (message->kind == MESSAGE_WARNING) {
+		warning.text = text_of(message->text);
+		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_WARNING;
+		outer.warning = &warning;
+	} else {
+		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_PROGRESS;
+		outer.progress = message->progress;
+	}
+	return pack(&outer.base, ret_bytes, ret_size);
+}
+
+static int encode_answer(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__ToAgent outer = BOP__WIRE__TO_AGENT__INIT;
+	Bop__Wire__Welcome welcome = BOP__WIRE__WELCOME__INIT;
+	Bop__Wire__Refused refused = BOP__WIRE__REFUSED__INIT;
+	Bop__Wire__Ack ack = BOP__WIRE__ACK__INIT;
+
+	if (message->kind == MESSAGE_WELCOME) {
+		welcome.version = text_of(message->text);
+		outer.what_case = BOP__WIRE__TO_AGENT__WHAT_WELCOME;
+		outer.welcome = &welcome;
+	} else if (message->kind == MESSAGE_REFUSED) {
+		refused.reason = text_of(message->text);
+		outer.what_case = BOP__WIRE__TO_AGENT__WHAT_REFUSED;
+		outer.refused = &refused;
+	} else {
+		ack.run = message->ack.run;
+		ack.number = message->ack.number;
+		outer.what_case = BOP__WIRE__TO_AGENT__WHAT_ACK;
+		outer.ack = &ack;
+	}
+	return pack(&outer.base, ret_bytes, ret_size);
+}
+
+static int begin_rows(Bop__Wire__Begin *begin, char **names, Bop__Wire__BoxSpec **ret_specs)
+{
+	size_t n = strings_count(names);
+	Bop__Wire__BoxSpec *specs = calloc(n + 1, sizeof(*specs));
+
+	*ret_specs = specs;
+	begin->boxes = calloc(n + 1, sizeof(*begin->boxes));
+	if (!specs || !begin->boxes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		bop__wire__box_spec__init(&specs[i]);
+		specs[i].name = names[i];
+		begin->boxes[i] = &specs[i];
+	}
+	begin->n_boxes = n;
+	return 0;
+}
+
+static void fill_start(Bop__Wire__Start *start, const struct message_start *from)
+{
+	start->name = text_of(from->name);
+	start->box = text_of(from->box);
+	start->user = text_of(from->user);
+	start->directory = text_of(from->directory);
+	start->argv = from->argv;
+	start->n_argv = strings_count(from->argv);
+	start->environment = from->environment;
+	start->n_environment = strings_count(from->environment);
+	start->untraced = from->untraced;
+	start->quiet = from->quiet;
+	start->ready_port = from->ready_port;
+}
+
+static int encode_order(const struct message_order *from, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__ToAgent outer = BOP__WIRE__TO_AGENT__INIT;
+	Bop__Wire__Order order = BOP__WIRE__ORDER__INIT;
+	Bop__Wire__Begin begin = BOP__WIRE__BEGIN__INIT;
+	Bop__Wire__Start start = BOP__WIRE__START__INIT;
+	Bop__Wire__Signal signal = BOP__WIRE__SIGNAL__INIT;
+	Bop__Wire__Mark mark = BOP__WIRE__MARK__INIT;
+	Bop__Wire__Finish finish = BOP__WIRE__FINISH__INIT;
+	Bop__Wire__Quit quit = BOP__WIRE__QUIT__INIT;
+	Bop__Wire__BoxSpec *specs = NULL;
+	int err = 0;
+
+	order.id = from->id;
+	switch (from->kind) {
+	case ORDER_BEGIN:
+		begin.run = from->begin.run;
+		begin.experiment = text_of(from->begin.experiment);
+		begin.directory = text_of(from->begin.directory);
+		err = begin_rows(&begin, from->begin.boxes, &specs);
+		order.what_case = BOP__WIRE__ORDER__WHAT_BEGIN;
+		order.begin = &begin;
+		break;
+	case ORDER_START:
+		fill_start(&start, &from->start);
+		order.what_case = BOP__WIRE__ORDER__WHAT_START;
+		order.start = &start;
+		break;
+	case ORDER_SIGNAL:
+		signal.name = text_of(from->signal.name);
+		signal.signal = from->signal.signal;
+		order.what_case = BOP__WIRE__ORDER__WHAT_SIGNAL;
+		order.signal = &signal;
+		break;
+	case ORDER_MARK:
+		mark.text = text_of(from->mark);
+		order.what_case = BOP__WIRE__ORDER__WHAT_MARK;
+		order.mark = &mark;
+		break;
+	case ORDER_FINISH:
+		order.what_case = BOP__WIRE__ORDER__WHAT_FINISH;
+		order.finish = &finish;
+		break;
+	case ORDER_QUIT:
+		order.what_case = BOP__WIRE__ORDER__WHAT_QUIT;
+		order.quit = &quit;
+		break;
+	case ORDER_NONE:
+		err = -EINVAL;
+		break;
+	}
+	outer.what_case = BOP__WIRE__TO_AGENT__WHAT_ORDER;
+	outer.order = &order;
+	if (!err)
+		err = pack(&outer.base, ret_bytes, ret_size);
+	free(begin.boxes);
+	free(specs);
+	return err;
+}
+
+int message_encode(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	switch (message->kind) {
+	case MESSAGE_HELLO:
+		return encode_hello(&message->hello, ret_bytes, ret_size);
+	case MESSAGE_BATCH:
+		return encode_batch(message->batch.bytes, message->batch.size, ret_bytes, ret_size);
+	case MESSAGE_REPLY:
+		return encode_reply(&message->reply, ret_bytes, ret_size);
+	case MESSAGE_READY:
+	case MESSAGE_EXITED:
+	case MESSAGE_WARNING:
+	case MESSAGE_PROGRESS:
+		return encode_small(message, ret_bytes, ret_size);
+	case MESSAGE_WELCOME:
+	case MESSAGE_REFUSED:
+	case MESSAGE_ACK:
+		return encode_answer(message, ret_bytes, ret_size);
+	case MESSAGE_ORDER:
+		return encode_order(&message->order, ret_bytes, ret_size);
+	case MESSAGE_NONE:
+		break;
+	}
+	return -EINVAL;
+}
