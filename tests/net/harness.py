@@ -60,7 +60,7 @@ def true(condition, what):
 
 def scratch(mode=0o700):
     """A folder that goes away with the test program."""
-    path = tempfile.mkdtemp(prefix="test-bop-")
+    path = tempfile.mkdtemp(prefix="bop-net-test-")
     os.chmod(path, mode)
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
