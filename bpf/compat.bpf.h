@@ -119,6 +119,12 @@ static __always_inline int call_waits(__u32 nr)
 	return 0;
 }
 
+/* Did the program ask for its port? A plain field in newer kernels, four bits of one in older. */
+static __always_inline int port_is_chosen(struct sock *sk)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & BIND_PORT_LOCK;
+}
+
 /*
  * Results that tell the program to try again: no event. -512 to -516: the kernel's own restart
  * codes.

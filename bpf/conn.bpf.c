@@ -128,7 +128,8 @@ static __noinline int sock_listen(struct sock *sk)
 		return 0;
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
-	record = record_reserve(sizeof(*record), REC_LISTEN, 0, box, order, now, now, task);
+	record = record_reserve(sizeof(*record), REC_LISTEN, port_is_chosen(sk) ? 0 : REC_F_EPHEMERAL, box, order, now,
+				now, task);
 	if (!record)
 		return 0;
 	record->cookie = bpf_get_socket_cookie(sk);

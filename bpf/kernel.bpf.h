@@ -64,6 +64,7 @@ struct sock {
 	void *sk_bpf_storage;
 	__u16 sk_protocol;
 	__u8 sk_shutdown;
+	__u8 sk_userlocks;
 };
 
 struct tcp_sock {
@@ -161,6 +162,7 @@ enum {
 	AF_INET6 = 10,
 	IPPROTO_TCP = 6,
 	SOCK_DEAD_BIT = 1 << 0, /* enum sock_flags: no program holds the socket any more */
+	BIND_PORT_LOCK = 8, /* in sk_userlocks: the program asked for this port */
 	SOCK_DONE_BIT = 1 << 1, /* a FIN has arrived */
 	RCV_SHUTDOWN = 1,
 	SEND_SHUTDOWN = 2,

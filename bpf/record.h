@@ -62,6 +62,7 @@ enum rec_flag {
 	REC_F_ACCEPTOR = 1 << 6,  /* ESTABLISHED, DESTROY: this end was accepted, it did not connect */
 	REC_F_URGENT = 1 << 7,	  /* RECV: MSG_OOB, position not moved */
 	REC_F_GAVE_UP = 1 << 8,	  /* CLOSE: the kernel ended it (no answer in time, aborted from outside); no task */
+	REC_F_EPHEMERAL = 1 << 9, /* LISTEN: the kernel chose the port, not the program */
 };
 
 /* 48 bytes in front of every record. */

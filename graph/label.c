@@ -58,6 +58,8 @@ void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, s
 		snprintf(buf, size, "%s:%" PRIu32, process_name(graph, v->process), event->thread);
 	else if (event->kind == EVENT_SPAWN || event->kind == EVENT_WAIT)
 		snprintf(buf, size, "%s", process_name(graph, event->peer));
+	else if (event->kind == EVENT_LISTEN && text)
+		snprintf(buf, size, "%s", text);
 	else if (event->kind == EVENT_LISTEN)
 		snprintf(buf, size, "%s:%" PRId64, box_name(trace, event->box), event->value);
 	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST)

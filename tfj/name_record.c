@@ -196,9 +196,16 @@ static void take_wait(struct names *names, const struct rec_wait *wait, uint32_t
 static void take_listen(struct names *names, const struct rec_listen *listen, uint32_t box, struct process *process)
 {
 	struct event *event = event_add(names, EVENT_LISTEN, &listen->head, box, process);
+	bool ephemeral = listen->head.flags & REC_F_EPHEMERAL;
+	char *label;
 
+	port_listens(names, box, listen->local.port, ephemeral);
+	label = event && ephemeral ? port_label(names, box, listen->local.port) : NULL;
 	if (event)
 		event->value = listen->local.port;
+	if (label)
+		event->text = stream_text(names->stream, label);
+	free(label);
 	if (process && process->root)
 		names->on_listen(names->arg, process->root, listen->local.port);
 }

@@ -49,6 +49,12 @@ struct end {
 	uint32_t index;
 };
 
+/* A port that the kernel chose, and how many it had chosen in that box then. */
+struct ephemeral {
+	uint32_t box, ordinal;
+	uint16_t port;
+};
+
 /* A label, and how often it was given away. */
 struct label {
 	UT_hash_handle hh;
@@ -66,6 +72,8 @@ struct names {
 	struct thread *threads;
 	struct end *ends;
 	struct label *labels;
+	struct ephemeral *ephemeral; /* the last one of a port counts */
+	size_t n_ephemeral, cap_ephemeral;
 	struct process *last_process; /* the most recent ones: most records come in runs */
 	struct end *last_end;
 };
@@ -106,7 +114,13 @@ void end_name(struct names *names, uint32_t index, uint32_t process, const struc
 void end_forget(struct names *names, struct end *end);
 struct endpoint endpoint_of(const struct rec_addr *from);
 
-/* s1:7000 for an address of a box, else 192.0.2.1:7000 or [2001:db8::1]:7000. malloc'ed. */
+/* Somebody listens on this port of this box. */
+void port_listens(struct names *names, uint32_t box, uint16_t port, bool ephemeral);
+
+/* s1:7000; s1:*2 for the second port that the kernel chose in that box. malloc'ed. */
+char *port_label(const struct names *names, uint32_t box, uint16_t port);
+
+/* The same for an address of a box, else 192.0.2.1:7000 or [2001:db8::1]:7000. malloc'ed. */
 char *target_text(const struct names *names, const struct rec_addr *remote, uint32_t box);
 
 #endif

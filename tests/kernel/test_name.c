@@ -332,6 +332,37 @@ START_TEST(listeners)
 }
 END_TEST
 
+/* Ports that the kernel chose are named by their order in their box, wherever they stand; others by their number. */
+START_TEST(ephemeral_ports)
+{
+	struct rec_listen listen = { .head = HEAD(LISTEN, 1, 100, 100), .cookie = 1 };
+	struct rec_open open = { .head = HEAD(OPEN, 1, 100, 100), .cookie = 9, .ordinal = 1 };
+
+	names_root(names, "s1", 1, 100, "");
+	listen.head.flags = REC_F_EPHEMERAL;
+	address("0.0.0.0", 40001, &listen.local);
+	TAKE(listen);
+	ck_assert_str_eq(stream.part.texts[last()->text], "s1:*1");
+	address("0.0.0.0", 40002, &listen.local);
+	TAKE(listen);
+	ck_assert_str_eq(stream.part.texts[last()->text], "s1:*2");
+	address("127.0.0.1", 40002, &open.remote);
+	TAKE(open);
+	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:*2");
+	address("127.0.0.1", 40003, &open.remote);
+	open.cookie = 10;
+	TAKE(open);
+	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:40003");
+	listen.head.flags = 0; /* the port is free again, and somebody asks for it */
+	TAKE(listen);
+	ck_assert_uint_eq(last()->text, 0);
+	address("127.0.0.1", 40002, &open.remote);
+	open.cookie = 11;
+	TAKE(open);
+	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:40002");
+}
+END_TEST
+
 /* The command line of the order stays through the first exec; a later one, or a child's, shows its path. */
 START_TEST(commands)
 {
@@ -467,6 +498,7 @@ int main(void)
 	tcase_add_test(tc, connection);
 	tcase_add_test(tc, failed_attempts);
 	tcase_add_test(tc, listeners);
+	tcase_add_test(tc, ephemeral_ports);
 	tcase_add_test(tc, commands);
 	tcase_add_test(tc, damaged);
 	tcase_add_loop_test(tc, senseless, 0, 20);
