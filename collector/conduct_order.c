@@ -37,22 +37,39 @@ void conduct_order_mark(struct conduct *c, char *text, uint64_t now)
 	conduct_order(c, &(struct message_order){ .kind = ORDER_MARK, .mark = text }, ACTOR_NONE, now);
 }
 
+static int workload_status(const struct conduct *c, size_t i)
+{
+	uint32_t status = c->processes[c->x->n_processes + i].status;
+
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* The largest of all workloads whose variable has that name: a-b and A_B share one. */
+static int status_of(const struct conduct *c, const char *variable)
+{
+	char name[128];
+	int worst = 0;
+
+	for (size_t i = 0; i < c->x->n_workloads; i++) {
+		environment_name("BOP_STATUS_", c->processes[c->x->n_processes + i].name, name, sizeof(name));
+		if (!strcmp(name, variable) && workload_status(c, i) > worst)
+			worst = workload_status(c, i);
+	}
+	return worst;
+}
+
 /* BOP_STATUS=worst and BOP_STATUS_NAME=... for the check. */
 static char **statuses_make(const struct conduct *c)
 {
 	char **list = calloc(c->x->n_workloads + 2, sizeof(*list)), name[128];
-	int status, worst = 0;
+	int worst = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; list && i < c->x->n_workloads; i++) {
-		const struct store_process *workload = &c->processes[c->x->n_processes + i];
-
-		status = WIFSIGNALED(workload->status) ? 128 + WTERMSIG(workload->status) :
-							 WEXITSTATUS(workload->status);
-		if (status > worst)
-			worst = status;
-		environment_name("BOP_STATUS_", workload->name, name, sizeof(name));
-		if (asprintf(&list[n], "%s=%d", name, status) < 0)
+		if (workload_status(c, i) > worst)
+			worst = workload_status(c, i);
+		environment_name("BOP_STATUS_", c->processes[c->x->n_processes + i].name, name, sizeof(name));
+		if (asprintf(&list[n], "%s=%d", name, status_of(c, name)) < 0)
 			list[n] = NULL;
 		else
 			n++;

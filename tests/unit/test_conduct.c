@@ -335,6 +335,25 @@ START_TEST(environment)
 }
 END_TEST
 
+/* Of two workloads whose names give one variable, the larger status is in it. */
+START_TEST(environment_shared)
+{
+	const struct behaviour script[] = { SERVERS, { .name = "w-1", .exit = MS, .status = EXITED(3) },
+					    { .name = "w_1", .exit = MS }, { .name = ":check", .exit = MS }, { 0 } };
+	struct conduct_door door = { .order = on_order };
+	struct fixture f;
+
+	fixture_init(&f, script);
+	conduct_free(f.conduct);
+	f.workloads[1].name = "w_1";
+	door.arg = &f.agent;
+	ck_assert_int_eq(conduct_new(&f.x, 7, "/run/dir", &door, &f.conduct, NULL), 0);
+	play(&f, NEVER);
+	ck_assert_msg(strstr(f.agent.environment, "BOP_STATUS_W_1=3\n") != NULL, "%s", f.agent.environment);
+	conduct_free(f.conduct);
+}
+END_TEST
+
 /* A process that ends before it is ready is an error that names its status; those already started are stopped. */
 START_TEST(dies_before_ready)
 {
@@ -574,6 +593,7 @@ int main(void)
 	tcase_add_test(tc, verdicts);
 	tcase_add_test(tc, no_check);
 	tcase_add_test(tc, environment);
+	tcase_add_test(tc, environment_shared);
 	tcase_add_test(tc, dies_before_ready);
 	tcase_add_test(tc, never_listens);
 	tcase_add_test(tc, ready_program);
