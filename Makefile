@@ -141,9 +141,10 @@ bench: deps-test ## measure: the table of goals beside what this machine does
 	@O=$(O) tests/bench/run
 
 install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bop
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bop/docs
 	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
-	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/bop/
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bop/
+	install -m 644 docs/* $(DESTDIR)$(PREFIX)/share/doc/bop/docs/
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/bop $(DESTDIR)$(PREFIX)/bin/tfj
