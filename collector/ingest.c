@@ -13,6 +13,7 @@ enum { FLUSH_BYTES = 4 << 20 };
 void ingest_init(struct ingest *ingest, struct store *store, uint64_t run, uint64_t stream)
 {
 	*ingest = (struct ingest){ .store = store, .run = run, .stream = stream };
+	trace_init(&ingest->tables);
 }
 
 static void drop_waiting(struct ingest *ingest)
@@ -27,6 +28,7 @@ void ingest_fini(struct ingest *ingest)
 	drop_waiting(ingest);
 	free(ingest->waiting);
 	ingest->waiting = NULL;
+	trace_fini(&ingest->tables);
 }
 
 static void abandon(struct ingest *ingest)
@@ -77,6 +79,11 @@ int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct err
 	}
 	if (head.number != ingest->taken + 1 || ingest->last)
 		return 0;
+	/* what is acknowledged can be read again */
+	err = wire_batch_decode(bytes, size, &head, &ingest->tables, e);
+	trace_drop_events(&ingest->tables);
+	if (err < 0)
+		goto fail;
 	err = keep(ingest, bytes, size);
 	if (err < 0) {
 		error_set(e, err, "out of memory");

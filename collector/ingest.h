@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "collector/store.h"
+#include "proto/event.h"
 
 struct ingest_batch {
 	unsigned char *bytes;
@@ -26,6 +27,7 @@ struct ingest {
 	uint64_t last;	     /* number of the batch that ended the stream; 0: it has not ended */
 	struct ingest_batch *waiting; /* numbers committed + 1 to taken */
 	size_t n_waiting, cap_waiting, bytes_waiting;
+	struct trace tables; /* of the batches so far: what makes no sense after them is not taken */
 	bool owed;	     /* something came since the last flush that asks for an acknowledgement */
 };
 
@@ -35,8 +37,8 @@ void ingest_fini(struct ingest *ingest);
 
 /*
  * A batch as it came; it is copied, and waits for the next flush. A repeated one, or one of another run, is dropped;
- * one that is too early as well: its sender will send it again. -EBADMSG for a damaged batch, -ENOMEM; after a failure
- * nothing that waited is kept.
+ * one that is too early as well: its sender will send it again. -EBADMSG for a batch that cannot be decoded, -ENOMEM;
+ * after a failure nothing that waited is kept.
  */
 int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct error *e);
 

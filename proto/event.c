@@ -21,6 +21,13 @@ void trace_init(struct trace *trace)
 	memset(trace, 0, sizeof(*trace));
 }
 
+void trace_drop_events(struct trace *trace)
+{
+	for (size_t i = 0; i < trace->n_outputs; i++)
+		free(trace->outputs[i].bytes);
+	trace->n_outputs = trace->n_events = 0;
+}
+
 void trace_fini(struct trace *trace)
 {
 	for (size_t i = 1; i <= trace->n_boxes; i++) {
@@ -36,8 +43,7 @@ void trace_fini(struct trace *trace)
 		free(trace->ends[i].target);
 	for (size_t i = 1; i <= trace->n_texts; i++)
 		free(trace->texts[i]);
-	for (size_t i = 0; i < trace->n_outputs; i++)
-		free(trace->outputs[i].bytes);
+	trace_drop_events(trace);
 	free(trace->boxes);
 	free(trace->processes);
 	free(trace->ends);

@@ -147,6 +147,9 @@ struct trace {
 void trace_init(struct trace *trace);
 void trace_fini(struct trace *trace);
 
+/* Forgets events and outputs; the tables stay. */
+void trace_drop_events(struct trace *trace);
+
 /*
  * Makes room for index (tables) or one more (events, outputs), zeroed; returns NULL without memory. Indices may arrive
  * in any order; what was never filled stays zero.

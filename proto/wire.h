@@ -37,7 +37,10 @@ struct wire_rows {
 int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
 		      unsigned char **ret_bytes, size_t *ret_size);
 
-/* Reads only run, number and last. Cheap; what a collector needs before it stores the bytes. -EBADMSG if damaged. */
+/*
+ * Reads the head alone, without unpacking the rest: is this batch new? That it can be decoded it does not say. -EBADMSG
+ * if it is no protobuf message.
+ */
 int wire_batch_peek(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct error *e);
 
 /*

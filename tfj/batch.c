@@ -187,9 +187,7 @@ static void stream_sent(struct stream *stream)
 		free(part->texts[stream->texts.index[i]]);
 		part->texts[stream->texts.index[i]] = NULL;
 	}
-	for (size_t i = 0; i < part->n_outputs; i++)
-		free(part->outputs[i].bytes);
-	part->n_outputs = part->n_events = 0;
+	trace_drop_events(part);
 	stream->output_bytes = 0;
 	rows_clear(&stream->boxes);
 	rows_clear(&stream->processes);

@@ -37,8 +37,8 @@ static void teardown(void)
 	claim_remove_tree(folder);
 }
 
-/* One event, whose position is the number of its batch. */
-static int batch_send(struct ingest *ingest, uint64_t of_run, uint64_t number, bool last)
+/* One event, whose position is the number of its batch, of a process whose row is nowhere if it is not 0. */
+static int batch_of(struct ingest *ingest, uint64_t of_run, uint64_t number, bool last, uint32_t process)
 {
 	struct wire_batch head = { .run = of_run, .number = number, .last = last };
 	struct wire_rows rows = { 0 };
@@ -51,11 +51,17 @@ static int batch_send(struct ingest *ingest, uint64_t of_run, uint64_t number, b
 	trace_init(&part);
 	trace_event_add(&part)->kind = EVENT_MARK;
 	part.events[0].pos = number;
+	part.events[0].process = process;
 	ck_assert_int_eq(wire_batch_encode(&head, &part, &rows, &bytes, &size), 0);
 	err = ingest_put(ingest, bytes, size, &e);
 	trace_fini(&part);
 	free(bytes);
 	return err;
+}
+
+static int batch_send(struct ingest *ingest, uint64_t of_run, uint64_t number, bool last)
+{
+	return batch_of(ingest, of_run, number, last, 0);
 }
 
 static uint64_t flush(struct ingest *ingest)
@@ -146,6 +152,21 @@ START_TEST(last_one)
 }
 END_TEST
 
+/* A batch that could not be read again, because it refers to what was never sent, is not acknowledged. */
+START_TEST(senseless)
+{
+	struct ingest ingest;
+
+	ingest_init(&ingest, store, run, 1);
+	ck_assert_int_eq(batch_send(&ingest, run, 1, false), 0);
+	ck_assert_uint_eq(flush(&ingest), 1);
+	ck_assert_int_eq(batch_of(&ingest, run, 2, false, 7), -EBADMSG);
+	ck_assert_uint_eq(flush(&ingest), 0);
+	ck_assert_uint_eq(stored(), 1);
+	ingest_fini(&ingest);
+}
+END_TEST
+
 /* A batch of another run is neither kept nor acknowledged; bytes that are no batch are an error that keeps nothing unfinished. */
 START_TEST(strangers)
 {
@@ -230,6 +251,7 @@ int main(void)
 	tcase_add_test(tc, groups);
 	tcase_add_test(tc, repeats_and_gaps);
 	tcase_add_test(tc, last_one);
+	tcase_add_test(tc, senseless);
 	tcase_add_test(tc, strangers);
 	tcase_add_loop_test(tc, bad_link, 0, 5);
 	tcase_add_test(tc, run_sealed);
