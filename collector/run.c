@@ -154,7 +154,7 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 	lost_set(&run->trace, &loading);
 	if (run->row->running && !store_owner_alive(&run->row->owner)) {
 		row_of_dead_owner(run->row);
-		run_count(run, run->row);
+		run_count(run, run->row, NULL); /* what cannot be counted stays unknown */
 	}
 	*ret_run = run;
 	run = NULL;
@@ -216,18 +216,21 @@ int64_t run_time(const struct run *run, uint64_t monotonic_ns)
 	return (int64_t)(monotonic_ns - run->stream.monotonic_ns + run->stream.realtime_ns - row->started_ns);
 }
 
-void run_count(const struct run *run, struct store_run *row)
+int run_count(const struct run *run, struct store_run *row, struct error *e)
 {
 	struct graph *graph = NULL;
+	int err;
 
 	row->events = run->trace.n_events;
 	row->lost = run->trace.lost;
 	row->messages = row->holes = STORE_UNKNOWN;
-	if (graph_build(&run->trace, GRAPH_ORDER_PROCESS, &graph, NULL) < 0)
-		return;
+	err = graph_build(&run->trace, GRAPH_ORDER_PROCESS, &graph, e);
+	if (err < 0)
+		return err;
 	row->messages = graph->n_messages;
 	row->holes = graph->n_holes;
 	graph_free(graph);
+	return 0;
 }
 
 struct orphans {

@@ -27,9 +27,9 @@ int64_t run_time(const struct run *run, uint64_t monotonic_ns);
 
 /*
  * Counts events, messages, losses and holes into row. The holes come from the graph, so all is as slow as building it;
- * what could not be found out is STORE_UNKNOWN.
+ * what could not be found out is STORE_UNKNOWN. Fails as graph_build() does.
  */
-void run_count(const struct run *run, struct store_run *row);
+int run_count(const struct run *run, struct store_run *row, struct error *e);
 
 /* What the row of a run says when its owner died before it could seal it. Takes nothing. */
 #define RUN_OWNER_DIED "bop was killed before the run ended"

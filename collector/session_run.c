@@ -266,6 +266,7 @@ static void seal(struct active *active, struct store_run *row, struct session_ru
 	const struct conduct_result *result = conduct_result(active->conduct);
 	const struct store_process *processes;
 	struct error e;
+	int counted;
 	size_t n;
 
 	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
@@ -278,10 +279,14 @@ static void seal(struct active *active, struct store_run *row, struct session_ru
 		snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
 		row->outcome = OUTCOME_ERROR;
 	} else {
-		run_count(ret->run, row);
+		counted = run_count(ret->run, row, &e);
 		if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 			row->lost = 0;
 		reason_make(result, ret->run, ret->reason, sizeof(ret->reason));
+		if (counted < 0) { /* no verdict rests on a run that nobody can look at */
+			row->outcome = OUTCOME_ERROR;
+			snprintf(ret->reason, sizeof(ret->reason), "what was recorded makes no graph: %.400s", e.text);
+		}
 	}
 	row->reason = *ret->reason ? ret->reason : NULL;
 	processes = conduct_processes(active->conduct, &n);
