@@ -507,7 +507,7 @@ int agent_run(const struct agent_options *options, struct error *e)
 	if (agent.run)
 		run_end(&agent);
 	grave_set(&agent, NULL);
-	link_close(agent.link, err ? 0 : LINGER_MS);
+	link_close(agent.link, agent.quit && !err ? LINGER_MS : 0); /* else nobody listens any more */
 	tracer_close(agent.tracer);
 	if (agent.epoll >= 0)
 		close(agent.epoll);

@@ -53,7 +53,7 @@ int tracer_explain(int err, struct error *e)
 		return error_set(e, -ENOSYS,
 				 "cannot trace: this kernel has no bpf() system call; use one "
 				 "built with CONFIG_BPF_SYSCALL");
-	if (err == -EPERM || err == -EACCES || geteuid() != 0)
+	if (err == -EPERM || geteuid() != 0) /* -EACCES as root: the verifier refused a program */
 		return error_set(
 			e, -EPERM,
 			"cannot trace: the kernel does not let this user load BPF programs; run as "
