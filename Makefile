@@ -137,7 +137,7 @@ check-built:
 	@O=$(O) tests/run
 
 bench: deps-test ## measure: the table of goals beside what this machine does
-	@$(MAKE) --no-print-directory all $(BENCH)
+	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost
 	@O=$(O) tests/bench/run
 
 install: all ## install into $(DESTDIR)$(PREFIX)
