@@ -241,16 +241,42 @@ static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int fro
 
 /*
  * A program that runs on a CPU is skipped there when a softirq changes another socket's state. So there are two of the
- * same, called one after the other: never both are skipped, and who comes second for a change leaves it alone. The
- * first leaves a note for the second, which is good for as long as a softirq can come between.
+ * same, called one after the other, in the order in which they were attached: never both are skipped, and the second
+ * leaves alone what the first has seen. The first leaves a note for that, which is good for as long as a softirq can come
+ * between. The second leaves none: it alone sees what interrupts the first, however much that is.
  */
 #define CHANGE_GOOD_NS 10000000ULL
+#define CHANGE_BUSY 0xffffffff
+
+static __always_inline void change_note(struct sock *sk, int from, int to)
+{
+	__u32 zero = 0, change = (__u32)from << 8 | (__u32)to, old;
+	__u64 now = bpf_ktime_get_ns();
+	struct changes *seen;
+
+	seen = bpf_map_lookup_elem(&changes, &zero);
+	if (!seen)
+		return;
+#pragma unroll
+	for (int i = 0; i < CHANGES; i++) {
+		old = seen->last[i].change;
+		if (old == CHANGE_BUSY || (old && now - seen->last[i].ns < CHANGE_GOOD_NS))
+			continue;
+		if (__sync_val_compare_and_swap(&seen->last[i].change, old, CHANGE_BUSY) != old)
+			continue;
+		seen->last[i].sk = (__u64)sk;
+		seen->last[i].ns = now;
+		barrier();
+		seen->last[i].change = change;
+		return;
+	}
+}
 
 static __always_inline int change_seen(struct sock *sk, int from, int to)
 {
-	__u32 zero = 0, change = (__u32)from << 8 | (__u32)to, next;
-	__u64 now = bpf_ktime_get_ns();
+	__u32 zero = 0, change = (__u32)from << 8 | (__u32)to;
 	struct changes *seen;
+	__u64 ns;
 
 	seen = bpf_map_lookup_elem(&changes, &zero);
 	if (!seen)
@@ -259,15 +285,21 @@ static __always_inline int change_seen(struct sock *sk, int from, int to)
 	for (int i = 0; i < CHANGES; i++) {
 		if (seen->last[i].change != change || seen->last[i].sk != (__u64)sk)
 			continue;
+		ns = seen->last[i].ns;
+		barrier();
 		seen->last[i].change = 0;
-		if (now - seen->last[i].ns < CHANGE_GOOD_NS)
+		if (bpf_ktime_get_ns() - ns < CHANGE_GOOD_NS)
 			return 1;
 	}
-	next = __sync_fetch_and_add(&seen->next, 1) & (CHANGES - 1);
-	seen->last[next].sk = (__u64)sk;
-	seen->last[next].ns = now;
-	seen->last[next].change = change;
 	return 0;
+}
+
+/* Has it sent a SYN of its own? The child of a listening socket has no state before it is established. */
+static __always_inline int sock_connects(struct sock *sk)
+{
+	struct sock_state *ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+
+	return ss && ss->epoch == epoch && !(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED));
 }
 
 static __noinline int state_changed(struct sock *sk, int from, int to)
@@ -278,8 +310,9 @@ static __noinline int state_changed(struct sock *sk, int from, int to)
 		return sock_open(sk);
 	if (from == TCP_CLOSE && to == TCP_LISTEN)
 		return sock_listen(sk);
+	/* a connector passes SYN_RECV too when the two SYNs cross, or when it meets itself */
 	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT))
-		return sock_established(sk, from == TCP_SYN_RECV);
+		return sock_established(sk, from == TCP_SYN_RECV && !sock_connects(sk));
 	ss = sock_find(sk);
 	if (!ss)
 		return 0;
@@ -299,8 +332,9 @@ static __noinline int state_changed(struct sock *sk, int from, int to)
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to)
 {
-	if (sk->sk_protocol != IPPROTO_TCP || change_seen(sk, from, to))
+	if (sk->sk_protocol != IPPROTO_TCP)
 		return 0;
+	change_note(sk, from, to);
 	return state_changed(sk, from, to);
 }
 

@@ -41,7 +41,7 @@ static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags,
 		__sync_fetch_and_add(&cpu->counters[COUNTER_LOST_RING], 1);
 		return 0;
 	}
-	cpu->counters[COUNTER_EMITTED]++;
+	__sync_fetch_and_add(&cpu->counters[COUNTER_EMITTED], 1);
 	head->seq = (__u64)bpf_get_smp_processor_id() << 48 | seq;
 	head->enter_ns = enter_ns;
 	head->return_ns = return_ns;

@@ -178,7 +178,7 @@ struct {
 } pending SEC(".maps") __weak;
 
 /* Changes of state that one of the two programs for them has seen, see conn.bpf.c. */
-#define CHANGES 8 /* a power of two, more than can be nested on a CPU */
+#define CHANGES 8 /* more than can be nested on a CPU */
 
 struct changes {
 	struct {
@@ -187,8 +187,6 @@ struct changes {
 		__u32 change; /* from << 8 | to; 0: free */
 		__u32 unused;
 	} last[CHANGES];
-	__u32 next;
-	__u32 unused;
 };
 
 struct {

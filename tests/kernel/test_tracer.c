@@ -782,6 +782,38 @@ static void check_waiting(struct world *w)
 	expect(w, fast->head.enter_ns == fast->head.return_ns);
 }
 
+/* A socket that connects to its own port meets itself: it is a connector, and nobody accepted it. */
+static int connect_itself(void *shared)
+{
+	struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t len = sizeof(addr);
+	char buf[64];
+
+	must(fd >= 0 && !bind(fd, (struct sockaddr *)&addr, len));
+	must(!getsockname(fd, (struct sockaddr *)&addr, &len));
+	must(!connect(fd, (struct sockaddr *)&addr, len));
+	send_all(fd, "hello", 5);
+	recv_all(fd, buf, 5);
+	close(fd);
+	return 0;
+}
+
+static void check_itself(struct world *w)
+{
+	const union record *established = find(w, REC_ESTABLISHED, 0), *send = find(w, REC_SEND, 0);
+	const union record *open = find(w, REC_OPEN, 0);
+
+	check_lost(w);
+	expect(w, count_kind(w, REC_OPEN) == 1 && count_kind(w, REC_ESTABLISHED) == 1);
+	if (!expect(w, established && send && open))
+		return;
+	expect(w, !(established->head.flags & REC_F_ACCEPTOR));
+	expect(w, established->established.cookie == open->open.cookie);
+	expect(w, established->established.first_local == established->established.first_remote);
+	expect(w, send->transfer.pos == 0 && send->transfer.message == 1);
+}
+
 int main(void)
 {
 	int status;
@@ -818,6 +850,7 @@ int main(void)
 	TEST(large_messages, check_large(w), "one message of 1 MiB is one send");
 	TEST(urgent_data, check_urgent(w), "urgent data has its place in the stream");
 	TEST(waiting, check_waiting(w), "a receive that waited tells since when");
+	TEST(connect_itself, check_itself(w), "a socket that connects to itself is a connector");
 #undef TEST
 	world_free(w);
 	return !!status;
