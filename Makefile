@@ -141,13 +141,16 @@ bench: deps-test ## measure: the table of goals beside what this machine does
 	@O=$(O) tests/bench/run
 
 install: all ## install into $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/bop/docs
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/doc/bop/docs share/man/man1 share/bash-completion/completions)
 	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bop/
-	install -m 644 docs/* $(DESTDIR)$(PREFIX)/share/doc/bop/docs/
+	install -m 644 docs/*.* $(DESTDIR)$(PREFIX)/share/doc/bop/docs/
+	install -m 644 docs/man/bop.1 docs/man/tfj.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m 644 docs/completion/bop.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bop
+	ln -sf bop $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tfj
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/bop $(DESTDIR)$(PREFIX)/bin/tfj
+	rm -f $(foreach p,bop tfj,$(addprefix $(DESTDIR)$(PREFIX)/,bin/$(p) share/man/man1/$(p).1 share/bash-completion/completions/$(p)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop
 
 clean: ## remove build/

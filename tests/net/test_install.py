@@ -33,11 +33,16 @@ def test_deps():
 
 
 def test_install():
-    """installed programs find each other; uninstall removes all that install has put there"""
+    """installed programs find each other, with man pages and completion; uninstall removes all that install put there"""
     before, root = leftovers(), scratch(0o755)
     make("install", f"DESTDIR={root}", "PREFIX=/opt/bop")
     installed = os.path.join(root, "opt/bop/bin/bop")
     command(installed, "run", example("client-server"), "--store", store(), cwd="/")
+    for name in ("bop", "tfj"):
+        true(os.path.isfile(os.path.join(root, f"opt/bop/share/man/man1/{name}.1")), f"no man page of {name}")
+        script = os.path.join(root, "opt/bop/share/bash-completion/completions", name)
+        equal(command("bash", "--norc", "-c", f'source "$1" && complete -p {name}', "bash", script).out,
+              f"complete -F _{name} {name}\n", f"completion of {name}")
     make("uninstall", f"DESTDIR={root}", "PREFIX=/opt/bop")
     left = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
     equal(left, [], "files left by uninstall")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# bash completion for bop and tfj. Needs nothing but bash; source it, or let bash-completion find it where
+# `make install` puts it. Names of files are left to readline, which knows quotes, spaces and ~.
+
+_bop_words() {
+	mapfile -t COMPREPLY < <(compgen -W "$1" -- "$cur")
+}
+
+_bop_files() {
+	COMPREPLY=()
+	compopt -o default 2>/dev/null || true
+}
+
+# The value of --store among the words, which bash has cut at = and : (sqlite:FILE).
+_bop_store() {
+	local i store=
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --store ]] || continue
+		[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+		store=${COMP_WORDS[++i]}
+		while [[ ${COMP_WORDS[i]} == : || ${COMP_WORDS[i + 1]} == : ]]; do
+			store+=${COMP_WORDS[++i]}
+		done
+	done
+	store=${store//[\"\'\\]/}
+	printf '%s' "${store/#\~\//$HOME/}"
+}
+
+# Numbers of the runs in the store, and last.
+_bop_runs() {
+	local program=${1/#\~\//$HOME/} store
+	store=$(_bop_store)
+	_bop_words "last $("$program" runs --json ${store:+--store "$store"} 2>/dev/null |
+		grep -oE '"run": ?[0-9]+' | grep -oE '[0-9]+')"
+	compopt -o nosort 2>/dev/null
+}
+
+_bop() {
+	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		_bop_words 'run runs show graph rm --help --version'
+		return
+	fi
+	# --option=VALUE comes as three words, and so does sqlite:FILE
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $before == = ]]; then
+		before=${COMP_WORDS[COMP_CWORD - 2]}
+	elif [[ $cur == : ]]; then
+		before=:
+	fi
+	case $before in
+	--store | --out | -o | :) _bop_files && return ;;
+	--order) _bop_words 'process thread' && return ;;
+	--runs | -n) return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		case $command in
+		run) _bop_words '-n --runs --store --json --keep-dir -h --help' ;;
+		runs) _bop_words '--store --json -h --help' ;;
+		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
+		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
+		rm) _bop_words '--store -h --help' ;;
+		esac
+		return
+	fi
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--store | --out | -o | --order | --runs | -n)
+			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+			((i++))
+			;;
+		: | -*) ;;
+		*) [[ ${COMP_WORDS[i - 1]} == : ]] || ((given++)) ;;
+		esac
+	done
+	case $command in
+	run) ((given)) || _bop_files ;;
+	show | graph) ((given)) || _bop_runs "$1" ;;
+	rm) _bop_runs "$1" ;;
+	esac
+}
+
+_tfj() {
+	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+	COMPREPLY=()
+	if [[ $before == --collector || $before == = ]]; then
+		[[ $cur == = ]] && cur=
+		_bop_words 'ipc://'
+		compopt -o nospace 2>/dev/null
+	elif [[ $before == : || $cur == : ]]; then
+		_bop_files
+	elif ((COMP_CWORD == 1)); then
+		_bop_words 'probe clean --collector --json -h --help -V --version'
+	elif ((COMP_CWORD == 2)); then
+		case $before in
+		probe) _bop_words '--json' ;;
+		--json) _bop_words 'probe' ;;
+		esac
+	fi
+}
+
+complete -F _bop bop
+complete -F _tfj tfj
