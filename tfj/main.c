@@ -92,6 +92,7 @@ int main(int argc, char **argv)
 {
 	struct agent_options options = { 0 };
 	struct error e = { "" };
+	const char *command;
 	int c, json = 0;
 
 	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
@@ -115,14 +116,20 @@ int main(int argc, char **argv)
 			return EXIT_TROUBLE;
 		}
 	}
-	if (optind + 1 == argc && !strcmp(argv[optind], "probe") && !options.collector)
-		return main_probe(json);
-	if (optind + 1 == argc && !strcmp(argv[optind], "clean") && !options.collector && !json)
-		return main_clean();
-	if (optind == argc && options.collector && !json)
+	command = optind < argc ? argv[optind] : NULL;
+	if (optind + 1 < argc)
+		error_set(&e, -EINVAL, "'%s' is one word too many; see tfj --help", argv[optind + 1]);
+	else if (command && strcmp(command, "probe") && strcmp(command, "clean"))
+		error_set(&e, -EINVAL, "unknown command '%s'; see tfj --help", command);
+	else if (!command && !options.collector)
+		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
+	else if (command && options.collector)
+		error_set(&e, -EINVAL, "%s takes no --collector; see tfj --help", command);
+	else if (json && (!command || strcmp(command, "probe")))
+		error_set(&e, -EINVAL, "--json goes with probe only; see tfj --help");
+	else if (!command)
 		return main_agent(&options);
-	error_set(&e, -EINVAL, optind < argc ? "unknown command '%s'; see tfj --help" :
-					       "say what to do: --collector URL, probe or clean; see tfj --help%s",
-		  optind < argc ? argv[optind] : "");
+	else
+		return !strcmp(command, "probe") ? main_probe(json) : main_clean();
 	return fail(&e);
 }

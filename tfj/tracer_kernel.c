@@ -58,7 +58,7 @@ int tracer_explain(int err, struct error *e)
 			e, -EPERM,
 			"cannot trace: the kernel does not let this user load BPF programs; run as "
 			"root "
-			"(or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_RESOURCE)");
+			"(or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN and CAP_SYS_ADMIN)");
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return error_set(
 			e, -ENOENT,
