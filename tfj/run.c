@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include "tfj/name.h"
 
 #define KILL_WAIT_MS 5000
+#define KILL_PAUSE_NS 100000
 #define QUIET_TURNS 5	 /* so often in a row nothing came: no more will, though sockets are there still */
 #define QUIET_TURNS_MAX 100
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
@@ -152,7 +154,8 @@ out:
 	return err;
 }
 
-static void reap(struct run *run)
+/* Is a child left? */
+static bool reap(struct run *run)
 {
 	int status;
 	pid_t pid;
@@ -160,10 +163,24 @@ static void reap(struct run *run)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (run->crew)
 			crew_on_exit(run->crew, pid, status);
+	return pid == 0;
+}
+
+/* What left the cgroup came to us when its parent died: all our children are of the run. */
+static void children_kill(void)
+{
+	FILE *f = fopen("/proc/thread-self/children", "re");
+	int pid;
+
+	while (f && fscanf(f, "%d", &pid) == 1)
+		kill(pid, SIGKILL);
+	if (f)
+		fclose(f);
 }
 
 static int kill_all(struct run *run)
 {
+	uint64_t end = clock_monotonic_ns() + KILL_WAIT_MS * (CLOCK_SECOND_NS / 1000);
 	int err = 0;
 
 	if (run->cgroup.events >= 0) {
@@ -171,7 +188,12 @@ static int kill_all(struct run *run)
 		if (!err)
 			err = cgroup_wait_empty(&run->cgroup, KILL_WAIT_MS);
 	}
-	reap(run);
+	while (reap(run)) {
+		if (clock_monotonic_ns() > end)
+			return err ? err : -ETIMEDOUT;
+		children_kill();
+		nanosleep(&(struct timespec){ .tv_nsec = KILL_PAUSE_NS }, NULL);
+	}
 	return err;
 }
 

@@ -721,6 +721,25 @@ START_TEST(quit_in_a_run)
 }
 END_TEST
 
+/* A program that moved itself out of the run's cgroup, as container tools do, ends with the run all the same. */
+START_TEST(left_the_cgroup)
+{
+	char path[512];
+	pid_t pid;
+	FILE *f;
+
+	begin();
+	pid = start_shell("a", "exec sleep 1000");
+	cgroup_of(pid, path, sizeof(path));
+	strcpy(strrchr(path, '/'), "/cgroup.procs");
+	f = fopen(path, "w");
+	ck_assert(f && fprintf(f, "%d\n", pid) > 0 && !fclose(f));
+	order(plain_order(ORDER_FINISH));
+	ck_assert_int_eq(kill(pid, 0), -1);
+	ck_assert_int_eq(bop.head.lost, 0);
+}
+END_TEST
+
 /* A collector that does not want the agent ends it, with the reason. */
 START_TEST(not_wanted)
 {
@@ -840,6 +859,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, terminated);
 	tcase_add_test(tc, killed_and_cleaned);
 	tcase_add_test(tc, quit_in_a_run);
+	tcase_add_test(tc, left_the_cgroup);
 	tcase_add_test(tc, not_wanted);
 	tcase_add_test(tc, ends);
 	tcase_add_test(tc, parent_death);
