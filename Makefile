@@ -21,7 +21,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
 	libgraphviz-dev libcairo2-dev fonts-dejavu-core
-DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libclang-rt-14-dev librsvg2-bin e2fsprogs
+DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libclang-rt-14-dev man-db
 
 PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
