@@ -263,7 +263,7 @@ def _describe(thing):
     return text
 
 
-def nothing_left(before, timeout=30):
+def nothing_left(before, timeout=10):
     """Nothing is there now that was not there before. What ends by itself gets a moment to do so."""
     deadline = time.monotonic() + timeout
     while True:
