@@ -58,7 +58,7 @@ BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq) -lm
 
-.PHONY: all examples deps deps-test demo test check-built bench install uninstall clean help
+.PHONY: all examples deps deps-test demo test check-built soak bench install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -135,6 +135,10 @@ test: deps-test ## install what is missing, build, run every test
 check-built:
 	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL)
 	@O=$(O) tests/run
+
+soak: deps-test ## the long matrices in tests/soak/: hours
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL)
+	@O=$(O) tests/run --soak
 
 bench: deps-test ## measure: the table of goals beside what this machine does
 	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost

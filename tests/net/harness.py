@@ -21,6 +21,7 @@ OUT = os.path.realpath(os.path.join(ROOT, os.environ.get("O", "build")))
 BOP = os.path.join(OUT, "bop")
 TFJ = os.path.join(OUT, "tfj")
 SHORT = bool(os.environ.get("BOP_TEST_SHORT"))
+SOAK = bool(os.environ.get("BOP_TEST_SOAK"))  # the full matrix, not a sample of it
 WAIT = 60  # seconds after which something that should happen has not happened
 
 

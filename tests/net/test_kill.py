@@ -17,11 +17,11 @@ import time
 # The links that look like ours stand in a network namespace of this test, where bop and tfj then have their home.
 if "BOP_TEST_INSIDE" not in os.environ:
     os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], {**os.environ, "BOP_TEST_INSIDE": "1"})
-from harness import (BOP, OUT, ROOT, TFJ, Running, Skip, agent_of, bop, cgroup_mounts,  # noqa: E402
+from harness import (BOP, OUT, ROOT, SOAK, TFJ, Running, Skip, agent_of, bop, cgroup_mounts,  # noqa: E402
                      children, command, equal, example, experiment, kill_quietly, leftovers, nothing_left, run_tests,
                      scratch, store, true, wait_for)
 
-KILLS = 20
+KILLS = 100 if SOAK else 10
 TRAFFIC = f"""experiment: traffic
 boxes: [s, c]
 path: [{OUT}/examples/client-server]
@@ -167,7 +167,7 @@ def check_after(before, at, acks, ended, cleaner):
 
 
 def test_kill():
-    """20 random SIGKILLs of bop and tfj: acknowledged is kept once, incomplete is said, ours is gone, others' stays"""
+    """10 random SIGKILLs (100 in make soak) of bop and tfj: acknowledged is kept once, incomplete is said, ours is gone, others' stays"""
     rng = random.Random(os.environ.get("BOP_TEST_SEED", "1"))
     foreign, library, path, total, cut = Foreign(), preload(), experiment(TRAFFIC), 0, 0
     try:
