@@ -177,7 +177,7 @@ struct {
 	__type(value, __u32);
 } pending SEC(".maps") __weak;
 
-/* Changes of state that one of the two programs for them has seen, see conn.bpf.c. */
+/* Changes of state that one of the two programs for them has seen, see shared.bpf.c. */
 #define CHANGES 8 /* more than can be nested on a CPU */
 
 struct changes {

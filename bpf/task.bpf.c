@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Life of tasks: whoever a traced task makes is traced, in its box. Ignored tasks make ignored
- * ones. The result of wait is seen in call.bpf.c.
+ * ones. The result of wait is seen in call.bpf.h.
  */
 #include "bpf/scope.bpf.h"
 

@@ -1,13 +1,14 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Life of connections, from the state changes of their sockets. A change can happen in anybody's
  * context (softirq, another task's release of a lock): it is charged to the current task only where
  * nothing but a call of that task can have caused it.
  */
+#ifndef BPF_CONN_BPF_H
+#define BPF_CONN_BPF_H
+
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Bytes of the program that the peer has not acknowledged. */
 static __always_inline __u64 tcp_unacked(struct tcp_sock *tp, struct sock_state *ss)
@@ -239,61 +240,6 @@ static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int fro
 	return 0;
 }
 
-/*
- * A program that runs on a CPU is skipped there when a softirq changes another socket's state. So there are two of the
- * same, called one after the other, in the order in which they were attached: never both are skipped, and the second
- * leaves alone what the first has seen. The first leaves a note for that, which is good for as long as a softirq can come
- * between. The second leaves none: it alone sees what interrupts the first, however much that is.
- */
-#define CHANGE_GOOD_NS 10000000ULL
-#define CHANGE_BUSY 0xffffffff
-
-static __always_inline void change_note(struct sock *sk, int from, int to)
-{
-	__u32 zero = 0, change = (__u32)from << 8 | (__u32)to, old;
-	__u64 now = bpf_ktime_get_ns();
-	struct changes *seen;
-
-	seen = bpf_map_lookup_elem(&changes, &zero);
-	if (!seen)
-		return;
-#pragma unroll
-	for (int i = 0; i < CHANGES; i++) {
-		old = seen->last[i].change;
-		if (old == CHANGE_BUSY || (old && now - seen->last[i].ns < CHANGE_GOOD_NS))
-			continue;
-		if (__sync_val_compare_and_swap(&seen->last[i].change, old, CHANGE_BUSY) != old)
-			continue;
-		seen->last[i].sk = (__u64)sk;
-		seen->last[i].ns = now;
-		barrier();
-		seen->last[i].change = change;
-		return;
-	}
-}
-
-static __always_inline int change_seen(struct sock *sk, int from, int to)
-{
-	__u32 zero = 0, change = (__u32)from << 8 | (__u32)to;
-	struct changes *seen;
-	__u64 ns;
-
-	seen = bpf_map_lookup_elem(&changes, &zero);
-	if (!seen)
-		return 0;
-#pragma unroll
-	for (int i = 0; i < CHANGES; i++) {
-		if (seen->last[i].change != change || seen->last[i].sk != (__u64)sk)
-			continue;
-		ns = seen->last[i].ns;
-		barrier();
-		seen->last[i].change = 0;
-		if (bpf_ktime_get_ns() - ns < CHANGE_GOOD_NS)
-			return 1;
-	}
-	return 0;
-}
-
 /* Has it sent a SYN of its own? The child of a listening socket has no state before it is established. */
 static __always_inline int sock_connects(struct sock *sk)
 {
@@ -329,25 +275,8 @@ static __noinline int state_changed(struct sock *sk, int from, int to)
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state, struct sock *sk, int from, int to)
-{
-	if (sk->sk_protocol != IPPROTO_TCP)
-		return 0;
-	change_note(sk, from, to);
-	return state_changed(sk, from, to);
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_nested, struct sock *sk, int from, int to)
-{
-	if (sk->sk_protocol != IPPROTO_TCP || change_seen(sk, from, to))
-		return 0;
-	return state_changed(sk, from, to);
-}
-
-SEC("tp_btf/tcp_receive_reset")
-int BPF_PROG(on_reset, struct sock *sk)
+/* An RST of the peer arrived. */
+static __always_inline int reset_arrived(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct tcp_sock *tp;
@@ -363,8 +292,8 @@ int BPF_PROG(on_reset, struct sock *sk)
 	return 0;
 }
 
-SEC("tp_btf/tcp_destroy_sock")
-int BPF_PROG(on_destroy, struct sock *sk)
+/* The kernel forgets the socket. */
+static __always_inline int sock_destroyed(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 
@@ -372,3 +301,5 @@ int BPF_PROG(on_destroy, struct sock *sk)
 		close_emit(ss, REC_DESTROY, 0, 0, 0);
 	return 0;
 }
+
+#endif

@@ -1,13 +1,12 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Results that only the return of a system call knows: accept, connect, wait. Two doors to the same
- * code: a perf event on each of the calls (the kernel's own bitmap keeps all other calls out, which
- * is cheap), or one raw tracepoint on every call. tfj opens one of them.
+ * Results that only the return of a system call knows: accept, connect, wait.
  */
+#ifndef BPF_CALL_BPF_H
+#define BPF_CALL_BPF_H
+
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /*
  * A TCP socket behind a descriptor of the current task, read without a reference: only for looking.
@@ -226,23 +225,4 @@ static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long 
 	return 0;
 }
 
-/* What a perf event of a system call's return hands over (struct syscall_trace_exit). */
-struct call_exit {
-	__u64 common;
-	__s64 call;
-	__s64 result;
-};
-
-SEC("tracepoint")
-int on_call_exit(struct call_exit *ctx)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-
-	return call_returned(task_regs(task), (__u32)ctx->call, ctx->result);
-}
-
-SEC("tp_btf/sys_exit")
-int BPF_PROG(on_any_exit, struct pt_regs *regs, long result)
-{
-	return call_returned(regs, regs_call(regs), result);
-}
+#endif

@@ -1,16 +1,17 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Sends and receives. Both ends of a range are taken while the socket is locked: the start of a
- * send in tcp_sendmsg_locked, the end of a receive in tcp_rcv_space_adjust; the tracepoints that
- * know the result fire after the lock was released.
+ * send in send_begins, the end of a receive in bytes_taken; the result is known only after the lock
+ * was released.
  *
  * A message's number is given out when its send enters. It counts from its first byte on: as long
  * as the stream has not moved since the number was given out, the next send gets the same one.
  */
+#ifndef BPF_TRANSFER_BPF_H
+#define BPF_TRANSFER_BPF_H
+
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
-
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline void send_emit(struct sock_state *ss, struct send_state *send,
 				      struct task_struct *task, __u64 now, __s64 result,
@@ -62,16 +63,18 @@ static __always_inline void message_reserve(struct sock_state *ss, struct send_s
 	send->message = ss->message;
 }
 
-/* Once for each chunk of a send, before the chunk is queued. Linux 6.16, 8127837aae8f. */
-SEC("tp_btf/tcp_sendmsg_locked")
-int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
+/*
+ * A send of which `left` bytes are not queued yet is about to queue some: at its entry, and whenever it may have let other
+ * writers in since. Called with the socket locked.
+ */
+static __always_inline int send_begins(struct sock *sk, __u64 left)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct task_struct *task;
 	struct task_state *state;
 	struct send_state *send;
 	struct tcp_sock *tp;
-	__u64 pos, left;
+	__u64 pos;
 
 	if (!ss)
 		return 0;
@@ -82,7 +85,6 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 		return 0;
 	send = &state->send;
 	pos = sent_position(ss, tp->write_seq);
-	left = msg->msg_iter.count;
 	if (send->cookie != ss->cookie) {
 		send->cookie = ss->cookie;
 		send->enter_ns = bpf_ktime_get_ns();
@@ -113,7 +115,7 @@ int BPF_PROG(on_send, struct sock *sk, struct msghdr *msg)
 	return 0;
 }
 
-/* The kernel has no tcp_sendmsg_locked: begin now, as if nobody else had written since. */
+/* Nobody called send_begins: begin now, as if nobody else had written since. */
 static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 				     struct task_struct *task, struct task_state *state,
 				     __s64 result)
@@ -139,8 +141,8 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 	return 0;
 }
 
-SEC("tp_btf/sock_send_length")
-int BPF_PROG(on_sent, struct sock *sk, int result)
+/* A send returned: bytes or negative errno. The socket is not locked any more. */
+static __always_inline int send_returned(struct sock *sk, int result)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct task_struct *task;
@@ -204,8 +206,7 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
  * Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice
  * took it too.
  */
-SEC("tp_btf/tcp_rcv_space_adjust")
-int BPF_PROG(on_taken, struct sock *sk)
+static __always_inline int bytes_taken(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct task_struct *task;
@@ -259,8 +260,8 @@ static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 	return (call != NR_READ && call != NR_RECVFROM) || regs_arg3(regs);
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(on_received, struct sock *sk, int result, int flags)
+/* A receive with these flags returned: bytes, 0 or negative errno. The socket is not locked any more. */
+static __always_inline int receive_returned(struct sock *sk, int result, int flags)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct task_struct *task;
@@ -299,3 +300,5 @@ int BPF_PROG(on_received, struct sock *sk, int result, int flags)
 	recv_emit(ss, task, state, result > 0 ? pos - result : pos, result, 0);
 	return 0;
 }
+
+#endif
