@@ -21,7 +21,8 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
 	libgraphviz-dev libcairo2-dev fonts-dejavu-core
-DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libclang-rt-14-dev man-db
+DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools \
+	etcd-server etcd-client libclang-rt-14-dev man-db
 
 PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
@@ -108,13 +109,15 @@ $(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
-# dpkg-query asks nothing and needs no network; apt runs only when something is missing.
+# dpkg-query asks nothing and needs no network; apt runs only when something is missing. No server that is installed on
+# the way is started: policy-rc.d says no, as long as apt runs.
 define install-missing
 	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	[ -z "$$missing" ] && exit 0; \
 	[ "$$(id -u)" = 0 ] || { echo "make deps: these packages are missing and installing needs root:" $$missing >&2; exit 1; }; \
 	echo "installing:" $$missing; \
-	export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; \
+	[ -e $$policy ] || { trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; }; \
 	apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $$missing >$${TMPDIR:-/tmp}/bop-deps.log 2>&1 || \
 	{ tail -n 20 $${TMPDIR:-/tmp}/bop-deps.log >&2; echo "make deps: apt could not install them; its log is $${TMPDIR:-/tmp}/bop-deps.log" >&2; exit 1; }
 endef

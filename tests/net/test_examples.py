@@ -73,4 +73,5 @@ def case(folder, file):
     return test
 
 
-sys.exit(run_tests(*[case(*names) for names in (FEW if SHORT else EXAMPLES)]))
+if __name__ == "__main__":
+    sys.exit(run_tests(*[case(*names) for names in (FEW if SHORT else EXAMPLES)]))
