@@ -59,7 +59,7 @@ static __always_inline void sock_measure(struct sock *sk, struct tcp_sock *tp,
 static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 rst)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = sock_tcp(sk);
 	struct task_state *state;
 	__u16 flags = rst ? REC_F_RST : 0;
 
@@ -89,7 +89,7 @@ static __noinline int sock_open(struct sock *sk)
 
 	if (!box)
 		return 0;
-	ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+	ss = sock_state(sk);
 	if (ss && ss->epoch == epoch && ss->flags & SOCK_F_KEYED && !(ss->flags & SOCK_F_IGNORED))
 		close_emit(ss, REC_DESTROY, 0, 0, 0); /* disconnected, and connects again */
 	state = task_current(task, box);
@@ -142,7 +142,7 @@ static __noinline int sock_listen(struct sock *sk)
 /* Both sequence numbers are known. `accepted`: the child of a listening socket. */
 static __noinline int sock_established(struct sock *sk, int accepted)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = sock_tcp(sk);
 	__u64 now = bpf_ktime_get_ns(), key;
 	struct rec_established *record;
 	struct sock_state *ss;
@@ -154,7 +154,7 @@ static __noinline int sock_established(struct sock *sk, int accepted)
 		box = sock_box(sk);
 		ss = box ? sock_create(sk, box, SOCK_F_ACCEPTOR) : 0;
 	} else {
-		ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+		ss = sock_state(sk);
 	}
 	if (!ss || ss->epoch != epoch)
 		return 0;
@@ -211,7 +211,7 @@ static __noinline int sock_failed(struct sock *sk, struct sock_state *ss)
  */
 static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int from)
 {
-	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+	struct tcp_sock *tp = sock_tcp(sk);
 	__u64 flags = sk->__sk_common.skc_flags;
 	int closing;
 
@@ -243,7 +243,7 @@ static __noinline int sock_ended(struct sock *sk, struct sock_state *ss, int fro
 /* Has it sent a SYN of its own? The child of a listening socket has no state before it is established. */
 static __always_inline int sock_connects(struct sock *sk)
 {
-	struct sock_state *ss = bpf_sk_storage_get(&socks, sk, 0, 0);
+	struct sock_state *ss = sock_state(sk);
 
 	return ss && ss->epoch == epoch && !(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED));
 }
@@ -284,7 +284,7 @@ static __always_inline int reset_arrived(struct sock *sk)
 	if (!ss)
 		return 0;
 	ss->flags |= SOCK_F_RESET;
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = sock_tcp(sk);
 	if (!tp || !(ss->flags & SOCK_F_KEYED))
 		return 0; /* refused: FAILED comes */
 	sock_measure(sk, tp, ss);
@@ -299,6 +299,7 @@ static __always_inline int sock_destroyed(struct sock *sk)
 
 	if (ss)
 		close_emit(ss, REC_DESTROY, 0, 0, 0);
+	sock_forget(sk);
 	return 0;
 }
 

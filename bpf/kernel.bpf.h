@@ -143,6 +143,19 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+/*
+ * Reading what belongs to a socket. Tracepoints and trampolines hand over pointers whose type the verifier knows: they
+ * are simply followed. Kprobes hand over numbers: each member costs a call. A file of kprobes defines HOOK_UNTYPED
+ * before it includes anything, and so gets its own copy of the same bodies.
+ */
+#ifdef HOOK_UNTYPED
+#define peek(from, member) BPF_CORE_READ(from, member)
+#define sock_tcp(sk) ((struct tcp_sock *)(sk))
+#else
+#define peek(from, member) ((from)->member)
+#define sock_tcp(sk) ((struct tcp_sock *)bpf_skc_to_tcp_sock(sk))
+#endif
+
 enum {
 	TCP_ESTABLISHED = 1,
 	TCP_SYN_SENT,

@@ -124,6 +124,14 @@ struct {
 	__type(value, struct sock_state);
 } socks SEC(".maps") __weak;
 
+/* The same by the socket's address, for backends whose programs cannot ask its storage. tfj sets the size. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, __u64);
+	__type(value, struct sock_state);
+} sock_table SEC(".maps") __weak;
+
 /* network namespace (cookie) -> box */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -199,6 +207,9 @@ struct {
 /* Set by tfj between open and load. */
 extern const volatile __u64
 	ring_mask; /* a wake-up for each record whose number has none of these bits */
+
+extern const volatile __u32 socks_in_table; /* sock_table is used, not socks */
+extern const __u8 sock_none[sizeof(struct sock_state)]; /* zeros */
 
 /* A state of another epoch is not there: that is how everything of the last run is forgotten. */
 extern volatile __u32 epoch;

@@ -31,9 +31,9 @@ static __always_inline __u64 received_position(struct sock_state *ss, __u32 seq)
  */
 static __always_inline __u32 received_end(struct sock *sk, struct tcp_sock *tp)
 {
-	__u32 end = tp->copied_seq;
+	__u32 end = peek(tp, copied_seq);
 
-	return end - (sk->__sk_common.skc_flags & SOCK_DONE_BIT && end == tp->rcv_nxt);
+	return end - (peek(sk, __sk_common.skc_flags) & SOCK_DONE_BIT && end == peek(tp, rcv_nxt));
 }
 
 static __always_inline void address_fill(struct rec_addr *addr, __u16 family, __be32 v4,

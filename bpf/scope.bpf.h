@@ -114,22 +114,56 @@ static __always_inline struct task_state *task_current(struct task_struct *task,
 	return state && !state->seed.ignored ? state : 0;
 }
 
+/*
+ * Whatever is remembered of a socket, of any epoch; NULL: nothing. Kprobes cannot ask a socket's storage: with them, all
+ * programs use a table. An address in it may have been used again since: the cookie tells.
+ */
+static __always_inline struct sock_state *sock_state(struct sock *sk)
+{
+	struct sock_state *state;
+	__u64 address = (__u64)sk;
+
+#ifndef HOOK_UNTYPED
+	if (!socks_in_table)
+		return sk->sk_bpf_storage ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+#endif
+	state = bpf_map_lookup_elem(&sock_table, &address);
+	return state && state->cookie == (__u64)peek(sk, __sk_common.skc_cookie.counter) ? state : 0;
+}
+
 /* State of a socket of ours, else NULL. Ignored sockets are none of ours. */
 static __always_inline struct sock_state *sock_find(struct sock *sk)
 {
-	struct sock_state *state;
+	struct sock_state *state = sock_state(sk);
 
-	if (!sk->sk_bpf_storage)
-		return 0;
-	state = bpf_sk_storage_get(&socks, sk, 0, 0);
 	return state && state->epoch == epoch && !(state->flags & SOCK_F_IGNORED) ? state : 0;
+}
+
+#ifndef HOOK_UNTYPED
+/* Room for a state; what is in it does not matter. */
+static __always_inline struct sock_state *sock_room(struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+
+	if (!socks_in_table)
+		return bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	bpf_map_update_elem(&sock_table, &address, &sock_none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&sock_table, &address);
+}
+
+/* The socket is about to go. A storage goes with it by itself. */
+static __always_inline void sock_forget(struct sock *sk)
+{
+	__u64 address = (__u64)sk;
+
+	if (socks_in_table)
+		bpf_map_delete_elem(&sock_table, &address);
 }
 
 /* A fresh state, also when the socket had one: it may connect again. */
 static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box, __u32 flags)
 {
-	struct sock_state *state =
-		bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct sock_state *state = sock_room(sk);
 
 	if (!state) {
 		count(COUNTER_LOST_SOCKET);
@@ -151,6 +185,7 @@ static __always_inline __u32 sock_box(struct sock *sk)
 
 	return box ? *box : 0;
 }
+#endif
 
 /* When the current call went to sleep, else now; forgets it. */
 static __always_inline __u64 call_enter(struct task_struct *task, struct task_state *state,

@@ -80,11 +80,11 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 		return 0;
 	task = bpf_get_current_task_btf();
 	state = task_current(task, ss->box);
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = sock_tcp(sk);
 	if (!state || !tp)
 		return 0;
 	send = &state->send;
-	pos = sent_position(ss, tp->write_seq);
+	pos = sent_position(ss, peek(tp, write_seq));
 	if (send->cookie != ss->cookie) {
 		send->cookie = ss->cookie;
 		send->enter_ns = bpf_ktime_get_ns();
@@ -132,12 +132,12 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 	send->flags = 0;
 	if (result < 0)
 		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = sock_tcp(sk);
 	if (!tp)
 		return -1;
 	send->requested = result;
 	message_reserve(ss, send, task->tgid,
-			sent_position(ss, tp->write_seq - !!(ss->flags & SOCK_F_FIN)) - result);
+			sent_position(ss, peek(tp, write_seq) - !!(ss->flags & SOCK_F_FIN)) - result);
 	return 0;
 }
 
@@ -219,7 +219,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 		return 0;
 	task = bpf_get_current_task_btf();
 	state = task_current(task, ss->box);
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = sock_tcp(sk);
 	if (!state || !tp)
 		return 0;
 	before = ss->received;
@@ -254,8 +254,8 @@ static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 	struct pt_regs *regs = task_regs(task);
 	__u32 call = regs_call(regs);
 
-	if (!(sk->__sk_common.skc_flags & SOCK_DONE_BIT) &&
-	    sk->__sk_common.skc_state != TCP_CLOSE)
+	if (!(peek(sk, __sk_common.skc_flags) & SOCK_DONE_BIT) &&
+	    peek(sk, __sk_common.skc_state) != TCP_CLOSE)
 		return 0;
 	return (call != NR_READ && call != NR_RECVFROM) || regs_arg3(regs);
 }
@@ -281,11 +281,11 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 		state->recv_cookie = 0;
 		return 0;
 	}
-	tp = bpf_skc_to_tcp_sock(sk);
+	tp = sock_tcp(sk);
 	if (!tp)
 		return 0;
 	if (flags & MSG_OOB && result > 0) {
-		pos = ss->received + (__s64)(__s32)(tp->urg_seq - ss->received_seq);
+		pos = ss->received + (__s64)(__s32)(peek(tp, urg_seq) - ss->received_seq);
 		recv_emit(ss, task, state, pos, result, REC_F_URGENT);
 		return 0;
 	}
