@@ -14,13 +14,14 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm)
+#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm) X(keys)
 
 /* Values of all options of all commands; a command reads those that it has a row for. */
 struct cmd_args {
 	const char *store;
 	const char *file;
 	const char *order;
+	const char *keys;
 	uint64_t runs;
 	bool json, keep, all, output, help;
 	char **rest; /* what is not an option; borrowed */
