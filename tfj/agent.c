@@ -395,6 +395,7 @@ static int loop(struct agent *agent, struct error *e)
 		[ITEM_PIPES] = { .fd = agent->epoll, .events = ZMQ_POLLIN },
 		[ITEM_TRACER] = { .fd = tracer_fd(agent->tracer), .events = ZMQ_POLLIN },
 	};
+	const char *trouble;
 	int err = 0, n;
 
 	agent->heard_ns = clock_monotonic_ns();
@@ -407,6 +408,9 @@ static int loop(struct agent *agent, struct error *e)
 		watch_pipes(agent);
 		tick(agent, items[ITEM_TRACER].revents);
 		link_on_monitor(agent->link);
+		trouble = link_trouble(agent->link);
+		if (trouble)
+			fprintf(stderr, "tfj: %s\n", trouble);
 		err = hear(agent, e);
 		finish_check(agent);
 		if (!err)
@@ -455,7 +459,19 @@ static void hello_fill(struct agent *agent)
 	hello->backend = (char *)tracer_backend(agent->tracer);
 }
 
-static int open_all(struct agent *agent, const struct agent_options *options, struct error *e)
+/* What is wrong with keys shows before anything is loaded. */
+static int keys_read(const struct agent_options *options, struct link_keys *ret_keys, struct error *e)
+{
+	int err = 0;
+
+	if (options->key)
+		err = key_read_secret(options->key, ret_keys->secret, ret_keys->public, e);
+	if (!err && options->server_key)
+		err = key_read_public(options->server_key, ret_keys->server, e);
+	return err;
+}
+
+static int open_all(struct agent *agent, const struct agent_options *options, const struct link_keys *keys, struct error *e)
 {
 	struct error ignored;
 	pid_t parent = getppid();
@@ -481,7 +497,7 @@ static int open_all(struct agent *agent, const struct agent_options *options, st
 	if (agent->signals < 0 || agent->epoll < 0)
 		return error_set(e, -errno, "cannot wait for events: %s", strerror(errno));
 	hello_fill(agent);
-	err = link_open(options->collector, &agent->hello, &agent->link, e);
+	err = link_open(options->collector, options->key ? keys : NULL, &agent->hello, &agent->link, e);
 	if (err < 0)
 		return err;
 	agent->place = (struct run_place){
@@ -500,8 +516,12 @@ static int open_all(struct agent *agent, const struct agent_options *options, st
 int agent_run(const struct agent_options *options, struct error *e)
 {
 	struct agent agent = { .epoll = -1, .signals = -1, .cgroup_mount = CLAIM_NONE };
-	int err = open_all(&agent, options, e);
+	struct link_keys keys;
+	int err = keys_read(options, &keys, e);
 
+	if (!err)
+		err = open_all(&agent, options, &keys, e);
+	explicit_bzero(&keys, sizeof(keys)); /* ZeroMQ has them now */
 	if (!err)
 		err = loop(&agent, e);
 	if (agent.run)

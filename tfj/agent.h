@@ -9,6 +9,7 @@
 
 struct agent_options {
 	const char *collector; /* URL */
+	const char *server_key, *key; /* over TCP: the server's public key (or its file), and the file of our secret; else NULL */
 	bool parent_death;     /* end in order when the process that started us ends */
 };
 

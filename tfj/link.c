@@ -28,29 +28,66 @@ struct link {
 	void *context, *socket, *monitor;
 	struct message_hello hello;
 	bool welcome;
+	bool tcp;
+	char trouble[256]; /* why there is no connection; said once */
+	bool trouble_said;
+	char public[KEY_SIZE];
 	struct batch *kept;   /* oldest first */
 	struct batch *unsent; /* first one that has not left; NULL: all have */
 	size_t n_kept, n_unsent, kept_bytes;
 };
 
-static int url_check(const char *url, struct error *e)
+static int url_check(const char *url, const struct link_keys *keys, struct error *e)
 {
-	if (!strncmp(url, "tcp://", 6))
-		return error_set(e, -EPROTONOSUPPORT,
-				 "'%s': TCP needs CURVE keys on both sides, which this version does not offer; "
-				 "use ipc://PATH",
-				 url);
-	if (strncmp(url, "ipc://", 6) != 0 || !url[6])
-		return error_set(e, -EINVAL, "'%s' is no address of a collector; it looks like ipc:///run/bop/socket",
-				 url);
-	return 0;
+	bool tcp = !strncmp(url, "tcp://", 6);
+
+	if (tcp && strrchr(url + 6, ':') && strrchr(url + 6, ':')[1])
+		return keys ? 0 : error_set(e, -EPROTONOSUPPORT,
+					    "'%s': TCP needs CURVE keys on both sides: give --server-key and --key "
+					    "(`bop keys --help` says how to make them), or use ipc://PATH", url);
+	if (tcp || strncmp(url, "ipc://", 6) != 0 || !url[6])
+		return error_set(e, -EINVAL, "'%s' is no address of a collector; it looks like tcp://HOST:PORT or "
+				 "ipc:///run/bop/agents", url);
+	return keys ? error_set(e, -EINVAL, "'%s': keys are for tcp://HOST:PORT; a private socket needs none", url) : 0;
 }
 
-int link_open(const char *url, const struct message_hello *hello, struct link **ret_link, struct error *e)
+/* CONNECTED would be too early: nobody has proved anything yet, and what is sent then waits for the next one who tries. */
+enum {
+	MONITORED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+		    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
+};
+
+/* A link that is cut says nothing: who hears nothing asks, and gives the connection up when no answer comes. */
+static int heartbeat_set(void *socket)
+{
+	const int ask_ms = 2000, patience_ms = 10000, slowest_ms = 2000;
+
+	return zmq_setsockopt(socket, ZMQ_HEARTBEAT_IVL, &ask_ms, sizeof(ask_ms)) < 0 ||
+			       zmq_setsockopt(socket, ZMQ_HEARTBEAT_TIMEOUT, &patience_ms, sizeof(patience_ms)) < 0 ||
+			       zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &slowest_ms, sizeof(slowest_ms)) < 0 ?
+		       -1 :
+		       0;
+}
+
+/* Both sides prove that they hold the secret of the key that the other expects; all that follows is encrypted. */
+static int keys_set(void *socket, const struct link_keys *keys)
+{
+	if (!keys)
+		return 0;
+	return heartbeat_set(socket) < 0 ||
+			       zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server, KEY_SIZE) < 0 ||
+			       zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public, KEY_SIZE) < 0 ||
+			       zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_SIZE) < 0 ?
+		       -1 :
+		       0;
+}
+
+int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct link **ret_link,
+	      struct error *e)
 {
 	const int no_limit = 0, reconnect_ms = 100;
 	struct link *link;
-	int err = url_check(url, e);
+	int err = url_check(url, keys, e);
 
 	if (err)
 		return err;
@@ -58,14 +95,18 @@ int link_open(const char *url, const struct message_hello *hello, struct link **
 	if (!link)
 		return error_set(e, -ENOMEM, "out of memory");
 	link->hello = *hello;
+	link->tcp = keys != NULL;
+	if (keys)
+		memcpy(link->public, keys->public, KEY_SIZE);
 	link->context = zmq_ctx_new();
 	link->socket = link->context ? zmq_socket(link->context, ZMQ_DEALER) : NULL;
 	link->monitor = link->socket ? zmq_socket(link->context, ZMQ_PAIR) : NULL;
 	if (!link->monitor || zmq_setsockopt(link->socket, ZMQ_SNDHWM, &no_limit, sizeof(no_limit)) < 0 ||
 	    zmq_setsockopt(link->socket, ZMQ_RCVHWM, &no_limit, sizeof(no_limit)) < 0 ||
 	    zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof(reconnect_ms)) < 0 ||
-	    zmq_socket_monitor(link->socket, "inproc://monitor", ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED) < 0 ||
-	    zmq_connect(link->monitor, "inproc://monitor") < 0 || zmq_connect(link->socket, url) < 0) {
+	    zmq_socket_monitor(link->socket, "inproc://monitor", MONITORED) < 0 ||
+	    zmq_connect(link->monitor, "inproc://monitor") < 0 || keys_set(link->socket, keys) < 0 ||
+	    zmq_connect(link->socket, url) < 0) {
 		err = errno ? -errno : -EIO;
 		error_set(e, err, "cannot connect to '%s': %s", url, zmq_strerror(errno));
 		link_close(link, 0);
@@ -162,6 +203,30 @@ static void hello_send(struct link *link)
 	link_send(link, &message);
 }
 
+static void trouble_set(struct link *link, const char *text)
+{
+	if (!strcmp(link->trouble, text))
+		return;
+	snprintf(link->trouble, sizeof(link->trouble), "%s", text);
+	link->trouble_said = false;
+}
+
+/* It goes on trying: the key may be let in, the right server may come. */
+static void on_handshake_failed(struct link *link, uint16_t event)
+{
+	char text[sizeof(link->trouble)];
+
+	if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+		snprintf(text, sizeof(text), "the collector does not let this agent in; to let it in, run there: "
+			 "bop keys allow NAME '%s'", link->public);
+	else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL)
+		snprintf(text, sizeof(text), "who answers at the collector's address has another protocol or no secret "
+			 "for --server-key");
+	else
+		snprintf(text, sizeof(text), "who answers at the collector's address ends the handshake: is --server-key its key?");
+	trouble_set(link, text);
+}
+
 void link_on_monitor(struct link *link)
 {
 	unsigned char event[6];
@@ -175,9 +240,19 @@ void link_on_monitor(struct link *link)
 		link->welcome = false;
 		link->unsent = link->kept;
 		link->n_unsent = link->n_kept;
-		if (what == ZMQ_EVENT_CONNECTED)
+		if (what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
 			hello_send(link);
+		else if (what != ZMQ_EVENT_DISCONNECTED && link->tcp)
+			on_handshake_failed(link, what);
 	}
+}
+
+const char *link_trouble(struct link *link)
+{
+	if (!*link->trouble || link->trouble_said)
+		return NULL;
+	link->trouble_said = true;
+	return link->trouble;
 }
 
 static void on_ack(struct link *link, uint64_t run, uint64_t number)

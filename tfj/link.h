@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "lib/key.h"
 #include "proto/wire.h"
 
 #define LINK_WINDOW 64u		      /* batches sent and not yet acknowledged */
@@ -19,8 +20,17 @@
 
 struct link;
 
-/* Only ipc://PATH. hello is borrowed as long as the link lives; its times are set when it is sent. */
-int link_open(const char *url, const struct message_hello *hello, struct link **ret_link, struct error *e);
+/* CURVE keys, Z85: the server's, and our pair. Over TCP all three are needed. */
+struct link_keys {
+	char server[KEY_SIZE], public[KEY_SIZE], secret[KEY_SIZE];
+};
+
+/*
+ * ipc://PATH, or tcp://HOST:PORT with keys (else NULL): only a server that has the secret of keys->server is talked to.
+ * hello is borrowed as long as the link lives; its times are set when it is sent.
+ */
+int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct link **ret_link,
+	      struct error *e);
 /* Waits up to linger_ms for what was handed to the socket to leave. */
 void link_close(struct link *link, int linger_ms);
 
@@ -30,6 +40,9 @@ void *link_monitor(const struct link *link);
 
 /* To be called when link_monitor is readable. */
 void link_on_monitor(struct link *link);
+
+/* Why there is no connection, when that is new: a line for a person, once. NULL: nothing new. */
+const char *link_trouble(struct link *link);
 
 /*
  * The next message: 1, to be freed with message_fini; 0: none is there; negative errno: one that cannot be understood

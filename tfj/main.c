@@ -15,28 +15,33 @@
 #define EXIT_TROUBLE 3
 
 static const char usage[] =
-	"Usage: tfj --collector URL\n"
+	"Usage: tfj --collector URL [--server-key KEY --key FILE]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
 	"The agent of Box of Pain: makes boxes (network namespaces), runs programs in them, records in the kernel\n"
 	"what they say to each other over TCP, and sends it to a collector. `bop run` starts it by itself.\n"
 	"\n"
-	"  tfj --collector URL   serve the collector at URL (ipc://PATH) until it says quit; needs root\n"
+	"  tfj --collector URL   serve the collector at URL until it says quit; needs root\n"
 	"  tfj probe             say what this kernel can trace, by what, and why not; needs root\n"
 	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
 	"                        cgroups, directories; say what it was. What has a living owner stays.\n"
 	"\n"
+	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
+	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
+	"      --key FILE        our secret key, as `bop keys make` wrote it; nobody else may be able to read it\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
 	"\n"
 	"Exit status: 0 done, 1 tracing is not possible here (probe), 3 trouble.\n";
 
-enum { OPTION_COLLECTOR = 256, OPTION_PARENT_DEATH, OPTION_JSON };
+enum { OPTION_COLLECTOR = 256, OPTION_SERVER_KEY, OPTION_KEY, OPTION_PARENT_DEATH, OPTION_JSON };
 
 static const struct option long_options[] = {
 	{ "collector", required_argument, NULL, OPTION_COLLECTOR },
+	{ "server-key", required_argument, NULL, OPTION_SERVER_KEY },
+	{ "key", required_argument, NULL, OPTION_KEY },
 	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "help", no_argument, NULL, 'h' },
@@ -100,6 +105,12 @@ int main(int argc, char **argv)
 		case OPTION_COLLECTOR:
 			options.collector = optarg;
 			break;
+		case OPTION_SERVER_KEY:
+			options.server_key = optarg;
+			break;
+		case OPTION_KEY:
+			options.key = optarg;
+			break;
 		case OPTION_PARENT_DEATH:
 			options.parent_death = true;
 			break;
@@ -123,8 +134,10 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "unknown command '%s'; see tfj --help", command);
 	else if (!command && !options.collector)
 		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
-	else if (command && options.collector)
-		error_set(&e, -EINVAL, "%s takes no --collector; see tfj --help", command);
+	else if (command && (options.collector || options.key || options.server_key))
+		error_set(&e, -EINVAL, "%s takes no --collector, no keys; see tfj --help", command);
+	else if (!options.key != !options.server_key)
+		error_set(&e, -EINVAL, "--key and --server-key go together: each side proves who it is; see tfj --help");
 	else if (json && (!command || strcmp(command, "probe")))
 		error_set(&e, -EINVAL, "--json goes with probe only; see tfj --help");
 	else if (!command)

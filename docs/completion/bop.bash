@@ -39,7 +39,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run runs show graph rm --help --version'
+		_bop_words 'run runs show graph rm keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -51,7 +51,7 @@ _bop() {
 		before=:
 	fi
 	case $before in
-	--store | --out | -o | :) _bop_files && return ;;
+	--store | --keys | --out | -o | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
 	--runs | -n) return ;;
 	esac
@@ -62,12 +62,13 @@ _bop() {
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
 		rm) _bop_words '--store -h --help' ;;
+		keys) _bop_words '--keys --json -h --help' ;;
 		esac
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --out | -o | --order | --runs | -n)
+		--store | --keys | --out | -o | --order | --runs | -n)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;
@@ -79,20 +80,30 @@ _bop() {
 	run) ((given)) || _bop_files ;;
 	show | graph) ((given)) || _bop_runs "$1" ;;
 	rm) _bop_runs "$1" ;;
+	keys) ((given)) && _bop_files || _bop_words 'make allow remove' ;;
 	esac
 }
 
 _tfj() {
-	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} i agent=0
 	COMPREPLY=()
-	if [[ $before == --collector || $before == = ]]; then
-		[[ $cur == = ]] && cur=
-		_bop_words 'ipc://'
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --collector ]] && agent=1
+	done
+	if [[ $cur == = ]]; then
+		cur=
+	elif [[ $before == = ]]; then
+		before=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+	if [[ $before == --collector ]]; then
+		_bop_words 'ipc:// tcp://'
 		compopt -o nospace 2>/dev/null
-	elif [[ $before == : || $cur == : ]]; then
+	elif [[ $before == --key || $before == --server-key || $before == : || $cur == : ]]; then
 		_bop_files
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --json -h --help -V --version'
+		_bop_words 'probe clean --collector --server-key --key --json -h --help -V --version'
+	elif ((agent)); then
+		_bop_words '--server-key --key'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
 		probe) _bop_words '--json' ;;

@@ -810,6 +810,9 @@ START_TEST(arguments)
 		{ "--collector tcp://127.0.0.1:5555", "CURVE" }, { "--collector udp://x", "ipc://" },
 		{ "--collector ipc://", "ipc://" },		 { "", "--help" },
 		{ "clear", "clear" },				 { "probe probe", "--help" },
+		{ "--collector tcp://127.0.0.1:1 --key /dev/null", "--server-key" },
+		{ "--collector tcp://127.0.0.1:1 --server-key x --key /dev/null", "plain file" },
+		{ "--collector tcp://127.0.0.1:1 --server-key x --key /nonexistent", "bop keys make" },
 	};
 	char command[PATH_MAX + 64], said[4096];
 	size_t n;

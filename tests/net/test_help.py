@@ -178,7 +178,7 @@ def test_values():
     for words in (["--order", ""], ["--order", "="], ["--order", "=", ""]):
         equal(complete(BOP, "show", *words), {"process", "thread"}, f"values for {words}")
     equal(complete(BOP, "run", "--runs", ""), set(), "values of --runs")
-    equal(complete(TFJ, "--collector", ""), {"ipc://"}, "values of --collector")
+    equal(complete(TFJ, "--collector", ""), {"ipc://", "tcp://"}, "values of --collector")
 
 
 def typed(keys, folder, until):
