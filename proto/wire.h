@@ -33,6 +33,7 @@ struct wire_batch {
 struct wire_rows {
 	const uint32_t *boxes, *processes, *ends, *texts;
 	size_t n_boxes, n_processes, n_ends, n_texts;
+	const struct trace_end *const *end_rows; /* by place in `ends`; NULL: they are in part->ends */
 };
 int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
 		      unsigned char **ret_bytes, size_t *ret_size);

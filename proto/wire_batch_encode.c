@@ -76,18 +76,18 @@ static char *or_empty(char *s)
 	return s ? s : (char *)"";
 }
 
-static void fill_box(Bop__Wire__Box *row, const struct trace *part, uint32_t index)
+static void fill_box(Bop__Wire__Box *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
-	const struct trace_box *b = &part->boxes[index];
+	const struct trace_box *b = &part->boxes[set->boxes[i]];
 
 	row->name = or_empty(b->name);
 	row->address = or_empty(b->address);
 	row->address6 = or_empty(b->address6);
 }
 
-static void fill_process(Bop__Wire__Process *row, const struct trace *part, uint32_t index)
+static void fill_process(Bop__Wire__Process *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
-	const struct trace_process *p = &part->processes[index];
+	const struct trace_process *p = &part->processes[set->processes[i]];
 
 	row->name = or_empty(p->name);
 	row->box = p->box;
@@ -96,9 +96,9 @@ static void fill_process(Bop__Wire__Process *row, const struct trace *part, uint
 	row->command = or_empty(p->command);
 }
 
-static void fill_end(Bop__Wire__End *row, const struct trace *part, uint32_t index)
+static void fill_end(Bop__Wire__End *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
-	struct trace_end *e = &part->ends[index];
+	const struct trace_end *e = set->end_rows ? set->end_rows[i] : &part->ends[set->ends[i]];
 
 	row->box = e->box;
 	row->process = e->process;
@@ -106,10 +106,10 @@ static void fill_end(Bop__Wire__End *row, const struct trace *part, uint32_t ind
 	row->keyed = e->keyed;
 	row->first_local = e->first_local;
 	row->first_remote = e->first_remote;
-	row->local_ip.data = e->local.ip;
+	row->local_ip.data = (uint8_t *)e->local.ip;
 	row->local_ip.len = sizeof(e->local.ip);
 	row->local_port = e->local.port;
-	row->remote_ip.data = e->remote.ip;
+	row->remote_ip.data = (uint8_t *)e->remote.ip;
 	row->remote_ip.len = sizeof(e->remote.ip);
 	row->remote_port = e->remote.port;
 	row->target = or_empty(e->target);
@@ -123,17 +123,18 @@ static void fill_end(Bop__Wire__End *row, const struct trace *part, uint32_t ind
 	row->unread = e->unread;
 }
 
-static void fill_text(Bop__Wire__Text *row, const struct trace *part, uint32_t index)
+static void fill_text(Bop__Wire__Text *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
-	row->text.data = (uint8_t *)or_empty(part->texts[index]);
+	row->text.data = (uint8_t *)or_empty(part->texts[set->texts[i]]);
 	row->text.len = strlen((char *)row->text.data);
 }
 
 /* One allocation a table: the pointers, then the rows. */
 #define TABLE_FILL(Type, TYPE, plural, what)                                                       \
 	static int table_##plural(Bop__Wire__##Type ***ret_rows, size_t *ret_n,                    \
-				  const struct trace *part, const uint32_t *set, size_t n)         \
+				  const struct trace *part, const struct wire_rows *set)           \
 	{                                                                                          \
+		size_t n = set->n_##plural;                                                        \
 		Bop__Wire__##Type **rows, *row;                                                    \
                                                                                                    \
 		rows = malloc(n * (sizeof(*rows) + sizeof(*row)) + 1);                             \
@@ -143,8 +144,8 @@ static void fill_text(Bop__Wire__Text *row, const struct trace *part, uint32_t i
 		for (size_t i = 0; i < n; i++) {                                                   \
 			rows[i] = &row[i];                                                         \
 			bop__wire__##what##__init(rows[i]);                                        \
-			rows[i]->index = set[i];                                                   \
-			fill_##what(rows[i], part, set[i]);                                        \
+			rows[i]->index = set->plural[i];                                           \
+			fill_##what(rows[i], part, set, i);                                        \
 		}                                                                                  \
 		*ret_rows = rows;                                                                  \
 		*ret_n = n;                                                                        \
@@ -210,14 +211,13 @@ int wire_batch_encode(const struct wire_batch *head, const struct trace *part, c
 	batch.last = head->last;
 	batch.emitted = head->emitted;
 	batch.lost = head->lost;
-	err = table_boxes(&batch.boxes, &batch.n_boxes, part, rows->boxes, rows->n_boxes);
+	err = table_boxes(&batch.boxes, &batch.n_boxes, part, rows);
 	if (!err)
-		err = table_processes(&batch.processes, &batch.n_processes, part, rows->processes,
-				      rows->n_processes);
+		err = table_processes(&batch.processes, &batch.n_processes, part, rows);
 	if (!err)
-		err = table_ends(&batch.ends, &batch.n_ends, part, rows->ends, rows->n_ends);
+		err = table_ends(&batch.ends, &batch.n_ends, part, rows);
 	if (!err)
-		err = table_texts(&batch.texts, &batch.n_texts, part, rows->texts, rows->n_texts);
+		err = table_texts(&batch.texts, &batch.n_texts, part, rows);
 	if (!err)
 		err = outputs_fill(&batch, part);
 	if (!err && part->n_events) {

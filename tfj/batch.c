@@ -31,6 +31,13 @@ static void rows_fini(struct rows *rows)
 	*rows = (struct rows){ 0 };
 }
 
+static void end_page_free(struct end_page *page)
+{
+	for (unsigned i = 0; page && i < END_PAGE; i++)
+		free(page->rows[i].target);
+	free(page);
+}
+
 void stream_fini(struct stream *stream)
 {
 	struct interned *entry, *next;
@@ -44,7 +51,26 @@ void stream_fini(struct stream *stream)
 	rows_fini(&stream->processes);
 	rows_fini(&stream->ends);
 	rows_fini(&stream->texts);
+	for (size_t i = 0; i < stream->n_end_pages; i++)
+		end_page_free(stream->end_pages[i]);
+	free(stream->end_pages);
 	trace_fini(&stream->part);
+}
+
+static int rows_append(struct rows *rows, uint32_t index)
+{
+	size_t cap = rows->cap ? rows->cap * 2 : 64;
+	void *p;
+
+	if (rows->n == rows->cap) {
+		p = realloc(rows->index, cap * sizeof(*rows->index));
+		if (!p)
+			return -ENOMEM;
+		rows->index = p;
+		rows->cap = cap;
+	}
+	rows->index[rows->n++] = index;
+	return 0;
 }
 
 /* Makes sure that the row is sent. */
@@ -66,16 +92,9 @@ static int rows_add(struct rows *rows, uint32_t index)
 	}
 	if (rows->listed[index])
 		return 0;
-	if (rows->n == rows->cap) {
-		cap = rows->cap ? rows->cap * 2 : 64;
-		p = realloc(rows->index, cap * sizeof(*rows->index));
-		if (!p)
-			return -ENOMEM;
-		rows->index = p;
-		rows->cap = cap;
-	}
+	if (rows_append(rows, index) < 0)
+		return -ENOMEM;
 	rows->listed[index] = true;
-	rows->index[rows->n++] = index;
 	return 0;
 }
 
@@ -84,6 +103,73 @@ static void rows_clear(struct rows *rows)
 	for (size_t i = 0; i < rows->n; i++)
 		rows->listed[rows->index[i]] = false;
 	rows->n = 0;
+}
+
+static struct end_page *end_page_of(const struct stream *stream, uint32_t index)
+{
+	return index && index <= stream->n_ends ? stream->end_pages[(index - 1) / END_PAGE] : NULL;
+}
+
+/* Room for the next end. */
+static int end_page_grow(struct stream *stream)
+{
+	size_t cap = stream->cap_end_pages ? stream->cap_end_pages * 2 : 16;
+	void *p;
+
+	if (stream->n_ends < stream->n_end_pages * END_PAGE)
+		return 0;
+	if (stream->n_end_pages == stream->cap_end_pages) {
+		p = realloc(stream->end_pages, cap * sizeof(*stream->end_pages));
+		if (!p)
+			return -ENOMEM;
+		stream->end_pages = p;
+		stream->cap_end_pages = cap;
+	}
+	stream->end_pages[stream->n_end_pages] = calloc(1, sizeof(struct end_page));
+	return stream->end_pages[stream->n_end_pages] ? (stream->n_end_pages++, 0) : -ENOMEM;
+}
+
+struct trace_end *stream_end(struct stream *stream, uint32_t index)
+{
+	struct end_page *page;
+	unsigned slot = (index - 1) % END_PAGE;
+	bool next = index == stream->n_ends + 1;
+
+	if (!index || index > WIRE_MAX_INDEX || (next && end_page_grow(stream) < 0))
+		return NULL;
+	page = next ? stream->end_pages[stream->n_end_pages - 1] : end_page_of(stream, index);
+	if (!page || page->state[slot] == END_DONE)
+		return NULL;
+	if (page->state[slot] == END_QUIET && rows_append(&stream->ends, index) < 0)
+		return NULL;
+	page->state[slot] = END_CHANGED;
+	stream->n_ends += next;
+	return &page->rows[slot];
+}
+
+const struct trace_end *stream_end_at(const struct stream *stream, uint32_t index)
+{
+	const struct end_page *page = end_page_of(stream, index);
+
+	return page ? &page->rows[(index - 1) % END_PAGE] : NULL;
+}
+
+/* All rows that changed went into a batch. */
+static void ends_sent(struct stream *stream)
+{
+	for (size_t i = 0; i < stream->ends.n; i++) {
+		uint32_t index = stream->ends.index[i];
+		struct end_page *page = end_page_of(stream, index);
+		unsigned slot = (index - 1) % END_PAGE;
+
+		page->state[slot] = page->rows[slot].finished ? END_DONE : END_QUIET;
+		page->done += page->rows[slot].finished;
+		if (page->done < END_PAGE)
+			continue;
+		end_page_free(page);
+		stream->end_pages[(index - 1) / END_PAGE] = NULL;
+	}
+	stream->ends.n = 0;
 }
 
 #define STREAM_ROW(type, what, plural)                                                             \
@@ -96,7 +182,6 @@ static void rows_clear(struct rows *rows)
 
 STREAM_ROW(struct trace_box, box, boxes)
 STREAM_ROW(struct trace_process, process, processes)
-STREAM_ROW(struct trace_end, end, ends)
 
 uint32_t stream_text(struct stream *stream, const char *text)
 {
@@ -170,19 +255,11 @@ bool stream_empty(const struct stream *stream)
 	       !stream->ends.n && !stream->texts.n;
 }
 
-/* Forgets what was sent. An end that nothing will change any more does not need its text either. */
+/* Forgets what was sent. */
 static void stream_sent(struct stream *stream)
 {
 	struct trace *part = &stream->part;
 
-	for (size_t i = 0; i < stream->ends.n; i++) {
-		struct trace_end *end = &part->ends[stream->ends.index[i]];
-
-		if (end->finished) {
-			free(end->target);
-			end->target = NULL;
-		}
-	}
 	for (size_t i = 0; i < stream->texts.n; i++) {
 		free(part->texts[stream->texts.index[i]]);
 		part->texts[stream->texts.index[i]] = NULL;
@@ -191,7 +268,7 @@ static void stream_sent(struct stream *stream)
 	stream->output_bytes = 0;
 	rows_clear(&stream->boxes);
 	rows_clear(&stream->processes);
-	rows_clear(&stream->ends);
+	ends_sent(stream);
 	rows_clear(&stream->texts);
 	stream->batches++;
 }
@@ -206,7 +283,9 @@ int stream_cut(struct stream *stream, bool last, uint64_t emitted, uint64_t lost
 		.lost = lost,
 		.last = last,
 	};
+	const struct trace_end **ends = malloc((stream->ends.n + 1) * sizeof(*ends));
 	const struct wire_rows rows = {
+		.end_rows = ends,
 		.boxes = stream->boxes.index,
 		.processes = stream->processes.index,
 		.ends = stream->ends.index,
@@ -216,9 +295,13 @@ int stream_cut(struct stream *stream, bool last, uint64_t emitted, uint64_t lost
 		.n_ends = stream->ends.n,
 		.n_texts = stream->texts.n,
 	};
-	int err = wire_batch_encode(&head, &stream->part, &rows, ret_bytes, ret_size);
+	int err;
 
+	for (size_t i = 0; ends && i < stream->ends.n; i++)
+		ends[i] = stream_end_at(stream, stream->ends.index[i]);
+	err = ends ? wire_batch_encode(&head, &stream->part, &rows, ret_bytes, ret_size) : -ENOMEM;
 	if (!err)
 		stream_sent(stream);
+	free(ends);
 	return err;
 }

@@ -22,12 +22,26 @@ struct rows {
 	size_t n_listed;
 };
 
+/*
+ * Rows of ends stand in pages, and a page goes away when nothing in it can change any more and all of it was sent: a run
+ * may have any number of short connections.
+ */
+#define END_PAGE 64u
+struct end_page {
+	unsigned done; /* rows that were sent as finished */
+	enum { END_QUIET, END_CHANGED, END_DONE } state[END_PAGE];
+	struct trace_end rows[END_PAGE];
+};
+
 struct stream {
 	uint64_t run;
 	uint64_t batches; /* cut so far */
 	uint64_t events;  /* recorded so far */
 	uint64_t dropped; /* events that were not recorded: no memory, or a table is full */
-	struct trace part;
+	struct trace part; /* without the ends */
+	struct end_page **end_pages; /* NULL: gone */
+	size_t n_end_pages, cap_end_pages;
+	uint32_t n_ends; /* that there ever were: the highest index */
 	struct rows boxes, processes, ends, texts;
 	struct interned *interned; /* texts by content */
 	size_t output_bytes;
@@ -36,10 +50,16 @@ struct stream {
 void stream_init(struct stream *stream, uint64_t run);
 void stream_fini(struct stream *stream);
 
-/* A row, new or not, that will be in the next batch. Fill it at once. NULL: no memory, or the index is too large. */
+/*
+ * A row, new or not, that will be in the next batch. Fill it at once. NULL: no memory, or the index is too large. Ends
+ * are made in order: n_ends + 1 is the next one. One that was sent as finished is gone: NULL.
+ */
 struct trace_box *stream_box(struct stream *stream, uint32_t index);
 struct trace_process *stream_process(struct stream *stream, uint32_t index);
 struct trace_end *stream_end(struct stream *stream, uint32_t index);
+
+/* The row as it stands; NULL: none, or gone. */
+const struct trace_end *stream_end_at(const struct stream *stream, uint32_t index);
 
 /* The index of a text, the same for the same text. 0: no memory. */
 uint32_t stream_text(struct stream *stream, const char *text);

@@ -220,7 +220,7 @@ struct end *end_find(struct names *names, uint64_t cookie)
 /* A new row; with a cookie, that socket is this end from now on (it can try to connect several times). */
 uint32_t end_add(struct names *names, uint64_t cookie, uint32_t box, uint8_t role)
 {
-	uint32_t index = names->stream->part.n_ends + 1;
+	uint32_t index = names->stream->n_ends + 1;
 	struct trace_end *row = stream_end(names->stream, index);
 	struct end *end = cookie ? end_find(names, cookie) : NULL;
 

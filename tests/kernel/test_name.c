@@ -208,7 +208,7 @@ static uint32_t open_end(uint32_t box, uint32_t tgid, uint64_t cookie, const cha
 
 	address(to, port, &open.remote);
 	TAKE(open);
-	return stream.part.n_ends;
+	return stream.n_ends;
 }
 
 /* The target is spelled with the name of the box, whichever address was used; loopback is the own box. */
@@ -227,10 +227,10 @@ START_TEST(targets)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		uint32_t end = open_end(1, 100, 50 + i, cases[i].to, 7000, i + 1);
 
-		ck_assert_str_eq(stream.part.ends[end].target, cases[i].target);
-		ck_assert_uint_eq(stream.part.ends[end].ordinal, i + 1);
-		ck_assert_int_eq(stream.part.ends[end].role, END_CONNECTOR);
-		ck_assert_uint_eq(stream.part.ends[end].process, 1);
+		ck_assert_str_eq(stream_end_at(&stream, end)->target, cases[i].target);
+		ck_assert_uint_eq(stream_end_at(&stream, end)->ordinal, i + 1);
+		ck_assert_int_eq(stream_end_at(&stream, end)->role, END_CONNECTOR);
+		ck_assert_uint_eq(stream_end_at(&stream, end)->process, 1);
 	}
 }
 END_TEST
@@ -256,7 +256,7 @@ START_TEST(connection)
 	TAKE(connect);
 	ck_assert_uint_eq(last()->end, client);
 	ck_assert_int_eq(last()->value, 0);
-	row = &stream.part.ends[client];
+	row = stream_end_at(&stream, client);
 	ck_assert(row->keyed && row->first_local == 1000 && row->first_remote == 2000 && row->established_ns == 77);
 	ck_assert_uint_eq(row->local.port, 40000);
 	up.head.box = BASE + 2;
@@ -267,8 +267,8 @@ START_TEST(connection)
 	server = last()->end;
 	ck_assert_uint_ne(server, client);
 	ck_assert_int_eq(last()->value, 0);
-	ck_assert_int_eq(stream.part.ends[server].role, END_ACCEPTOR);
-	ck_assert_ptr_null(stream.part.ends[server].target);
+	ck_assert_int_eq(stream_end_at(&stream, server)->role, END_ACCEPTOR);
+	ck_assert_ptr_null(stream_end_at(&stream, server)->target);
 	send_record(1, 100, 100, 10);
 	ck_assert_uint_eq(last()->end, client);
 	ck_assert_uint_eq(last()->message, 3);
@@ -276,7 +276,7 @@ START_TEST(connection)
 	ck_assert_int_eq(last()->value, 20);
 	ck_assert_uint_eq(names_open_ends(names), 2);
 	TAKE(destroy);
-	row = &stream.part.ends[client];
+	row = stream_end_at(&stream, client);
 	ck_assert(row->finished && row->sent == 1 && row->received == 2 && row->unacked == 3 && row->unread == 4);
 	ck_assert_uint_eq(names_open_ends(names), 1);
 }
@@ -296,8 +296,8 @@ START_TEST(failed_attempts)
 	second = open_end(1, 100, 10, "10.83.0.2", 7000, 2);
 	TAKE(connect);
 	ck_assert_uint_ne(first, second);
-	ck_assert_int_eq(stream.part.ends[first].error, -ECONNREFUSED);
-	ck_assert_int_eq(stream.part.ends[second].error, 0);
+	ck_assert_int_eq(stream_end_at(&stream, first)->error, -ECONNREFUSED);
+	ck_assert_int_eq(stream_end_at(&stream, second)->error, 0);
 	ck_assert_uint_eq(last()->end, second);
 	ck_assert_int_eq(last()->value, -EINPROGRESS);
 	connect.cookie = 0;
@@ -306,9 +306,9 @@ START_TEST(failed_attempts)
 	address("192.0.2.1", 1, &connect.remote);
 	TAKE(connect);
 	ck_assert_uint_eq(last()->end, second + 1);
-	ck_assert_int_eq(stream.part.ends[last()->end].error, -ENETUNREACH);
-	ck_assert_str_eq(stream.part.ends[last()->end].target, "192.0.2.1:1");
-	ck_assert_uint_eq(stream.part.ends[last()->end].ordinal, 3);
+	ck_assert_int_eq(stream_end_at(&stream, last()->end)->error, -ENETUNREACH);
+	ck_assert_str_eq(stream_end_at(&stream, last()->end)->target, "192.0.2.1:1");
+	ck_assert_uint_eq(stream_end_at(&stream, last()->end)->ordinal, 3);
 }
 END_TEST
 
@@ -348,18 +348,18 @@ START_TEST(ephemeral_ports)
 	ck_assert_str_eq(stream.part.texts[last()->text], "s1:*2");
 	address("127.0.0.1", 40002, &open.remote);
 	TAKE(open);
-	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:*2");
+	ck_assert_str_eq(stream_end_at(&stream, stream.n_ends)->target, "s1:*2");
 	address("127.0.0.1", 40003, &open.remote);
 	open.cookie = 10;
 	TAKE(open);
-	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:40003");
+	ck_assert_str_eq(stream_end_at(&stream, stream.n_ends)->target, "s1:40003");
 	listen.head.flags = 0; /* the port is free again, and somebody asks for it */
 	TAKE(listen);
 	ck_assert_uint_eq(last()->text, 0);
 	address("127.0.0.1", 40002, &open.remote);
 	open.cookie = 11;
 	TAKE(open);
-	ck_assert_str_eq(stream.part.ends[stream.part.n_ends].target, "s1:40002");
+	ck_assert_str_eq(stream_end_at(&stream, stream.n_ends)->target, "s1:40002");
 }
 END_TEST
 
@@ -481,6 +481,49 @@ START_TEST(batches)
 }
 END_TEST
 
+/* Any number of connections one after the other: what is over and sent takes no memory; one that stays is kept. */
+START_TEST(connections_go)
+{
+	struct rec_close destroy = { .head = HEAD(DESTROY, 1, 0, 0), .sent = 5 };
+	const uint32_t n = 10000, stays = 100;
+	struct wire_batch head;
+	struct error e = { "" };
+	unsigned char *bytes;
+	struct trace trace;
+	size_t size, pages = 0;
+
+	names_root(names, "c", 1, 100, "");
+	trace_init(&trace);
+	for (uint32_t i = 1; i <= n; i++) {
+		ck_assert_uint_eq(open_end(1, 100, i, "10.83.0.2", 7000, i), i);
+		destroy.cookie = i;
+		if (i != stays)
+			TAKE(destroy);
+		if (i % 1000)
+			continue;
+		ck_assert_int_eq(stream_cut(&stream, false, 0, 0, &bytes, &size), 0);
+		ck_assert_msg(wire_batch_decode(bytes, size, &head, &trace, &e) == 0, "%s", e.text);
+		free(bytes);
+	}
+	ck_assert_uint_eq(trace.n_ends, n);
+	for (uint32_t i = 1; i <= n; i++) {
+		ck_assert_uint_eq(trace.ends[i].ordinal, i);
+		ck_assert_int_eq(trace.ends[i].finished, i != stays);
+		ck_assert_str_eq(trace.ends[i].target, "s2:7000");
+	}
+	trace_fini(&trace);
+	for (size_t i = 0; i < stream.n_end_pages; i++)
+		pages += stream.end_pages[i] != NULL;
+	ck_assert_uint_le(pages, 2); /* of the one that stays, and the last, which is not full */
+	ck_assert_ptr_null(stream_end(&stream, 1));
+	ck_assert_uint_eq(stream_end_at(&stream, stays)->ordinal, stays);
+	/* for the teardown */
+	for (uint32_t i = 1; i <= 2; i++)
+		stream_box(&stream, i);
+	stream_process(&stream, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("name");
@@ -503,6 +546,7 @@ int main(void)
 	tcase_add_test(tc, damaged);
 	tcase_add_loop_test(tc, senseless, 0, 20);
 	tcase_add_test(tc, batches);
+	tcase_add_test(tc, connections_go);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);
