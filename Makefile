@@ -54,6 +54,7 @@ not_main = $(filter-out %/main.o,$(1))
 EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard examples/*/*.c))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
+LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo) -lm
@@ -98,6 +99,9 @@ $(OBJ_TFJ): | $(SKEL)
 $(O)/examples/%: examples/%.c $(wildcard examples/*.h)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
 
+$(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $<
+
 examples: $(EXAMPLES) ## build only the example programs
 
 $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
@@ -136,11 +140,11 @@ test: deps-test ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory check-built
 
 check-built:
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD)
 	@O=$(O) tests/run
 
 soak: deps-test ## the long matrices in tests/soak/: hours
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD)
 	@O=$(O) tests/run --soak
 
 bench: deps-test ## measure: the table of goals beside what this machine does
