@@ -20,11 +20,11 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 # Debian packages; `make deps` installs those that are missing and nothing else.
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
-	libgraphviz-dev libcairo2-dev fonts-dejavu-core
+	libgraphviz-dev libcairo2-dev libpcre2-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools \
 	etcd-server etcd-client libclang-rt-14-dev man-db
 
-PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo
+PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 
 CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
@@ -57,8 +57,8 @@ KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
-LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo) -lm
-LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq) -lm
+LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8) -lm
+LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm
 
 .PHONY: all examples deps deps-test demo test check-built soak bench install uninstall clean help
 .DEFAULT_GOAL := all

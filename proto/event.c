@@ -25,7 +25,9 @@ void trace_drop_events(struct trace *trace)
 {
 	for (size_t i = 0; i < trace->n_outputs; i++)
 		free(trace->outputs[i].bytes);
-	trace->n_outputs = trace->n_events = 0;
+	for (size_t i = 0; i < trace->n_contents; i++)
+		free(trace->contents[i].bytes);
+	trace->n_outputs = trace->n_contents = trace->n_events = 0;
 }
 
 void trace_fini(struct trace *trace)
@@ -50,6 +52,7 @@ void trace_fini(struct trace *trace)
 	free(trace->texts);
 	free(trace->events);
 	free(trace->outputs);
+	free(trace->contents);
 	trace_init(trace);
 }
 
@@ -99,3 +102,4 @@ TABLE_AT(char *, text, texts)
 
 LIST_ADD(struct event, event, events)
 LIST_ADD(struct trace_output, output, outputs)
+LIST_ADD(struct trace_content, content, contents)

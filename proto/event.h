@@ -131,6 +131,22 @@ struct trace_output {
 	size_t size;
 };
 
+enum content_flag {
+	CONTENT_F_REDACTED = 1 << 0,   /* parts of it are replaced by the mark of lib/redact.h */
+	CONTENT_F_WITHHELD = 1 << 1,   /* all of it is: the filter could not be applied */
+	CONTENT_F_CUT = 1 << 2,	       /* the message goes on */
+	CONTENT_F_UNREADABLE = 1 << 3, /* it goes on, but could not be read from here on; without bytes: not at all */
+};
+
+/* The first bytes of a message, in runs that ask for them. At most one a message. */
+struct trace_content {
+	uint32_t end;	  /* of the sender */
+	uint32_t message; /* its number in this direction */
+	uint32_t flags;	  /* enum content_flag */
+	uint32_t size;
+	unsigned char *bytes;
+};
+
 struct trace {
 	struct trace_box *boxes; /* all tables: [0] is unused and zero */
 	struct trace_process *processes;
@@ -138,20 +154,21 @@ struct trace {
 	char **texts;
 	struct event *events; /* [0] is the first event */
 	struct trace_output *outputs; /* [0] is the first */
+	struct trace_content *contents; /* [0] is the first */
 	size_t n_boxes, n_processes, n_ends, n_texts; /* highest index; 0: table is empty */
-	size_t n_events, n_outputs;
-	size_t cap_boxes, cap_processes, cap_ends, cap_texts, cap_events, cap_outputs; /* private to event.c */
+	size_t n_events, n_outputs, n_contents;
+	size_t cap_boxes, cap_processes, cap_ends, cap_texts, cap_events, cap_outputs, cap_contents; /* private to event.c */
 	uint64_t lost; /* events known to be lost; UINT64_MAX: an unknown number */
 };
 
 void trace_init(struct trace *trace);
 void trace_fini(struct trace *trace);
 
-/* Forgets events and outputs; the tables stay. */
+/* Forgets events, outputs and contents; the tables stay. */
 void trace_drop_events(struct trace *trace);
 
 /*
- * Makes room for index (tables) or one more (events, outputs), zeroed; returns NULL without memory. Indices may arrive
+ * Makes room for index (tables) or one more (events, outputs, contents), zeroed; returns NULL without memory. Indices may arrive
  * in any order; what was never filled stays zero.
  */
 struct trace_box *trace_box_at(struct trace *trace, uint32_t index);
@@ -160,5 +177,6 @@ struct trace_end *trace_end_at(struct trace *trace, uint32_t index);
 char **trace_text_at(struct trace *trace, uint32_t index);
 struct event *trace_event_add(struct trace *trace);
 struct trace_output *trace_output_add(struct trace *trace);
+struct trace_content *trace_content_add(struct trace *trace);
 
 #endif

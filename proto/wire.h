@@ -27,7 +27,7 @@ struct wire_batch {
 };
 
 /*
- * Encodes what `part` holds as one batch: all events and outputs, and those rows of the tables that the sets name
+ * Encodes what `part` holds as one batch: all events, outputs and contents, and those rows of the tables that the sets name
  * (arrays of indices). A row that is named but zero is an error of the caller. *ret_bytes is malloc'ed.
  */
 struct wire_rows {
@@ -45,7 +45,7 @@ int wire_batch_encode(const struct wire_batch *head, const struct trace *part, c
 int wire_batch_peek(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct error *e);
 
 /*
- * Adds a batch to trace (tables replaced row by row, events and outputs appended). On failure (-EBADMSG, -ENOMEM)
+ * Adds a batch to trace (tables replaced row by row, everything else appended). On failure (-EBADMSG, -ENOMEM)
  * trace may hold a part of it and must not be used.
  */
 int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct trace *trace,
@@ -95,6 +95,8 @@ struct message_order {
 		uint64_t run;
 		char *experiment, *directory;
 		char **boxes; /* names, NULL-terminated */
+		uint32_t content_bytes; /* 0: none */
+		char **redact; /* patterns, NULL-terminated; never NULL when decoded */
 	} begin;
 	struct message_start start;
 	struct { /* SIGNAL */

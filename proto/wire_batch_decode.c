@@ -248,6 +248,27 @@ static int take_outputs(struct trace *trace, const Bop__Wire__Batch *batch)
 	return 0;
 }
 
+static int take_contents(struct trace *trace, const Bop__Wire__Batch *batch)
+{
+	for (size_t i = 0; i < batch->n_contents; i++) {
+		const Bop__Wire__Content *from = batch->contents[i];
+		struct trace_content *row;
+
+		if (!from->end || from->end > trace->n_ends || !from->message)
+			return -EBADMSG;
+		row = trace_content_add(trace);
+		if (!row)
+			return -ENOMEM;
+		*row = (struct trace_content){ from->end, from->message, from->flags, 0, malloc(from->bytes.len + 1) };
+		if (!row->bytes)
+			return -ENOMEM;
+		if (from->bytes.len)
+			memcpy(row->bytes, from->bytes.data, from->bytes.len);
+		row->size = (uint32_t)from->bytes.len;
+	}
+	return 0;
+}
+
 #define AT(c, field, i) ((c)->n_##field ? (c)->field[i] : 0)
 
 static void columns_get(const Bop__Wire__Columns *c, size_t i, struct wire_predict *p, struct event *event)
@@ -328,6 +349,8 @@ int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch
 		err = check_rows(trace, batch);
 	if (!err)
 		err = take_outputs(trace, batch);
+	if (!err)
+		err = take_contents(trace, batch);
 	if (!err && batch->events)
 		err = take_events(trace, batch->events);
 	if (err == -EBADMSG)

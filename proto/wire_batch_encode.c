@@ -181,6 +181,30 @@ static int outputs_fill(Bop__Wire__Batch *batch, const struct trace *part)
 	return 0;
 }
 
+static int contents_fill(Bop__Wire__Batch *batch, const struct trace *part)
+{
+	size_t n = part->n_contents;
+	Bop__Wire__Content *row;
+
+	batch->contents = malloc(n * (sizeof(*batch->contents) + sizeof(*row)) + 1);
+	if (!batch->contents)
+		return -ENOMEM;
+	row = (Bop__Wire__Content *)(batch->contents + n);
+	for (size_t i = 0; i < n; i++) {
+		const struct trace_content *c = &part->contents[i];
+
+		batch->contents[i] = &row[i];
+		bop__wire__content__init(&row[i]);
+		row[i].end = c->end;
+		row[i].message = c->message;
+		row[i].flags = c->flags;
+		row[i].bytes.data = c->bytes;
+		row[i].bytes.len = c->size;
+	}
+	batch->n_contents = n;
+	return 0;
+}
+
 static int columns_fill(Bop__Wire__Columns *columns, const struct trace *part)
 {
 	struct wire_predict *p = calloc(1, sizeof(*p));
@@ -220,6 +244,8 @@ int wire_batch_encode(const struct wire_batch *head, const struct trace *part, c
 		err = table_texts(&batch.texts, &batch.n_texts, part, rows);
 	if (!err)
 		err = outputs_fill(&batch, part);
+	if (!err)
+		err = contents_fill(&batch, part);
 	if (!err && part->n_events) {
 		err = columns_fill(&columns, part);
 		batch.events = &columns;
@@ -242,5 +268,6 @@ out:
 	free(batch.ends);
 	free(batch.texts);
 	free(batch.outputs);
+	free(batch.contents);
 	return err;
 }

@@ -148,9 +148,11 @@ static int decode_begin(const Bop__Wire__Begin *from, struct message_order *orde
 	for (size_t i = 0; i < from->n_boxes; i++)
 		if (text_copy(&names[i], from->boxes[i]->name))
 			return -ENOMEM;
-	if (text_copy(&order->begin.experiment, from->experiment))
+	order->begin.content_bytes = from->content_bytes;
+	if (text_copy(&order->begin.experiment, from->experiment) ||
+	    text_copy(&order->begin.directory, from->directory))
 		return -ENOMEM;
-	return text_copy(&order->begin.directory, from->directory);
+	return strings_copy(&order->begin.redact, from->redact, from->n_redact);
 }
 
 static int decode_order(const Bop__Wire__Order *from, struct message_order *order)
@@ -311,6 +313,7 @@ void message_fini(struct message *message)
 		break;
 	case MESSAGE_ORDER:
 		strings_free(message->order.begin.boxes);
+		strings_free(message->order.begin.redact);
 		free(message->order.begin.experiment);
 		free(message->order.begin.directory);
 		free(message->order.signal.name);

@@ -210,6 +210,9 @@ static int encode_order(const struct message_order *from, unsigned char **ret_by
 		begin.run = from->begin.run;
 		begin.experiment = text_of(from->begin.experiment);
 		begin.directory = text_of(from->begin.directory);
+		begin.content_bytes = from->begin.content_bytes;
+		begin.redact = from->begin.redact;
+		begin.n_redact = strings_count(from->begin.redact);
 		err = begin_rows(&begin, from->begin.boxes, &specs);
 		order.what_case = BOP__WIRE__ORDER__WHAT_BEGIN;
 		order.begin = &begin;

@@ -241,17 +241,29 @@ void stream_output(struct stream *stream, uint32_t process, uint8_t fd, uint64_t
 	}
 	memcpy(copy, bytes, size);
 	*output = (struct trace_output){ .process = process, .stream = fd, .offset = offset, .bytes = copy, .size = size };
-	stream->output_bytes += size;
+	stream->bytes += size;
+}
+
+void stream_content(struct stream *stream, const struct trace_content *content)
+{
+	struct trace_content *row = trace_content_add(&stream->part);
+
+	if (!row) {
+		free(content->bytes);
+		return;
+	}
+	*row = *content;
+	stream->bytes += content->size;
 }
 
 bool stream_due(const struct stream *stream)
 {
-	return stream->part.n_events >= BATCH_EVENTS || stream->output_bytes >= BATCH_OUTPUT;
+	return stream->part.n_events >= BATCH_EVENTS || stream->bytes >= BATCH_BYTES;
 }
 
 bool stream_empty(const struct stream *stream)
 {
-	return !stream->part.n_events && !stream->part.n_outputs && !stream->boxes.n && !stream->processes.n &&
+	return !stream->part.n_events && !stream->part.n_outputs && !stream->part.n_contents && !stream->boxes.n && !stream->processes.n &&
 	       !stream->ends.n && !stream->texts.n;
 }
 
@@ -265,7 +277,7 @@ static void stream_sent(struct stream *stream)
 		part->texts[stream->texts.index[i]] = NULL;
 	}
 	trace_drop_events(part);
-	stream->output_bytes = 0;
+	stream->bytes = 0;
 	rows_clear(&stream->boxes);
 	rows_clear(&stream->processes);
 	ends_sent(stream);

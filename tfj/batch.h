@@ -13,7 +13,7 @@
 #include "proto/event.h"
 
 #define BATCH_EVENTS 8192u	 /* a batch is due when it holds so many, */
-#define BATCH_OUTPUT (4u << 20) /* or so many bytes of output */
+#define BATCH_BYTES (4u << 20) /* or so many bytes of output and content */
 
 struct rows {
 	uint32_t *index; /* rows to send, each once */
@@ -44,7 +44,7 @@ struct stream {
 	uint32_t n_ends; /* that there ever were: the highest index */
 	struct rows boxes, processes, ends, texts;
 	struct interned *interned; /* texts by content */
-	size_t output_bytes;
+	size_t bytes; /* of outputs and contents since the last batch */
 };
 
 void stream_init(struct stream *stream, uint64_t run);
@@ -70,6 +70,12 @@ struct event *stream_event(struct stream *stream);
 /* Copies a piece of what a process wrote. Without memory it is left out. */
 void stream_output(struct stream *stream, uint32_t process, uint8_t fd, uint64_t offset, const char *bytes,
 		   size_t size);
+
+/*
+ * The first bytes of a message (end, message, flags as in trace_content). Takes bytes, which are malloc'ed. Without memory
+ * they are left out.
+ */
+void stream_content(struct stream *stream, const struct trace_content *content);
 
 bool stream_due(const struct stream *stream);
 bool stream_empty(const struct stream *stream);
