@@ -55,12 +55,13 @@ EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard examples/*/*.c))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
+FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm
 
-.PHONY: all examples deps deps-test demo test check-built soak bench install uninstall clean help
+.PHONY: all examples deps deps-test demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -113,6 +114,10 @@ $(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ
 $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
+# Only in a tree of clang with SAN=fuzzer-no-link,...: see fuzz.
+$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz_%,$(*F)),-fsanitize=fuzzer) -o $@ $^ $(LIBS_BOP)
+
 # dpkg-query asks nothing and needs no network; apt runs only when something is missing. No server that is installed on
 # the way is started: policy-rc.d says no, as long as apt runs.
 define install-missing
@@ -150,6 +155,15 @@ soak: deps-test ## the long matrices in tests/soak/: hours
 bench: deps-test ## measure: the table of goals beside what this machine does
 	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost
 	@O=$(O) tests/bench/run
+
+fuzz: deps-test ## give each parser of foreign input random bytes for FUZZ_SECONDS=60; fails on a finding
+	@$(MAKE) --no-print-directory fuzz-built
+	@O=$(O)/fuzz tests/fuzz/run $(TARGETS)
+
+fuzz-built:
+	@$(MAKE) --no-print-directory O=$(O)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined fuzz-programs
+
+fuzz-programs: $(FUZZ)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/doc/bop/docs share/man/man1 share/bash-completion/completions)

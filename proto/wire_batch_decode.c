@@ -27,11 +27,6 @@ static Bop__Wire__Batch *batch_unpack(const unsigned char *bytes, size_t size, s
 	return batch;
 }
 
-static void head_take(const Bop__Wire__Batch *batch, struct wire_batch *ret_head)
-{
-	*ret_head = (struct wire_batch){ batch->run, batch->number, batch->emitted, batch->lost, batch->last };
-}
-
 static int varint_take(const unsigned char **p, const unsigned char *end, uint64_t *ret_value)
 {
 	uint64_t value = 0;
@@ -358,8 +353,8 @@ int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch
 			  (unsigned long long)batch->number);
 	else if (err)
 		error_set(e, err, "no memory for batch %llu", (unsigned long long)batch->number);
-	else
-		head_take(batch, ret_head);
+	else /* not from what was unpacked: a batch must not say two things to two readers */
+		err = wire_batch_peek(bytes, size, ret_head, e);
 	bop__wire__batch__free_unpacked(batch, NULL);
 	return err;
 }

@@ -183,6 +183,21 @@ START_TEST(batch_damaged)
 }
 END_TEST
 
+/* The short way to a batch's head and the long one say the same, also of bytes that protobuf reads in more than one way. */
+START_TEST(batch_head_is_one)
+{
+	static const unsigned char odd_last[] = { 0x08, 0x07, 0x10, 0x09, 0x4d, 0x01, 0x01, 0x01, 0x01 };
+	struct wire_batch peeked, head = { 0 };
+	struct trace back;
+
+	trace_init(&back);
+	ck_assert_int_eq(wire_batch_peek(odd_last, sizeof(odd_last), &peeked, NULL), 0);
+	if (!wire_batch_decode(odd_last, sizeof(odd_last), &head, &back, NULL))
+		ck_assert(head.number == peeked.number && head.run == peeked.run && head.last == peeked.last);
+	trace_fini(&back);
+}
+END_TEST
+
 /* An event that names a row which was never sent is refused. */
 START_TEST(batch_unknown_row)
 {
@@ -316,6 +331,7 @@ int main(void)
 	tcase_add_test(tc, batch_is_small);
 	tcase_add_test(tc, batch_damaged);
 	tcase_add_test(tc, batch_unknown_row);
+	tcase_add_test(tc, batch_head_is_one);
 	tcase_add_test(tc, message_orders);
 	tcase_add_test(tc, message_from_agent);
 	tcase_add_test(tc, message_refused);

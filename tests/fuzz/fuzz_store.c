@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* An SQLite file that somebody sent, or that a disk has damaged. Nothing of it is trusted, and reading changes nothing. */
+#include <unistd.h>
+
+#include "tests/fuzz/shown.h"
+
+static char path[] = "/tmp/fuzz-bop-store-XXXXXX.db";
+
+static void path_remove(void)
+{
+	unlink(path);
+}
+
+static int file_open(void)
+{
+	static int fd = -1;
+
+	if (fd < 0) {
+		fd = mkstemps(path, 3);
+		must(fd >= 0 && !atexit(path_remove));
+	}
+	return fd;
+}
+
+static int on_run(const struct store_run *row, void *arg, struct error *e)
+{
+	struct store *store = arg;
+	struct run *run;
+	int err = run_load(store, row->id, &run, e);
+
+	if (err) {
+		must_explain(err, e);
+		return 0;
+	}
+	run_show(run);
+	run_free(run);
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static uint8_t after[1 << 20];
+	int fd = file_open(), err;
+	struct store *store;
+	struct error e = { "" };
+
+	if (size > sizeof(after))
+		return 0;
+	must(!ftruncate(fd, 0) && pwrite(fd, data, size, 0) == (ssize_t)size);
+	err = store_open(path, STORE_READ, &store, &e);
+	if (!err) {
+		err = run_each(store, on_run, store, &e);
+		store_close(store);
+	}
+	if (err)
+		must_explain(err, &e);
+	must(pread(fd, after, sizeof(after), 0) == (ssize_t)size && !memcmp(after, data, size));
+	return 0;
+}

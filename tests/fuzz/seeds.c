@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Writes what the targets begin with: `seeds FOLDER` makes FOLDER/TARGET/... of those whose inputs nobody can type. The
+ * others begin with files (tests/fuzz/run).
+ */
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "collector/store.h"
+#include "proto/wire.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/unit/random_run.c"
+
+static void file_write(const char *folder, const char *target, unsigned number, const void *front, size_t n_front,
+		       const void *bytes, size_t size)
+{
+	char path[512];
+	FILE *out;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, target);
+	must(!mkdir(path, 0777) || errno == EEXIST);
+	snprintf(path, sizeof(path), "%s/%s/seed-%u", folder, target, number);
+	out = fopen(path, "we");
+	must(out && fwrite(front, 1, n_front, out) == n_front && fwrite(bytes, 1, size, out) == size && !fclose(out));
+}
+
+static void message_write(const char *folder, unsigned number, uint8_t side, const struct message *message)
+{
+	unsigned char *bytes;
+	size_t size;
+
+	must(!message_encode(message, &bytes, &size));
+	file_write(folder, "wire", number, &side, 1, bytes, size);
+	free(bytes);
+}
+
+static void messages_write(const char *folder)
+{
+	char *argv[] = { "prog", "-x", NULL }, *environment[] = { "A=b", NULL }, *boxes[] = { "s1", "c", NULL };
+	char *redact[] = { "secret=\\S+", NULL };
+	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" };
+	struct message from_agent[] = {
+		{ .kind = MESSAGE_HELLO, .hello = { 1, "1", "host", "boot", "6.1", "tracepoint", "0123456789abcde", 1, 2 } },
+		{ .kind = MESSAGE_REPLY, .reply = { .id = 3, .code = -2, .error = "no", .boxes = &box, .n_boxes = 1, .pid = 9 } },
+		{ .kind = MESSAGE_READY, .ready = { "s1" } },
+		{ .kind = MESSAGE_EXITED, .exited = { "check", 256, "bad\n", 4 } },
+		{ .kind = MESSAGE_WARNING, .text = "slow" },
+		{ .kind = MESSAGE_PROGRESS, .progress = 1234 },
+	};
+	struct message to_agent[] = {
+		{ .kind = MESSAGE_WELCOME, .text = "1" },
+		{ .kind = MESSAGE_REFUSED, .text = "no" },
+		{ .kind = MESSAGE_ACK, .ack = { 7, 8 } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 1, .kind = ORDER_BEGIN,
+						    .begin = { .run = 7, .experiment = "x", .directory = "/tmp",
+							       .boxes = boxes, .content_bytes = 64, .redact = redact } } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 2, .kind = ORDER_START,
+						    .start = { "s1", "s1", "", "/tmp", argv, environment, 7000, true, true } } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 3, .kind = ORDER_SIGNAL, .signal = { "s1", 15 } } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 4, .kind = ORDER_MARK, .mark = "outcome" } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 5, .kind = ORDER_FINISH } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 6, .kind = ORDER_QUIT } },
+	};
+	unsigned n = 100;
+
+	for (size_t i = 0; i < sizeof(from_agent) / sizeof(*from_agent); i++)
+		message_write(folder, n++, 0, &from_agent[i]);
+	for (size_t i = 0; i < sizeof(to_agent) / sizeof(*to_agent); i++)
+		message_write(folder, n++, 1, &to_agent[i]);
+}
+
+static void contents_add(struct trace *trace)
+{
+	for (size_t i = 0; i < trace->n_events; i++) {
+		const struct event *event = &trace->events[i];
+		struct trace_content *content;
+
+		if (event->kind != EVENT_SEND || !event->message || event->flags & EVENT_F_CONTINUED)
+			continue;
+		content = trace_content_add(trace);
+		must(content);
+		*content = (struct trace_content){ event->end, event->message, event->message % 16, 6,
+						   (unsigned char *)strdup("<a>\"\x01\xff") };
+		must(content->bytes);
+	}
+}
+
+static void batch_make(const struct trace *trace, unsigned char **ret_bytes, size_t *ret_size)
+{
+	static uint32_t all[4096];
+	struct wire_rows rows = { all, all, all, all, trace->n_boxes, trace->n_processes, trace->n_ends, trace->n_texts };
+	struct wire_batch head = { .run = 1, .number = 1, .emitted = 5, .last = true };
+
+	for (uint32_t i = 0; i < 4096; i++)
+		all[i] = i + 1;
+	must(trace->n_ends <= 4096 && trace->n_processes <= 4096);
+	must(!wire_batch_encode(&head, trace, &rows, ret_bytes, ret_size));
+}
+
+static void store_write(const char *folder, const void *bytes, size_t size)
+{
+	struct store_process process = { .name = "s1", .box = "s1", .command = "prog", .role = STORE_PROCESS, .started = true };
+	struct store_run run = { .experiment = "x", .path = "/x.yaml", .text = "experiment: x\n", .version = "1" };
+	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "6.1", .backend = "tracepoint" };
+	struct store *store;
+	struct error e;
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/store", folder);
+	must(!mkdir(path, 0777) || errno == EEXIST);
+	snprintf(path, sizeof(path), "%s/store/seed", folder);
+	unlink(path);
+	must(!store_open(path, STORE_CREATE, &store, &e) && !store_owner_self(&run.owner, &e));
+	must(!store_run_create(store, &run, &e) && !store_stream_add(store, run.id, &stream, &e));
+	must(!store_begin(store, &e) && !store_batch_put(store, run.id, 1, 1, bytes, size, &e) && !store_commit(store, &e));
+	run.outcome = OUTCOME_GOOD;
+	must(!store_run_seal(store, &run, &process, 1, &e));
+	store_close(store);
+}
+
+int main(int argc, char **argv)
+{
+	struct random_options options = { .processes = 2, .steps = 20 };
+	static const uint8_t batch = 2;
+	unsigned char *bytes, length[2];
+	struct random_run run;
+	size_t size;
+
+	must(argc == 2);
+	messages_write(argv[1]);
+	for (unsigned i = 1; i <= 12; i++) {
+		options = (struct random_options){ 2 + i % 3, 10 * i, i % 2, i % 3 == 0, i % 4 == 0 };
+		random_run_init(&run, i, &options);
+		contents_add(&run.trace);
+		batch_make(&run.trace, &bytes, &size);
+		file_write(argv[1], "wire", i, &batch, 1, bytes, size);
+		length[0] = (unsigned char)size;
+		length[1] = (unsigned char)(size >> 8);
+		must(size <= UINT16_MAX);
+		file_write(argv[1], "run", i, length, 2, bytes, size);
+		if (i == 3)
+			store_write(argv[1], bytes, size);
+		free(bytes);
+		random_run_fini(&run);
+	}
+	return 0;
+}
