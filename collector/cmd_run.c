@@ -12,7 +12,7 @@
 static int run_once(struct session *session, struct store *store, const struct experiment *x,
 		    const struct cmd_args *args)
 {
-	struct session_run run;
+	struct course_result run;
 	struct error e;
 	int status;
 
@@ -27,7 +27,7 @@ static int run_once(struct session *session, struct store *store, const struct e
 		show_run_line(run.run, args->store, stdout);
 	if (*run.directory && !args->json)
 		printf("  directory: %s\n", run.directory);
-	session_run_fini(&run);
+	course_result_fini(&run);
 	return cmd_flush(status);
 }
 

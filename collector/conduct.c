@@ -198,6 +198,14 @@ void conduct_interrupt(struct conduct *c, uint64_t now)
 	conduct_advance(c, now);
 }
 
+void conduct_hurry(struct conduct *c, uint64_t now)
+{
+	conduct_interrupt(c, now);
+	if (c->state == STOPPING)
+		c->deadline_ns = now;
+	conduct_on_time(c, now);
+}
+
 void conduct_fail(struct conduct *c, const char *reason, uint64_t now)
 {
 	if (c->state >= STOPPING) { /* worse than what was known, even if all is over */

@@ -50,6 +50,8 @@ uint64_t conduct_deadline(const struct conduct *conduct);
 
 /* The user wants it to end, in order. */
 void conduct_interrupt(struct conduct *conduct, uint64_t now);
+/* And now at once: nobody is asked or waited for any more. */
+void conduct_hurry(struct conduct *conduct, uint64_t now);
 /* The harness itself cannot go on (the store is full, ...): ends in order, outcome error. */
 void conduct_fail(struct conduct *conduct, const char *reason, uint64_t now);
 /* No agent any more; outcome: error, or interrupted if it was killed because the user wanted so. */

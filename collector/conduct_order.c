@@ -148,7 +148,8 @@ void conduct_order_signal(struct conduct *c, size_t i, uint64_t now)
 {
 	struct message_order signal = {
 		.kind = ORDER_SIGNAL,
-		.signal = { .name = c->processes[i].name, .signal = c->actors[i].spec->stop_signal },
+		.signal = { .name = c->processes[i].name, .signal = c->actors[i].spec->stop_signal,
+			    .box = c->processes[i].box },
 	};
 
 	conduct_order(c, &signal, (int)i, now);

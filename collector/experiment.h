@@ -34,6 +34,7 @@ struct experiment {
 	char *path;   /* of the file, absolute */
 	char *text;   /* the file itself: kept with every run */
 	char **boxes; /* NULL-terminated */
+	char **agents; /* by box: the agent that is to serve it, NULL: whoever does. NULL as a whole: no box says */
 	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
 	struct experiment_process *processes; /* in start order */
 	size_t n_processes;

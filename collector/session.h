@@ -9,9 +9,8 @@
 #ifndef COLLECTOR_SESSION_H
 #define COLLECTOR_SESSION_H
 
+#include "collector/course.h"
 #include "collector/experiment.h"
-#include "collector/run.h"
-#include "collector/show.h"
 #include "collector/store.h"
 
 struct session;
@@ -20,19 +19,9 @@ struct session;
 int session_open(struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
-struct session_run {
-	struct run *run; /* without its processes; as stored, or, if its end could not be written, as it would have been; NULL: cannot be read */
-	struct show_timing timing;
-	enum outcome outcome;
-	uint64_t id;
-	char reason[512];
-	char directory[256]; /* kept; else empty */
-};
-
-/* Runs it once. ret is filled also when the run ended badly; free with session_run_fini(). */
+/* Runs it once. ret is filled also when the run ended badly; free with course_result_fini(). */
 int session_run(struct session *session, struct store *store, const struct experiment *experiment, bool keep,
-		struct session_run *ret, struct error *e);
-void session_run_fini(struct session_run *run);
+		struct course_result *ret, struct error *e);
 
 /* The user asked to stop: no more runs. */
 bool session_interrupted(const struct session *session);

@@ -79,6 +79,8 @@ struct message_hello {
 	char *version, *host, *boot_id, *kernel, *backend;
 	unsigned char session[16];
 	uint64_t monotonic_ns, realtime_ns;
+	struct trace_box *boxes; /* n_boxes of them, that it serves; address empty: made for each run */
+	size_t n_boxes;		 /* 0: it makes whatever boxes a run needs */
 };
 
 struct message_start {
@@ -97,11 +99,14 @@ struct message_order {
 		char **boxes; /* names, NULL-terminated */
 		uint32_t content_bytes; /* 0: none */
 		char **redact; /* patterns, NULL-terminated; never NULL when decoded */
+		struct trace_box *peers; /* n_peers of them: boxes of the run on other agents, with addresses */
+		size_t n_peers;
 	} begin;
 	struct message_start start;
 	struct { /* SIGNAL */
 		char *name;
 		int signal;
+		const char *box; /* of the process; for the sender alone, it does not travel */
 	} signal;
 	char *mark;
 };

@@ -44,8 +44,37 @@ static int text_copy(char **ret_text, const char *from)
 	return *ret_text ? 0 : -ENOMEM;
 }
 
+static int boxes_copy(struct trace_box **ret_boxes, size_t *ret_n, Bop__Wire__Box **from, size_t n)
+{
+	struct trace_box *boxes;
+
+	if (n > MAX_STRINGS)
+		return -EBADMSG;
+	*ret_boxes = boxes = calloc(n + 1, sizeof(*boxes));
+	if (!boxes)
+		return -ENOMEM;
+	*ret_n = n;
+	for (size_t i = 0; i < n; i++)
+		if (text_copy(&boxes[i].name, from[i]->name) || text_copy(&boxes[i].address, from[i]->address) ||
+		    text_copy(&boxes[i].address6, from[i]->address6))
+			return -ENOMEM;
+	return 0;
+}
+
+static void boxes_free(struct trace_box *boxes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(boxes[i].name);
+		free(boxes[i].address);
+		free(boxes[i].address6);
+	}
+	free(boxes);
+}
+
 static int decode_hello(const Bop__Wire__Hello *from, struct message_hello *hello)
 {
+	int err;
+
 	if (from->session.len != sizeof(hello->session))
 		return -EBADMSG;
 	memcpy(hello->session, from->session.data, sizeof(hello->session));
@@ -55,28 +84,20 @@ static int decode_hello(const Bop__Wire__Hello *from, struct message_hello *hell
 	if (text_copy(&hello->version, from->version) || text_copy(&hello->host, from->host) ||
 	    text_copy(&hello->boot_id, from->boot_id) || text_copy(&hello->kernel, from->kernel))
 		return -ENOMEM;
-	return text_copy(&hello->backend, from->backend);
+	err = boxes_copy(&hello->boxes, &hello->n_boxes, from->boxes, from->n_boxes);
+	return err ? err : text_copy(&hello->backend, from->backend);
 }
 
 static int decode_reply(const Bop__Wire__Reply *from, struct message_reply *reply)
 {
+	int err;
+
 	reply->id = from->id;
 	reply->code = from->code;
 	reply->pid = from->pid;
-	if (from->n_boxes > MAX_STRINGS)
-		return -EBADMSG;
-	reply->boxes = calloc(from->n_boxes + 1, sizeof(*reply->boxes));
-	if (!reply->boxes)
-		return -ENOMEM;
-	reply->n_boxes = from->n_boxes;
-	for (size_t i = 0; i < from->n_boxes; i++) {
-		struct trace_box *box = &reply->boxes[i];
-
-		if (text_copy(&box->name, from->boxes[i]->name) ||
-		    text_copy(&box->address, from->boxes[i]->address) ||
-		    text_copy(&box->address6, from->boxes[i]->address6))
-			return -ENOMEM;
-	}
+	err = boxes_copy(&reply->boxes, &reply->n_boxes, from->boxes, from->n_boxes);
+	if (err)
+		return err;
 	return text_copy(&reply->error, from->error);
 }
 
@@ -139,6 +160,7 @@ static int decode_start(const Bop__Wire__Start *from, struct message_start *star
 static int decode_begin(const Bop__Wire__Begin *from, struct message_order *order)
 {
 	char **names = order->begin.boxes = calloc(from->n_boxes + 1, sizeof(*names));
+	int err;
 
 	order->begin.run = from->run;
 	if (!names)
@@ -148,6 +170,9 @@ static int decode_begin(const Bop__Wire__Begin *from, struct message_order *orde
 	for (size_t i = 0; i < from->n_boxes; i++)
 		if (text_copy(&names[i], from->boxes[i]->name))
 			return -ENOMEM;
+	err = boxes_copy(&order->begin.peers, &order->begin.n_peers, from->peers, from->n_peers);
+	if (err)
+		return err;
 	order->begin.content_bytes = from->content_bytes;
 	if (text_copy(&order->begin.experiment, from->experiment) ||
 	    text_copy(&order->begin.directory, from->directory))
@@ -282,6 +307,7 @@ static void hello_fini(struct message_hello *hello)
 	free(hello->boot_id);
 	free(hello->kernel);
 	free(hello->backend);
+	boxes_free(hello->boxes, hello->n_boxes);
 }
 
 void message_fini(struct message *message)
@@ -291,12 +317,7 @@ void message_fini(struct message *message)
 		hello_fini(&message->hello);
 		break;
 	case MESSAGE_REPLY:
-		for (size_t i = 0; i < message->reply.n_boxes; i++) {
-			free(message->reply.boxes[i].name);
-			free(message->reply.boxes[i].address);
-			free(message->reply.boxes[i].address6);
-		}
-		free(message->reply.boxes);
+		boxes_free(message->reply.boxes, message->reply.n_boxes);
 		free(message->reply.error);
 		break;
 	case MESSAGE_READY:
@@ -314,6 +335,7 @@ void message_fini(struct message *message)
 	case MESSAGE_ORDER:
 		strings_free(message->order.begin.boxes);
 		strings_free(message->order.begin.redact);
+		boxes_free(message->order.begin.peers, message->order.begin.n_peers);
 		free(message->order.begin.experiment);
 		free(message->order.begin.directory);
 		free(message->order.signal.name);

@@ -34,11 +34,33 @@ static int pack(const ProtobufCMessage *message, unsigned char **ret_bytes, size
 	return 0;
 }
 
+/* Rows of n boxes, and pointers to them, in one piece of memory. */
+static Bop__Wire__Box **boxes_rows(const struct trace_box *from, size_t n)
+{
+	Bop__Wire__Box **rows = calloc(n + 1, sizeof(*rows) + sizeof(**rows));
+	Bop__Wire__Box *boxes = rows ? (Bop__Wire__Box *)(rows + n + 1) : NULL;
+
+	for (size_t i = 0; rows && i < n; i++) {
+		bop__wire__box__init(&boxes[i]);
+		boxes[i].index = (uint32_t)i + 1;
+		boxes[i].name = text_of(from[i].name);
+		boxes[i].address = text_of(from[i].address);
+		boxes[i].address6 = text_of(from[i].address6);
+		rows[i] = &boxes[i];
+	}
+	return rows;
+}
+
 static int encode_hello(const struct message_hello *from, unsigned char **ret_bytes, size_t *ret_size)
 {
 	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
 	Bop__Wire__Hello hello = BOP__WIRE__HELLO__INIT;
+	int err;
 
+	hello.boxes = boxes_rows(from->boxes, from->n_boxes);
+	if (!hello.boxes)
+		return -ENOMEM;
+	hello.n_boxes = from->n_boxes;
 	hello.protocol = from->protocol;
 	hello.version = text_of(from->version);
 	hello.session.data = (uint8_t *)from->session;
@@ -51,7 +73,9 @@ static int encode_hello(const struct message_hello *from, unsigned char **ret_by
 	hello.realtime_ns = from->realtime_ns;
 	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_HELLO;
 	outer.hello = &hello;
-	return pack(&outer.base, ret_bytes, ret_size);
+	err = pack(&outer.base, ret_bytes, ret_size);
+	free(hello.boxes);
+	return err;
 }
 
 /* A batch is already encoded: it becomes field 2 of the frame as it is, without being unpacked and packed again. */
@@ -76,20 +100,11 @@ static int encode_reply(const struct message_reply *from, unsigned char **ret_by
 {
 	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
 	Bop__Wire__Reply reply = BOP__WIRE__REPLY__INIT;
-	Bop__Wire__Box *boxes = calloc(from->n_boxes + 1, sizeof(*boxes));
-	Bop__Wire__Box **rows = calloc(from->n_boxes + 1, sizeof(*rows));
-	int err = -ENOMEM;
+	Bop__Wire__Box **rows = boxes_rows(from->boxes, from->n_boxes);
+	int err;
 
-	if (!boxes || !rows)
-		goto out;
-	for (size_t i = 0; i < from->n_boxes; i++) {
-		bop__wire__box__init(&boxes[i]);
-		boxes[i].index = (uint32_t)i + 1;
-		boxes[i].name = text_of(from->boxes[i].name);
-		boxes[i].address = text_of(from->boxes[i].address);
-		boxes[i].address6 = text_of(from->boxes[i].address6);
-		rows[i] = &boxes[i];
-	}
+	if (!rows)
+		return -ENOMEM;
 	reply.id = from->id;
 	reply.code = from->code;
 	reply.error = text_of(from->error);
@@ -99,8 +114,6 @@ static int encode_reply(const struct message_reply *from, unsigned char **ret_by
 	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_REPLY;
 	outer.reply = &reply;
 	err = pack(&outer.base, ret_bytes, ret_size);
-out:
-	free(boxes);
 	free(rows);
 	return err;
 }
@@ -158,9 +171,10 @@ static int encode_answer(const struct message *message, unsigned char **ret_byte
 	return pack(&outer.base, ret_bytes, ret_size);
 }
 
-static int begin_rows(Bop__Wire__Begin *begin, char **names, Bop__Wire__BoxSpec **ret_specs)
+static int begin_rows(Bop__Wire__Begin *begin, const struct message_order *order, Bop__Wire__BoxSpec **ret_specs)
 {
-	size_t n = strings_count(names);
+	const typeof(order->begin) *from = &order->begin;
+	size_t n = strings_count(from->boxes);
 	Bop__Wire__BoxSpec *specs = calloc(n + 1, sizeof(*specs));
 
 	*ret_specs = specs;
@@ -169,11 +183,13 @@ static int begin_rows(Bop__Wire__Begin *begin, char **names, Bop__Wire__BoxSpec 
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		bop__wire__box_spec__init(&specs[i]);
-		specs[i].name = names[i];
+		specs[i].name = from->boxes[i];
 		begin->boxes[i] = &specs[i];
 	}
 	begin->n_boxes = n;
-	return 0;
+	begin->peers = boxes_rows(from->peers, from->n_peers);
+	begin->n_peers = from->n_peers;
+	return begin->peers ? 0 : -ENOMEM;
 }
 
 static void fill_start(Bop__Wire__Start *start, const struct message_start *from)
@@ -213,7 +229,7 @@ static int encode_order(const struct message_order *from, unsigned char **ret_by
 		begin.content_bytes = from->begin.content_bytes;
 		begin.redact = from->begin.redact;
 		begin.n_redact = strings_count(from->begin.redact);
-		err = begin_rows(&begin, from->begin.boxes, &specs);
+		err = begin_rows(&begin, from, &specs);
 		order.what_case = BOP__WIRE__ORDER__WHAT_BEGIN;
 		order.begin = &begin;
 		break;
@@ -250,6 +266,7 @@ static int encode_order(const struct message_order *from, unsigned char **ret_by
 	if (!err)
 		err = pack(&outer.base, ret_bytes, ret_size);
 	free(begin.boxes);
+	free(begin.peers);
 	free(specs);
 	return err;
 }

@@ -243,7 +243,7 @@ static void nothing_left(void)
 }
 
 /* Opens a session, runs once, closes. The run is kept in *ret. */
-static void run_once(struct session_run *ret)
+static void run_once(struct course_result *ret)
 {
 	struct session *session = NULL;
 	struct store *store = NULL;
@@ -261,7 +261,7 @@ static void run_once(struct session_run *ret)
 /* An undisturbed run is good, complete, and everything the agent sent is on disk; the agent ends by itself. */
 START_TEST(undisturbed)
 {
-	struct session_run run;
+	struct course_result run;
 
 	run_once(&run);
 	ck_assert_msg(run.outcome == OUTCOME_GOOD, "%s", run.reason);
@@ -271,7 +271,7 @@ START_TEST(undisturbed)
 	ck_assert_str_eq(run.run->stream.backend, "fake");
 	ck_assert_uint_eq(acknowledged(), run.run->trace.n_events);
 	ck_assert(there("quit") && !there("cleaned"));
-	session_run_fini(&run);
+	course_result_fini(&run);
 }
 END_TEST
 
@@ -280,7 +280,7 @@ START_TEST(several)
 {
 	struct session *session = NULL;
 	struct store *store = NULL;
-	struct session_run run;
+	struct course_result run;
 	struct error e = { "" };
 
 	ck_assert_msg(session_open(&session, &e) == 0, "%s", e.text);
@@ -293,7 +293,7 @@ START_TEST(several)
 		ck_assert_int_eq(*run.directory && access(run.directory, F_OK) == 0, i == 3);
 		if (i == 3)
 			claim_remove_tree(run.directory);
-		session_run_fini(&run);
+		course_result_fini(&run);
 	}
 	session_close(session);
 	store_close(store);
@@ -304,21 +304,21 @@ END_TEST
 /* Losses that the agent tells of are shown with a run whose outcome is good. */
 START_TEST(losses)
 {
-	struct session_run run;
+	struct course_result run;
 
 	setenv("FAKE", "lost", 1);
 	run_once(&run);
 	ck_assert_int_eq(run.outcome, OUTCOME_GOOD);
 	ck_assert_uint_eq(run.run->row->lost, 5);
 	ck_assert(!run.run->row->incomplete);
-	session_run_fini(&run);
+	course_result_fini(&run);
 }
 END_TEST
 
 /* Whenever the agent is killed, the run is an error that says so, incomplete, and holds every acknowledged batch once. */
 START_TEST(agent_killed)
 {
-	struct session_run run;
+	struct course_result run;
 	char how[16];
 
 	snprintf(how, sizeof(how), "die:%d", _i);
@@ -332,35 +332,35 @@ START_TEST(agent_killed)
 	ck_assert(run.run->row->incomplete);
 	ck_assert_uint_eq(run.run->row->lost, STORE_UNKNOWN);
 	ck_assert(there("cleaned") && !there("quit"));
-	session_run_fini(&run);
+	course_result_fini(&run);
 }
 END_TEST
 
 /* One signal ends the run in order: interrupted, complete, everything stopped. */
 START_TEST(interrupted_once)
 {
-	struct session_run run;
+	struct course_result run;
 
 	setenv("FAKE", "interrupt:4:1", 1);
 	run_once(&run);
 	ck_assert_int_eq(run.outcome, OUTCOME_INTERRUPTED);
 	ck_assert(run.run->complete && !run.run->row->incomplete);
 	ck_assert(there("quit") && !there("cleaned"));
-	session_run_fini(&run);
+	course_result_fini(&run);
 }
 END_TEST
 
 /* Two signals end it at once although the agent hangs and the grace is long; what it left is cleaned. */
 START_TEST(interrupted_twice)
 {
-	struct session_run run;
+	struct course_result run;
 
 	setenv("FAKE", "interrupt:4:2", 1);
 	run_once(&run);
 	ck_assert_int_eq(run.outcome, OUTCOME_INTERRUPTED);
 	ck_assert(run.run->row->incomplete);
 	ck_assert(there("cleaned") && !there("quit"));
-	session_run_fini(&run);
+	course_result_fini(&run);
 }
 END_TEST
 

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See course.h. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/course_inside.h"
+#include "lib/clock.h"
+
+/* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
+#define COMMIT_NS (CLOCK_SECOND_NS / 100)
+
+static int on_order(void *arg, size_t agent, const struct message_order *order, struct error *e)
+{
+	struct message message = { .kind = MESSAGE_ORDER, .order = *order };
+	struct course *course = arg;
+
+	if (!course->lost[agent])
+		course->door.send(course->door.arg, agent, &message);
+	return 0;
+}
+
+static int on_conduct_order(void *arg, const struct message_order *order, struct error *e)
+{
+	struct course *course = arg;
+
+	return troupe_order(course->troupe, order, e);
+}
+
+static void on_warning(struct course *course, const char *text)
+{
+	char *warnings;
+
+	course->door.warn(course->door.arg, text);
+	if (asprintf(&warnings, "%s%s%s", course->warnings ? course->warnings : "", course->warnings ? "\n" : "", text) < 0)
+		return;
+	free(course->warnings);
+	course->warnings = warnings;
+}
+
+/* What cannot be kept ends the run. */
+static void on_broken(struct course *course, const struct error *e)
+{
+	if (course->store_failed)
+		return;
+	course->store_failed = true;
+	conduct_fail(course->conduct, e->text, clock_monotonic_ns());
+}
+
+void course_begin(struct course *course, uint64_t now)
+{
+	conduct_begin(course->conduct, now);
+}
+
+void course_message(struct course *course, size_t agent, const struct message *message, uint64_t now)
+{
+	const struct message *said;
+	struct error e;
+	int err;
+
+	if (message->kind == MESSAGE_BATCH) {
+		if (!course->store_failed &&
+		    ingest_put(&course->ingests[agent], message->batch.bytes, message->batch.size, &e) < 0)
+			on_broken(course, &e);
+	} else if (message->kind == MESSAGE_PROGRESS) {
+		course->events[agent] = message->progress;
+	} else if (message->kind == MESSAGE_WARNING) {
+		on_warning(course, message->text);
+	}
+	said = troupe_message(course->troupe, agent, message, &err);
+	if (err < 0)
+		conduct_fail(course->conduct, "out of memory", now);
+	else
+		conduct_on_message(course->conduct, said ? said : &(struct message){ .kind = MESSAGE_NONE }, now);
+}
+
+/* Everything that waits of all agents. Each stream is acknowledged for itself. */
+void course_commit(struct course *course)
+{
+	struct message message = { .kind = MESSAGE_ACK };
+	struct error e;
+
+	course->commit_at = UINT64_MAX;
+	for (size_t i = 0; i < course->cast->n_agents && !course->store_failed; i++) {
+		message.ack.run = course->row.id;
+		if (ingest_flush(&course->ingests[i], &message.ack.number, &e) < 0)
+			on_broken(course, &e);
+		else if (message.ack.number) /* unsent: the agent sends the batches again */
+			course->door.send(course->door.arg, i, &message);
+	}
+}
+
+bool course_full(const struct course *course)
+{
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		if (ingest_full(&course->ingests[i]))
+			return true;
+	return false;
+}
+
+void course_time(struct course *course, uint64_t now)
+{
+	bool owed = false;
+
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		owed |= course->ingests[i].owed;
+	if (owed && course->commit_at == UINT64_MAX)
+		course->commit_at = now + COMMIT_NS;
+	if (course_full(course) || now >= course->commit_at || conduct_done(course->conduct))
+		course_commit(course);
+	conduct_on_time(course->conduct, now);
+}
+
+uint64_t course_deadline(const struct course *course)
+{
+	uint64_t at = conduct_deadline(course->conduct);
+
+	return course->commit_at < at ? course->commit_at : at;
+}
+
+void course_interrupt(struct course *course, uint64_t now)
+{
+	conduct_interrupt(course->conduct, now);
+}
+
+void course_hurry(struct course *course, uint64_t now)
+{
+	conduct_hurry(course->conduct, now);
+}
+
+void course_agent_lost(struct course *course, size_t agent, enum outcome outcome, const char *reason)
+{
+	struct message finish = { .kind = MESSAGE_ORDER, .order = { .id = UINT64_MAX, .kind = ORDER_FINISH } };
+
+	course->lost[agent] = true;
+	if (conduct_done(course->conduct))
+		return;
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		if (!course->lost[i])
+			course->door.send(course->door.arg, i, &finish);
+	conduct_agent_lost(course->conduct, outcome, reason);
+}
+
+bool course_done(const struct course *course)
+{
+	return conduct_done(course->conduct);
+}
+
+bool course_broken(const struct course *course)
+{
+	return conduct_result(course->conduct)->agent_lost || course->store_failed;
+}
+
+bool course_store_failed(const struct course *course)
+{
+	return course->store_failed;
+}
+
+uint64_t course_id(const struct course *course)
+{
+	return course->row.id;
+}
+
+const char *course_phase(const struct course *course)
+{
+	return conduct_phase(course->conduct);
+}
+
+uint64_t course_events(const struct course *course)
+{
+	uint64_t events = 0;
+
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		events += course->events[i];
+	return events;
+}
+
+/* The row and a stream for each agent, in one transaction. */
+static int row_create(struct course *course, const struct experiment *x, const struct message_hello *const *hellos,
+		      struct error *e)
+{
+	struct store_run *row = &course->row;
+	int err;
+
+	*row = (struct store_run){
+		.experiment = x->name,
+		.path = x->path,
+		.text = x->text,
+		.version = BOP_VERSION,
+		.started_ns = clock_realtime_ns(),
+		.started_monotonic_ns = clock_monotonic_ns(),
+	};
+	err = store_owner_self(&row->owner, e);
+	if (!err)
+		err = store_begin(course->store, e);
+	if (err < 0)
+		return err;
+	err = store_run_create(course->store, row, e);
+	for (size_t i = 0; i < course->cast->n_agents && !err; i++) {
+		struct store_stream stream = {
+			.host = hellos[i]->host,
+			.boot_id = hellos[i]->boot_id,
+			.kernel = hellos[i]->kernel,
+			.backend = hellos[i]->backend,
+			.monotonic_ns = hellos[i]->monotonic_ns,
+			.realtime_ns = hellos[i]->realtime_ns,
+		};
+
+		memcpy(stream.session, hellos[i]->session, sizeof(stream.session));
+		err = store_stream_add(course->store, row->id, &stream, e);
+		if (!err)
+			ingest_init(&course->ingests[i], course->store, row->id, stream.number);
+	}
+	if (!err)
+		err = store_commit(course->store, e);
+	if (err < 0)
+		store_rollback(course->store);
+	return err;
+}
+
+static int directory_make(struct course *course, struct error *e)
+{
+	char base[PATH_MAX];
+
+	if (!realpath(claim_base(), base))
+		return error_set(e, -errno, "%s: %s", claim_base(), strerror(errno));
+	return claim_open(&course->claim, base, course->keep ? "kept" : "run", NULL, 0711, e);
+}
+
+int course_open(struct store *store, const struct experiment *x, const struct cast *cast,
+		const struct message_hello *const *hellos, bool keep, const struct course_door *door,
+		struct course **ret_course, struct error *e)
+{
+	struct course *course = calloc(1, sizeof(*course));
+	struct troupe_door troupe_door = { .order = on_order, .arg = course };
+	struct conduct_door conduct_door = { .order = on_conduct_order, .arg = course };
+	int err = error_set(e, -ENOMEM, "out of memory");
+
+	if (!course)
+		return err;
+	course->store = store;
+	course->cast = cast;
+	course->door = *door;
+	course->keep = keep;
+	course->claim = (struct claim)CLAIM_NONE;
+	course->commit_at = UINT64_MAX;
+	course->ingests = calloc(cast->n_agents + 1, sizeof(*course->ingests));
+	course->events = calloc(cast->n_agents + 1, sizeof(*course->events));
+	course->lost = calloc(cast->n_agents + 1, sizeof(*course->lost));
+	course->troupe = troupe_new(cast, &troupe_door);
+	if (!course->ingests || !course->events || !course->lost || !course->troupe)
+		goto out;
+	err = directory_make(course, e);
+	if (!err)
+		err = row_create(course, x, hellos, e);
+	if (!err)
+		err = conduct_new(x, course->row.id, course->claim.path, &conduct_door, &course->conduct, e);
+	if (!err) {
+		*ret_course = course;
+		course = NULL;
+	}
+out:
+	if (course)
+		course->keep = false;
+	course_close(course);
+	return err;
+}
+
+void course_close(struct course *course)
+{
+	if (!course)
+		return;
+	if (course->claim.fd >= 0 && !course->keep)
+		claim_remove_tree(course->claim.path);
+	claim_close(&course->claim);
+	for (size_t i = 0; course->ingests && i < course->cast->n_agents; i++)
+		ingest_fini(&course->ingests[i]);
+	conduct_free(course->conduct);
+	troupe_free(course->troupe);
+	free(course->ingests);
+	free(course->events);
+	free(course->lost);
+	free(course->warnings);
+	free(course);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * One run on its way from its row in the store to its seal: what its agents say goes to the conduct and, numbered, into
+ * the store; what the conduct orders goes to its agents. Told what comes and what time it is; knows no socket and no
+ * clock. The same for one agent of our own and for several on other machines.
+ *
+ * What goes wrong once the run has a number becomes its outcome and is stored with it.
+ */
+#ifndef COLLECTOR_COURSE_H
+#define COLLECTOR_COURSE_H
+
+#include "collector/cast.h"
+#include "collector/conduct.h"
+#include "collector/run.h"
+#include "collector/show.h"
+#include "collector/store.h"
+#include "proto/wire.h"
+
+struct course;
+
+struct course_door {
+	/* For one of the agents, by its place in the cast. A failure to send shows by the agent's silence, or end. */
+	void (*send)(void *arg, size_t agent, const struct message *message);
+	/* A line for the user; it is kept with the run. */
+	void (*warn)(void *arg, const char *text);
+	void *arg;
+};
+
+struct course_result {
+	struct run *run; /* without its processes; as stored, or, if its end could not be written, as it would have been; NULL: cannot be read */
+	struct show_timing timing;
+	enum outcome outcome;
+	uint64_t id;
+	char reason[512];
+	char directory[256]; /* kept; else empty */
+};
+
+/*
+ * Makes the run's directory and its row. experiment and cast are borrowed; hellos (by place in the cast) for the call.
+ * An error here: there is no run.
+ */
+int course_open(struct store *store, const struct experiment *experiment, const struct cast *cast,
+		const struct message_hello *const *hellos, bool keep, const struct course_door *door,
+		struct course **ret_course, struct error *e);
+/* Removes the directory, unless it is kept. One that was not sealed stays running, and its owner's end seals it. */
+void course_close(struct course *course);
+
+uint64_t course_id(const struct course *course);
+const char *course_phase(const struct course *course);
+/* Recorded so far, as the agents say. */
+uint64_t course_events(const struct course *course);
+
+void course_begin(struct course *course, uint64_t now);
+void course_message(struct course *course, size_t agent, const struct message *message, uint64_t now);
+/* To be called after a burst of messages, and when course_deadline() has come: commits what is due, and goes on. */
+void course_time(struct course *course, uint64_t now);
+uint64_t course_deadline(const struct course *course);
+/* So much waits for the disk that no more should be read before course_time(). */
+bool course_full(const struct course *course);
+/* Writes what waits, and acknowledges it. */
+void course_commit(struct course *course);
+
+void course_interrupt(struct course *course, uint64_t now); /* in order */
+void course_hurry(struct course *course, uint64_t now);     /* without waiting for anybody: everything is killed at once */
+/* An agent is gone, and with it the run; the others are told to finish. */
+void course_agent_lost(struct course *course, size_t agent, enum outcome outcome, const char *reason);
+
+bool course_done(const struct course *course);
+/* Its agents, or some of them, may still hold something of the run that nobody wants: they did not finish it in order. */
+bool course_broken(const struct course *course);
+/* The store took no more. */
+bool course_store_failed(const struct course *course);
+
+/* Reads back what was recorded, counts, writes the end of the run. ret: free with course_result_fini(). cpu_ns: of the run. */
+void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret);
+void course_result_fini(struct course_result *result);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The end of a run: what was recorded is read back and counted, and the row says how it ended. See course.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/course_inside.h"
+#include "lib/clock.h"
+
+/* Reason, with the last words of the process to blame. */
+static void reason_make(const struct conduct_result *result, const struct run *run, char *buf, size_t size)
+{
+	char *words = result->blame && run ? run_last_words(run, result->blame, 3) : NULL;
+
+	for (char *c = words; c && *c; c++)
+		if (*c == '\n')
+			*c = '|';
+	if (words)
+		snprintf(buf, size, "%.200s; its last words: %s", result->reason, words);
+	else
+		snprintf(buf, size, "%s", result->reason);
+	free(words);
+}
+
+/* Ends the row of a loaded run as the stored one was, or should have been. */
+static void row_end(struct store_run *row, const struct store_run *end)
+{
+	row->running = false;
+	row->incomplete = end->incomplete;
+	row->outcome = end->outcome;
+	free(row->reason);
+	row->reason = end->reason ? strdup(end->reason) : NULL;
+	row->duration_ns = end->duration_ns;
+	row->events = end->events;
+	row->messages = end->messages;
+	row->lost = end->lost;
+	row->holes = end->holes;
+}
+
+static struct show_timing timing_of(const struct conduct_result *result, uint64_t total, uint64_t cpu)
+{
+	return (struct show_timing){
+		.total = total,
+		.boxes = result->boxes_ns,
+		.ready = result->ready_ns,
+		.workload = result->workload_ns,
+		.check = result->check_ns,
+		.stop = result->stop_ns,
+		.cpu = cpu,
+	};
+}
+
+/* Whether every agent's stream is on disk to its end. */
+static bool streams_complete(const struct course *course)
+{
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		if (!ingest_complete(&course->ingests[i]))
+			return false;
+	return true;
+}
+
+/* Counts what was recorded into the row; reason and outcome follow from it. */
+static void count(struct course *course, struct store_run *row, struct course_result *ret)
+{
+	const struct conduct_result *result = conduct_result(course->conduct);
+	struct error e;
+	int counted;
+
+	row->messages = row->holes = STORE_UNKNOWN;
+	row->events = row->lost = STORE_UNKNOWN;
+	if (run_load(course->store, row->id, &ret->run, &e) < 0) {
+		snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
+		row->outcome = OUTCOME_ERROR;
+		return;
+	}
+	counted = run_count(ret->run, row, &e);
+	if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
+		row->lost = 0;
+	reason_make(result, ret->run, ret->reason, sizeof(ret->reason));
+	if (counted < 0) { /* no verdict rests on a run that nobody can look at */
+		row->outcome = OUTCOME_ERROR;
+		snprintf(ret->reason, sizeof(ret->reason), "what was recorded makes no graph: %.400s", e.text);
+	}
+}
+
+void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret)
+{
+	const struct conduct_result *result = conduct_result(course->conduct);
+	const struct store_process *processes;
+	struct store_run *row = &course->row;
+	struct error e;
+	size_t n;
+
+	course_commit(course);
+	*ret = (struct course_result){ .id = row->id };
+	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
+	row->outcome = result->outcome;
+	row->warnings = course->warnings;
+	row->incomplete = result->agent_lost || (result->began && !streams_complete(course));
+	count(course, row, ret);
+	row->reason = *ret->reason ? ret->reason : NULL;
+	processes = conduct_processes(course->conduct, &n);
+	if (store_run_seal(course->store, row, processes, n, &e) < 0) {
+		row->outcome = OUTCOME_ERROR;
+		row->incomplete = true;
+		if (!course->store_failed)
+			snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
+		row->reason = ret->reason;
+	}
+	ret->outcome = row->outcome;
+	if (ret->run)
+		row_end(ret->run->row, row);
+	if (course->keep)
+		snprintf(ret->directory, sizeof(ret->directory), "%s", course->claim.path);
+	ret->timing = timing_of(result, clock_monotonic_ns() - row->started_monotonic_ns, cpu_ns);
+}
+
+void course_result_fini(struct course_result *result)
+{
+	run_free(result->run);
+	result->run = NULL;
+}
