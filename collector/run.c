@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/merge.h"
 #include "proto/wire.h"
 
 int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e)
@@ -36,18 +37,24 @@ static char *copy(const char *text)
 	return strdup(text ? text : "");
 }
 
-static int on_stream(const struct store_stream *stream, void *arg, struct error *e)
+static int on_stream(const struct store_stream *from, void *arg, struct error *e)
 {
 	struct run *run = arg;
+	struct store_stream *to;
 
-	run->stream = *stream;
-	run->stream.host = copy(stream->host);
-	run->stream.boot_id = copy(stream->boot_id);
-	run->stream.kernel = copy(stream->kernel);
-	run->stream.backend = copy(stream->backend);
-	if (!run->stream.host || !run->stream.boot_id || !run->stream.kernel || !run->stream.backend)
+	to = realloc(run->streams, (run->n_streams + 1) * sizeof(*to));
+	if (!to)
 		return error_set(e, -ENOMEM, "out of memory");
-	return 1; /* the first is enough */
+	run->streams = to;
+	to += run->n_streams++;
+	*to = *from;
+	to->host = copy(from->host);
+	to->boot_id = copy(from->boot_id);
+	to->kernel = copy(from->kernel);
+	to->backend = copy(from->backend);
+	if (!to->host || !to->boot_id || !to->kernel || !to->backend)
+		return error_set(e, -ENOMEM, "out of memory");
+	return 0;
 }
 
 static int on_process(const struct store_process *from, void *arg, struct error *e)
@@ -74,48 +81,114 @@ static int on_process(const struct store_process *from, void *arg, struct error 
 	return 0;
 }
 
+/* What one stream recorded, as it is read. */
 struct loading {
-	struct run *run;
+	struct trace trace;
 	uint64_t next; /* number of the batch that must come */
 	uint64_t lost; /* as the last batch says */
+	bool complete;
+};
+
+struct loadings {
+	const struct run *run;
+	struct loading *streams; /* as run->streams */
 };
 
 static int on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
 {
-	struct loading *loading = arg;
+	struct loadings *all = arg;
+	struct loading *loading = all->streams;
 	struct wire_batch head;
 	int err;
 
-	if (stream != 1)
-		return 0;
-	err = wire_batch_decode(bytes, size, &head, &loading->run->trace, e);
+	for (size_t i = 0; i < all->run->n_streams && all->run->streams[i].number != stream; i++)
+		loading++;
+	if (loading == all->streams + all->run->n_streams)
+		return error_set(e, -EBADMSG, "run %llu, batch %llu is of an agent that nothing else is known of: it is damaged",
+				 (unsigned long long)all->run->row->id, (unsigned long long)number);
+	err = wire_batch_decode(bytes, size, &head, &loading->trace, e);
 	if (err < 0)
 		return error_prefix(e, err, "run %llu, batch %llu is damaged",
-				    (unsigned long long)loading->run->row->id, (unsigned long long)number);
+				    (unsigned long long)all->run->row->id, (unsigned long long)number);
 	if (number != loading->next)
 		loading->next = UINT64_MAX; /* a gap; nothing can follow it in order */
 	else
 		loading->next++;
 	if (head.last && loading->next == number + 1) {
-		loading->run->complete = true;
+		loading->complete = true;
 		loading->lost = head.lost;
 	}
 	return 0;
 }
 
 /* What the stream's end says was lost, or what the events say if that is more. */
-static void lost_set(struct trace *trace, const struct loading *loading)
+static void lost_set(struct loading *loading)
 {
+	struct trace *trace = &loading->trace;
 	uint64_t lost = 0;
 
 	for (size_t i = 0; i < trace->n_events; i++)
 		if (trace->events[i].kind == EVENT_LOST && trace->events[i].value > 0)
 			lost += (uint64_t)trace->events[i].value;
-	if (!loading->run->complete)
+	if (!loading->complete)
 		lost = UINT64_MAX;
 	else if (loading->lost > lost)
 		lost = loading->lost;
 	trace->lost = lost;
+}
+
+/* How much more the clock of a stream shows than the first one's. */
+static int64_t clock_offset(const struct run *run, size_t i, const struct trace *trace)
+{
+	const struct store_stream *first = &run->streams[0], *stream = &run->streams[i];
+	int64_t offset;
+
+	if (!strcmp(first->boot_id, stream->boot_id)) /* one kernel, one clock */
+		return 0;
+	if (merge_offset(&run->trace, trace, &offset))
+		return offset;
+	return (int64_t)(stream->monotonic_ns - first->monotonic_ns) - (int64_t)(stream->realtime_ns - first->realtime_ns);
+}
+
+/* The traces of the streams become the trace of the run. */
+static int streams_join(struct run *run, struct loading *streams, struct error *e)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < run->n_streams && !err; i++) {
+		lost_set(&streams[i]);
+		run->complete = streams[i].complete && (i == 0 || run->complete);
+		if (i == 0) {
+			run->trace = streams[0].trace;
+			trace_init(&streams[0].trace);
+		} else {
+			err = merge_stream(&run->trace, &streams[i].trace, clock_offset(run, i, &streams[i].trace), (unsigned)i);
+		}
+	}
+	if (!err && run->n_streams > 1)
+		err = merge_names(&run->trace);
+	return err < 0 ? error_set(e, err, "out of memory") : 0;
+}
+
+static int streams_load(struct store *store, struct run *run, struct error *e)
+{
+	struct loadings all = { .run = run, .streams = calloc(run->n_streams + 1, sizeof(*all.streams)) };
+	int err;
+
+	if (!all.streams)
+		return error_set(e, -ENOMEM, "out of memory");
+	run->trace.lost = UINT64_MAX; /* without any stream nobody knows */
+	for (size_t i = 0; i < run->n_streams; i++) {
+		trace_init(&all.streams[i].trace);
+		all.streams[i].next = 1;
+	}
+	err = store_each_batch(store, run->row->id, on_batch, &all, e);
+	if (!err)
+		err = streams_join(run, all.streams, e);
+	for (size_t i = 0; i < run->n_streams; i++)
+		trace_fini(&all.streams[i].trace);
+	free(all.streams);
+	return err;
 }
 
 static void row_of_dead_owner(struct store_run *row)
@@ -130,7 +203,6 @@ static void row_of_dead_owner(struct store_run *row)
 
 int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e)
 {
-	struct loading loading = { .next = 1 };
 	struct run *run;
 	int err;
 
@@ -138,7 +210,6 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 	if (!run)
 		return error_set(e, -ENOMEM, "out of memory");
 	trace_init(&run->trace);
-	loading.run = run;
 	err = store_run_get(store, id, &run->row, e);
 	if (err < 0)
 		goto out;
@@ -148,10 +219,9 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 	err = store_each_process(store, id, on_process, run, e);
 	if (err < 0)
 		goto out;
-	err = store_each_batch(store, id, on_batch, &loading, e);
+	err = streams_load(store, run, e);
 	if (err < 0)
 		goto out;
-	lost_set(&run->trace, &loading);
 	if (run->row->running && !store_owner_alive(&run->row->owner)) {
 		row_of_dead_owner(run->row);
 		run_count(run, run->row, NULL); /* what cannot be counted stays unknown */
@@ -198,10 +268,13 @@ void run_free(struct run *run)
 		free(run->processes[i].output);
 	}
 	free(run->processes);
-	free(run->stream.host);
-	free(run->stream.boot_id);
-	free(run->stream.kernel);
-	free(run->stream.backend);
+	for (size_t i = 0; i < run->n_streams; i++) {
+		free(run->streams[i].host);
+		free(run->streams[i].boot_id);
+		free(run->streams[i].kernel);
+		free(run->streams[i].backend);
+	}
+	free(run->streams);
 	trace_fini(&run->trace);
 	store_run_free(run->row);
 	free(run);
@@ -209,11 +282,12 @@ void run_free(struct run *run)
 
 int64_t run_time(const struct run *run, uint64_t monotonic_ns)
 {
+	const struct store_stream *stream = run->n_streams ? &run->streams[0] : NULL;
 	const struct store_run *row = run->row;
 
-	if (!strcmp(run->stream.boot_id ? run->stream.boot_id : "", row->owner.boot_id))
+	if (!stream || !strcmp(stream->boot_id, row->owner.boot_id))
 		return (int64_t)(monotonic_ns - row->started_monotonic_ns);
-	return (int64_t)(monotonic_ns - run->stream.monotonic_ns + run->stream.realtime_ns - row->started_ns);
+	return (int64_t)(monotonic_ns - stream->monotonic_ns + stream->realtime_ns - row->started_ns);
 }
 
 int run_count(const struct run *run, struct store_run *row, struct error *e)

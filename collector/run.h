@@ -11,8 +11,9 @@ struct run {
 	struct store_run *row; /* running, but its owner is gone: shown as ended, incomplete */
 	struct store_process *processes;
 	size_t n_processes;
-	struct store_stream stream; /* the first one; number 0: none */
-	struct trace trace;	    /* lost is UINT64_MAX when the stream has no end or a gap */
+	struct store_stream *streams; /* an agent each; times of the trace are of the first one's clock */
+	size_t n_streams;
+	struct trace trace;	    /* of all streams; lost is UINT64_MAX when one has no end or a gap */
 	bool complete;
 };
 

@@ -143,8 +143,9 @@ static void head_print(const struct run *run, FILE *out)
 	fprintf(out, "  started   %s, took %s\n", when_text(row->started_ns, when, sizeof(when)), duration);
 	fprintf(out, "  recorded  %s\n", row->running ? "it is still being recorded" : counts);
 	fprintf(out, "  file      %s\n", row->path);
-	if (run->stream.number)
-		fprintf(out, "  machine   %s, Linux %s, %s\n", run->stream.host, run->stream.kernel, run->stream.backend);
+	for (size_t i = 0; i < run->n_streams; i++)
+		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,
+			run->streams[i].backend);
 	losses_print(row, out);
 	if (row->warnings)
 		fprintf(out, "  WARNINGS:\n    %s\n", row->warnings);

@@ -268,7 +268,7 @@ START_TEST(undisturbed)
 	ck_assert(run.run->complete && !run.run->row->incomplete);
 	ck_assert_uint_eq(run.run->row->lost, 0);
 	ck_assert_uint_eq(run.run->row->events, 10); /* one an order */
-	ck_assert_str_eq(run.run->stream.backend, "fake");
+	ck_assert_str_eq(run.run->streams[0].backend, "fake");
 	ck_assert_uint_eq(acknowledged(), run.run->trace.n_events);
 	ck_assert(there("quit") && !there("cleaned"));
 	course_result_fini(&run);

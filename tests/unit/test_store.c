@@ -132,7 +132,7 @@ START_TEST(round_trip)
 	ck_assert_uint_eq(run->row->lost, 1);
 	ck_assert_uint_eq(run->row->holes, STORE_UNKNOWN);
 	ck_assert_uint_eq(run->row->duration_ns, 42);
-	ck_assert_str_eq(run->stream.kernel, "6");
+	ck_assert_str_eq(run->streams[0].kernel, "6");
 	ck_assert_uint_eq(run->n_processes, 2);
 	ck_assert(!run->processes[0].exited && run->processes[1].exited);
 	ck_assert_uint_eq(run->processes[1].status, 256);

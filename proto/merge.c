@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See merge.h. Strings move, so that a large trace is not copied. */
+#include "proto/merge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_SHIFT = 60, OFFSETS_MAX = 64 };
+
+struct shift {
+	uint32_t *box; /* of each box: its index in the other trace */
+	uint32_t process, end, text; /* added to every index that is not 0 */
+};
+
+static uint32_t moved(uint32_t index, uint32_t by)
+{
+	return index ? index + by : 0;
+}
+
+static bool same_name(const struct trace_box *a, const struct trace_box *b)
+{
+	return a->name && b->name && !strcmp(a->name, b->name);
+}
+
+static int boxes_move(struct trace *into, struct trace *from, uint32_t *map)
+{
+	for (size_t i = 1; i <= from->n_boxes; i++) {
+		struct trace_box *row = &from->boxes[i], *to;
+		size_t k = 1;
+
+		while (k <= into->n_boxes && !same_name(&into->boxes[k], row))
+			k++;
+		map[i] = (uint32_t)k;
+		if (k <= into->n_boxes)
+			continue;
+		to = trace_box_at(into, (uint32_t)k);
+		if (!to)
+			return -ENOMEM;
+		*to = *row;
+		*row = (struct trace_box){ NULL, NULL, NULL };
+	}
+	return 0;
+}
+
+static int rows_move(struct trace *into, struct trace *from, const struct shift *shift, int64_t offset_ns)
+{
+	for (size_t i = 1; i <= from->n_processes; i++) {
+		struct trace_process *to = trace_process_at(into, shift->process + (uint32_t)i), *row = &from->processes[i];
+
+		if (!to)
+			return -ENOMEM;
+		*to = *row;
+		*row = (struct trace_process){ .name = NULL };
+		to->parent = moved(to->parent, shift->process);
+		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
+	}
+	for (size_t i = 1; i <= from->n_ends; i++) {
+		struct trace_end *to = trace_end_at(into, shift->end + (uint32_t)i), *row = &from->ends[i];
+
+		if (!to)
+			return -ENOMEM;
+		*to = *row;
+		row->target = NULL;
+		to->process = moved(to->process, shift->process);
+		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
+		to->established_ns -= to->established_ns ? (uint64_t)offset_ns : 0;
+	}
+	for (size_t i = 1; i <= from->n_texts; i++) {
+		char **to = trace_text_at(into, shift->text + (uint32_t)i);
+
+		if (!to)
+			return -ENOMEM;
+		*to = from->texts[i];
+		from->texts[i] = NULL;
+	}
+	return 0;
+}
+
+static int events_move(struct trace *into, const struct trace *from, const struct shift *shift, int64_t offset_ns,
+		       unsigned stream)
+{
+	for (size_t i = 0; i < from->n_events; i++) {
+		struct event *to;
+
+		if (from->events[i].kind == EVENT_MARK)
+			continue;
+		to = trace_event_add(into);
+		if (!to)
+			return -ENOMEM;
+		*to = from->events[i];
+		to->enter_ns -= (uint64_t)offset_ns;
+		to->return_ns -= (uint64_t)offset_ns;
+		to->seq += (uint64_t)stream << STREAM_SHIFT;
+		to->process = moved(to->process, shift->process);
+		to->peer = moved(to->peer, shift->process);
+		to->end = moved(to->end, shift->end);
+		to->text = moved(to->text, shift->text);
+		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
+	}
+	return 0;
+}
+
+static int outputs_move(struct trace *into, struct trace *from, const struct shift *shift)
+{
+	for (size_t i = 0; i < from->n_outputs; i++) {
+		struct trace_output *to = trace_output_add(into);
+
+		if (!to)
+			return -ENOMEM;
+		*to = from->outputs[i];
+		from->outputs[i].bytes = NULL;
+		to->process = moved(to->process, shift->process);
+	}
+	return 0;
+}
+
+int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream)
+{
+	struct shift shift = {
+		.box = calloc(from->n_boxes + 1, sizeof(*shift.box)),
+		.process = (uint32_t)into->n_processes,
+		.end = (uint32_t)into->n_ends,
+		.text = (uint32_t)into->n_texts,
+	};
+	int err = shift.box ? boxes_move(into, from, shift.box) : -ENOMEM;
+
+	if (!err)
+		err = rows_move(into, from, &shift, offset_ns);
+	if (!err)
+		err = events_move(into, from, &shift, offset_ns, stream);
+	if (!err)
+		err = outputs_move(into, from, &shift);
+	into->lost = into->lost == UINT64_MAX || from->lost == UINT64_MAX ? UINT64_MAX : into->lost + from->lost;
+	free(shift.box);
+	trace_fini(from);
+	return err;
+}
+
+static const char *mark_text(const struct trace *trace, const struct event *event)
+{
+	return event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
+}
+
+/* Each phase begins once in a run. */
+static const struct event *mark_find(const struct trace *trace, const char *text)
+{
+	for (size_t i = 0; i < trace->n_events; i++) {
+		const char *other = mark_text(trace, &trace->events[i]);
+
+		if (other && !strcmp(other, text))
+			return &trace->events[i];
+	}
+	return NULL;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_offset_ns)
+{
+	int64_t offsets[OFFSETS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < a->n_events && n < OFFSETS_MAX; i++) {
+		const char *text = mark_text(a, &a->events[i]);
+		const struct event *other = text ? mark_find(b, text) : NULL;
+
+		if (other)
+			offsets[n++] = (int64_t)(other->enter_ns - a->events[i].enter_ns);
+	}
+	if (!n)
+		return false;
+	qsort(offsets, n, sizeof(*offsets), by_size);
+	*ret_offset_ns = offsets[n / 2];
+	return true;
+}
+
+/* Ends whose target is `number` get the name. */
+static int targets_rename(struct trace *trace, const char *number, const char *name)
+{
+	for (size_t i = 1; i <= trace->n_ends; i++) {
+		struct trace_end *end = &trace->ends[i];
+		char *text;
+
+		if (!end->target || strcmp(end->target, number))
+			continue;
+		text = strdup(name);
+		if (!text)
+			return -ENOMEM;
+		free(end->target);
+		end->target = text;
+	}
+	return 0;
+}
+
+int merge_names(struct trace *trace)
+{
+	char number[128];
+	int err = 0;
+
+	for (size_t i = 0; i < trace->n_events && !err; i++) {
+		const struct event *event = &trace->events[i];
+		const char *name = event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
+
+		if (event->kind != EVENT_LISTEN || !name || !event->box || event->box > trace->n_boxes ||
+		    !trace->boxes[event->box].name)
+			continue;
+		snprintf(number, sizeof(number), "%s:%lld", trace->boxes[event->box].name, (long long)event->value);
+		err = targets_rename(trace, number, name);
+	}
+	return err;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Several streams of one run into one trace. Pure. Each stream has indices and a clock of its own; a box, by its name,
+ * is the same in all of them, everything else is somebody's alone. Connections are put together later, by their keys
+ * (graph/): nothing of that is decided here.
+ */
+#ifndef PROTO_MERGE_H
+#define PROTO_MERGE_H
+
+#include "proto/event.h"
+
+/*
+ * Moves all of `from`, whose clock shows offset_ns more than that of `into`, to the end of `into`. The marks of the run
+ * are in every stream; those of `from` are dropped. stream (from 1): of `from`, tells sequence numbers of the same CPU
+ * apart. 0 or -ENOMEM; then both must only be freed. from is empty afterwards.
+ */
+int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream);
+
+/*
+ * How much more the clock of b shows than that of a: from the marks, which all agents are told at the same moment. The
+ * median of their differences, and false if they have no mark in common.
+ */
+bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_offset_ns);
+
+/*
+ * A port that the kernel chose is called by its order in its own stream (s1:*1), by its number in the others: after this
+ * by its order everywhere. To be called once, when all streams are in. 0 or -ENOMEM.
+ */
+int merge_names(struct trace *trace);
+
+#endif
