@@ -102,6 +102,20 @@ static int events_move(struct trace *into, const struct trace *from, const struc
 	return 0;
 }
 
+static int contents_move(struct trace *into, struct trace *from, const struct shift *shift)
+{
+	for (size_t i = 0; i < from->n_contents; i++) {
+		struct trace_content *to = trace_content_add(into);
+
+		if (!to)
+			return -ENOMEM;
+		*to = from->contents[i];
+		from->contents[i].bytes = NULL;
+		to->end = moved(to->end, shift->end);
+	}
+	return 0;
+}
+
 static int outputs_move(struct trace *into, struct trace *from, const struct shift *shift)
 {
 	for (size_t i = 0; i < from->n_outputs; i++) {
@@ -132,6 +146,8 @@ int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsi
 		err = events_move(into, from, &shift, offset_ns, stream);
 	if (!err)
 		err = outputs_move(into, from, &shift);
+	if (!err)
+		err = contents_move(into, from, &shift);
 	into->lost = into->lost == UINT64_MAX || from->lost == UINT64_MAX ? UINT64_MAX : into->lost + from->lost;
 	free(shift.box);
 	trace_fini(from);

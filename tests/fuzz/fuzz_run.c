@@ -119,7 +119,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct store_run row = { .id = 1, .experiment = "x", .path = "/x", .version = "1", .outcome = OUTCOME_GOOD };
-	struct run run = { .row = &row, .stream = { .boot_id = "" } };
+	struct run run = { .row = &row };
 
 	trace_init(&run.trace);
 	if (!trace_read(data, size, &run.trace)) {
