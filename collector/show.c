@@ -91,6 +91,8 @@ static const char *end_text(const struct graph *graph, const struct graph_connec
 	const struct trace_end *end = &graph->trace->ends[connection->connector];
 	const char *name;
 
+	if (connection->transport != TRANSPORT_TCP) /* nobody tells when those are closed */
+		return "-";
 	if (connection->connector && end->error) {
 		name = strerrorname_np(-end->error);
 		return name ? name : "failed";
@@ -110,9 +112,10 @@ int show_connection_ends(const struct graph *graph, const char ***ret_ends, stru
 {
 	const char **ends = calloc(graph->n_connections + 1, sizeof(*ends));
 	unsigned char(*ended)[2] = calloc(graph->n_connections + 1, sizeof(*ended));
+	bool *used = calloc(graph->n_connections + 1, sizeof(*used));
 	int err = 0;
 
-	if (!ends || !ended) {
+	if (!ends || !ended || !used) {
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}
@@ -122,15 +125,18 @@ int show_connection_ends(const struct graph *graph, const char ***ret_ends, stru
 		const struct graph_connection *connection = &graph->connections[vertex->connection];
 		bool rst = event->kind == EVENT_RESET || (event->flags & EVENT_F_RST);
 
+		used[vertex->connection] = true;
 		if (vertex->connection && (event->kind == EVENT_CLOSE || event->kind == EVENT_RESET))
 			ended[vertex->connection][event->end != connection->connector] |= rst ? ENDED_RST : ENDED_FIN;
 	}
 	for (size_t i = 1; i <= graph->n_connections; i++)
-		ends[i] = end_text(graph, &graph->connections[i], ended[i][0], ended[i][1]);
+		if (used[i] || graph->connections[i].transport != TRANSPORT_UDP)
+			ends[i] = end_text(graph, &graph->connections[i], ended[i][0], ended[i][1]);
 	*ret_ends = ends;
 	ends = NULL;
 out:
 	free(ends);
 	free(ended);
+	free(used);
 	return err;
 }

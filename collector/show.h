@@ -47,7 +47,8 @@ void show_status_text(const struct show_status *status, char *buf, size_t size);
 /* What a process wrote to stdout (1) or stderr (2). Caller frees. NULL: out of memory. */
 char *show_written(const struct run *run, uint32_t process, int stream, size_t *ret_size, uint64_t *ret_left_out);
 
-/* How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees the array. */
+/* How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees the array.
+ * NULL: there is nothing to show, all that was received there belongs to another one (a multicast address). */
 int show_connection_ends(const struct graph *graph, const char ***ret_ends, struct error *e);
 
 #endif

@@ -192,19 +192,23 @@ static int connections_write(struct json_writer *w, const struct graph *graph, s
 	for (size_t i = 1; i <= graph->n_connections && !err; i++) {
 		const struct graph_connection *c = &graph->connections[i];
 		const struct trace_end *connector = &trace->ends[c->connector];
-		json_t *object = json_object();
+		json_t *object;
 
+		if (!ends[i])
+			continue;
+		object = json_object();
 		json_object_set_new(object, "id", json_integer((json_int_t)i));
 		json_object_set_new(object, "label", json_text(c->label));
-		json_object_set_new(object, "from", json_text(c->connector ? process_name(trace, connector->process) : NULL));
+		json_object_set_new(object, "transport", json_string(transport_name(c->transport)));
+		json_object_set_new(object, "from", json_text(process_name(trace, graph_connection_process(trace, c))));
 		json_object_set_new(object, "to", json_text(process_name(trace, c->acceptor_process)));
-		json_object_set_new(object, "target", json_text(c->connector ? connector->target : NULL));
+		json_object_set_new(object, "target", json_text(trace->ends[c->connector ? c->connector : c->acceptor].target));
 		json_object_set_new(object, "messages", json_pack("[i,i]", (int)c->messages[0], (int)c->messages[1]));
 		json_object_set_new(object, "bytes",
 				    json_pack("[I,I]", (json_int_t)c->bytes[0], (json_int_t)c->bytes[1]));
 		json_object_set_new(object, "error",
 				    json_text(c->connector && connector->error ? strerrorname_np(-connector->error) : NULL));
-		json_object_set_new(object, "end", json_text(ends[i]));
+		json_object_set_new(object, "end", json_text(c->transport == TRANSPORT_TCP ? ends[i] : NULL));
 		json_object_set_new(object, "racy", json_boolean(c->racy));
 		json_element(w, object);
 	}
@@ -236,6 +240,11 @@ static void labels_member(json_t *object, const struct graph *graph, const struc
 	json_object_set_new(object, "labels", labels);
 }
 
+static bool is_datagram(const struct trace *trace, const struct event *event)
+{
+	return event->end && event->end <= trace->n_ends && trace->ends[event->end].transport == TRANSPORT_UDP;
+}
+
 /* What `value` means depends on the kind. */
 static void value_members(json_t *object, const struct graph *graph, const struct event *event)
 {
@@ -244,7 +253,7 @@ static void value_members(json_t *object, const struct graph *graph, const struc
 
 	if (event->kind == EVENT_SEND || event->kind == EVENT_RECV) {
 		json_object_set_new(object, "bytes", json_integer(event->value > 0 ? event->value : 0));
-		json_object_set_new(object, "pos", json_integer((json_int_t)event->pos));
+		json_object_set_new(object, "pos", is_datagram(trace, event) ? json_null() : json_integer((json_int_t)event->pos));
 	} else if (event->kind == EVENT_CLOSE || event->kind == EVENT_RESET) {
 		json_object_set_new(object, "pos", json_integer((json_int_t)event->pos));
 	} else if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD)) {
@@ -269,7 +278,7 @@ static void flags_member(json_t *object, uint16_t flags)
 	} names[] = {
 		{ EVENT_F_THREAD, "thread" },	{ EVENT_F_CONTINUED, "continued" }, { EVENT_F_SHUTDOWN, "shutdown" },
 		{ EVENT_F_RST, "rst" },		{ EVENT_F_EXITING, "exiting" },	    { EVENT_F_INTERLEAVED, "interleaved" },
-		{ EVENT_F_URGENT, "urgent" },
+		{ EVENT_F_URGENT, "urgent" },	{ EVENT_F_TRUNCATED, "truncated" },
 	};
 	json_t *array = json_array();
 
@@ -315,8 +324,12 @@ static void edges_write(struct json_writer *w, const struct graph *graph)
 		json_t *object = json_pack("{s:i,s:i,s:s}", "from", (int)edge->from, "to", (int)edge->to, "rule",
 					   graph_rule_name(edge->rule));
 
-		if (edge->rule == RULE_MESSAGE)
+		if (graph_rule_carries(edge->rule))
 			json_object_set_new(object, "bytes", json_integer((json_int_t)edge->bytes));
+		if (edge->inferred)
+			json_object_set_new(object, "inferred", json_true());
+		if (edge->guessed)
+			json_object_set_new(object, "guessed", json_true());
 		json_element(w, object);
 	}
 	json_array_end(w);
@@ -336,7 +349,8 @@ static uint32_t *receives_find(const struct graph *graph)
 		for (uint32_t k = 0; event->kind == EVENT_RECV && k < v->n_messages; k++) {
 			uint32_t message = graph->vertex_messages[v->first_message + k];
 
-			if (event->pos <= graph->messages[message].pos)
+			if (event->pos <= graph->messages[message].pos ||
+			    (is_datagram(graph->trace, event) && receives[message] == UINT32_MAX))
 				receives[message] = (uint32_t)i;
 		}
 	}
@@ -362,6 +376,9 @@ static int messages_write(struct json_writer *w, const struct graph *graph, stru
 		json_object_set_new(object, "number", json_integer(m->number));
 		json_object_set_new(object, "bytes", json_integer((json_int_t)m->size));
 		json_object_set_new(object, "received", json_integer((json_int_t)m->received));
+		json_object_set_new(object, "delivered", json_boolean(m->delivered));
+		json_object_set_new(object, "inferred", json_boolean(m->inferred));
+		json_object_set_new(object, "transport", json_string(transport_name(graph->connections[m->connection].transport)));
 		json_object_set_new(object, "send", json_integer(m->send));
 		json_object_set_new(object, "recv", receives[i] == UINT32_MAX ? json_null() : json_integer(receives[i]));
 		json_object_set_new(object, "racy", json_boolean(m->racy));
@@ -430,6 +447,8 @@ int show_run_json(const struct run *run, const struct graph *graph, FILE *out, s
 		return err;
 	holes_write(&w, graph);
 	json_member(&w, "unmatched_bytes", json_number(graph->unmatched_bytes));
+	json_member(&w, "unmatched_datagrams", json_number(graph->unmatched_datagrams));
+	json_member(&w, "contradicted", json_number(graph->contradicted));
 	json_array_begin(&w, "vertices");
 	for (size_t i = 0; i < graph->n_vertices && !ferror(out); i++)
 		json_element(&w, vertex_object(run, graph, (uint32_t)i));

@@ -194,14 +194,17 @@ static int connections_print(const struct graph *graph, FILE *out, struct error 
 	if (err < 0)
 		return err;
 	for (size_t i = 1; i <= graph->n_connections; i++)
-		if ((int)strlen(graph->connections[i].label) + 1 > width)
+		if (ends[i] && (int)strlen(graph->connections[i].label) + 1 > width)
 			width = (int)strlen(graph->connections[i].label) + 1;
 	fprintf(out, "\nconnections\n  %-*s %10s %12s %10s %12s  %s\n", width, "CONNECTION", "> MESSAGES", "> BYTES",
 		"< MESSAGES", "< BYTES", "END");
 	for (size_t i = 1; i <= graph->n_connections; i++) {
 		const struct graph_connection *c = &graph->connections[i];
-		int n = fprintf(out, "  %s%s", c->label, c->racy ? "!" : "") - 2;
+		int n;
 
+		if (!ends[i])
+			continue;
+		n = fprintf(out, "  %s%s", c->label, c->racy ? "!" : "") - 2;
 		fprintf(out, "%*s %10" PRIu32 " %12" PRIu64 " %10" PRIu32 " %12" PRIu64 "  %s\n", width > n ? width - n : 0,
 			"", c->messages[0], c->bytes[0], c->messages[1], c->bytes[1], ends[i]);
 	}
@@ -230,7 +233,7 @@ static int messages_print(const struct run *run, const struct graph *graph, bool
 		m = &graph->messages[graph->vertex_messages[v->first_message]];
 		graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
 		received[0] = '\0';
-		if (!m->received)
+		if (!m->delivered)
 			snprintf(received, sizeof(received), "  not received");
 		else if (m->received < m->size)
 			snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received", m->received);
@@ -248,6 +251,12 @@ static void holes_print(const struct graph *graph, FILE *out)
 {
 	if (graph->unmatched_bytes)
 		fprintf(out, "\n%" PRIu64 " bytes were received whose send was not recorded\n", graph->unmatched_bytes);
+	if (graph->unmatched_datagrams)
+		fprintf(out, "\n%" PRIu64 " datagrams were received of which it is not known which send's they are\n",
+			graph->unmatched_datagrams);
+	if (graph->contradicted)
+		fprintf(out, "\n%" PRIu64 " edges of datagrams, unix-domain sockets or pipes contradict the order of a process; they are "
+			     "left out\n", graph->contradicted);
 	if (!graph->n_holes)
 		return;
 	fprintf(out, "\nholes: bytes that must have passed a call which no event shows\n");

@@ -7,7 +7,8 @@
  *   chains.c   consecutive events of threads and processes
  *   rules.c    spawn, connect and close edges
  *   streams.c  byte ranges: messages, message edges, holes
- *   edges.c    sorts the edges, finds cycles, measures depth
+ *   datagrams.c  which receive returned which datagram
+ *   edges.c    sorts the edges, finds cycles, measures depth; cycles.c leaves out what must be left out
  *   racy.c     which ordinals the graph cannot order (contest.c decides)
  *
  * A trace is input from outside: build_*() accessors check every index, steps never index a table by themselves.
@@ -35,7 +36,9 @@ struct end_facts {
 	uint32_t owner;	     /* process, 0 unknown */
 	bool used;	     /* an event names it */
 	bool mixed;	     /* not all its sends are by one process */
+	bool shared;	     /* not all its sends, or not all its receives, are by one thread */
 	uint32_t sender;     /* process that sends on it */
+	uint32_t user[2];    /* a vertex that receives ([0]) or sends ([1]) on it, + 1 */
 	uint32_t fin;	     /* the CLOSE that sent the FIN */
 	uint32_t rst;	     /* the CLOSE that caused an RST of the peer's end, if anything did */
 	uint32_t reset;	     /* the RESET of this end */
@@ -115,17 +118,37 @@ int build_ends(struct build *b);
 int build_chains(struct build *b);
 int build_rules(struct build *b);
 int build_streams(struct build *b);
+int build_datagrams(struct build *b);
 int build_edges(struct build *b);
 int build_racy(struct build *b);
 
 /* Makes room for one more cross edge and writes it. 0 or -ENOMEM. */
 int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule, uint64_t bytes);
 
+/* What is on a cycle or on the way from one to another, by vertex; needs sorted edges. Caller frees. 0 or -ENOMEM. */
+int build_core(const struct build *b, bool **ret_core);
+
+/*
+ * Takes the late edges inside the core out of b->cross and counts them: guesses if there are some, else all. 1 if there were
+ * any, 0 if not, or -ENOMEM.
+ */
+int build_drop_contradicted(struct build *b);
+
+/* One more message of a vertex: all of a vertex's are added before those of the next. 0 or -ENOMEM. */
+int build_vertex_message_add(struct build *b, uint32_t v, uint32_t message);
+
 /* Vertices by (depth, number). ret_order has n_vertices places. 0 or -ENOMEM. */
 int build_topological(const struct graph *g, uint32_t *ret_order);
 
 /* Doubles *array when n == *cap. 0 or -ENOMEM. */
 int build_grow(void **array, size_t *cap, size_t n, size_t size);
+
+static inline enum transport build_transport(const struct build *b, uint32_t end)
+{
+	unsigned transport = b->trace->ends[end].transport;
+
+	return transport < TRANSPORT_COUNT ? transport : TRANSPORT_TCP;
+}
 
 /* A process's place among contents: independent of table indices. < 0, 0, > 0. */
 int build_process_compare(const struct trace *trace, uint32_t a, uint32_t b);

@@ -63,6 +63,7 @@ int build_end_compare(const struct trace *trace, uint32_t a, uint32_t b)
 		diff = text_compare(p->target, q->target);
 	if (diff)
 		return diff;
+	COMPARE(p->transport, q->transport);
 	COMPARE(p->ordinal, q->ordinal);
 	COMPARE(p->role, q->role);
 	diff = text_compare(box_name(trace, p->box), box_name(trace, q->box));

@@ -73,16 +73,21 @@ static void send_text(const struct picture *p, const struct node *node, const ch
 	const struct graph_vertex *v = &g->vertices[p->items[node->item].vertex];
 	const struct graph_message *m = &g->messages[g->vertex_messages[v->first_message]];
 	const struct graph_connection *c = &g->connections[m->connection];
-	bool reader_known = m->direction ? c->connector : c->acceptor;
+	bool reader_known = c->transport == TRANSPORT_UDP || (m->direction ? c->connector : c->acceptor);
 	char bytes[BYTES_TEXT], read[BYTES_TEXT];
 
 	bytes_text(node->bytes, bytes);
-	if (!reader_known || m->received >= m->size)
+	if (!reader_known || (m->delivered && m->received >= m->size))
 		snprintf(buf, size, "%s · %s", label, bytes);
-	else if (m->received)
+	else if (m->delivered)
 		snprintf(buf, size, "%s · %s, only %s read", label, bytes, bytes_text(m->received, read));
 	else
 		snprintf(buf, size, "%s · %s, not read", label, bytes);
+}
+
+static bool is_datagram(const struct graph *g, const struct event *event)
+{
+	return event->end && event->end <= g->trace->n_ends && g->trace->ends[event->end].transport == TRANSPORT_UDP;
 }
 
 static void exit_caption(const struct event *event, const char *label, char *buf, size_t size)
@@ -184,7 +189,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		*ret_failure = failed;
 		if (failed)
 			snprintf(buf, size, "recv %s: %s", label, errno_text(event->value));
-		else if (!arrow_arrives && event->value)
+		else if (!arrow_arrives && (event->value || is_datagram(g, event)))
 			snprintf(buf, size, "recv %s · %s", label, bytes_text(node->bytes, bytes));
 		else if (!arrow_arrives)
 			snprintf(buf, size, "eof %s", label);

@@ -118,9 +118,9 @@ static void join_links(struct dot *d)
 			continue;
 		edge = agedge(d->graph, d->nodes[link->from], d->nodes[link->to], NULL, 1);
 		set(edge, "tooltip", graph_rule_name(link->rule));
-		if (link->rule == RULE_CONNECT)
+		if (link->rule == RULE_CONNECT || link->inferred)
 			set(edge, "style", "dashed");
-		if (link->rule == RULE_MESSAGE)
+		if (graph_rule_carries(link->rule))
 			set(edge, "color", link->message != NO_MESSAGE && d->p->g->messages[link->message].direction ? "#0b7a6b" :
 														       "#1d4ed8");
 		if (link->rule == RULE_CLOSE)

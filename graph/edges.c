@@ -2,6 +2,10 @@
 /*
  * All edges in one array sorted by (from, to, rule), then depth. A graph with a cycle has no order: -EINVAL, with an
  * event on the cycle named. Else fails only without memory.
+ *
+ * The send of a datagram, or on a unix-domain socket or pipe, can have its place in its process's order from its return, when
+ * the answer may have come to another thread already. In process order that would be a cycle. The edges of such sends that are on
+ * one are left out, and counted (cycles.c): the order of the processes stays whole.
  */
 #include "graph/build.h"
 
@@ -108,25 +112,29 @@ static int merge_edges(struct build *b)
 	return 0;
 }
 
-/* Names a vertex on a cycle: from any that was not reached, go back to others that were not, until one comes again. */
-static int report_cycle(struct build *b, const uint32_t *waiting)
+/* Names a vertex on a cycle: whatever leads to a vertex of the core leads from the core too, so going back ends in one. */
+static int report_cycle(struct build *b)
 {
 	struct graph *g = b->g;
-	uint32_t *before = malloc((g->n_vertices + 1) * sizeof(*before));
-	uint32_t v = 0;
+	uint32_t *before = malloc((g->n_vertices + 1) * sizeof(*before)), v = 0;
 	const struct event *event;
+	bool *core = NULL;
 	char label[256];
+	int err = before ? build_core(b, &core) : -ENOMEM;
 
-	if (!before)
-		return -ENOMEM;
+	if (err < 0) {
+		free(before);
+		return err;
+	}
 	for (size_t i = 0; i < g->n_edges; i++)
-		if (waiting[g->edges[i].from])
+		if (core[g->edges[i].from])
 			before[g->edges[i].to] = g->edges[i].from;
-	while (!waiting[v])
+	while (!core[v])
 		v++;
 	for (size_t i = 0; i < g->n_vertices; i++)
 		v = before[v];
 	free(before);
+	free(core);
 	event = build_event(b, v);
 	graph_vertex_label(g, v, label, sizeof(label));
 	return error_set(b->e, -EINVAL,
@@ -134,7 +142,7 @@ static int report_cycle(struct build *b, const uint32_t *waiting)
 			 event_kind_name(event->kind), label, g->vertices[v].event, event->order);
 }
 
-/* Kahn's algorithm: depth is the longest path, whatever the order of the queue. */
+/* Kahn's algorithm: depth is the longest path, whatever the order of the queue. -ELOOP: there is a cycle. */
 static int measure_depth(struct build *b)
 {
 	struct graph *g = b->g;
@@ -163,7 +171,7 @@ static int measure_depth(struct build *b)
 		}
 	}
 	if (tail < n)
-		err = report_cycle(b, waiting);
+		err = -ELOOP;
 out:
 	free(waiting);
 	free(queue);
@@ -172,9 +180,24 @@ out:
 
 int build_edges(struct build *b)
 {
-	int err = merge_edges(b);
+	int err, dropped;
 
-	return err < 0 ? err : measure_depth(b);
+	for (;;) { /* three times at most: whole, without guesses, without all that is late */
+		err = merge_edges(b);
+		if (!err)
+			err = measure_depth(b);
+		if (err != -ELOOP)
+			return err;
+		dropped = build_drop_contradicted(b);
+		if (dropped <= 0)
+			return dropped < 0 ? dropped : report_cycle(b);
+		free(b->g->edges);
+		free(b->first_edge);
+		b->g->edges = NULL;
+		b->first_edge = NULL;
+		for (uint32_t v = 0; v < b->g->n_vertices; v++)
+			b->g->vertices[v].depth = 0;
+	}
 }
 
 int build_topological(const struct graph *g, uint32_t *ret_order)

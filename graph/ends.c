@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,12 +19,15 @@ struct keyed_end {
 	uint32_t from, to; /* first sequence number of the connector's bytes, of the acceptor's */
 	uint32_t end;
 	bool connector;
+	enum transport transport;
 };
 
 static int keyed_compare(const void *a, const void *b)
 {
 	const struct keyed_end *p = a, *q = b;
 
+	if (p->transport != q->transport)
+		return p->transport < q->transport ? -1 : 1;
 	if (p->from != q->from)
 		return p->from < q->from ? -1 : 1;
 	if (p->to != q->to)
@@ -102,9 +106,11 @@ static int match_ends(const struct build *b, uint32_t *partner)
 	for (size_t i = 1; i <= trace->n_ends; i++) {
 		const struct trace_end *end = &trace->ends[i];
 
-		if (!end->keyed || (end->role != END_CONNECTOR && end->role != END_ACCEPTOR))
+		if (!end->keyed || (end->role != END_CONNECTOR && end->role != END_ACCEPTOR) ||
+		    build_transport(b, i) == TRANSPORT_UDP)
 			continue;
 		keyed[n].end = i;
+		keyed[n].transport = build_transport(b, i);
 		keyed[n].connector = end->role == END_CONNECTOR;
 		keyed[n].from = keyed[n].connector ? end->first_local : end->first_remote;
 		keyed[n].to = keyed[n].connector ? end->first_remote : end->first_local;
@@ -112,7 +118,8 @@ static int match_ends(const struct build *b, uint32_t *partner)
 	}
 	qsort(keyed, n, sizeof(*keyed), keyed_compare);
 	for (size_t i = 0, k; i < n; i = k) {
-		for (k = i + 1; k < n && keyed[k].from == keyed[i].from && keyed[k].to == keyed[i].to; k++)
+		for (k = i + 1; k < n && keyed[k].transport == keyed[i].transport && keyed[k].from == keyed[i].from &&
+				keyed[k].to == keyed[i].to; k++)
 			;
 		match_group(trace, keyed + i, k - i, partner);
 	}
@@ -120,28 +127,70 @@ static int match_ends(const struct build *b, uint32_t *partner)
 	return 0;
 }
 
-/* By what names it: connector's process, target, ordinal; those without connector behind. */
+/* The end that names a connection, 0: nothing does. Of datagrams both do. */
+static uint32_t naming_end(const struct graph_connection *connection)
+{
+	return connection->connector || connection->transport != TRANSPORT_UDP ? connection->connector :
+										  connection->acceptor;
+}
+
+/* By what names it: connector's process, target, ordinal; those without a name behind. */
 static int connection_compare(const void *a, const void *b, void *arg)
 {
 	const struct graph_connection *p = a, *q = b;
+	uint32_t end_p = naming_end(p), end_q = naming_end(q);
 
-	if (!p->connector != !q->connector)
-		return p->connector ? -1 : 1;
-	if (p->connector)
-		return build_end_compare(arg, p->connector, q->connector);
+	if (!end_p != !end_q)
+		return end_p ? -1 : 1;
+	if (end_p)
+		return build_end_compare(arg, end_p, end_q);
 	return build_end_compare(arg, p->acceptor, q->acceptor);
+}
+
+/* Datagrams of one process to one target, whatever the socket; where the process is not known, from one address. */
+static bool same_exchange(const struct trace *trace, const struct graph_connection *p, const struct graph_connection *q)
+{
+	const struct trace_end *e = &trace->ends[naming_end(p)], *f = &trace->ends[naming_end(q)];
+
+	return p->transport == TRANSPORT_UDP && q->transport == TRANSPORT_UDP && e->process == f->process &&
+	       !strcmp(text_or(e->target, ""), text_or(f->target, "")) &&
+	       (e->process || endpoint_equal(&e->remote, &f->remote));
+}
+
+/* Connections are sorted: what is one, stands together. */
+static void number_connections(struct build *b, size_t n_found)
+{
+	struct graph_connection *all = b->g->connections;
+	size_t n = 0;
+
+	for (size_t i = 1; i <= n_found; i++) {
+		struct graph_connection found = all[i];
+
+		if (n && same_exchange(b->trace, &all[n], &found)) {
+			all[n].connector = all[n].connector ? all[n].connector : found.connector;
+			all[n].acceptor = all[n].acceptor ? all[n].acceptor : found.acceptor;
+		} else {
+			all[++n] = found;
+		}
+		if (found.connector)
+			b->ends[found.connector].connection = n;
+		if (found.acceptor)
+			b->ends[found.acceptor].connection = n;
+	}
+	b->g->n_connections = n;
 }
 
 static int make_connections(struct build *b, const uint32_t *partner)
 {
 	const struct trace *trace = b->trace;
 	struct graph *g = b->g;
+	size_t n = 0;
 
 	g->connections = calloc(trace->n_ends + 1, sizeof(*g->connections));
 	if (!g->connections)
 		return -ENOMEM;
 	for (size_t i = 1; i <= trace->n_ends; i++) {
-		struct graph_connection *connection = &g->connections[g->n_connections + 1];
+		struct graph_connection *connection = &g->connections[n + 1];
 
 		/* a row that is all zero was never sent: it is an end only if an event says so */
 		if (!b->ends[i].used && trace->ends[i].role != END_CONNECTOR && trace->ends[i].role != END_ACCEPTOR)
@@ -155,19 +204,12 @@ static int make_connections(struct build *b, const uint32_t *partner)
 		} else {
 			connection->acceptor = i;
 		}
+		connection->transport = build_transport(b, i);
 		connection->connect_vertex = connection->accept_vertex = NO_VERTEX;
-		g->n_connections++;
+		n++;
 	}
-	qsort_r(g->connections + 1, g->n_connections, sizeof(*g->connections), connection_compare,
-		(void *)trace);
-	for (size_t i = 1; i <= g->n_connections; i++) {
-		const struct graph_connection *connection = &g->connections[i];
-
-		if (connection->connector)
-			b->ends[connection->connector].connection = i;
-		if (connection->acceptor)
-			b->ends[connection->acceptor].connection = i;
-	}
+	qsort_r(g->connections + 1, n, sizeof(*g->connections), connection_compare, (void *)trace);
+	number_connections(b, n);
 	return 0;
 }
 
@@ -185,6 +227,21 @@ static void endpoint_text(const struct endpoint *endpoint, char *buf, size_t siz
 	}
 }
 
+/* client~s1:53; ?~s1:53(10.0.0.4:40312) if nobody knows whose address that is. */
+static char *exchange_label(const struct trace *trace, const struct trace_end *end, const char *address)
+{
+	const char *name = end->process && end->process <= trace->n_processes ? trace->processes[end->process].name : NULL;
+	const char *target = text_or(end->target, "?");
+	char *label = NULL;
+	int n;
+
+	if (!name && end->remote.port)
+		n = asprintf(&label, "?~%s(%s)", target, address);
+	else
+		n = asprintf(&label, "%s~%s", text_or(name, "?"), target);
+	return n < 0 ? NULL : label;
+}
+
 /* client>s1:7000#2; without ordinal #? and the connector's address, which is what tells such connections apart. */
 static char *connection_label(const struct trace *trace, const struct graph_connection *connection)
 {
@@ -195,6 +252,8 @@ static char *connection_label(const struct trace *trace, const struct graph_conn
 	int n;
 
 	endpoint_text(connector, address, sizeof(address));
+	if (connection->transport == TRANSPORT_UDP)
+		return exchange_label(trace, end, address);
 	if (connection->connector) {
 		const char *name = NULL, *target = text_or(end->target, "?");
 
@@ -207,6 +266,8 @@ static char *connection_label(const struct trace *trace, const struct graph_conn
 			n = asprintf(&label, "%s>%s#?(%s)", name, target, address);
 		else
 			n = asprintf(&label, "%s>%s#?", name, target);
+	} else if (connection->transport != TRANSPORT_TCP) { /* no address: the socket's number */
+		n = asprintf(&label, "?>%s#?(%" PRIu32 ")", text_or(end->target, "?"), end->first_remote);
 	} else {
 		const char *box = end->box && end->box <= trace->n_boxes ? trace->boxes[end->box].name : NULL;
 

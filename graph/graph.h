@@ -25,7 +25,10 @@
 	X(SPAWN, spawn, "a spawn, and the first event of the child; an exit, and the wait that saw it") \
 	X(CONNECT, connect, "a connect, and the accept that returned its connection")              \
 	X(MESSAGE, message, "a send, and each receive that returned any of its bytes")             \
-	X(CLOSE, close, "a close, shutdown or reset, and the receive that saw end of file or the error")
+	X(CLOSE, close, "a close, shutdown or reset, and the receive that saw end of file or the error") \
+	X(DATAGRAM, datagram, "a datagram's send, and each receive that returned it: inferred from content and order") \
+	X(LOCAL, local, "the same as message, between unix-domain sockets")                        \
+	X(PIPE, pipe, "the same, through a pipe or FIFO")
 
 enum graph_rule {
 #define X(NAME, name, text) RULE_##NAME,
@@ -35,6 +38,12 @@ enum graph_rule {
 };
 
 const char *graph_rule_name(enum graph_rule rule);
+
+/* From a send to a receive of its bytes, whatever they went through. */
+static inline bool graph_rule_carries(enum graph_rule rule)
+{
+	return rule == RULE_MESSAGE || rule == RULE_DATAGRAM || rule == RULE_LOCAL || rule == RULE_PIPE;
+}
 
 enum graph_order { GRAPH_ORDER_THREAD, GRAPH_ORDER_PROCESS };
 
@@ -51,12 +60,19 @@ struct graph_vertex {
 struct graph_edge {
 	uint32_t from, to; /* vertices */
 	enum graph_rule rule;
-	uint64_t bytes; /* MESSAGE: how many of the message's bytes this receive returned */
+	bool inferred;	/* not proved by positions: datagrams, and streams of which several threads used one end */
+	bool guessed;	/* of several datagrams with the same content, this one is only the likely one */
+	uint64_t bytes; /* of a rule that carries: how many of the message's bytes this receive returned */
 };
 
-/* A connection: both its ends as far as they were seen. */
+/*
+ * A connection: both its ends as far as they were seen. Datagrams have none: what one process asks one target, and the
+ * answers, through whatever sockets, stands as one here (client~s1:53); connector and acceptor are the first ends of many. An
+ * end's role tells its side, also where there are many.
+ */
 struct graph_connection {
 	uint32_t connector, acceptor; /* indices into trace.ends, 0 = not seen */
+	enum transport transport;
 	uint32_t acceptor_process; /* who accepted, 0 unknown */
 	char *label; /* client>s1:7000#2 */
 	bool racy;
@@ -65,14 +81,26 @@ struct graph_connection {
 	uint32_t messages[2];
 };
 
-/* One message of one direction: one successful send and the sends that continue it. */
+/* The process on the left of a connection's label, 0 unknown. */
+static inline uint32_t graph_connection_process(const struct trace *trace, const struct graph_connection *connection)
+{
+	uint32_t end = connection->connector || connection->transport != TRANSPORT_UDP ? connection->connector :
+											  connection->acceptor;
+	uint32_t process = end ? trace->ends[end].process : 0;
+
+	return process <= trace->n_processes ? process : 0;
+}
+
+/* One message of one direction: one successful send and the sends that continue it. A datagram's pos is 0. */
 struct graph_message {
 	uint32_t connection;
 	uint8_t direction; /* 0 from the connector, 1 from the acceptor */
 	uint32_t number;   /* from 1 */
 	uint64_t pos, size; /* range [pos, pos + size) of its direction */
-	uint64_t received; /* bytes of it that receives returned */
+	uint64_t received; /* bytes of it that receives returned; datagram: the most that one of them did */
 	uint32_t send;	   /* first send vertex */
+	bool delivered;	   /* a receive returned it, or some of it; a datagram can be empty */
+	bool inferred;	   /* so are the edges to its receives */
 	bool racy;
 };
 
@@ -94,7 +122,9 @@ struct graph {
 	struct graph_hole *holes;
 	uint32_t *vertex_messages;
 	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages;
-	uint64_t unmatched_bytes; /* received, but no send of them is known (peer not traced, or lost) */
+	uint64_t unmatched_bytes; /* received from a stream, but no send of them is known (peer not traced, or lost) */
+	uint64_t unmatched_datagrams; /* received, but not known which send's they are */
+	uint64_t contradicted; /* edges left out, see edges.c */
 };
 
 /*

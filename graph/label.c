@@ -24,6 +24,7 @@ void graph_message_label(const struct graph *graph, uint32_t message, char *buf,
 	const struct graph_message *m;
 	const char *label, *arrow;
 	char number[16] = "?";
+	bool datagram;
 
 	if (message >= graph->n_messages) {
 		snprintf(buf, size, "?");
@@ -31,10 +32,13 @@ void graph_message_label(const struct graph *graph, uint32_t message, char *buf,
 	}
 	m = &graph->messages[message];
 	label = graph->connections[m->connection].label;
+	datagram = graph->connections[m->connection].transport == TRANSPORT_UDP;
 	arrow = strchr(label, '>');
 	if (m->number)
 		snprintf(number, sizeof(number), "%" PRIu32, m->number);
-	if (m->direction && arrow)
+	if (datagram)
+		snprintf(buf, size, "%s/%s%s", label, number, m->direction ? "<" : "");
+	else if (m->direction && arrow)
 		snprintf(buf, size, "%.*s<%s/%s", (int)(arrow - label), label, arrow + 1, number);
 	else
 		snprintf(buf, size, "%s/%s", label, number);

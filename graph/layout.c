@@ -91,7 +91,7 @@ static void write_notes(struct sheet *s)
 	}
 }
 
-enum sign { SIGN_REQUEST, SIGN_REPLY, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS };
+enum sign { SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS };
 
 static const struct {
 	const char *text;
@@ -99,6 +99,7 @@ static const struct {
 } signs[SIGNS] = {
 	[SIGN_REQUEST] = { "message from the connector", { .kind = SHAPE_ARROW, .ink = INK_REQUEST, .width = 1.3 } },
 	[SIGN_REPLY] = { "message from the acceptor", { .kind = SHAPE_ARROW, .ink = INK_REPLY, .width = 1.3 } },
+	[SIGN_INFERRED] = { "inferred, not proved", { .kind = SHAPE_ARROW, .ink = INK_REQUEST, .width = 1.3, .dashed = true } },
 	[SIGN_CONNECT] = { "connect", { .kind = SHAPE_ARROW, .ink = INK_QUIET, .width = 1.3, .dashed = true } },
 	[SIGN_CLOSE] = { "close, end of file", { .kind = SHAPE_ARROW, .ink = INK_FAINT, .width = 1 } },
 	[SIGN_UNREAD] = { "nobody read it", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3, .dashed = true } },
@@ -117,8 +118,9 @@ static void find_signs(const struct layout *l, bool *has)
 
 		if (!link->drawn)
 			continue;
-		if (link->rule == RULE_MESSAGE && link->message != NO_MESSAGE)
+		if (graph_rule_carries(link->rule) && link->message != NO_MESSAGE)
 			has[p->g->messages[link->message].direction ? SIGN_REPLY : SIGN_REQUEST] = true;
+		has[SIGN_INFERRED] |= link->inferred;
 		has[SIGN_CONNECT] |= link->rule == RULE_CONNECT;
 		has[SIGN_CLOSE] |= link->rule == RULE_CLOSE;
 	}

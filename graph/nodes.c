@@ -149,6 +149,7 @@ static void unite_links(struct picture *p)
 				last->message = NO_MESSAGE;
 			last->bytes = range_end(last->bytes, link->bytes);
 			last->count++;
+			last->inferred |= link->inferred;
 		} else {
 			p->links[n++] = *link;
 		}
@@ -161,7 +162,7 @@ static uint32_t edge_message(const struct graph *g, const struct graph_edge *edg
 {
 	const struct graph_vertex *v = &g->vertices[edge->from];
 
-	return edge->rule == RULE_MESSAGE && v->n_messages ? g->vertex_messages[v->first_message] : NO_MESSAGE;
+	return graph_rule_carries(edge->rule) && v->n_messages ? g->vertex_messages[v->first_message] : NO_MESSAGE;
 }
 
 static int make_links(struct picture *p)
@@ -188,7 +189,7 @@ static int make_links(struct picture *p)
 					.from = p->items[from].node, .to = p->items[to].node,
 					.from_lane = p->items[from].lane, .to_lane = p->items[to].lane,
 					.rule = edge->rule, .message = edge_message(g, edge), .count = 1,
-					.bytes = edge->bytes, .edge = i,
+					.bytes = edge->bytes, .edge = i, .inferred = edge->inferred,
 				};
 			n++;
 		}

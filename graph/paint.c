@@ -163,7 +163,11 @@ static void link_style(const struct brush *b, const struct link *link, struct sh
 	arrow->width = 1.3;
 	switch (link->rule) {
 	case RULE_MESSAGE:
+	case RULE_DATAGRAM:
+	case RULE_LOCAL:
+	case RULE_PIPE:
 		arrow->ink = INK_REQUEST;
+		arrow->dashed = link->inferred;
 		if (link->message != NO_MESSAGE && g->messages[link->message].direction)
 			arrow->ink = INK_REPLY;
 		if (link->message == NO_MESSAGE)

@@ -54,6 +54,7 @@ struct link {
 	uint64_t bytes;
 	uint32_t edge;	  /* the first of them */
 	bool drawn;
+	bool inferred; /* one of its edges is */
 };
 
 struct picture {

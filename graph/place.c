@@ -158,8 +158,8 @@ out:
 static uint32_t peer_lane(const struct picture *p, const struct event *event, uint32_t connection)
 {
 	const struct graph_connection *c = &p->g->connections[connection];
-	bool connector = c->connector == event->end;
-	uint32_t process = connector ? c->acceptor_process : c->connector ? p->g->trace->ends[c->connector].process : 0;
+	bool connector = p->g->trace->ends[event->end].role == END_CONNECTOR;
+	uint32_t process = connector ? c->acceptor_process : graph_connection_process(p->g->trace, c);
 
 	return process && process <= p->g->trace->n_processes ? p->lane_of[process] : NO_LANE;
 }
@@ -187,7 +187,7 @@ static void choose_side(struct layout *l, uint32_t n, uint32_t out_lane, uint32_
 		const struct graph_message *m = &p->g->messages[p->g->vertex_messages[v->first_message]];
 		uint32_t lane = peer_lane(p, event, v->connection);
 
-		if (m->received)
+		if (m->delivered)
 			return;
 		place->left = lane != NO_LANE && lane < node->lane_first;
 		place->unread = place->left ? -1 : 1;

@@ -100,7 +100,7 @@ static int gather_messages(struct contest *c)
 		const struct end_facts *end =
 			&c->b->ends[m->direction ? connection->acceptor : connection->connector];
 
-		if (end->mixed || has_threads(c, end->sender))
+		if (end->mixed || connection->transport == TRANSPORT_UDP || has_threads(c, end->sender))
 			err = element_add(c, m->send, i, m->number);
 		if (!err && (i + 1 == g->n_messages || m[1].connection != m->connection ||
 			     m[1].direction != m->direction)) {
@@ -234,11 +234,9 @@ static void spread(struct build *b)
 	struct graph *g = b->g;
 
 	for (size_t i = 1; i <= g->n_connections; i++) {
-		uint32_t connector = g->connections[i].connector;
-		uint32_t process = connector ? b->trace->ends[connector].process : 0;
+		uint32_t process = graph_connection_process(b->trace, &g->connections[i]);
 
-		if (process <= b->trace->n_processes)
-			g->connections[i].racy |= b->process_racy[process];
+		g->connections[i].racy |= b->process_racy[process];
 	}
 	for (size_t i = 0; i < g->n_messages; i++)
 		g->messages[i].racy |= g->connections[g->messages[i].connection].racy;

@@ -91,7 +91,7 @@ static void visit(struct reduce *r, uint32_t node, bool *message_drawn)
 		bool first = link->message != NO_MESSAGE && !message_drawn[link->message];
 
 		link->drawn = link->rule == RULE_CONNECT || first || !is_implied(r, node, link);
-		if (link->from_lane == link->to_lane && link->rule != RULE_MESSAGE)
+		if (link->from_lane == link->to_lane && !graph_rule_carries(link->rule))
 			link->drawn = false; /* the lane says it */
 		if (link->message != NO_MESSAGE)
 			message_drawn[link->message] = true;

@@ -138,17 +138,34 @@ static uint64_t outcome_time(const struct build *b)
 	return time;
 }
 
-static void note_sender(struct end_facts *end, uint32_t process)
+/* Who sends, and whether one thread does all the sends, one all the receives. */
+static void note_user(struct build *b, struct end_facts *end, uint32_t v, bool send)
 {
-	end->mixed |= end->sender && end->sender != process;
-	end->sender = process;
+	const struct graph_vertex *vertex = &b->g->vertices[v], *other;
+
+	if (send) {
+		end->mixed |= end->sender && end->sender != vertex->process;
+		end->sender = vertex->process;
+	}
+	if (end->user[send]) {
+		other = &b->g->vertices[end->user[send] - 1];
+		end->shared |= other->process != vertex->process ||
+			       b->trace->events[other->event].thread != b->trace->events[vertex->event].thread;
+	}
+	end->user[send] = v + 1;
 }
 
-/* The stream whose bytes an event moved: a connector's sends and an acceptor's receives are direction 0. */
+/*
+ * The stream whose bytes an event moved: a connector's sends and an acceptor's receives are direction 0. Datagrams that
+ * were received belong to none: which they are is found out later.
+ */
 static uint32_t stream_of(const struct build *b, const struct event *event, uint32_t end, uint32_t connection)
 {
 	bool receive = event->kind == EVENT_RECV, connector = b->g->connections[connection].connector == end;
 
+	if (build_transport(b, end) == TRANSPORT_UDP)
+		return event->kind == EVENT_SEND && event->value >= 0 ?
+			       STREAM(connection, b->trace->ends[end].role != END_CONNECTOR, 0) : 0;
 	if ((event->kind != EVENT_SEND && !receive) || event->value <= 0 || event->flags & EVENT_F_URGENT)
 		return 0;
 	return STREAM(connection, connector == receive, receive);
@@ -173,8 +190,8 @@ static void gather(struct build *b, uint32_t *exits)
 			b->stream[v] = stream_of(b, event, end, vertex->connection);
 			if (!b->stream[v])
 				note_end(b, v, event, end);
-			else if (event->kind == EVENT_SEND)
-				note_sender(&b->ends[end], vertex->process);
+			else
+				note_user(b, &b->ends[end], v, event->kind == EVENT_SEND);
 		}
 		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 			exits[vertex->process] = earlier(exits[vertex->process], v);

@@ -37,6 +37,8 @@ struct ranges {
 struct sweep {
 	struct build *b;
 	struct ranges sends, receives;
+	enum graph_rule rule; /* of the stream that is swept */
+	bool inferred;
 	uint32_t *active;    /* sends that may still overlap; indices into sends.items */
 	size_t n_active, budget;
 };
@@ -69,13 +71,16 @@ static int gather(struct build *b, struct ranges *sends, struct ranges *receives
 	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
 		uint32_t stream = b->stream[v], receive = stream % 2;
 		const struct event *event;
+		bool datagram;
 
 		if (!stream)
 			continue;
 		build_prefetch(b, v);
 		event = build_event(b, v);
+		datagram = build_transport(b, build_end(b, event)) == TRANSPORT_UDP;
 		(receive ? receives : sends)->items[place[receive][stream / 2]++] = (struct range){
-			.from = event->pos, .to = range_end(event->pos, event->value), .vertex = v,
+			.from = datagram ? 0 : event->pos,
+			.to = datagram ? (uint64_t)event->value : range_end(event->pos, event->value), .vertex = v,
 			.number = receive ? 0 : event->message,
 		};
 	}
@@ -133,22 +138,24 @@ static void ranges_sort(struct range *ranges, size_t n, int (*compare)(const voi
 	}
 }
 
-/* Sends of one number are one message; a send without number is one of its own. */
-static int make_messages(struct build *b, size_t stream, struct range *sends, size_t n)
+/* Sends of one number are one message; a send without number is one of its own, and so is a datagram. */
+static int make_messages(struct sweep *s, size_t stream, struct range *sends, size_t n)
 {
+	struct build *b = s->b;
 	struct graph *g = b->g;
+	bool datagrams = s->rule == RULE_DATAGRAM;
 	struct graph_message *message = NULL;
 	uint32_t last = 0;
 
 	ranges_sort(sends, n, number_compare);
 	for (size_t i = 0; i < n; i++) {
-		if (!i || !sends[i].number || sends[i].number != last) {
+		if (!i || !sends[i].number || sends[i].number != last || datagrams) {
 			if (build_grow((void **)&g->messages, &b->cap_messages, g->n_messages, sizeof(*message)) < 0)
 				return -ENOMEM;
 			message = &g->messages[g->n_messages++];
 			*message = (struct graph_message){
 				.connection = stream / 2, .direction = stream % 2, .number = sends[i].number,
-				.pos = sends[i].from, .send = sends[i].vertex,
+				.pos = sends[i].from, .send = sends[i].vertex, .inferred = s->inferred,
 			};
 			g->connections[stream / 2].messages[stream % 2]++;
 		}
@@ -198,7 +205,7 @@ static int find_holes(struct build *b, size_t stream, bool receive_side, const s
 	return err;
 }
 
-static int vertex_message_add(struct build *b, uint32_t v, uint32_t message)
+int build_vertex_message_add(struct build *b, uint32_t v, uint32_t message)
 {
 	struct graph *g = b->g;
 	struct graph_vertex *vertex = &g->vertices[v];
@@ -236,10 +243,13 @@ static int match_receive(struct sweep *s, const struct range *receive, uint64_t 
 		}
 		if (from >= to || err)
 			continue;
-		err = build_edge_add(s->b, send->vertex, receive->vertex, RULE_MESSAGE, to - from);
-		if (!err)
-			err = vertex_message_add(s->b, receive->vertex, send->message);
+		err = build_edge_add(s->b, send->vertex, receive->vertex, s->rule, to - from);
+		if (!err) {
+			s->b->cross[s->b->n_cross - 1].inferred = s->inferred;
+			err = build_vertex_message_add(s->b, receive->vertex, send->message);
+		}
 		message->received = range_end(message->received, to - from);
+		message->delivered = true;
 		if (to > covered) {
 			matched += to - (from > covered ? from : covered);
 			covered = to;
@@ -286,6 +296,22 @@ static uint64_t last_end(const struct range *ranges, size_t n)
 	return last;
 }
 
+static enum graph_rule transport_rule(enum transport transport)
+{
+	switch (transport) {
+	case TRANSPORT_UDP:
+		return RULE_DATAGRAM;
+	case TRANSPORT_UNIX:
+		return RULE_LOCAL;
+	case TRANSPORT_PIPE:
+		return RULE_PIPE;
+	case TRANSPORT_TCP:
+	case TRANSPORT_COUNT:
+		break;
+	}
+	return RULE_MESSAGE;
+}
+
 static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
 {
 	struct build *b = s->b;
@@ -297,8 +323,16 @@ static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
 	size_t n_sends = s->sends.first[stream + 1] - s->sends.first[stream];
 	size_t n_receives = s->receives.first[stream + 1] - s->receives.first[stream];
 	uint64_t taken = last_end(receives, n_receives), sent = last_end(sends, n_sends);
-	int err = make_messages(b, stream, sends, n_sends);
+	int err;
 
+	s->rule = transport_rule(connection->transport);
+	s->inferred = s->rule == RULE_DATAGRAM || (s->rule != RULE_MESSAGE && (b->ends[sender].shared || b->ends[receiver].shared));
+	err = make_messages(s, stream, sends, n_sends);
+	if (s->rule == RULE_DATAGRAM) {
+		for (size_t i = 0; i < n_sends; i++)
+			connection->bytes[stream % 2] = range_end(connection->bytes[stream % 2], sends[i].to);
+		return err;
+	}
 	ranges_sort(sends, n_sends, place_compare);
 	ranges_sort(receives, n_receives, place_compare);
 	if (receiver && b->ends[receiver].received > taken)
@@ -310,6 +344,8 @@ static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
 	connection->bytes[stream % 2] = sent;
 	if (!err)
 		err = sweep_stream(s, stream);
+	if (s->rule != RULE_MESSAGE) /* whoever is not traced can write to it and read from it as well */
+		return err;
 	if (!err && sender)
 		err = find_holes(b, stream, false, sends, n_sends, sent, sender, 0);
 	if (!err && receiver)
@@ -324,7 +360,7 @@ static int label_sends(struct sweep *s)
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++)
-		err = vertex_message_add(s->b, s->sends.items[i].vertex, s->sends.items[i].message);
+		err = build_vertex_message_add(s->b, s->sends.items[i].vertex, s->sends.items[i].message);
 	return err;
 }
 

@@ -30,11 +30,13 @@ static void tip_messages(const struct picture *p, FILE *f, const struct graph_ve
 		fprintf(f, "\nand %u more", v->n_messages - LABELS_MAX);
 }
 
-static void tip_value(FILE *f, const struct event *event)
+static void tip_value(FILE *f, const struct event *event, unsigned transport)
 {
 	char text[64];
 
-	if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0)
+	if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value >= 0 && transport == TRANSPORT_UDP)
+		fprintf(f, "\ndatagram of %" PRId64 " B", event->value);
+	else if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0)
 		fprintf(f, "\n%" PRId64 " B at position %" PRIu64, event->value, event->pos);
 	else if (event->kind == EVENT_RECV && !event->value)
 		fprintf(f, "\nend of file at position %" PRIu64, event->pos);
@@ -59,7 +61,7 @@ static void tip_event(const struct picture *p, FILE *f, const struct item *item)
 	fprintf(f, "%s %s%s", event_kind_name(event->kind), label, v->racy ? " (racy)" : "");
 	if (v->n_messages > 1)
 		tip_messages(p, f, v);
-	tip_value(f, event);
+	tip_value(f, event, event->end && event->end <= g->trace->n_ends ? g->trace->ends[event->end].transport : TRANSPORT_TCP);
 	if (v->process) {
 		fprintf(f, "\nprocess %s", text_or(process->name, "?"));
 		if (event->process)
@@ -168,6 +170,8 @@ char *tip_link(const struct picture *p, const struct link *link)
 		fprintf(f, "%s: %u edges", graph_rule_name(link->rule), link->count);
 	else
 		fprintf(f, "%s %s", graph_rule_name(link->rule), label);
+	if (link->inferred)
+		fprintf(f, link->count == 1 && edge->guessed ? "\ninferred: one of several with the same content" : "\ninferred");
 	if (link->message != NO_MESSAGE)
 		fprintf(f, "\n%s, sent at %.6f ms, received at %.6f ms", bytes_text(g->messages[link->message].size, bytes),
 			(g->trace->events[g->vertices[edge->from].event].enter_ns - p->start_ns) / 1e6,

@@ -16,6 +16,17 @@ const char *event_kind_name(unsigned kind)
 	return kind < EVENT_KIND_COUNT && kinds[kind] ? kinds[kind] : "?";
 }
 
+const char *transport_name(unsigned transport)
+{
+	static const char *const names[TRANSPORT_COUNT] = {
+#define X(NAME, name, text) [TRANSPORT_##NAME] = name,
+		TRANSPORTS(X)
+#undef X
+	};
+
+	return transport < TRANSPORT_COUNT ? names[transport] : "?";
+}
+
 void trace_init(struct trace *trace)
 {
 	memset(trace, 0, sizeof(*trace));

@@ -55,13 +55,14 @@ enum event_flag {
 	EVENT_F_EXITING = 1 << 4,     /* CLOSE: because the process ended */
 	EVENT_F_INTERLEAVED = 1 << 5, /* SEND: range may contain another writer's bytes */
 	EVENT_F_URGENT = 1 << 6,      /* RECV: out-of-band byte, pos did not move */
+	EVENT_F_TRUNCATED = 1 << 7,   /* RECV of a datagram that filled its buffer: the rest, if there was any, is gone */
 };
 
 struct event {
 	uint64_t enter_ns; /* entry of the call */
 	uint64_t return_ns;
 	uint64_t order; /* place in its process, see bpf/record.h; 0: in no process */
-	uint64_t pos;	/* stream position of the first byte, from 0 */
+	uint64_t pos;	/* stream position of the first byte, from 0. Datagram: digest of its content, bpf/digest.bpf.h; 0 unknown */
 	int64_t value;	/* by kind, see EVENT_KINDS */
 	uint64_t seq;	/* CPU << 48 | sequence number on that CPU */
 	uint32_t process; /* index into trace.processes; 0: the kernel, or the harness (MARK, LOST) */
@@ -102,16 +103,42 @@ struct trace_process {
 
 enum end_role { END_UNKNOWN, END_CONNECTOR, END_ACCEPTOR };
 
+/* X(NAME, "name", description). Numbers are kept like those of events. (unix is a macro of the compiler's.) */
+#define TRANSPORTS(X)                                                                              \
+	X(TCP, "tcp", "a TCP connection")                                                            \
+	X(UDP, "udp", "datagrams: no connection, no positions")                                      \
+	X(UNIX, "unix", "a stream between two unix-domain sockets of one kernel")                    \
+	X(PIPE, "pipe", "a pipe or FIFO: the writers' end is the connector's, the readers' the acceptor's")
+
+enum transport {
+#define X(NAME, name, text) TRANSPORT_##NAME,
+	TRANSPORTS(X)
+#undef X
+	TRANSPORT_COUNT,
+};
+
+/* Static string, "?" for a number that is none. */
+const char *transport_name(unsigned transport);
+
 struct endpoint {
 	uint8_t ip[16]; /* IPv4 as v4-mapped */
 	uint16_t port;
 };
 
-/* One end of a connection, as its own kernel saw it. A connect() that failed is an end without key. */
+/*
+ * One end of a connection, as its own kernel saw it. A connect() that failed is an end without key.
+ *
+ * UDP: what one process exchanges through one socket with one address. role: CONNECTOR where it sends requests (to a port
+ * that somebody asked for), ACCEPTOR where it answers them; a socket that does both has two such ends. In both roles
+ * `process` is who asks, if known, and `target` what is asked (s1:53). first_local is a number of the socket; there is no key.
+ * remote has port 0 where the program did not ask whom a datagram came from.
+ * UNIX, PIPE: the key is the pair of the two ends' numbers, which are unique in their kernel.
+ */
 struct trace_end {
 	uint32_t box;
 	uint32_t process; /* connector: who connected. acceptor: 0, the accept event tells */
 	uint8_t role;	  /* enum end_role */
+	uint8_t transport; /* enum transport */
 	bool keyed;	  /* first_local and first_remote are known */
 	bool finished;	  /* sent, received, unacked, unread are final */
 	uint32_t first_local, first_remote; /* connection key: first sequence number of this end's and of the peer's bytes */

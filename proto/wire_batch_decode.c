@@ -153,12 +153,13 @@ static int take_process(struct trace_process *row, const Bop__Wire__Process *fro
 
 static int take_end(struct trace_end *row, const Bop__Wire__End *from)
 {
-	if (from->role > END_ACCEPTOR || from->local_port > UINT16_MAX || from->remote_port > UINT16_MAX ||
+	if (from->role > END_ACCEPTOR || from->transport >= TRANSPORT_COUNT || from->local_port > UINT16_MAX || from->remote_port > UINT16_MAX ||
 	    take_ip(row->local.ip, &from->local_ip) < 0 || take_ip(row->remote.ip, &from->remote_ip) < 0)
 		return -EBADMSG;
 	row->box = from->box;
 	row->process = from->process;
 	row->role = (uint8_t)from->role;
+	row->transport = (uint8_t)from->transport;
 	row->keyed = from->keyed;
 	row->finished = from->finished;
 	row->first_local = from->first_local;

@@ -103,6 +103,7 @@ static void fill_end(Bop__Wire__End *row, const struct trace *part, const struct
 	row->box = e->box;
 	row->process = e->process;
 	row->role = e->role;
+	row->transport = e->transport;
 	row->keyed = e->keyed;
 	row->first_local = e->first_local;
 	row->first_remote = e->first_remote;

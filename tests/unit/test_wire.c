@@ -36,6 +36,7 @@ static void tables_fill(struct trace *part)
 		end->box = i;
 		end->process = i;
 		end->role = END_CONNECTOR;
+		end->transport = i % TRANSPORT_COUNT;
 		end->keyed = true;
 		end->first_local = 0xfffffff0u + i;
 		end->remote.port = 7000;
@@ -102,6 +103,8 @@ START_TEST(batch_round_trip)
 	ck_assert(!memcmp(back.events, part.events, part.n_events * sizeof(*part.events)));
 	ck_assert_uint_eq(back.n_ends, 3);
 	ck_assert_str_eq(back.ends[2].target, "s1:7000");
+	for (unsigned i = 1; i <= 3; i++)
+		ck_assert_int_eq(back.ends[i].transport, i % TRANSPORT_COUNT);
 	ck_assert(back.ends[3].first_local == 0xfffffff3u && back.ends[3].error == -111);
 	ck_assert(back.ends[3].remote.ip[15] == 7 && back.ends[3].sent == UINT64_MAX);
 	ck_assert_str_eq(back.processes[3].name, "name3");

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Cycles, and which edges to leave out so that there are none; edges.c says why. Fails only without memory. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/build.h"
+
+struct peel {
+	uint32_t *first, *next; /* by vertex: where the edges lead that are left */
+	uint32_t *waiting, *queue;
+};
+
+static void edges_fill(const struct build *b, bool forward, const bool *gone, struct peel *p)
+{
+	const struct graph *g = b->g;
+
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < g->n_edges; i++) {
+			uint32_t from = forward ? g->edges[i].from : g->edges[i].to;
+			uint32_t to = forward ? g->edges[i].to : g->edges[i].from;
+
+			if (gone[from] || gone[to])
+				continue;
+			if (!pass) {
+				p->first[from + 2]++;
+			} else {
+				p->next[p->first[from + 1]++] = to;
+				p->waiting[to]++;
+			}
+		}
+		for (size_t v = 0; v < g->n_vertices && !pass; v++)
+			p->first[v + 2] += p->first[v + 1];
+	}
+}
+
+/* Takes away what nothing that is left leads to, again and again; forward false: with all edges turned round. */
+static int peel(const struct build *b, bool forward, bool *gone)
+{
+	size_t n = b->g->n_vertices, head = 0, tail = 0;
+	struct peel p = {
+		.first = calloc(n + 3, sizeof(*p.first)), .next = malloc((b->g->n_edges + 1) * sizeof(*p.next)),
+		.waiting = calloc(n + 1, sizeof(*p.waiting)), .queue = malloc((n + 1) * sizeof(*p.queue)),
+	};
+	int err = p.first && p.next && p.waiting && p.queue ? 0 : -ENOMEM;
+
+	if (!err)
+		edges_fill(b, forward, gone, &p);
+	for (uint32_t v = 0; v < n && !err; v++)
+		if (!gone[v] && !p.waiting[v])
+			p.queue[tail++] = v;
+	while (head < tail) {
+		uint32_t v = p.queue[head++];
+
+		gone[v] = true;
+		for (uint32_t i = p.first[v]; i < p.first[v + 1]; i++)
+			if (!--p.waiting[p.next[i]])
+				p.queue[tail++] = p.next[i];
+	}
+	free(p.first);
+	free(p.next);
+	free(p.waiting);
+	free(p.queue);
+	return err;
+}
+
+int build_core(const struct build *b, bool **ret_core)
+{
+	bool *core = calloc(b->g->n_vertices + 1, sizeof(*core));
+	int err = core ? peel(b, true, core) : -ENOMEM;
+
+	if (!err)
+		err = peel(b, false, core);
+	for (size_t v = 0; v < b->g->n_vertices && !err; v++)
+		core[v] = !core[v];
+	if (err < 0)
+		free(core);
+	else
+		*ret_core = core;
+	return err;
+}
+
+/* Of a send whose place in its process may be later than it was. */
+static bool is_late(const struct graph_edge *edge)
+{
+	return graph_rule_carries(edge->rule) && edge->rule != RULE_MESSAGE;
+}
+
+static size_t drop(struct build *b, const bool *core, bool only_guessed)
+{
+	size_t n_kept = 0, n = b->n_cross;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct graph_edge *edge = &b->cross[i];
+
+		if (!is_late(edge) || (only_guessed && !edge->guessed) || !core[edge->from] || !core[edge->to])
+			b->cross[n_kept++] = *edge;
+	}
+	b->n_cross = n_kept;
+	return n - n_kept;
+}
+
+int build_drop_contradicted(struct build *b)
+{
+	bool *core = NULL;
+	size_t dropped;
+	int err = build_core(b, &core);
+
+	if (err < 0)
+		return err;
+	dropped = drop(b, core, true);
+	if (!dropped)
+		dropped = drop(b, core, false);
+	b->g->contradicted += dropped;
+	free(core);
+	return dropped > 0;
+}
