@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+
+#include "proto/courier.h"
 
 /* Room around a batch, or around 64 KiB of output. */
 enum { FRAME_MAX = WIRE_MAX_BATCH + (1 << 20), LINGER_MS = 1000, QUEUE = 256 };
@@ -17,6 +20,8 @@ struct server {
 	zmq_msg_t frame;    /* the last one received; a batch is borrowed from it */
 	struct message message;
 	struct message hello; /* kind MESSAGE_NONE: not yet */
+	struct courier courier;
+	unsigned char session[16]; /* ours: tells an agent that comes back whom it meets */
 };
 
 static int zmq_fail(const char *doing, struct error *e)
@@ -48,6 +53,10 @@ int server_open(const char *directory, struct server **ret_server, char ret_addr
 		return error_set(e, -ENOMEM, "out of memory");
 	zmq_msg_init(&server->identity);
 	zmq_msg_init(&server->frame);
+	if (getrandom(server->session, sizeof(server->session), 0) != sizeof(server->session)) {
+		err = error_set(e, -EIO, "no random numbers: %s", strerror(errno));
+		goto out;
+	}
 	server->context = zmq_ctx_new();
 	server->socket = server->context ? zmq_socket(server->context, ZMQ_ROUTER) : NULL;
 	if (!server->socket || option_set(server, ZMQ_LINGER, LINGER_MS) < 0 ||
@@ -75,6 +84,7 @@ void server_close(struct server *server)
 		return;
 	message_fini(&server->message);
 	message_fini(&server->hello);
+	courier_fini(&server->courier);
 	zmq_msg_close(&server->identity);
 	zmq_msg_close(&server->frame);
 	if (server->socket)
@@ -94,30 +104,55 @@ const struct message_hello *server_agent(const struct server *server)
 	return server->hello.kind == MESSAGE_HELLO ? &server->hello.hello : NULL;
 }
 
+static int bytes_send(struct server *server, zmq_msg_t *identity, const unsigned char *bytes, size_t size, struct error *e)
+{
+	zmq_msg_t to;
+	int err = 0;
+
+	zmq_msg_init(&to);
+	if (zmq_msg_copy(&to, identity) < 0 || zmq_msg_send(&to, server->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
+	    zmq_send(server->socket, bytes, size, ZMQ_DONTWAIT) < 0)
+		err = zmq_fail("sending to the agent", e);
+	zmq_msg_close(&to);
+	return err;
+}
+
+/* What is not for our agent, or not to arrive for certain. */
 static int send_to(struct server *server, zmq_msg_t *identity, const struct message *message, struct error *e)
 {
 	unsigned char *bytes = NULL;
-	zmq_msg_t to;
 	size_t size;
 	int err;
 
 	err = message_encode(message, &bytes, &size);
 	if (err < 0)
 		return error_set(e, err, "out of memory");
-	zmq_msg_init(&to);
-	if (zmq_msg_copy(&to, identity) < 0 || zmq_msg_send(&to, server->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-	    zmq_send(server->socket, bytes, size, ZMQ_DONTWAIT) < 0)
-		err = zmq_fail("sending to the agent", e);
-	zmq_msg_close(&to);
+	err = bytes_send(server, identity, bytes, size, e);
 	free(bytes);
 	return err;
 }
 
 int server_send(struct server *server, const struct message *message, struct error *e)
 {
+	unsigned char *bytes = NULL;
+	size_t size;
+	int err;
+
 	if (!server_agent(server))
 		return error_set(e, -ENOTCONN, "there is no agent yet");
-	return send_to(server, &server->identity, message, e);
+	err = courier_encode(&server->courier, message, &bytes, &size);
+	if (err < 0)
+		return error_set(e, err, "out of memory");
+	err = bytes_send(server, &server->identity, bytes, size, e);
+	free(bytes);
+	return err;
+}
+
+static void send_again(const unsigned char *bytes, size_t size, void *arg)
+{
+	struct server *server = arg;
+
+	bytes_send(server, &server->identity, bytes, size, NULL);
 }
 
 /* Receives one frame. 1: there are more of this message, 0: it was the last; -EAGAIN: nothing is there. */
@@ -156,7 +191,9 @@ static void refuse(struct server *server, zmq_msg_t *identity, char *reason)
 static int greet(struct server *server, zmq_msg_t *identity, struct error *e)
 {
 	struct message_hello *hello = &server->message.hello;
+	struct message welcome = { .kind = MESSAGE_WELCOME };
 	char reason[256];
+	int err;
 
 	if (server_agent(server) && memcmp(hello->session, server->hello.hello.session, sizeof(hello->session))) {
 		refuse(server, identity, "another agent serves this collector already");
@@ -172,7 +209,12 @@ static int greet(struct server *server, zmq_msg_t *identity, struct error *e)
 	server->hello = server->message;
 	server->message = (struct message){ .kind = MESSAGE_NONE };
 	zmq_msg_copy(&server->identity, identity); /* a new one after a reconnection */
-	return send_to(server, identity, &(struct message){ .kind = MESSAGE_WELCOME, .text = BOP_VERSION }, e);
+	welcome.welcome.version = BOP_VERSION;
+	memcpy(welcome.welcome.session, server->session, sizeof(server->session));
+	err = send_to(server, identity, &welcome, e);
+	if (!err)
+		courier_again(&server->courier, send_again, server);
+	return err;
 }
 
 static bool is_agent(const struct server *server, const zmq_msg_t *identity)
@@ -218,8 +260,11 @@ int server_receive(struct server *server, const struct message **ret_message, st
 				break;
 			continue;
 		}
-		if (!is_agent(server, &identity) || server->message.kind >= MESSAGE_WELCOME)
+		if (!is_agent(server, &identity) || server->message.kind >= MESSAGE_WELCOME ||
+		    !courier_take(&server->courier, &server->message))
 			continue;
+		if (server->message.number) /* it keeps it until then */
+			server_send(server, &(struct message){ .kind = MESSAGE_ACK }, NULL);
 		*ret_message = &server->message;
 		err = 1;
 		break;

@@ -83,6 +83,11 @@ struct message_hello {
 	size_t n_boxes;		 /* 0: it makes whatever boxes a run needs */
 };
 
+struct message_welcome {
+	char *version;
+	unsigned char session[16]; /* of the collector; zero: it did not say */
+};
+
 struct message_start {
 	char *name, *box, *user, *directory;
 	char **argv, **environment; /* NULL-terminated */
@@ -122,6 +127,7 @@ struct message_reply {
 
 struct message {
 	enum message_kind kind;
+	uint64_t number, heard; /* proto/courier.h */
 	union {
 		struct message_hello hello;
 		struct { /* BATCH: the encoded batch itself, borrowed from the received frame when decoded */
@@ -138,7 +144,8 @@ struct message {
 			char *output;
 			size_t size;
 		} exited;
-		char *text; /* WARNING, REFUSED, WELCOME (version) */
+		char *text; /* WARNING, REFUSED */
+		struct message_welcome welcome;
 		uint64_t progress;
 		struct {
 			uint64_t run, number;

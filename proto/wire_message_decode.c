@@ -116,6 +116,8 @@ static int decode_exited(const Bop__Wire__Exited *from, struct message *message)
 
 static int decode_from_agent(const Bop__Wire__FromAgent *from, struct message *message)
 {
+	message->number = from->number;
+	message->heard = from->heard;
 	switch (from->what_case) {
 	case BOP__WIRE__FROM_AGENT__WHAT_HELLO:
 		message->kind = MESSAGE_HELLO;
@@ -208,12 +210,23 @@ static int decode_order(const Bop__Wire__Order *from, struct message_order *orde
 	}
 }
 
+static int decode_welcome(const Bop__Wire__Welcome *from, struct message_welcome *welcome)
+{
+	if (from->session.len == sizeof(welcome->session))
+		memcpy(welcome->session, from->session.data, sizeof(welcome->session));
+	else if (from->session.len)
+		return -EBADMSG;
+	return text_copy(&welcome->version, from->version);
+}
+
 static int decode_to_agent(const Bop__Wire__ToAgent *from, struct message *message)
 {
+	message->number = from->number;
+	message->heard = from->heard;
 	switch (from->what_case) {
 	case BOP__WIRE__TO_AGENT__WHAT_WELCOME:
 		message->kind = MESSAGE_WELCOME;
-		return text_copy(&message->text, from->welcome->version);
+		return decode_welcome(from->welcome, &message->welcome);
 	case BOP__WIRE__TO_AGENT__WHAT_REFUSED:
 		message->kind = MESSAGE_REFUSED;
 		return text_copy(&message->text, from->refused->reason);
@@ -329,8 +342,10 @@ void message_fini(struct message *message)
 		break;
 	case MESSAGE_WARNING:
 	case MESSAGE_REFUSED:
-	case MESSAGE_WELCOME:
 		free(message->text);
+		break;
+	case MESSAGE_WELCOME:
+		free(message->welcome.version);
 		break;
 	case MESSAGE_ORDER:
 		strings_free(message->order.begin.boxes);

@@ -96,8 +96,9 @@ static int encode_batch(const unsigned char *batch, size_t n, unsigned char **re
 	return 0;
 }
 
-static int encode_reply(const struct message_reply *from, unsigned char **ret_bytes, size_t *ret_size)
+static int encode_reply(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
 {
+	const struct message_reply *from = &message->reply;
 	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
 	Bop__Wire__Reply reply = BOP__WIRE__REPLY__INIT;
 	Bop__Wire__Box **rows = boxes_rows(from->boxes, from->n_boxes);
@@ -113,6 +114,8 @@ static int encode_reply(const struct message_reply *from, unsigned char **ret_by
 	reply.pid = from->pid;
 	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_REPLY;
 	outer.reply = &reply;
+	outer.number = message->number;
+	outer.heard = message->heard;
 	err = pack(&outer.base, ret_bytes, ret_size);
 	free(rows);
 	return err;
@@ -125,6 +128,8 @@ static int encode_small(const struct message *message, unsigned char **ret_bytes
 	Bop__Wire__Exited exited = BOP__WIRE__EXITED__INIT;
 	Bop__Wire__Warning warning = BOP__WIRE__WARNING__INIT;
 
+	outer.number = message->number;
+	outer.heard = message->heard;
 	if (message->kind == MESSAGE_READY) {
 		ready.name = text_of(message->ready.name);
 		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_READY;
@@ -154,8 +159,11 @@ static int encode_answer(const struct message *message, unsigned char **ret_byte
 	Bop__Wire__Refused refused = BOP__WIRE__REFUSED__INIT;
 	Bop__Wire__Ack ack = BOP__WIRE__ACK__INIT;
 
+	outer.heard = message->heard;
 	if (message->kind == MESSAGE_WELCOME) {
-		welcome.version = text_of(message->text);
+		welcome.version = text_of(message->welcome.version);
+		welcome.session.data = (uint8_t *)message->welcome.session;
+		welcome.session.len = sizeof(message->welcome.session);
 		outer.what_case = BOP__WIRE__TO_AGENT__WHAT_WELCOME;
 		outer.welcome = &welcome;
 	} else if (message->kind == MESSAGE_REFUSED) {
@@ -207,8 +215,9 @@ static void fill_start(Bop__Wire__Start *start, const struct message_start *from
 	start->ready_port = from->ready_port;
 }
 
-static int encode_order(const struct message_order *from, unsigned char **ret_bytes, size_t *ret_size)
+static int encode_order(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
 {
+	const struct message_order *from = &message->order;
 	Bop__Wire__ToAgent outer = BOP__WIRE__TO_AGENT__INIT;
 	Bop__Wire__Order order = BOP__WIRE__ORDER__INIT;
 	Bop__Wire__Begin begin = BOP__WIRE__BEGIN__INIT;
@@ -263,6 +272,8 @@ static int encode_order(const struct message_order *from, unsigned char **ret_by
 	}
 	outer.what_case = BOP__WIRE__TO_AGENT__WHAT_ORDER;
 	outer.order = &order;
+	outer.number = message->number;
+	outer.heard = message->heard;
 	if (!err)
 		err = pack(&outer.base, ret_bytes, ret_size);
 	free(begin.boxes);
@@ -279,7 +290,7 @@ int message_encode(const struct message *message, unsigned char **ret_bytes, siz
 	case MESSAGE_BATCH:
 		return encode_batch(message->batch.bytes, message->batch.size, ret_bytes, ret_size);
 	case MESSAGE_REPLY:
-		return encode_reply(&message->reply, ret_bytes, ret_size);
+		return encode_reply(message, ret_bytes, ret_size);
 	case MESSAGE_READY:
 	case MESSAGE_EXITED:
 	case MESSAGE_WARNING:
@@ -290,7 +301,7 @@ int message_encode(const struct message *message, unsigned char **ret_bytes, siz
 	case MESSAGE_ACK:
 		return encode_answer(message, ret_bytes, ret_size);
 	case MESSAGE_ORDER:
-		return encode_order(&message->order, ret_bytes, ret_size);
+		return encode_order(message, ret_bytes, ret_size);
 	case MESSAGE_NONE:
 		break;
 	}

@@ -34,7 +34,9 @@
 #define IDLE_MS 200
 #define REST_NS (2 * CLOCK_SECOND_NS)
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
-#define GONE_NS (10 * CLOCK_SECOND_NS) /* without a collector, a run is given up */
+/* Without a collector: one that started us does not come back at all, another may be on the far side of a bad link. */
+#define GONE_EMBEDDED_NS (10 * CLOCK_SECOND_NS)
+#define GONE_NS (600 * CLOCK_SECOND_NS)
 #define QUIT_NS (5 * CLOCK_SECOND_NS)  /* for the last acknowledgements */
 #define PID_NAMESPACE_INIT 0xeffffffcu /* inode of the first one: PROC_PID_INIT_INO, linux/proc_ns.h */
 #define READY_MAX 64
@@ -46,6 +48,8 @@ struct agent {
 	char host[65], kernel[65], boot_id[40];
 	struct tracer *tracer;
 	struct link *link;
+	struct spool_room room;
+	unsigned strangers; /* collectors other than the one that ordered the run */
 	struct run *run; /* NULL: none */
 	struct run_place place;
 	char cgroup_root[256];
@@ -339,7 +343,7 @@ static void tick(struct agent *agent, bool filled)
 	if (agent->finish.pending)
 		return;
 	/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
-	if ((due || filled) && !link_full(agent->link))
+	if ((due || filled) && !spool_full(&agent->room))
 		tracer_drain(agent->tracer);
 	if (!due)
 		return;
@@ -362,22 +366,50 @@ static long wait_ms(const struct agent *agent)
 	return agent->tick_ns > now ? (long)((agent->tick_ns - now + 999999) / 1000000) : 0;
 }
 
-/* A collector that went away does not come back for its run; one that started us does not come back at all. */
+/* Nobody is left who would end the run. What was recorded is kept for a collector that comes back. */
+static void run_abandon(struct agent *agent, const char *why)
+{
+	struct error e = { "" };
+
+	if (!agent->run)
+		return;
+	fprintf(stderr, "tfj: %s: the run is over; what was recorded is kept for it\n", why);
+	if (!agent->finish.pending && run_finish(agent->run, &e) < 0)
+		fprintf(stderr, "tfj: %s\n", e.text);
+	run_end(agent);
+}
+
 static int collector_check(struct agent *agent, struct error *e)
 {
 	uint64_t now = clock_monotonic_ns();
 
+	if (link_broken(agent->link))
+		return error_set(e, link_broken(agent->link), "the spool cannot be read: %s: what was kept for the "
+				 "collector is lost", strerror(-link_broken(agent->link)));
 	if (link_welcome(agent->link))
 		agent->heard_ns = now;
-	if (now - agent->heard_ns < GONE_NS)
+	if (link_strangers(agent->link) != agent->strangers)
+		run_abandon(agent, "another collector has taken the place of the one that ordered the run");
+	agent->strangers = link_strangers(agent->link);
+	if (now - agent->heard_ns < (agent->embedded ? GONE_EMBEDDED_NS : GONE_NS))
 		return 0;
 	if (agent->embedded)
 		return error_set(e, -ETIMEDOUT, "the collector does not answer: giving up");
-	if (agent->run) {
-		fprintf(stderr, "tfj: the collector is gone: its run was given up\n");
-		run_end(agent);
-	}
+	run_abandon(agent, "the collector is gone");
 	return 0;
+}
+
+/* What a person should know: here, and with the run. */
+static void complain(struct agent *agent)
+{
+	struct message message = { .kind = MESSAGE_WARNING };
+	struct error e;
+
+	if (!spool_complaint(&agent->room, &e))
+		return;
+	fprintf(stderr, "tfj: %s\n", e.text);
+	message.text = e.text;
+	link_send(agent->link, &message);
 }
 
 static bool is_over(const struct agent *agent)
@@ -401,12 +433,13 @@ static int loop(struct agent *agent, struct error *e)
 	agent->heard_ns = clock_monotonic_ns();
 	while (!err && !is_over(agent)) {
 		/* a ring that is not drained stays readable */
-		n = link_full(agent->link) || agent->finish.pending ? ITEM_TRACER : ITEM_TRACER + 1;
+		n = spool_full(&agent->room) || agent->finish.pending ? ITEM_TRACER : ITEM_TRACER + 1;
 		items[ITEM_TRACER].revents = 0;
 		zmq_poll(items, n, agent->finish.pending ? IDLE_MS : wait_ms(agent));
 		read_signals(agent);
 		watch_pipes(agent);
 		tick(agent, items[ITEM_TRACER].revents);
+		complain(agent);
 		link_on_monitor(agent->link);
 		trouble = link_trouble(agent->link);
 		if (trouble)
@@ -430,6 +463,7 @@ static int signals_open(void)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a spool that may not grow is a full one */
 	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -497,7 +531,8 @@ static int open_all(struct agent *agent, const struct agent_options *options, co
 	if (agent->signals < 0 || agent->epoll < 0)
 		return error_set(e, -errno, "cannot wait for events: %s", strerror(errno));
 	hello_fill(agent);
-	err = link_open(options->collector, options->key ? keys : NULL, &agent->hello, &agent->link, e);
+	agent->room = (struct spool_room){ .memory = options->memory, .disk = options->spool };
+	err = link_open(options->collector, options->key ? keys : NULL, &agent->hello, &agent->room, &agent->link, e);
 	if (err < 0)
 		return err;
 	agent->place = (struct run_place){

@@ -4,13 +4,18 @@
 #define TFJ_AGENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/error.h"
+
+#define AGENT_MEMORY (64ull << 20)
+#define AGENT_SPOOL (512ull << 20)
 
 struct agent_options {
 	const char *collector; /* URL */
 	const char *server_key, *key; /* over TCP: the server's public key (or its file), and the file of our secret; else NULL */
 	bool parent_death;     /* end in order when the process that started us ends */
+	uint64_t memory, spool; /* bytes that may wait for the collector in memory, and in the spool beyond that */
 };
 
 /* Returns when it is over: 0 after a quit or a signal to end, or negative errno with the reason. */

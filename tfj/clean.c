@@ -32,17 +32,18 @@ static int on_directory(struct claim *claim, void *arg)
 
 int clean(const char *cgroup_root, FILE *out, struct error *e)
 {
+	/* of runs, of collectors, and of agents */
+	static const char *const directories[] = { "run", "bop", "tfj" };
 	struct error ignored;
 	int total = 0, first = 0, n;
 
 	n = claim_sweep(cgroup_root, CGROUP_KIND, on_cgroup, out, e);
 	first = n < 0 ? n : 0;
 	total = n < 0 ? 0 : n;
-	n = claim_sweep(claim_base(), "run", on_directory, out, first ? &ignored : e);
-	first = first ? first : n < 0 ? n : 0;
-	total += n < 0 ? 0 : n;
-	n = claim_sweep(claim_base(), "bop", on_directory, out, first ? &ignored : e);
-	first = first ? first : n < 0 ? n : 0;
-	total += n < 0 ? 0 : n;
+	for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+		n = claim_sweep(claim_base(), directories[i], on_directory, out, first ? &ignored : e);
+		first = first ? first : n < 0 ? n : 0;
+		total += n < 0 ? 0 : n;
+	}
 	return first ? first : total;
 }

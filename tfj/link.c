@@ -3,8 +3,11 @@
  * The link. Must not know what orders mean or what a batch holds.
  *
  * ZeroMQ reconnects by itself and tells so on the monitor. Between that and the collector's welcome nothing but Hello is
- * sent. Happy path: batch kept -> sent within the window -> acknowledged -> freed. Connection lost: everything kept
- * counts as unsent. Collector gone for good: the caller's matter; nothing here ever blocks.
+ * sent, and nothing waits inside the socket for a connection: what a connection that broke had in hand is sent again by
+ * us. Happy path: batch kept -> sent within the window -> acknowledged -> freed. Connection lost: everything kept counts
+ * as unsent. Collector gone for good: the caller's matter; nothing here ever blocks.
+ *
+ * A peer that neither answers nor closes (a cable that was pulled) is found out by heartbeats.
  */
 #include "tfj/link.h"
 
@@ -16,25 +19,42 @@
 #include <zmq.h>
 
 #include "lib/clock.h"
+#include "proto/courier.h"
+
+enum {
+	RECONNECT_MS = 100,
+	RECONNECT_MAX_MS = 2000,
+	CONNECT_MS = 5000,
+	HEARTBEAT_MS = 2000,
+	HEARTBEAT_TIMEOUT_MS = 10000,
+};
 
 struct batch {
 	struct batch *prev, *next;
 	uint64_t run, number;
-	unsigned char *bytes;
-	size_t size;
+	struct piece piece;
+	bool acknowledged; /* kept only behind older ones that are not: pieces go in order */
 };
 
 struct link {
 	void *context, *socket, *monitor;
 	struct message_hello hello;
-	bool welcome;
 	bool tcp;
 	char trouble[256]; /* why there is no connection; said once */
 	bool trouble_said;
 	char public[KEY_SIZE];
+	bool connected, greeted, welcome; /* each before the next */
+	unsigned char collector[16]; /* its session, once welcome */
+	unsigned strangers;
+	struct courier courier;
+	struct spool spool;
+	unsigned char *buffer; /* for batches out of the file */
+	size_t buffer_size;
 	struct batch *kept;   /* oldest first */
 	struct batch *unsent; /* first one that has not left; NULL: all have */
-	size_t n_kept, n_unsent, kept_bytes;
+	size_t n_kept, n_unsent;
+	uint64_t kept_bytes;
+	int broken;
 };
 
 static int url_check(const char *url, const struct link_keys *keys, struct error *e)
@@ -51,41 +71,55 @@ static int url_check(const char *url, const struct link_keys *keys, struct error
 	return keys ? error_set(e, -EINVAL, "'%s': keys are for tcp://HOST:PORT; a private socket needs none", url) : 0;
 }
 
-/* CONNECTED would be too early: nobody has proved anything yet, and what is sent then waits for the next one who tries. */
+/* CONNECTED would be too early: nobody has proved anything yet. */
 enum {
 	MONITORED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
 		    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
 };
 
-/* A link that is cut says nothing: who hears nothing asks, and gives the connection up when no answer comes. */
-static int heartbeat_set(void *socket)
+static int option_set(struct link *link, int option, int value)
 {
-	const int ask_ms = 2000, patience_ms = 10000, slowest_ms = 2000;
-
-	return zmq_setsockopt(socket, ZMQ_HEARTBEAT_IVL, &ask_ms, sizeof(ask_ms)) < 0 ||
-			       zmq_setsockopt(socket, ZMQ_HEARTBEAT_TIMEOUT, &patience_ms, sizeof(patience_ms)) < 0 ||
-			       zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &slowest_ms, sizeof(slowest_ms)) < 0 ?
-		       -1 :
-		       0;
+	return zmq_setsockopt(link->socket, option, &value, sizeof(value));
 }
 
 /* Both sides prove that they hold the secret of the key that the other expects; all that follows is encrypted. */
-static int keys_set(void *socket, const struct link_keys *keys)
+static int keys_set(struct link *link, const struct link_keys *keys)
 {
-	if (!keys)
-		return 0;
-	return heartbeat_set(socket) < 0 ||
-			       zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server, KEY_SIZE) < 0 ||
-			       zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public, KEY_SIZE) < 0 ||
-			       zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_SIZE) < 0 ?
+	return zmq_setsockopt(link->socket, ZMQ_CURVE_SERVERKEY, keys->server, KEY_SIZE) < 0 ||
+			       zmq_setsockopt(link->socket, ZMQ_CURVE_PUBLICKEY, keys->public, KEY_SIZE) < 0 ||
+			       zmq_setsockopt(link->socket, ZMQ_CURVE_SECRETKEY, keys->secret, KEY_SIZE) < 0 ?
 		       -1 :
 		       0;
 }
 
-int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct link **ret_link,
-	      struct error *e)
+/* On this machine a dead peer's socket is closed, and a stopped one is no dead one: there nobody asks. */
+static int heartbeat_set(struct link *link)
 {
-	const int no_limit = 0, reconnect_ms = 100;
+	return option_set(link, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) < 0 ||
+			       option_set(link, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) < 0 ||
+			       option_set(link, ZMQ_CONNECT_TIMEOUT, CONNECT_MS) < 0 ?
+		       -1 :
+		       0;
+}
+
+static int sockets_open(struct link *link, const char *url, const struct link_keys *keys)
+{
+	link->context = zmq_ctx_new();
+	link->socket = link->context ? zmq_socket(link->context, ZMQ_DEALER) : NULL;
+	link->monitor = link->socket ? zmq_socket(link->context, ZMQ_PAIR) : NULL;
+	if (!link->monitor || option_set(link, ZMQ_SNDHWM, 0) < 0 || option_set(link, ZMQ_RCVHWM, 0) < 0 ||
+	    option_set(link, ZMQ_IMMEDIATE, 1) < 0 || option_set(link, ZMQ_RECONNECT_IVL, RECONNECT_MS) < 0 ||
+	    option_set(link, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) < 0 ||
+	    (keys && (keys_set(link, keys) < 0 || heartbeat_set(link) < 0)) ||
+	    zmq_socket_monitor(link->socket, "inproc://monitor", MONITORED) < 0 ||
+	    zmq_connect(link->monitor, "inproc://monitor") < 0 || zmq_connect(link->socket, url) < 0)
+		return errno ? -errno : -EIO;
+	return 0;
+}
+
+int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct spool_room *room,
+	      struct link **ret_link, struct error *e)
+{
 	struct link *link;
 	int err = url_check(url, keys, e);
 
@@ -98,17 +132,10 @@ int link_open(const char *url, const struct link_keys *keys, const struct messag
 	link->tcp = keys != NULL;
 	if (keys)
 		memcpy(link->public, keys->public, KEY_SIZE);
-	link->context = zmq_ctx_new();
-	link->socket = link->context ? zmq_socket(link->context, ZMQ_DEALER) : NULL;
-	link->monitor = link->socket ? zmq_socket(link->context, ZMQ_PAIR) : NULL;
-	if (!link->monitor || zmq_setsockopt(link->socket, ZMQ_SNDHWM, &no_limit, sizeof(no_limit)) < 0 ||
-	    zmq_setsockopt(link->socket, ZMQ_RCVHWM, &no_limit, sizeof(no_limit)) < 0 ||
-	    zmq_setsockopt(link->socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof(reconnect_ms)) < 0 ||
-	    zmq_socket_monitor(link->socket, "inproc://monitor", MONITORED) < 0 ||
-	    zmq_connect(link->monitor, "inproc://monitor") < 0 || keys_set(link->socket, keys) < 0 ||
-	    zmq_connect(link->socket, url) < 0) {
-		err = errno ? -errno : -EIO;
-		error_set(e, err, "cannot connect to '%s': %s", url, zmq_strerror(errno));
+	spool_init(&link->spool, room);
+	err = sockets_open(link, url, keys);
+	if (err) {
+		error_set(e, err, "cannot connect to '%s': %s", url, zmq_strerror(-err));
 		link_close(link, 0);
 		return err;
 	}
@@ -120,8 +147,8 @@ static void batch_drop(struct link *link, struct batch *batch)
 {
 	DL_DELETE(link->kept, batch);
 	link->n_kept--;
-	link->kept_bytes -= batch->size;
-	free(batch->bytes);
+	link->kept_bytes -= batch->piece.size;
+	spool_drop(&link->spool, &batch->piece);
 	free(batch);
 }
 
@@ -133,6 +160,9 @@ void link_close(struct link *link, int linger_ms)
 		return;
 	while (link->kept)
 		batch_drop(link, link->kept);
+	spool_fini(&link->spool);
+	courier_fini(&link->courier);
+	free(link->buffer);
 	if (link->monitor) {
 		zmq_socket_monitor(link->socket, NULL, 0);
 		zmq_setsockopt(link->monitor, ZMQ_LINGER, &none, sizeof(none));
@@ -157,50 +187,76 @@ void *link_monitor(const struct link *link)
 	return link->monitor;
 }
 
+static bool bytes_send(struct link *link, const unsigned char *bytes, size_t size)
+{
+	int n;
+
+	do
+		n = zmq_send(link->socket, bytes, size, ZMQ_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n >= 0;
+}
+
 void link_send(struct link *link, const struct message *message)
 {
 	unsigned char *bytes;
 	size_t size;
 
-	if (message_encode(message, &bytes, &size) < 0)
+	if (courier_encode(&link->courier, message, &bytes, &size) < 0)
 		return;
-	while (zmq_send(link->socket, bytes, size, ZMQ_DONTWAIT) < 0 && errno == EINTR)
-		;
+	if (link->welcome)
+		bytes_send(link, bytes, size); /* if it broke just now, it is sent again */
 	free(bytes);
+}
+
+static void send_again(const unsigned char *bytes, size_t size, void *arg)
+{
+	bytes_send(arg, bytes, size);
 }
 
 static bool batch_send(struct link *link, const struct batch *batch)
 {
-	const struct message message = { .kind = MESSAGE_BATCH, .batch = { batch->bytes, batch->size } };
+	struct message message = { .kind = MESSAGE_BATCH, .batch = { .size = batch->piece.size } };
 	unsigned char *bytes;
 	size_t size;
-	int n;
+	bool sent;
 
+	message.batch.bytes = spool_get(&link->spool, &batch->piece, &link->buffer, &link->buffer_size);
+	if (!message.batch.bytes) {
+		link->broken = errno == ENOMEM ? link->broken : -errno;
+		return false;
+	}
 	if (message_encode(&message, &bytes, &size) < 0)
 		return false;
-	do
-		n = zmq_send(link->socket, bytes, size, ZMQ_DONTWAIT);
-	while (n < 0 && errno == EINTR);
+	sent = bytes_send(link, bytes, size);
 	free(bytes);
-	return n >= 0;
+	return sent;
 }
 
 static void batches_send(struct link *link)
 {
 	while (link->welcome && link->unsent && link->n_kept - link->n_unsent < LINK_WINDOW &&
-	       batch_send(link, link->unsent)) {
+	       (link->unsent->acknowledged || batch_send(link, link->unsent))) {
 		link->unsent = link->unsent->next;
 		link->n_unsent--;
 	}
 }
 
+/* The socket may learn a moment later than the monitor that it can send: then the next turn tries again. */
 static void hello_send(struct link *link)
 {
 	struct message message = { .kind = MESSAGE_HELLO, .hello = link->hello };
+	unsigned char *bytes;
+	size_t size;
+	int events;
 
 	message.hello.monotonic_ns = clock_monotonic_ns();
 	message.hello.realtime_ns = clock_realtime_ns();
-	link_send(link, &message);
+	if (message_encode(&message, &bytes, &size) < 0)
+		return;
+	zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &(size_t){ sizeof(events) });
+	link->greeted = bytes_send(link, bytes, size);
+	free(bytes);
 }
 
 static void trouble_set(struct link *link, const char *text)
@@ -237,14 +293,30 @@ void link_on_monitor(struct link *link)
 	while (zmq_recv(link->monitor, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
 		zmq_recv(link->monitor, address, sizeof(address), 0);
 		memcpy(&what, event, sizeof(what));
-		link->welcome = false;
+		link->connected = what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+		link->greeted = link->welcome = false;
 		link->unsent = link->kept;
 		link->n_unsent = link->n_kept;
-		if (what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
-			hello_send(link);
-		else if (what != ZMQ_EVENT_DISCONNECTED && link->tcp)
+		if (!link->connected && what != ZMQ_EVENT_DISCONNECTED && link->tcp)
 			on_handshake_failed(link, what);
 	}
+	if (link->connected && !link->greeted)
+		hello_send(link);
+}
+
+/* Another process than before knows nothing of our numbers, nor of what was ordered. */
+static void on_welcome(struct link *link, const struct message_welcome *welcome)
+{
+	static const unsigned char nobody[16];
+
+	if (memcmp(link->collector, nobody, 16) != 0 && memcmp(link->collector, welcome->session, 16) != 0) {
+		courier_fini(&link->courier);
+		link->strangers++;
+	}
+	memcpy(link->collector, welcome->session, 16);
+	link->welcome = true;
+	courier_again(&link->courier, send_again, link);
+	batches_send(link);
 }
 
 const char *link_trouble(struct link *link)
@@ -257,15 +329,16 @@ const char *link_trouble(struct link *link)
 
 static void on_ack(struct link *link, uint64_t run, uint64_t number)
 {
-	struct batch *batch, *next;
+	struct batch *batch;
 
-	DL_FOREACH_SAFE(link->kept, batch, next)
+	DL_FOREACH(link->kept, batch)
 	{
 		if (batch == link->unsent)
 			break; /* nobody can have those */
-		if (batch->run == run && batch->number <= number)
-			batch_drop(link, batch);
+		batch->acknowledged |= batch->run == run && batch->number <= number;
 	}
+	while (link->kept && link->kept->acknowledged && link->kept != link->unsent)
+		batch_drop(link, link->kept);
 }
 
 int link_receive(struct link *link, struct message *ret_message, struct error *e)
@@ -284,8 +357,9 @@ int link_receive(struct link *link, struct message *ret_message, struct error *e
 		if (result < 0)
 			break;
 		if (ret_message->kind == MESSAGE_WELCOME) {
-			link->welcome = true;
-			batches_send(link);
+			on_welcome(link, &ret_message->welcome);
+			message_fini(ret_message);
+		} else if (!courier_take(&link->courier, ret_message)) {
 			message_fini(ret_message);
 		} else if (ret_message->kind == MESSAGE_ACK) {
 			on_ack(link, ret_message->ack.run, ret_message->ack.number);
@@ -307,7 +381,9 @@ int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *
 		free(bytes);
 		return -ENOMEM;
 	}
-	*batch = (struct batch){ .run = run, .number = number, .bytes = bytes, .size = size };
+	batch->run = run;
+	batch->number = number;
+	spool_put(&link->spool, bytes, size, &batch->piece);
 	DL_APPEND(link->kept, batch);
 	link->n_kept++;
 	link->n_unsent++;
@@ -333,7 +409,17 @@ size_t link_unacked(const struct link *link)
 	return link->n_kept;
 }
 
-bool link_full(const struct link *link)
+uint64_t link_kept(const struct link *link)
 {
-	return link->kept_bytes > LINK_KEEP;
+	return link->kept_bytes;
+}
+
+unsigned link_strangers(const struct link *link)
+{
+	return link->strangers;
+}
+
+int link_broken(const struct link *link)
+{
+	return link->broken;
 }

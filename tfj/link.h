@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The connection to the collector: a ZeroMQ DEALER that says Hello whenever it is connected (again), and keeps every
- * batch until it is acknowledged. After a reconnect all of those are sent once more, in order; the collector keeps the
- * first of each number.
+ * batch until it is acknowledged, and every reply and notice until it was heard. After a reconnect all of those are sent
+ * once more, in order; the collector keeps the first of each number.
  */
 #ifndef TFJ_LINK_H
 #define TFJ_LINK_H
@@ -14,9 +14,9 @@
 #include "lib/error.h"
 #include "lib/key.h"
 #include "proto/wire.h"
+#include "tfj/spool.h"
 
-#define LINK_WINDOW 64u		      /* batches sent and not yet acknowledged */
-#define LINK_KEEP (256u << 20)	      /* bytes kept; beyond that, nothing more is to be recorded */
+#define LINK_WINDOW 64u /* batches sent and not yet acknowledged */
 
 struct link;
 
@@ -27,10 +27,11 @@ struct link_keys {
 
 /*
  * ipc://PATH, or tcp://HOST:PORT with keys (else NULL): only a server that has the secret of keys->server is talked to.
- * hello is borrowed as long as the link lives; its times are set when it is sent.
+ * hello is borrowed as long as the link lives, its times are set when it is sent; room as well: that is where batches
+ * are kept.
  */
-int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct link **ret_link,
-	      struct error *e);
+int link_open(const char *url, const struct link_keys *keys, const struct message_hello *hello, struct spool_room *room,
+	      struct link **ret_link, struct error *e);
 /* Waits up to linger_ms for what was handed to the socket to leave. */
 void link_close(struct link *link, int linger_ms);
 
@@ -38,7 +39,7 @@ void link_close(struct link *link, int linger_ms);
 void *link_socket(const struct link *link);
 void *link_monitor(const struct link *link);
 
-/* To be called when link_monitor is readable. */
+/* To be called in every turn: sees to a connection that came or went. */
 void link_on_monitor(struct link *link);
 
 /* Why there is no connection, when that is new: a line for a person, once. NULL: nothing new. */
@@ -50,15 +51,21 @@ const char *link_trouble(struct link *link);
  */
 int link_receive(struct link *link, struct message *ret_message, struct error *e);
 
-/* Sends at once. Without a connection it waits in the socket. */
+/* Sends at once; without a connection replies and notices are kept, a progress is left out. */
 void link_send(struct link *link, const struct message *message);
 
 /* Takes an encoded batch, and sends it when the window allows. On -ENOMEM the batch is lost, and freed. */
 int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size);
 
-bool link_welcome(const struct link *link);    /* the collector is there and wants us */
-size_t link_unsent(const struct link *link);   /* batches that have not left since the last connect */
-size_t link_unacked(const struct link *link);  /* batches */
-bool link_full(const struct link *link);       /* LINK_KEEP is exceeded */
+bool link_welcome(const struct link *link);   /* the collector is there and wants us */
+size_t link_unsent(const struct link *link);  /* batches that have not left since the last connect */
+size_t link_unacked(const struct link *link); /* batches */
+uint64_t link_kept(const struct link *link);  /* bytes of batches */
+
+/* How many other collector processes were met: a run that one of those before ordered has nobody any more. */
+unsigned link_strangers(const struct link *link);
+
+/* Negative errno once a batch cannot be read back: its stream cannot be completed. */
+int link_broken(const struct link *link);
 
 #endif

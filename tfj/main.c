@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tfj: arguments in, one line of error out. */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #define EXIT_TROUBLE 3
 
 static const char usage[] =
-	"Usage: tfj --collector URL [--server-key KEY --key FILE]\n"
+	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--memory SIZE] [--spool SIZE]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
@@ -30,19 +31,32 @@ static const char usage[] =
 	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
 	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
 	"      --key FILE        our secret key, as `bop keys make` wrote it; nobody else may be able to read it\n"
+	"      --memory SIZE     what may wait for the collector in memory (default 64M), and\n"
+	"      --spool SIZE      in a file without a name in $BOP_TMPDIR, else /tmp, when that is full (default 512M);\n"
+	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
 	"\n"
 	"Exit status: 0 done, 1 tracing is not possible here (probe), 3 trouble.\n";
 
-enum { OPTION_COLLECTOR = 256, OPTION_SERVER_KEY, OPTION_KEY, OPTION_PARENT_DEATH, OPTION_JSON };
+enum {
+	OPTION_COLLECTOR = 256,
+	OPTION_SERVER_KEY,
+	OPTION_KEY,
+	OPTION_PARENT_DEATH,
+	OPTION_MEMORY,
+	OPTION_SPOOL,
+	OPTION_JSON,
+};
 
 static const struct option long_options[] = {
 	{ "collector", required_argument, NULL, OPTION_COLLECTOR },
 	{ "server-key", required_argument, NULL, OPTION_SERVER_KEY },
 	{ "key", required_argument, NULL, OPTION_KEY },
 	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
+	{ "memory", required_argument, NULL, OPTION_MEMORY },
+	{ "spool", required_argument, NULL, OPTION_SPOOL },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -82,6 +96,30 @@ static int main_clean(void)
 	return 0;
 }
 
+/* 4096, 64K, 512M, 2G: bytes. -1: it is no such thing. */
+static int size_parse(const char *text, uint64_t *ret_size)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	unsigned long long size;
+	char *end;
+
+	errno = 0;
+	size = strtoull(text, &end, 10);
+	if (errno || end == text || !isdigit((unsigned char)*text))
+		return -1;
+	unit = *end ? strchr(units, *end) : NULL;
+	if ((*end && !unit) || (unit && end[1]))
+		return -1;
+	for (; unit && unit >= units; unit--) {
+		if (size > UINT64_MAX >> 11)
+			return -1;
+		size <<= 10;
+	}
+	*ret_size = size;
+	return 0;
+}
+
 static int main_agent(const struct agent_options *options)
 {
 	struct error e = { "" };
@@ -95,10 +133,10 @@ static int main_agent(const struct agent_options *options)
 
 int main(int argc, char **argv)
 {
-	struct agent_options options = { 0 };
+	struct agent_options options = { .memory = AGENT_MEMORY, .spool = AGENT_SPOOL };
 	struct error e = { "" };
 	const char *command;
-	int c, json = 0;
+	int c, json = 0, sized = 0;
 
 	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		switch (c) {
@@ -113,6 +151,14 @@ int main(int argc, char **argv)
 			break;
 		case OPTION_PARENT_DEATH:
 			options.parent_death = true;
+			break;
+		case OPTION_MEMORY:
+		case OPTION_SPOOL:
+			if (size_parse(optarg, c == OPTION_MEMORY ? &options.memory : &options.spool) < 0) {
+				error_set(&e, -EINVAL, "'%s' is no size; it looks like 64M", optarg);
+				return fail(&e);
+			}
+			sized = 1;
 			break;
 		case OPTION_JSON:
 			json = 1;
@@ -134,8 +180,8 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "unknown command '%s'; see tfj --help", command);
 	else if (!command && !options.collector)
 		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
-	else if (command && (options.collector || options.key || options.server_key))
-		error_set(&e, -EINVAL, "%s takes no --collector, no keys; see tfj --help", command);
+	else if (command && (options.collector || options.key || options.server_key || sized))
+		error_set(&e, -EINVAL, "%s takes no --collector, no keys and no sizes; see tfj --help", command);
 	else if (!options.key != !options.server_key)
 		error_set(&e, -EINVAL, "--key and --server-key go together: each side proves who it is; see tfj --help");
 	else if (json && (!command || strcmp(command, "probe")))

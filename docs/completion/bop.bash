@@ -101,9 +101,9 @@ _tfj() {
 	elif [[ $before == --key || $before == --server-key || $before == : || $cur == : ]]; then
 		_bop_files
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --server-key --key --json -h --help -V --version'
+		_bop_words 'probe clean --collector --server-key --key --memory --spool --json -h --help -V --version'
 	elif ((agent)); then
-		_bop_words '--server-key --key'
+		_bop_words '--server-key --key --memory --spool'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
 		probe) _bop_words '--json' ;;

@@ -26,7 +26,7 @@ static size_t varint(const unsigned char *p, size_t left, uint64_t *ret_value)
 	return 0;
 }
 
-/* ToAgent.ack is field 3; Ack.run and Ack.number are fields 1 and 2. */
+/* ToAgent.ack is field 3, and stands before the fields that follow it; Ack.run and Ack.number are fields 1 and 2. */
 static void note(const unsigned char *p, size_t size)
 {
 	uint64_t length, value, field[3] = { 0 };
@@ -38,7 +38,7 @@ static void note(const unsigned char *p, size_t size)
 	if (!path || strcmp(program_invocation_short_name, "tfj") || size < 2 || p[0] != 0x1a)
 		return;
 	n = varint(p + 1, size - 1, &length);
-	if (!n || length != size - 1 - n)
+	if (!n || length > size - 1 - n)
 		return;
 	for (p += 1 + n; length; p += n, length -= n) {
 		unsigned tag = *p >> 3;
@@ -48,6 +48,8 @@ static void note(const unsigned char *p, size_t size)
 			return;
 		field[tag] = value;
 	}
+	if (!field[1]) /* only says what was heard */
+		return;
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
 	snprintf(line, sizeof(line), "%llu %llu\n", (unsigned long long)field[1], (unsigned long long)field[2]);
 	if (fd < 0 || write(fd, line, strlen(line)) < 0)
