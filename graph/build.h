@@ -154,4 +154,10 @@ static inline enum transport build_transport(const struct build *b, uint32_t end
 int build_process_compare(const struct trace *trace, uint32_t a, uint32_t b);
 int build_end_compare(const struct trace *trace, uint32_t a, uint32_t b);
 
+/* No order holds it: it is in no process, or its place in it is not known. */
+static inline bool event_floats(const struct event *event)
+{
+	return !event->process || (!event->order && event->kind != EVENT_START);
+}
+
 #endif

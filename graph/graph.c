@@ -76,18 +76,3 @@ int graph_build(const struct trace *trace, enum graph_order order, struct graph 
 	*ret_graph = b.g;
 	return 0;
 }
-
-int graph_topological(const struct graph *graph, uint32_t **ret_order)
-{
-	uint32_t *order = malloc((graph->n_vertices + 1) * sizeof(*order));
-	int err;
-
-	if (!order)
-		return -ENOMEM;
-	err = build_topological(graph, order);
-	if (err < 0)
-		free(order);
-	else
-		*ret_order = order;
-	return err;
-}

@@ -138,7 +138,10 @@ void graph_free(struct graph *graph);
 void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size);
 void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size);
 
-/* Vertices in a topological order, ties by canonical number: a permutation of 0..n_vertices-1. Caller frees. */
+/*
+ * Vertices in a topological order, a permutation of 0..n_vertices-1: what no cause orders stands by time. -ENOMEM without
+ * memory. Caller frees.
+ */
 int graph_topological(const struct graph *graph, uint32_t **ret_order);
 
 #endif

@@ -118,10 +118,4 @@ static inline const struct event *node_event(const struct picture *p, uint32_t n
 	return item->vertex == NO_VERTEX ? NULL : item_event(p, item);
 }
 
-/* No order holds it: it is in no process, or its place in it is not known. */
-static inline bool event_floats(const struct event *event)
-{
-	return !event->process || (!event->order && event->kind != EVENT_START);
-}
-
 #endif

@@ -115,7 +115,19 @@ static void check_chains(const struct graph *g)
 	ck_assert_uint_eq(chained, expected);
 }
 
-/* The topological order is a permutation in which every edge goes forward; so there is no cycle. */
+static bool follows(const struct graph *g, uint32_t from, uint32_t to)
+{
+	bool edge = from + 1 == to && g->vertices[from].process == g->vertices[to].process; /* of a process's order */
+
+	for (size_t i = 0; i < g->n_edges && !edge; i++)
+		edge = g->edges[i].from == from && g->edges[i].to == to;
+	return edge;
+}
+
+/*
+ * The topological order is a permutation in which every edge goes forward; so there is no cycle. It goes back in time only
+ * where a cause says so.
+ */
 static void check_acyclic(const struct graph *g)
 {
 	uint32_t *order = NULL, *place = calloc(g->n_vertices + 1, sizeof(*place));
@@ -125,6 +137,9 @@ static void check_acyclic(const struct graph *g)
 		REQUIRE(order[i] < g->n_vertices);
 		REQUIRE(!place[order[i]]);
 		place[order[i]] = i + 1;
+		REQUIRE(!i || event_time(&g->trace->events[g->vertices[order[i]].event]) >=
+				      event_time(&g->trace->events[g->vertices[order[i - 1]].event]) ||
+			follows(g, order[i - 1], order[i]));
 	}
 	for (size_t i = 0; i < g->n_edges; i++) {
 		const struct graph_edge *edge = &g->edges[i];
