@@ -36,7 +36,7 @@ static int show_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
-	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "list every message, not only the first 50" },
+	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "list every process, connection and message, not only the first" },
 	{ "output", 0, CMD_FLAG, CMD_OPTION(output), NULL, "print only what the processes wrote" },
 	{ "order", 0, CMD_TEXT, CMD_OPTION(order), "ORDER", "process (default) or thread: what orders events of one process" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print everything as one JSON object (docs/json.md)" },

@@ -28,7 +28,7 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 int show_runs(struct store *store, FILE *out, struct error *e);
 int show_runs_json(struct store *store, FILE *out, struct error *e);
 
-/* all: every message. */
+/* all: every process, connection and message, not only the first. */
 int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e);
 int show_run_json(const struct run *run, const struct graph *graph, FILE *out, struct error *e);
 int show_output(const struct run *run, FILE *out, struct error *e);
@@ -46,6 +46,9 @@ void show_status_text(const struct show_status *status, char *buf, size_t size);
 
 /* What a process wrote to stdout (1) or stderr (2). Caller frees. NULL: out of memory. */
 char *show_written(const struct run *run, uint32_t process, int stream, size_t *ret_size, uint64_t *ret_left_out);
+
+/* A part of show_run. */
+int show_connections(const struct graph *graph, bool all, FILE *out, struct error *e);
 
 /* How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees the array.
  * NULL: there is nothing to show, all that was received there belongs to another one (a multicast address). */

@@ -10,7 +10,7 @@
 #include "collector/show.h"
 #include "lib/clock.h"
 
-enum { MESSAGES_SHOWN = 50, HOLES_SHOWN = 20 };
+enum { PROCESSES_SHOWN = 100, MESSAGES_SHOWN = 50, HOLES_SHOWN = 20 };
 
 static void duration_text(uint64_t ns, char *buf, size_t size)
 {
@@ -151,17 +151,18 @@ static void head_print(const struct run *run, FILE *out)
 		fprintf(out, "  WARNINGS:\n    %s\n", row->warnings);
 }
 
-static int processes_print(const struct run *run, FILE *out, struct error *e)
+static int processes_print(const struct run *run, bool all, FILE *out, struct error *e)
 {
 	const struct trace *trace = &run->trace;
 	struct show_status *statuses = NULL, status;
 	int err = show_statuses(run, &statuses, e);
+	size_t n = all || trace->n_processes <= PROCESSES_SHOWN ? trace->n_processes : PROCESSES_SHOWN;
 	char text[32];
 
 	if (err < 0)
 		return err;
 	fprintf(out, "\nprocesses\n  %-16s %-12s %8s %-10s %s\n", "NAME", "BOX", "PID", "STATUS", "COMMAND");
-	for (size_t i = 1; i <= trace->n_processes; i++) {
+	for (size_t i = 1; i <= n; i++) {
 		const struct trace_process *process = &trace->processes[i];
 		const char *box = process->box && process->box <= trace->n_boxes ? trace->boxes[process->box].name : NULL;
 
@@ -169,6 +170,8 @@ static int processes_print(const struct run *run, FILE *out, struct error *e)
 		fprintf(out, "  %-16s %-12s %8d %-10s %s\n", process->name ? process->name : "?", box ? box : "-",
 			process->pid, text, process->command ? process->command : "");
 	}
+	if (n < trace->n_processes)
+		fprintf(out, "  ... %zu more: --all lists them, --json has everything\n", trace->n_processes - n);
 	for (size_t i = 0; i < run->n_processes; i++) {
 		const struct store_process *process = &run->processes[i];
 
@@ -180,35 +183,6 @@ static int processes_print(const struct run *run, FILE *out, struct error *e)
 			process->started ? text : "not run", process->command);
 	}
 	free(statuses);
-	return 0;
-}
-
-static int connections_print(const struct graph *graph, FILE *out, struct error *e)
-{
-	const char **ends = NULL;
-	int err, width = (int)strlen("CONNECTION");
-
-	if (!graph->n_connections)
-		return 0;
-	err = show_connection_ends(graph, &ends, e);
-	if (err < 0)
-		return err;
-	for (size_t i = 1; i <= graph->n_connections; i++)
-		if (ends[i] && (int)strlen(graph->connections[i].label) + 1 > width)
-			width = (int)strlen(graph->connections[i].label) + 1;
-	fprintf(out, "\nconnections\n  %-*s %10s %12s %10s %12s  %s\n", width, "CONNECTION", "> MESSAGES", "> BYTES",
-		"< MESSAGES", "< BYTES", "END");
-	for (size_t i = 1; i <= graph->n_connections; i++) {
-		const struct graph_connection *c = &graph->connections[i];
-		int n;
-
-		if (!ends[i])
-			continue;
-		n = fprintf(out, "  %s%s", c->label, c->racy ? "!" : "") - 2;
-		fprintf(out, "%*s %10" PRIu32 " %12" PRIu64 " %10" PRIu32 " %12" PRIu64 "  %s\n", width > n ? width - n : 0,
-			"", c->messages[0], c->bytes[0], c->messages[1], c->bytes[1], ends[i]);
-	}
-	free(ends);
 	return 0;
 }
 
@@ -275,9 +249,9 @@ int show_run(const struct run *run, const struct graph *graph, bool all, FILE *o
 	int err;
 
 	head_print(run, out);
-	err = processes_print(run, out, e);
+	err = processes_print(run, all, out, e);
 	if (!err)
-		err = connections_print(graph, out, e);
+		err = show_connections(graph, all, out, e);
 	if (!err)
 		err = messages_print(run, graph, all, out, e);
 	if (!err)

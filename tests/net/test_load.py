@@ -91,6 +91,11 @@ def load(count, ports, what):
               for k in range(1, count + 1)]
     wrong = [pair for pair in zip(shown, wanted) if pair[0] != pair[1]]
     equal((len(shown), wrong[:3]), (count, []), "connections shown, and what should be")
+    brief = look("bop show", "show", "last", "--store", at).out
+    true(len(brief.splitlines()) < 200, "bop show is short enough to read")
+    rest = [sum(row[i] for row in wanted[6:]) for i in range(1, 5)]
+    true([f"{count - 6}", "more", "of", "client>s:7000", *map(str, rest), f"{count - 6}", "closed"] in
+         [line.split() for line in brief.splitlines()], f"the rest is summed up in: {brief}")
 
     said = bop("show", "last", "--output", "--store", at).out
     messages, size = sum(map(messages_of, range(1, count + 1))), sum(map(bytes_of, range(1, count + 1)))
