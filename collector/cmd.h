@@ -22,6 +22,7 @@ struct cmd_args {
 	const char *file;
 	const char *order;
 	const char *keys;
+	const char *send;
 	uint64_t runs;
 	bool json, keep, all, output, help;
 	char **rest; /* what is not an option; borrowed */

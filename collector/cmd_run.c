@@ -57,6 +57,10 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		cmd_fail(&e);
 		goto out;
 	}
+	if (args->send && experiment_send(args->send, &x->deferred) < 0) {
+		cmd_failf("run: --send %s: it is live or deferred (see `bop run --help`)", args->send);
+		goto out;
+	}
 	if (geteuid() != 0) {
 		cmd_failf("run needs root: it makes network namespaces and loads BPF programs (try sudo)");
 		goto out;
@@ -92,6 +96,8 @@ static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
 	CMD_OPTION_STORE,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
+	{ "send", 0, CMD_TEXT, CMD_OPTION(send), "WHEN",
+	  "live: what is recorded is sent and stored while the run goes on; deferred: after it (default: as FILE says)" },
 	{ "keep-dir", 0, CMD_FLAG, CMD_OPTION(keep), NULL, "keep the run's directory and say where it is" },
 	CMD_OPTION_HELP,
 	{ 0 },

@@ -184,6 +184,7 @@ void conduct_begin(struct conduct *c, uint64_t now)
 			.experiment = c->x->name,
 			.directory = (char *)c->directory,
 			.boxes = c->x->boxes,
+			.deferred = c->x->deferred,
 		},
 	};
 

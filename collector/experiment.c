@@ -24,7 +24,7 @@
 /* X(key): the keys of the file and of a check. */
 #define FILE_KEYS(X)                                                                               \
 	X(experiment) X(boxes) X(path) X(processes) X(roles) X(workload) X(check)                  \
-	X(timeout) X(ready_timeout) X(grace)
+	X(timeout) X(ready_timeout) X(grace) X(send)
 #define CHECK_KEYS(X) X(run) X(box)
 
 #define AS_FILE(key) FILE_##key,
@@ -260,6 +260,25 @@ static int read_times(const struct reading *r, const int *v)
 	return err;
 }
 
+int experiment_send(const char *word, bool *ret_deferred)
+{
+	if (strcmp(word, "live") != 0 && strcmp(word, "deferred") != 0)
+		return -EINVAL;
+	*ret_deferred = *word == 'd';
+	return 0;
+}
+
+static int read_send(const struct reading *r, int node)
+{
+	char *word = NULL;
+	int err = yaml_string(r->yaml, node, "send", &word, r->e);
+
+	if (!err && experiment_send(word, &r->x->deferred) < 0)
+		err = yaml_refuse(r->yaml, node, r->e, "send: '%.60s' is neither live nor deferred", word);
+	free(word);
+	return err;
+}
+
 static int read_file(struct reading *r)
 {
 	int v[FILE_COUNT], root = yaml_root(r->yaml), err;
@@ -288,6 +307,8 @@ static int read_file(struct reading *r)
 		err = read_check(r, v[FILE_check]);
 	if (!err)
 		err = read_times(r, v);
+	if (!err && v[FILE_send])
+		err = read_send(r, v[FILE_send]);
 	return err;
 }
 

@@ -7,6 +7,7 @@
 #ifndef COLLECTOR_EXPERIMENT_H
 #define COLLECTOR_EXPERIMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,10 +48,14 @@ struct experiment {
 	uint64_t timeout_ns;	   /* from the start of the workload to the end of the check; default 60 s */
 	uint64_t ready_timeout_ns; /* for each process; default 10 s */
 	uint64_t grace_ns;	   /* from the stop signal to SIGKILL; default 2 s */
+	bool deferred;		   /* send: what was recorded is sent after the run, not while it goes on */
 };
 
 /* Returns 0, -ENOENT/-EACCES/... or -EINVAL, with one line in e ("quorum.yaml:4:11: ..."). */
 int experiment_read(const char *path, struct experiment **ret_experiment, struct error *e);
 void experiment_free(struct experiment *experiment);
+
+/* live or deferred; -EINVAL for any other word. */
+int experiment_send(const char *word, bool *ret_deferred);
 
 #endif

@@ -30,6 +30,7 @@
 #include "tfj/tracer.h"
 
 #define TICK_NS (20 * CLOCK_SECOND_NS / 1000)
+#define TICK_DEFERRED_NS (5 * TICK_NS)	   /* the ring tells when it fills */
 #define TICK_READY_NS (2 * CLOCK_SECOND_NS / 1000) /* while somebody waits for a listener */
 #define IDLE_MS 200
 #define REST_NS (2 * CLOCK_SECOND_NS)
@@ -40,6 +41,8 @@
 #define QUIT_NS (5 * CLOCK_SECOND_NS)  /* for the last acknowledgements */
 #define PID_NAMESPACE_INIT 0xeffffffcu /* inode of the first one: PROC_PID_INIT_INO, linux/proc_ns.h */
 #define READY_MAX 64
+#define REPLAY_TURN 8		/* pieces of what was deferred, between two looks at the collector */
+#define REPLAY_KEPT (4u << 20) /* bytes of batches that may wait however full the spool is, or it would never be emptied */
 #define GRAVE_NS CLOCK_SECOND_NS
 #define LINGER_MS 1000
 
@@ -60,6 +63,7 @@ struct agent {
 	uint64_t idle_ns, progress_ns, tick_ns, heard_ns, quit_ns;
 	struct { /* the run has ended, but its last batch has not left */
 		bool pending;
+		bool replaying; /* what was deferred is not all batches yet */
 		uint64_t order;
 		int err;
 		struct error e;
@@ -157,7 +161,7 @@ static void run_end(struct agent *agent)
 {
 	grave_set(agent, run_close(agent->run));
 	agent->run = NULL;
-	agent->finish.pending = false;
+	agent->finish.pending = agent->finish.replaying = false;
 	if (agent->attached)
 		tracer_detach(agent->tracer);
 	agent->attached = false;
@@ -202,15 +206,40 @@ static void order_quit(struct agent *agent, const struct message_order *order)
 static void order_finish(struct agent *agent, const struct message_order *order)
 {
 	agent->finish.e = (struct error){ "" };
-	agent->finish.err = run_finish(agent->run, &agent->finish.e);
+	agent->finish.err = run_stop(agent->run, &agent->finish.e);
 	agent->finish.order = order->id;
-	agent->finish.pending = true;
+	agent->finish.pending = agent->finish.replaying = true;
+}
+
+static bool replay_possible(const struct agent *agent)
+{
+	return agent->finish.replaying && (!spool_full(&agent->room) || link_kept(agent->link) < REPLAY_KEPT);
+}
+
+/* True when the last batch was made. */
+static bool replay_check(struct agent *agent)
+{
+	struct error e = { "" };
+	bool more = true;
+	int err;
+
+	for (int i = 0; i < REPLAY_TURN && more && replay_possible(agent); i++)
+		more = run_replay(agent->run);
+	if (more)
+		return false;
+	agent->finish.replaying = false;
+	err = run_finish(agent->run, &e);
+	if (!agent->finish.err) {
+		agent->finish.err = err;
+		agent->finish.e = e;
+	}
+	return true;
 }
 
 /* The reply to Finish follows the last batch, for which the window may have to open first. */
 static void finish_check(struct agent *agent)
 {
-	if (!agent->finish.pending || !link_welcome(agent->link) || link_unsent(agent->link))
+	if (!agent->finish.pending || (agent->finish.replaying && !replay_check(agent)) || !link_welcome(agent->link) || link_unsent(agent->link))
 		return;
 	send_reply(agent, agent->finish.order, agent->finish.err, agent->finish.e.text, NULL);
 	run_end(agent);
@@ -344,10 +373,12 @@ static void tick(struct agent *agent, bool filled)
 		return;
 	/* above the limit nothing is taken from the ring: the kernel side counts what then finds no room */
 	if ((due || filled) && !spool_full(&agent->room))
-		tracer_drain(agent->tracer);
+		run_drain(agent->run);
 	if (!due)
 		return;
-	agent->tick_ns = now + (run_waits(agent->run) ? TICK_READY_NS : TICK_NS);
+	agent->tick_ns = now + (run_waits(agent->run)	   ? TICK_READY_NS :
+				run_deferred(agent->run) ? TICK_DEFERRED_NS :
+							   TICK_NS);
 	run_send(agent->run);
 	if (now - agent->progress_ns > PROGRESS_NS) {
 		agent->progress_ns = now;
@@ -361,7 +392,9 @@ static long wait_ms(const struct agent *agent)
 {
 	uint64_t now = clock_monotonic_ns();
 
-	if (!agent->run)
+	if (replay_possible(agent))
+		return 0;
+	if (!agent->run || agent->finish.pending)
 		return IDLE_MS;
 	return agent->tick_ns > now ? (long)((agent->tick_ns - now + 999999) / 1000000) : 0;
 }
@@ -374,7 +407,9 @@ static void run_abandon(struct agent *agent, const char *why)
 	if (!agent->run)
 		return;
 	fprintf(stderr, "tfj: %s: the run is over; what was recorded is kept for it\n", why);
-	if (!agent->finish.pending && run_finish(agent->run, &e) < 0)
+	if (!agent->finish.pending && run_stop(agent->run, &e) < 0)
+		fprintf(stderr, "tfj: %s\n", e.text);
+	if ((!agent->finish.pending || agent->finish.replaying) && run_finish(agent->run, &e) < 0)
 		fprintf(stderr, "tfj: %s\n", e.text);
 	run_end(agent);
 }
@@ -435,7 +470,7 @@ static int loop(struct agent *agent, struct error *e)
 		/* a ring that is not drained stays readable */
 		n = spool_full(&agent->room) || agent->finish.pending ? ITEM_TRACER : ITEM_TRACER + 1;
 		items[ITEM_TRACER].revents = 0;
-		zmq_poll(items, n, agent->finish.pending ? IDLE_MS : wait_ms(agent));
+		zmq_poll(items, n, wait_ms(agent));
 		read_signals(agent);
 		watch_pipes(agent);
 		tick(agent, items[ITEM_TRACER].revents);
@@ -538,6 +573,7 @@ static int open_all(struct agent *agent, const struct agent_options *options, co
 	agent->place = (struct run_place){
 		.tracer = agent->tracer,
 		.link = agent->link,
+		.room = &agent->room,
 		.cgroup_root = agent->cgroup_root,
 		.epoll = agent->epoll,
 		.on_started = on_started,

@@ -8,7 +8,7 @@
 
 #include "lib/error.h"
 
-#define AGENT_MEMORY (64ull << 20)
+#define AGENT_MEMORY (256ull << 20)
 #define AGENT_SPOOL (512ull << 20)
 
 struct agent_options {

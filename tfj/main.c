@@ -31,7 +31,7 @@ static const char usage[] =
 	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
 	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
 	"      --key FILE        our secret key, as `bop keys make` wrote it; nobody else may be able to read it\n"
-	"      --memory SIZE     what may wait for the collector in memory (default 64M), and\n"
+	"      --memory SIZE     what may wait for the collector in memory (default 256M), and\n"
 	"      --spool SIZE      in a file without a name in $BOP_TMPDIR, else /tmp, when that is full (default 512M);\n"
 	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
 	"      --json            with probe: as JSON\n"

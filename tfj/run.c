@@ -2,6 +2,9 @@
 /*
  * See run.h. Losses: the kernel side counts what it could not record; each increase becomes a LOST event as soon as it
  * is seen, and the sum goes with the last batch.
+ *
+ * A deferred run keeps records as they come, and notes (marks, losses) among them so that all stay in order. Only while
+ * somebody waits for a listener, and before a program is started, whose row must be behind theirs, they are dealt with.
  */
 #include "tfj/run.h"
 
@@ -22,6 +25,7 @@
 #include "tfj/box.h"
 #include "tfj/cgroup.h"
 #include "tfj/crew.h"
+#include "tfj/hoard.h"
 #include "tfj/name.h"
 
 #define KILL_WAIT_MS 5000
@@ -31,12 +35,23 @@
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
 #define FILE_PATH_MAX 300
 
+enum { TAG_RECORD, TAG_NOTE };
+
+struct kept_note {
+	enum event_kind kind;
+	int64_t value;
+	uint64_t now_ns;
+	char text[256];
+};
+
 struct run {
 	struct run_place place;
 	struct stream stream;
 	struct boxes *boxes;
 	struct names *names;
 	struct crew *crew;
+	struct hoard *hoard; /* NULL: live */
+	bool deferring;
 	struct cgroup cgroup;
 	struct claim files; /* directory of the two below */
 	char hosts[FILE_PATH_MAX], resolv[FILE_PATH_MAX];
@@ -135,6 +150,13 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 		err = boxes_announce(run, e);
 	if (err)
 		goto out;
+	if (order->begin.deferred) {
+		run->hoard = hoard_new(place->room);
+		if (!run->hoard) {
+			err = error_set(e, -ENOMEM, "out of memory");
+			goto out;
+		}
+	}
 	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);
 	crew.names = run->names;
 	crew.stream = &run->stream;
@@ -208,6 +230,7 @@ struct boxes *run_close(struct run *run)
 	tracer_clear(run->place.tracer);
 	crew_free(run->crew);
 	names_free(run->names);
+	hoard_free(run->hoard);
 	cgroup_remove(&run->cgroup);
 	if (run->files.fd >= 0)
 		claim_remove_tree(run->files.path);
@@ -233,8 +256,77 @@ int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n
 	return 0;
 }
 
+static int cut(struct run *run, bool last, uint64_t emitted)
+{
+	unsigned char *bytes;
+	size_t size;
+	int err = stream_cut(&run->stream, last, emitted, run->lost, &bytes, &size);
+
+	if (err)
+		return err;
+	return link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
+}
+
+/* Deals with a record now. */
+static void take(struct run *run, const struct rec_head *record, size_t size)
+{
+	names_record(run->names, record, size);
+	if (stream_due(&run->stream))
+		cut(run, false, 0);
+}
+
+static void on_kept(uint32_t tag, const void *kept, size_t size, void *arg)
+{
+	const struct kept_note *note = kept;
+	struct run *run = arg;
+
+	if (tag == TAG_RECORD)
+		take(run, kept, size);
+	else
+		names_note(run->names, note->kind, note->value, note->text, note->now_ns);
+}
+
+int run_replay(struct run *run)
+{
+	uint64_t lost = 0;
+	int more = run->hoard ? hoard_take(run->hoard, on_kept, run, &lost) : 0;
+
+	if (!lost)
+		return more > 0;
+	run->lost += lost;
+	names_note(run->names, EVENT_LOST, (int64_t)lost, "records that were kept and cannot be read back",
+		   clock_monotonic_ns());
+	return hoard_count(run->hoard) > 0;
+}
+
+static void catch_up(struct run *run)
+{
+	while (run_replay(run))
+		;
+}
+
+/* Behind everything that came before. */
+static void note(struct run *run, enum event_kind kind, uint64_t value, const char *text)
+{
+	struct kept_note kept = { .kind = kind, .value = (int64_t)value, .now_ns = clock_monotonic_ns() };
+
+	snprintf(kept.text, sizeof(kept.text), "%s", text);
+	if (!run->hoard || !hoard_count(run->hoard) || hoard_add(run->hoard, TAG_NOTE, &kept, sizeof(kept)) < 0)
+		names_note(run->names, kind, kept.value, text, kept.now_ns);
+}
+
+void run_drain(struct run *run)
+{
+	run->deferring = run->hoard && !run_waits(run);
+	if (!run->deferring)
+		catch_up(run);
+	tracer_drain(run->place.tracer);
+}
+
 int run_start(struct run *run, uint64_t order, const struct message_start *start, struct error *e)
 {
+	if (!start->untraced)
+		catch_up(run);
 	return crew_start(run->crew, order, start, clock_monotonic_ns(), e);
 }
 
@@ -246,8 +338,8 @@ int run_signal(struct run *run, const char *name, int signal, struct error *e)
 void run_mark(struct run *run, const char *text)
 {
 	/* what happened before the mark comes before it in the stream too */
-	tracer_drain(run->place.tracer);
-	names_note(run->names, EVENT_MARK, 0, text, clock_monotonic_ns());
+	run_drain(run);
+	note(run, EVENT_MARK, 0, text);
 }
 
 /* A LOST event for each loss that was not told yet. */
@@ -260,7 +352,7 @@ static void losses_say(struct run *run)
 		if (i == COUNTER_EMITTED || now[i] == run->before[i])
 			continue;
 		lost = now[i] - run->before[i];
-		names_note(run->names, EVENT_LOST, (int64_t)lost, counter_texts[i], clock_monotonic_ns());
+		note(run, EVENT_LOST, lost, counter_texts[i]);
 		run->before[i] = now[i];
 		run->lost += lost;
 	}
@@ -269,18 +361,7 @@ static void losses_say(struct run *run)
 		return;
 	run->dropped += lost;
 	run->lost += lost;
-	names_note(run->names, EVENT_LOST, (int64_t)lost, "events that the agent had no memory for", clock_monotonic_ns());
-}
-
-static int cut(struct run *run, bool last, uint64_t emitted)
-{
-	unsigned char *bytes;
-	size_t size;
-	int err = stream_cut(&run->stream, last, emitted, run->lost, &bytes, &size);
-
-	if (err)
-		return err;
-	return link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
+	note(run, EVENT_LOST, lost, "events that the agent had no memory for");
 }
 
 void run_send(struct run *run)
@@ -295,9 +376,10 @@ void run_record(struct run *run, const struct rec_head *record, size_t size)
 	run->received++;
 	if (!run->names)
 		return;
-	names_record(run->names, record, size);
-	if (stream_due(&run->stream))
-		cut(run, false, 0);
+	if (!run->deferring)
+		take(run, record, size);
+	else if (hoard_add(run->hoard, TAG_RECORD, record, size) < 0)
+		run->stream.dropped++;
 }
 
 void run_on_exit(struct run *run, pid_t pid, int status)
@@ -317,7 +399,12 @@ bool run_waits(const struct run *run)
 
 uint64_t run_events(const struct run *run)
 {
-	return run->stream.events;
+	return run->stream.events + (run->hoard ? hoard_count(run->hoard) : 0);
+}
+
+bool run_deferred(const struct run *run)
+{
+	return run->deferring;
 }
 
 static void on_due(void *arg)
@@ -348,19 +435,26 @@ static uint64_t emitted_check(struct run *run)
 	emitted = now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED];
 	if (emitted > run->received) {
 		run->lost += emitted - run->received;
-		names_note(run->names, EVENT_LOST, (int64_t)(emitted - run->received),
-			   "records that the kernel made and that did not arrive", clock_monotonic_ns());
+		note(run, EVENT_LOST, emitted - run->received, "records that the kernel made and that did not arrive");
 	}
 	return emitted;
 }
 
+int run_stop(struct run *run, struct error *e)
+{
+	int err = kill_all(run);
+
+	tracer_drain(run->place.tracer);
+	return err ? error_set(e, err, "not every process could be killed: %s", strerror(-err)) : 0;
+}
+
 int run_finish(struct run *run, struct error *e)
 {
-	int err = kill_all(run), cut_err;
+	int err = 0, cut_err;
 	uint64_t emitted;
 
-	if (err)
-		error_set(e, err, "not every process could be killed: %s", strerror(-err));
+	catch_up(run);
+	run->deferring = false;
 	drain_until_quiet(run);
 	reap(run);
 	emitted = emitted_check(run);

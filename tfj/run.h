@@ -11,6 +11,7 @@
 #include "bpf/record.h"
 #include "proto/wire.h"
 #include "tfj/link.h"
+#include "tfj/spool.h"
 #include "tfj/tracer.h"
 
 struct run;
@@ -19,6 +20,7 @@ struct run;
 struct run_place {
 	struct tracer *tracer; /* attached */
 	struct link *link;
+	struct spool_room *room;
 	const char *cgroup_root;
 	int epoll;
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
@@ -44,9 +46,17 @@ int run_start(struct run *run, uint64_t order, const struct message_start *start
 int run_signal(struct run *run, const char *name, int signal, struct error *e);
 void run_mark(struct run *run, const char *text);
 
-/* Kills all processes, takes what the kernel recorded until the end, and hands the last batch to the link. */
+/*
+ * The end, in three steps: all processes are killed; a part of what was deferred becomes batches (1: there is more, to be
+ * called again, 0: that was all; at any time); what the kernel recorded until then, and the last batch. Each goes on
+ * where the one before failed, with an error.
+ */
+int run_stop(struct run *run, struct error *e);
+int run_replay(struct run *run);
 int run_finish(struct run *run, struct error *e);
 
+/* Takes what is in the ring buffer. */
+void run_drain(struct run *run);
 void run_record(struct run *run, const struct rec_head *record, size_t size);
 void run_on_exit(struct run *run, pid_t pid, int status);
 void run_on_ready(struct run *run, void *data);
@@ -57,5 +67,7 @@ uint64_t run_events(const struct run *run);
 
 /* Is a program started that is not ready yet? */
 bool run_waits(const struct run *run);
+/* Are records kept as they come, to be dealt with at the end? */
+bool run_deferred(const struct run *run);
 
 #endif

@@ -54,10 +54,11 @@ _bop() {
 	--store | --keys | --out | -o | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
 	--runs | -n) return ;;
+	--send) _bop_words 'live deferred' && return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs --store --json --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs --store --json --send --keep-dir -h --help' ;;
 		runs) _bop_words '--store --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
@@ -68,7 +69,7 @@ _bop() {
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --out | -o | --order | --runs | -n)
+		--store | --keys | --out | -o | --order | --send | --runs | -n)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

@@ -219,6 +219,72 @@ START_TEST(spooled)
 }
 END_TEST
 
+static void begin_deferred(void)
+{
+	struct message_order order_ = begin_order((char *[]){ "s1", "s2", NULL });
+
+	order_.begin.deferred = true;
+	order(order_);
+}
+
+/* Deferred: readiness is seen; what the programs do then becomes events only at the end, in order with the marks. */
+START_TEST(deferred)
+{
+	uint64_t before;
+	size_t i, j;
+
+	begin_deferred();
+	talk(ROUNDS);
+	come_back();
+	wait_said("exited client 0");
+	order(mark_order("outcome"));
+	before = bop.trace.n_events;
+	ck_assert_uint_lt(before, 100);
+	ck_assert_ptr_nonnull(find(EVENT_LISTEN, "server", 0));
+	finish();
+	all_there(ROUNDS);
+	for (i = 0; bop.trace.events[i].kind != EVENT_MARK; i++)
+		ck_assert_uint_lt(i, bop.trace.n_events);
+	for (j = bop.trace.n_events - 1; bop.trace.events[j].kind != EVENT_SEND; j--)
+		;
+	ck_assert_uint_lt(j, i);
+}
+END_TEST
+
+/* The same with little memory: the records go to the file, and become batches that share it. */
+START_TEST(deferred_spooled)
+{
+	agent_replace("64K", "16M");
+	begin_deferred();
+	talk(ROUNDS);
+	while (spool_size() < 100 * ROUNDS)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+	come_back();
+	finish();
+	all_there(ROUNDS);
+	ck_assert_str_eq(bop.warning, "");
+}
+END_TEST
+
+/* No room for all the records: counted and shown, and what had room is whole. */
+START_TEST(deferred_full)
+{
+	uint64_t lost = 0;
+
+	agent_replace("64K", "1M");
+	begin_deferred();
+	talk(ROUNDS_MANY);
+	come_back();
+	finish();
+	ck_assert_ptr_nonnull(strstr(bop.warning, "--spool"));
+	for (size_t i = 0; i < bop.trace.n_events; i++)
+		if (bop.trace.events[i].kind == EVENT_LOST)
+			lost += bop.trace.events[i].value;
+	ck_assert_uint_gt(lost, 0);
+	ck_assert_uint_eq(bop.head.lost, lost);
+}
+END_TEST
+
 /* A spool that is full: said in words; what then finds no room is counted, shown as LOST, and the rest is whole. */
 START_TEST(spool_full)
 {
@@ -308,6 +374,9 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, notice_kept);
 	tcase_add_test(tc, order_once);
 	tcase_add_test(tc, spooled);
+	tcase_add_test(tc, deferred);
+	tcase_add_test(tc, deferred_spooled);
+	tcase_add_test(tc, deferred_full);
 	tcase_add_test(tc, spool_full);
 	tcase_add_test(tc, disk_full);
 	tcase_add_test(tc, another_collector);

@@ -112,6 +112,7 @@ START_TEST(test_minimal)
 	ck_assert_uint_eq(x->timeout_ns, 60000000000u);
 	ck_assert_uint_eq(x->ready_timeout_ns, 10000000000u);
 	ck_assert_uint_eq(x->grace_ns, 2000000000u);
+	ck_assert(!x->deferred);
 	experiment_free(x);
 }
 END_TEST
@@ -137,7 +138,7 @@ START_TEST(test_full)
 		      "  - {name: w, box: b, run: [tool]}\n"
 		      "  - {name: v, box: a, run: [/bin/sh]}\n"
 		      "check: {run: [tool, check], box: a}\n"
-		      "timeout: 2m\nready_timeout: 500ms\ngrace: 0s\n");
+		      "timeout: 2m\nready_timeout: 500ms\ngrace: 0s\nsend: deferred\n");
 	ck_assert_uint_eq(x->n_processes, 2);
 	p = &x->processes[0];
 	ck_assert_str_eq(p->run[0], path_of("server"));
@@ -167,6 +168,7 @@ START_TEST(test_full)
 	ck_assert_uint_eq(x->timeout_ns, 120000000000u);
 	ck_assert_uint_eq(x->ready_timeout_ns, 500000000u);
 	ck_assert_uint_eq(x->grace_ns, 0);
+	ck_assert(x->deferred);
 	ck_assert(!strncmp(x->search_path, path_of("sub:/nowhere:"), strlen(path_of("sub:/nowhere:"))));
 	ck_assert_ptr_nonnull(strstr(x->search_path, ":/usr/bin:"));
 	experiment_free(x);
@@ -223,6 +225,7 @@ static const struct {
 	{ HEAD W "timeout: 0s\n", "4:10", "more than nothing" },
 	{ HEAD W "timeout: 999999h\n", "4:10", "not more than a week" },
 	{ HEAD W "grace: 1d\n", "4:8", "grace must be a duration" },
+	{ HEAD W "send: later\n", "4:7", "neither live nor deferred" },
 	{ HEAD W "check: [sh]\n", "4:8", "check must be a mapping" },
 	{ HEAD W "check: {box: a}\n", "4:8", "check needs run" },
 	/* names */
