@@ -59,7 +59,7 @@ FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8) -lm
-LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm
+LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm -lpthread
 
 .PHONY: all examples deps deps-test demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all

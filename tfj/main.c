@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "tfj/agent.h"
@@ -24,7 +25,8 @@ static const char usage[] =
 	"what they say to each other over TCP, and sends it to a collector. `bop run` starts it by itself.\n"
 	"\n"
 	"  tfj --collector URL   serve the collector at URL until it says quit; needs root\n"
-	"  tfj probe             say what this kernel can trace, by what, and why not; needs root\n"
+	"  tfj probe             say what this kernel can trace, by what, and why not, and which of root's rights\n"
+	"                        (capabilities) the agent keeps and what for; needs root\n"
 	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
 	"                        cgroups, directories; say what it was. What has a living owner stays.\n"
 	"\n"
@@ -72,8 +74,10 @@ static int fail(const struct error *e)
 static int main_probe(int json)
 {
 	struct error e = { "" };
-	int err = tracer_probe(stdout, json, &e);
+	int err;
 
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* it starts nothing */
+	err = tracer_probe(stdout, json, &e);
 	return err < 0 ? fail(&e) : err;
 }
 
@@ -84,6 +88,7 @@ static int main_clean(void)
 	char root[256];
 	int n;
 
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	n = cgroup_find_root(root, sizeof(root), &mount, &e);
 	if (n < 0)
 		return fail(&e);

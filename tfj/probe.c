@@ -11,6 +11,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "tfj/rights.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_kernel.h"
 
@@ -173,6 +174,9 @@ int tracer_probe(FILE *out, int json, struct error *e)
 			possible = 0;
 		answer_print(out, json, i == 0, &capabilities[i], &answer);
 	}
+	if (json)
+		fputs("\n], \"rights\": [", out);
+	rights_print(out, json);
 	if (json)
 		fprintf(out, "\n], \"tracing\": %s}\n", possible ? "true" : "false");
 	else
