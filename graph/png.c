@@ -157,6 +157,16 @@ static void paint(cairo_t *cr, const struct shape *s)
 	}
 }
 
+/* Letters as wide as the layout takes them to be: not rounded to whole pixels. */
+static void keep_advance(cairo_t *cr)
+{
+	cairo_font_options_t *options = cairo_font_options_create();
+
+	cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
+	cairo_set_font_options(cr, options);
+	cairo_font_options_destroy(options);
+}
+
 int scene_write_png(const struct scene *scene, FILE *out)
 {
 	double area = scene->width * scene->height;
@@ -171,6 +181,7 @@ int scene_write_png(const struct scene *scene, FILE *out)
 	surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, ceil(scene->width * scale), ceil(scene->height * scale));
 	cr = cairo_create(surface);
 	cairo_scale(cr, scale, scale);
+	keep_advance(cr);
 	use_ink(cr, INK_PAPER);
 	cairo_paint(cr);
 	for (size_t i = 0; i < scene->n_shapes; i++)
