@@ -60,6 +60,24 @@ void exit_text(int64_t status, char *buf, size_t size)
 		snprintf(buf, size, "ended, status %d", s);
 }
 
+char *lane_name(const struct picture *p, const struct lane *lane)
+{
+	const struct trace *trace = p->g->trace;
+	uint32_t above = lane->parent ? p->lane_of[lane->parent] : NO_LANE;
+	char *name = NULL, *parent;
+	int n;
+
+	if (lane->process)
+		return strdup(text_or(trace->processes[lane->process].name, "?"));
+	if (!lane->parent)
+		return asprintf(&name, "%" PRIu32 " others", lane->n_processes) < 0 ? NULL : name;
+	/* every lane's parents had theirs before it had: this ends */
+	parent = above != NO_LANE && p->lanes[above].parent ? lane_name(p, &p->lanes[above]) : NULL;
+	n = asprintf(&name, "%s.*", parent ? parent : text_or(trace->processes[lane->parent].name, "?"));
+	free(parent);
+	return n < 0 ? NULL : name;
+}
+
 static const char *file_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
@@ -90,12 +108,16 @@ static bool is_datagram(const struct graph *g, const struct event *event)
 	return event->end && event->end <= g->trace->n_ends && g->trace->ends[event->end].transport == TRANSPORT_UDP;
 }
 
-static void exit_caption(const struct event *event, const char *label, char *buf, size_t size)
+/* Whose end it is, only a lane of its own says. */
+static void exit_caption(const struct event *event, const char *label, bool shared, char *buf, size_t size)
 {
+	char status[64];
+
+	exit_text(event->value, status, sizeof(status));
 	if (event->flags & EVENT_F_THREAD)
 		snprintf(buf, size, "exit %s", label);
 	else
-		exit_text(event->value, buf, size);
+		snprintf(buf, size, "%s%s%s", shared ? label : "", shared ? ": " : "", status);
 }
 
 /* A wait that saw a bad end of a child that has no lane of its own says so. */
@@ -142,14 +164,17 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 	const struct graph *g = p->g;
 	const struct trace *trace = g->trace;
 	char label[LABEL_MAX], bytes[BYTES_TEXT];
-	bool failed = event->value < 0;
+	uint32_t lane = p->items[node->item].lane;
+	bool failed = event->value < 0, shared = lane != ALL_LANES && !p->lanes[lane].process;
 	const char *text = event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
 
 	graph_vertex_label(g, p->items[node->item].vertex, label, sizeof(label));
 	*buf = '\0';
 	switch ((enum event_kind)event->kind) {
 	case EVENT_START:
-		if (trace->processes[g->vertices[p->items[node->item].vertex].process].parent)
+		if (shared)
+			snprintf(buf, size, "start %s", label);
+		else if (trace->processes[g->vertices[p->items[node->item].vertex].process].parent)
 			snprintf(buf, size, "start");
 		break;
 	case EVENT_EXEC:
@@ -163,7 +188,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		break;
 	case EVENT_EXIT:
 		*ret_failure = event->value && !(event->flags & EVENT_F_THREAD);
-		exit_caption(event, label, buf, size);
+		exit_caption(event, label, shared, buf, size);
 		break;
 	case EVENT_LISTEN:
 		snprintf(buf, size, "listen %s", label);

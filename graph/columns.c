@@ -30,35 +30,50 @@ static char *head_line(const char *text)
 	return cut;
 }
 
-/* Name, box, program of a lane's process. */
+/* The name of its file, and its arguments. */
+static const char *program_of(const struct trace_process *process)
+{
+	const char *program = text_or(process->command, ""), *blank = strchr(program, ' ');
+
+	for (const char *slash = strchr(program, '/'); slash && (!blank || slash < blank); slash = strchr(program, '/'))
+		program = slash + 1;
+	return program;
+}
+
+/* The program of all processes of a lane; "" if they differ. */
+static const char *lane_program(const struct picture *p, uint32_t lane)
+{
+	const struct trace *trace = p->g->trace;
+	const char *program = NULL;
+
+	for (size_t i = 1; i <= trace->n_processes; i++) {
+		if (p->lane_of[i] != lane)
+			continue;
+		if (program && strcmp(program, program_of(&trace->processes[i])))
+			return "";
+		program = program_of(&trace->processes[i]);
+	}
+	return text_or(program, "");
+}
+
+/* Name; box, or how many processes; program. */
 int layout_heads(struct layout *l)
 {
 	const struct trace *trace = l->p->g->trace;
 
-	for (size_t i = 0; i < l->p->n_lanes; i++) {
+	for (uint32_t i = 0; i < l->p->n_lanes; i++) {
 		const struct lane *lane = &l->p->lanes[i];
-		const struct trace_process *process = &trace->processes[lane->process];
-		const char *program, *blank;
-		char text[128];
+		uint32_t box = trace->processes[lane->process].box;
+		char text[128] = "", *name = lane_name(l->p, lane);
 
-		if (!lane->process) {
-			snprintf(text, sizeof(text), "%u others", lane->n_processes);
-			l->heads[3 * i] = strdup(text);
-			l->heads[3 * i + 1] = strdup("");
-			l->heads[3 * i + 2] = strdup("");
-		} else {
-			const char *box = process->box && process->box <= trace->n_boxes ? trace->boxes[process->box].name : "";
-
-			program = text_or(process->command, "");
-			blank = strchr(program, ' ');
-			for (const char *slash = strchr(program, '/'); slash && (!blank || slash < blank);
-			     slash = strchr(program, '/'))
-				program = slash + 1;
-			snprintf(text, sizeof(text), "%s%s", *text_or(box, "") ? "on " : "", text_or(box, ""));
-			l->heads[3 * i] = head_line(text_or(process->name, "?"));
-			l->heads[3 * i + 1] = head_line(text);
-			l->heads[3 * i + 2] = head_line(program);
-		}
+		if (!lane->process && lane->parent)
+			snprintf(text, sizeof(text), "%u processes%s", lane->n_processes, lane->in_turn ? " in turn" : "");
+		else if (lane->process && box && box <= trace->n_boxes && *text_or(trace->boxes[box].name, ""))
+			snprintf(text, sizeof(text), "on %s", trace->boxes[box].name);
+		l->heads[3 * i] = name ? head_line(name) : NULL;
+		l->heads[3 * i + 1] = head_line(text);
+		l->heads[3 * i + 2] = head_line(lane_program(l->p, i));
+		free(name);
 		if (!l->heads[3 * i] || !l->heads[3 * i + 1] || !l->heads[3 * i + 2])
 			return -ENOMEM;
 	}

@@ -37,18 +37,17 @@ static int on_flush(void *channel)
 
 static void make_clusters(struct dot *d)
 {
-	const struct trace *trace = d->p->g->trace;
 	char name[32];
 
 	for (size_t i = 0; i < d->p->n_lanes; i++) {
-		const char *process = text_or(trace->processes[d->p->lanes[i].process].name, "?");
-		char *clean = text_clean(d->p->lanes[i].process ? process : "others", false);
+		char *process = lane_name(d->p, &d->p->lanes[i]), *clean = process ? text_clean(process, false) : NULL;
 
 		snprintf(name, sizeof(name), "cluster_%zu", i);
 		d->clusters[i] = agsubg(d->graph, name, 1);
 		set(d->clusters[i], "label", clean ? clean : "?");
 		set(d->clusters[i], "color", "#cdd3db");
 		free(clean);
+		free(process);
 	}
 }
 

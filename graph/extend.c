@@ -80,9 +80,14 @@ static void add_vertex(struct picture *p, uint32_t v, size_t *n_barriers)
 {
 	const struct graph *g = p->g;
 	uint32_t lane = p->lane_of[g->vertices[v].process];
-	unsigned kind = g->trace->events[g->vertices[v].event].kind;
+	const struct event *event = &g->trace->events[g->vertices[v].event];
+	unsigned kind = event->kind;
 
 	p->place[v] = NO_NODE;
+	/* where the process has one order, how its threads begin and end says nothing */
+	if (g->order == GRAPH_ORDER_PROCESS && (event->flags & EVENT_F_THREAD) &&
+	    (event->kind == EVENT_SPAWN || event->kind == EVENT_EXIT))
+		return;
 	if (!p->options->teardown && g->vertices[v].teardown && kind != EVENT_LOST) {
 		p->n_omitted++;
 		return;

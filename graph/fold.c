@@ -115,7 +115,7 @@ static int merge(struct fold *f)
 				last[k] = i;
 			continue;
 		}
-		if (last[lane] != ALL && p->lanes[lane].process && says_the_same(f, last[lane], i))
+		if (last[lane] != ALL && (p->lanes[lane].process || p->lanes[lane].in_turn) && says_the_same(f, last[lane], i))
 			f->merged[i] = f->merged[last[lane]];
 		last[lane] = i;
 	}

@@ -1,115 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/*
- * Lanes of a picture. A child that talks to nobody (a shell's `date`) has none: its parent's spawn and wait say all
- * there is. Where there are more processes than a picture can be wide, the least busy share one lane. Lanes that talk
- * to each other stand together. Fails only without memory.
- */
+/* The order of a picture's lanes: those that talk to each other stand together. Fails only without memory. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "graph/picture.h"
 
-#define LANES_MAX 24
 #define BRUTE_FORCE_MAX 7 /* lanes of which all permutations are tried */
 #define ROUNDS_MAX 50
-
-struct use {
-	uint32_t process;
-	uint32_t rank; /* by name */
-	size_t events;
-	bool drawn, talks;
-};
-
-static bool is_drawn(const struct picture *p, uint32_t vertex)
-{
-	return p->options->teardown || !p->g->vertices[vertex].teardown;
-}
-
-/* Vertices are numbered by process name: the order in which processes first come is that of their names. */
-static void survey(const struct picture *p, struct use *uses)
-{
-	const struct graph *g = p->g;
-	const struct trace *trace = g->trace;
-	uint32_t rank = 0;
-
-	for (uint32_t i = 0; i <= trace->n_processes; i++)
-		uses[i] = (struct use){ .process = i, .rank = UINT32_MAX };
-	for (uint32_t v = 0; v < g->n_vertices; v++) {
-		const struct event *event = &trace->events[g->vertices[v].event];
-		struct use *use = &uses[g->vertices[v].process];
-
-		if (use->rank == UINT32_MAX)
-			use->rank = rank++;
-		use->events++;
-		use->drawn |= is_drawn(p, v);
-		use->talks |= event->end || event->kind == EVENT_LISTEN;
-	}
-	uses[0].drawn = false;
-	for (uint32_t i = 1; i <= trace->n_processes; i++) {
-		uint32_t parent = trace->processes[i].parent;
-
-		if (!parent || parent > trace->n_processes)
-			uses[i].talks = true;
-	}
-	/* ancestors of those that talk, so that the way to them shows */
-	for (uint32_t i = 1; i <= trace->n_processes; i++) {
-		uint32_t parent = trace->processes[i].parent;
-
-		while (uses[i].talks && parent && parent <= trace->n_processes && !uses[parent].talks) {
-			uses[parent].talks = true;
-			parent = trace->processes[parent].parent;
-		}
-	}
-}
-
-static int busier(const void *a, const void *b)
-{
-	const struct use *p = a, *q = b;
-
-	if (p->events != q->events)
-		return p->events > q->events ? -1 : 1;
-	return p->rank < q->rank ? -1 : p->rank > q->rank;
-}
-
-static int named_before(const void *a, const void *b)
-{
-	const struct use *p = a, *q = b;
-
-	return p->rank < q->rank ? -1 : p->rank > q->rank;
-}
-
-static int choose(struct picture *p)
-{
-	size_t n_processes = p->g->trace->n_processes, n = 0, alone;
-	struct use *uses = malloc((n_processes + 1) * sizeof(*uses));
-
-	p->lanes = calloc(LANES_MAX + 1, sizeof(*p->lanes));
-	p->lane_of = malloc((n_processes + 1) * sizeof(*p->lane_of));
-	if (!uses || !p->lanes || !p->lane_of) {
-		free(uses);
-		return -ENOMEM;
-	}
-	survey(p, uses);
-	for (size_t i = 0; i <= n_processes; i++) {
-		p->lane_of[i] = NO_LANE;
-		if (uses[i].drawn && uses[i].talks)
-			uses[n++] = uses[i];
-	}
-	qsort(uses, n, sizeof(*uses), busier);
-	alone = n > LANES_MAX ? LANES_MAX - 1 : n;
-	qsort(uses, alone, sizeof(*uses), named_before);
-	for (size_t i = 0; i < n; i++) {
-		size_t lane = i < alone ? i : alone;
-
-		p->lanes[lane].process = i < alone ? uses[i].process : 0;
-		p->lanes[lane].n_processes++;
-		p->lane_of[uses[i].process] = lane;
-	}
-	p->n_lanes = n > LANES_MAX ? LANES_MAX : n;
-	free(uses);
-	return 0;
-}
 
 static size_t cost(const uint32_t *weight, const uint32_t *order, size_t n)
 {
@@ -256,7 +154,7 @@ static void find_threads(struct picture *p)
 
 int picture_lanes(struct picture *p)
 {
-	int err = choose(p);
+	int err = picture_share(p);
 
 	if (!err)
 		err = sort_lanes(p);

@@ -74,35 +74,45 @@ static double block_bottom(const struct brush *b, const struct node *node)
 	return row_y(b->l, node->row + node->height) - 22;
 }
 
-/* Lifelines: from the start of a process to its exit, where they were seen. */
-static void paint_lanes(struct brush *b)
+static void paint_life(struct brush *b, size_t lane, double from, double to, bool before)
+{
+	double x = b->l->x[lane];
+
+	if (to > from)
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = x, .y = from, .x2 = x, .y2 = to,
+				       .width = before ? 1 : 2, .dashed = before });
+}
+
+/* From the starts of processes to their exits, where they were seen and the lane's processes take turns. */
+static void paint_lane(struct brush *b, uint32_t k)
 {
 	const struct layout *l = b->l;
-	double bottom = row_y(l, l->n_rows) + ROW, top = l->top - 2 * ROW;
+	double bottom = row_y(l, l->n_rows) + ROW, top = l->top - 2 * ROW, from = top, ended = -1;
+	bool turns = b->p->lanes[k].process || b->p->lanes[k].in_turn;
 
-	for (size_t k = 0; k < b->p->n_lanes; k++) {
-		double from = top, to = bottom;
+	for (size_t i = 0; i < b->p->n_items && turns; i++) {
+		const struct item *item = &b->p->items[i];
+		const struct node *node = &b->p->nodes[item->node];
+		const struct event *event;
 
-		for (size_t i = 0; i < b->p->n_items; i++) {
-			const struct item *item = &b->p->items[i];
-			const struct node *node = &b->p->nodes[item->node];
-			const struct event *event;
-
-			if (item->lane != k || item->vertex == NO_VERTEX || !b->p->lanes[k].process)
-				continue;
-			event = item_event(b->p, item);
-			if (event->kind == EVENT_START)
-				from = row_y(l, node->row);
-			if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
-				to = node->block ? block_bottom(b, node) : row_y(l, node->row);
+		if (item->lane != k || item->vertex == NO_VERTEX)
+			continue;
+		event = item_event(b->p, item);
+		if (event->kind == EVENT_START) {
+			/* it begins below where the one before it has ended, or the picture */
+			from = row_y(l, node->row);
+			if (ended >= 0 || from > l->top + 1)
+				paint_life(b, k, ended >= 0 ? ended : top, from, true);
+			ended = -1;
 		}
-		if (from > l->top + 1)
-			add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = l->x[k], .y = top, .x2 = l->x[k],
-					       .y2 = from, .width = 1, .dashed = true });
-		if (to > from)
-			add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = l->x[k], .y = from, .x2 = l->x[k],
-					       .y2 = to, .width = 2 });
+		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD)) {
+			ended = node->block ? block_bottom(b, node) : row_y(l, node->row);
+			paint_life(b, k, from, ended, false);
+			from = ended;
+		}
 	}
+	if (ended < 0)
+		paint_life(b, k, from, bottom, false);
 }
 
 static void paint_barrier(struct brush *b, uint32_t n)
@@ -325,7 +335,8 @@ int layout_paint(const struct layout *layout, struct scene *scene)
 	size_t n = b.p->n_nodes;
 
 	paint_heads(&b, layout->top - 2 * ROW - 2.6 * LINE, true);
-	paint_lanes(&b);
+	for (size_t k = 0; k < layout->p->n_lanes; k++)
+		paint_lane(&b, k);
 	for (uint32_t i = 0; i < n; i++)
 		if (b.p->nodes[i].barrier && !b.p->nodes[i].block)
 			paint_barrier(&b, i);

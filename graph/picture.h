@@ -2,7 +2,8 @@
 /*
  * What is drawn of a graph, before anything has coordinates. Private to graph/. Made in these steps:
  *
- *   lanes.c    which processes get a lane, in which order
+ *   share.c    which processes get a lane, and which share one
+ *   lanes.c    in which order the lanes stand
  *   extend.c   all events that are drawn, in one line: causes first, else by time, so that marks fall where they belong
  *   fold.c     from events to nodes: one event, a few that belong together, or a block that stands for many
  *   reduce.c   which links say something that the others do not
@@ -20,8 +21,10 @@
 #define NO_MESSAGE UINT32_MAX
 
 struct lane {
-	uint32_t process;     /* 0: several small ones */
+	uint32_t process;     /* 0: several */
 	uint32_t n_processes; /* in it */
+	uint32_t parent;      /* process: its children share the lane, and those of others that share the parent's */
+	bool in_turn;	      /* they ran one after the other */
 	bool threads;	      /* several of its threads do something: labels say which */
 };
 
@@ -78,6 +81,7 @@ int picture_build(const struct graph *g, const struct render_options *options, s
 		  struct picture **ret_picture, struct error *e);
 void picture_free(struct picture *picture);
 
+int picture_share(struct picture *p);
 int picture_lanes(struct picture *p);
 int picture_extend(struct picture *p);
 int picture_fold(struct picture *p, size_t max_nodes);
@@ -99,6 +103,9 @@ int picture_reduce(struct picture *p);
 char *caption_node(const struct picture *p, uint32_t node, bool arrow_arrives, bool *ret_failure);
 char *tip_node(const struct picture *p, uint32_t node);
 char *tip_link(const struct picture *p, const struct link *link);
+
+/* Of a lane: its process; c.* where children of c share it; "12 others". */
+char *lane_name(const struct picture *p, const struct lane *lane);
 
 #define BYTES_TEXT 32
 const char *bytes_text(uint64_t bytes, char buf[BYTES_TEXT]); /* 120 B, 3.4 MB */

@@ -106,11 +106,23 @@ static void check_arrows(const struct scene *scene)
 	}
 }
 
+/* Where processes have one order, how threads begin and end is left out. */
+static void check_threads(const struct picture *p)
+{
+	for (size_t i = 0; i < p->n_items; i++) {
+		const struct event *event = p->items[i].vertex == NO_VERTEX ? NULL : item_event(p, &p->items[i]);
+
+		if (event && (event->kind == EVENT_SPAWN || event->kind == EVENT_EXIT))
+			ck_assert(p->g->order == GRAPH_ORDER_THREAD || !(event->flags & EVENT_F_THREAD));
+	}
+}
+
 static void check_picture(const struct graph *g, const struct render_options *options, size_t max)
 {
 	struct picture *p = picture(g, options, max);
 	struct scene scene;
 
+	check_threads(p);
 	ck_assert_uint_le(p->n_nodes, max);
 	for (size_t i = 0; i < p->n_links; i++)
 		ck_assert_uint_lt(p->nodes[p->links[i].from].row + p->nodes[p->links[i].from].height,
@@ -585,6 +597,96 @@ START_TEST(same_picture_whatever_the_arrival)
 }
 END_TEST
 
+static void happens(struct trace *trace, uint32_t process, enum event_kind kind, uint32_t peer)
+{
+	struct event *event = trace_event_add(trace);
+	uint64_t now = trace->n_events;
+
+	*event = (struct event){ .kind = kind, .process = process, .box = 1, .order = now, .enter_ns = now, .return_ns = now,
+				 .peer = peer, .value = kind == EVENT_LISTEN ? 7000 : 0 };
+}
+
+static void names(struct trace *trace, uint32_t process, uint32_t parent, const char *name)
+{
+	*trace_process_at(trace, process) = (struct trace_process){ .name = strdup(name), .box = 1, .parent = parent,
+								      .command = strdup("/bin/child") };
+}
+
+/* A parent, n children that listen, and what they do: one after the other, or with all begun before the first ends. */
+static void family(struct trace *trace, uint32_t n, bool in_turn)
+{
+	char name[32];
+
+	trace_init(trace);
+	trace_box_at(trace, 1)->name = strdup("c");
+	names(trace, 1, 0, "c");
+	happens(trace, 1, EVENT_START, 0);
+	for (uint32_t child = 2; child <= n + 1; child++) {
+		snprintf(name, sizeof(name), "c.%u", child - 1);
+		names(trace, child, 1, name);
+	}
+	for (uint32_t i = 0; i < 2 * n; i++) {
+		uint32_t child = 2 + (in_turn ? i / 2 : i % n);
+		bool begins = in_turn ? i % 2 == 0 : i < n;
+
+		if (begins)
+			happens(trace, 1, EVENT_SPAWN, child);
+		happens(trace, child, begins ? EVENT_START : EVENT_LISTEN, 0);
+		if (!begins) {
+			happens(trace, child, EVENT_EXIT, 0);
+			happens(trace, 1, EVENT_WAIT, child);
+		}
+	}
+	happens(trace, 1, EVENT_EXIT, 0);
+}
+
+/*
+ * Where lanes are many, children that ran one after the other share one, in which their lives follow each other; those that ran
+ * at once share one only where lanes would be very many, and then it does not look like one life.
+ */
+START_TEST(children_share_lanes)
+{
+	static const struct {
+		uint32_t n;
+		bool in_turn;
+		size_t lanes;
+		const char *head;
+	} cases[] = {
+		{ 5, true, 6, "on c" },
+		{ 20, true, 2, "20 processes in turn" },
+		{ 10, false, 11, "on c" },
+		{ 20, false, 2, "20 processes" },
+	};
+	const struct render_options options = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct trace trace;
+		struct graph *g;
+		struct picture *p;
+		struct scene scene;
+		size_t lives = 0;
+
+		family(&trace, cases[i].n, cases[i].in_turn);
+		g = build(&trace, GRAPH_ORDER_PROCESS);
+		p = picture(g, &options, 2000);
+		ck_assert_uint_eq(p->n_lanes, cases[i].lanes);
+		ck_assert_int_eq(scene_layout(p, &scene), 0);
+		check_texts(&scene);
+		ck_assert(has_text(&scene, cases[i].head));
+		ck_assert_int_eq(has_text(&scene, "in turn"), p->n_lanes == 2 && cases[i].in_turn);
+		ck_assert_int_eq(has_text(&scene, "c.*"), p->n_lanes == 2);
+		ck_assert_int_eq(has_text(&scene, "start c.5"), p->n_lanes == 2);
+		for (size_t k = 0; k < scene.n_shapes; k++)
+			lives += scene.shapes[k].kind == SHAPE_LINE && scene.shapes[k].ink == INK_LANE && !scene.shapes[k].dashed;
+		ck_assert_uint_eq(lives, cases[i].in_turn || p->n_lanes > 2 ? cases[i].n + 1 : 2);
+		scene_fini(&scene);
+		picture_free(p);
+		graph_free(g);
+		trace_fini(&trace);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("render");
@@ -604,6 +706,7 @@ int main(void)
 	tcase_add_test(tc, png_fits);
 	tcase_add_test(tc, edges_of_the_world);
 	tcase_add_test(tc, same_picture_whatever_the_arrival);
+	tcase_add_test(tc, children_share_lanes);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
