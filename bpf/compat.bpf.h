@@ -50,6 +50,27 @@ static __always_inline __u64 regs_arg4(struct pt_regs *regs)
 {
 	return regs->r10;
 }
+
+/* Arguments of a function, n from 0 and constant, at its entry; what it returned, at its return. */
+static __always_inline __u64 function_arg(struct pt_regs *regs, __u32 n)
+{
+	switch (n) {
+	case 0:
+		return regs->di;
+	case 1:
+		return regs->si;
+	case 2:
+		return regs->dx;
+	case 3:
+		return regs->cx;
+	}
+	return regs->r8;
+}
+
+static __always_inline __u64 function_result(struct pt_regs *regs)
+{
+	return regs->ax;
+}
 #elif defined(__TARGET_ARCH_arm64)
 enum {
 	NR_READ = 63,
@@ -90,6 +111,26 @@ static __always_inline __u64 regs_arg3(struct pt_regs *regs)
 static __always_inline __u64 regs_arg4(struct pt_regs *regs)
 {
 	return regs->regs[3];
+}
+
+static __always_inline __u64 function_arg(struct pt_regs *regs, __u32 n)
+{
+	switch (n) {
+	case 0:
+		return regs->regs[0];
+	case 1:
+		return regs->regs[1];
+	case 2:
+		return regs->regs[2];
+	case 3:
+		return regs->regs[3];
+	}
+	return regs->regs[4];
+}
+
+static __always_inline __u64 function_result(struct pt_regs *regs)
+{
+	return regs->regs[0];
 }
 #else
 #error "system call numbers of this architecture are missing here"

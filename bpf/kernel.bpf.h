@@ -135,7 +135,7 @@ struct linux_binprm {
  * The members of both architectures: a member that is not there is only an error where it is read.
  */
 struct pt_regs {
-	unsigned long di, si, dx, r10, orig_ax; /* x86-64 */
+	unsigned long di, si, dx, cx, r8, r10, ax, orig_ax; /* x86-64 */
 	__u64 regs[31];				/* arm64 */
 	__u64 orig_x0;
 	__s32 syscallno;

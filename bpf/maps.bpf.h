@@ -24,6 +24,15 @@ struct send_state {
 	__u32 flags;
 };
 
+/* What backends that stand at functions remember of the one that this thread is in. */
+struct function_state {
+	__u64 send_sk; /* socket that it sends on; 0: none */
+	__u64 left;    /* bytes that are not queued yet */
+	__u64 recv_sk; /* socket that it receives from; 0: none */
+	__u32 seq;     /* number of the next byte of the stream when `left` was right */
+	__u32 recv_flags;
+};
+
 struct open_state {
 	__u64 cookie; /* of the socket that sent a SYN in this thread's connect(); 0: none */
 	__u64 enter_ns;
@@ -48,6 +57,7 @@ struct task_state {
 	__u64 recv_end;
 	__u64 recv_parted; /* bytes in earlier parts */
 	struct send_state send;
+	struct function_state function;
 	struct open_state open;
 };
 
@@ -186,7 +196,7 @@ struct {
 } pending SEC(".maps") __weak;
 
 /* Changes of state that one of the two programs for them has seen, see shared.bpf.c. */
-#define CHANGES 8 /* more than can be nested on a CPU */
+#define CHANGES 32 /* many more than can be nested on a CPU: some stay behind */
 
 struct changes {
 	struct {
@@ -208,6 +218,7 @@ struct {
 extern const volatile __u64
 	ring_mask; /* a wake-up for each record whose number has none of these bits */
 
+extern const volatile __u32 recv_flags_at; /* which argument of tcp_recvmsg the flags are, from 0 */
 extern const volatile __u32 socks_in_table; /* sock_table is used, not socks */
 extern const __u8 sock_none[sizeof(struct sock_state)]; /* zeros */
 

@@ -15,7 +15,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
  * leaves alone what the first has seen. The first leaves a note for that, which is good for as long as a softirq can come
  * between. The second leaves none: it alone sees what interrupts the first, however much that is.
  */
-#define CHANGE_GOOD_NS 10000000ULL
+#define CHANGE_GOOD_NS 2000000000ULL /* a virtual CPU can stand still in between */
 #define CHANGE_BUSY 0xffffffff
 
 static __always_inline void change_note(struct sock *sk, int from, int to)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Life of tasks: whoever a traced task makes is traced, in its box. Ignored tasks make ignored
+ * Life of tasks, the same for every backend: whoever a traced task makes is traced, in its box. Ignored tasks make ignored
  * ones. The result of wait is seen in call.bpf.h.
  */
-#include "bpf/scope.bpf.h"
+#include "bpf/exec.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -55,17 +55,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bprm)
 {
-	struct task_state *state = task_find(task), *process;
-
-	if (!state || task->pid == task->tgid)
-		return 0;
-	process = process_find(task, state);
-	if (process == state)
-		return 0;
-	state->children = process->children;
-	state->threads = process->threads;
-	state->last_order = process->order;
-	return 0;
+	return exec_prepared(task);
 }
 
 SEC("tp_btf/sched_process_exec")
