@@ -14,6 +14,7 @@
 struct agent_options {
 	const char *collector; /* URL */
 	const char *server_key, *key; /* over TCP: the server's public key (or its file), and the file of our secret; else NULL */
+	const char *backend;   /* see tracer_open */
 	bool parent_death;     /* end in order when the process that started us ends */
 	uint64_t memory, spool; /* bytes that may wait for the collector in memory, and in the spool beyond that */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Sweeping stale claims. Processes first: they may still write into the directories. */
 #include "tfj/clean.h"
+#include "tfj/kretprobe.h"
 
 #include <errno.h>
 #include <string.h>
@@ -45,5 +46,9 @@ int clean(const char *cgroup_root, FILE *out, struct error *e)
 		first = first ? first : n < 0 ? n : 0;
 		total += n < 0 ? 0 : n;
 	}
+	n = kretprobes_clean();
+	if (n > 0 && out)
+		fprintf(out, "removed %d probe%s of dead agents from tracefs\n", n, n == 1 ? "" : "s");
+	total += n < 0 ? 0 : n; /* no tracefs: there can be none */
 	return first ? first : total;
 }

@@ -36,6 +36,8 @@ static const char usage[] =
 	"      --memory SIZE     what may wait for the collector in memory (default 256M), and\n"
 	"      --spool SIZE      in a file without a name in $BOP_TMPDIR, else /tmp, when that is full (default 512M);\n"
 	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
+	"      --backend NAME    with --collector: how to trace (see tfj probe) instead of the best way that works\n"
+	"                        here; BOP_BACKEND in the environment says the same\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
@@ -49,6 +51,7 @@ enum {
 	OPTION_PARENT_DEATH,
 	OPTION_MEMORY,
 	OPTION_SPOOL,
+	OPTION_BACKEND,
 	OPTION_JSON,
 };
 
@@ -59,6 +62,7 @@ static const struct option long_options[] = {
 	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
 	{ "spool", required_argument, NULL, OPTION_SPOOL },
+	{ "backend", required_argument, NULL, OPTION_BACKEND },
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -125,7 +129,7 @@ static int size_parse(const char *text, uint64_t *ret_size)
 	return 0;
 }
 
-static int main_agent(const struct agent_options *options)
+static int main_agent(struct agent_options *options)
 {
 	struct error e = { "" };
 
@@ -133,6 +137,8 @@ static int main_agent(const struct agent_options *options)
 		error_set(&e, -EPERM, "the agent needs root: it loads BPF programs and makes network namespaces; run it with sudo");
 		return fail(&e);
 	}
+	if (!options->backend)
+		options->backend = getenv("BOP_BACKEND");
 	return agent_run(options, &e) < 0 ? fail(&e) : 0;
 }
 
@@ -165,6 +171,9 @@ int main(int argc, char **argv)
 			}
 			sized = 1;
 			break;
+		case OPTION_BACKEND:
+			options.backend = optarg;
+			break;
 		case OPTION_JSON:
 			json = 1;
 			break;
@@ -189,6 +198,8 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "%s takes no --collector, no keys and no sizes; see tfj --help", command);
 	else if (!options.key != !options.server_key)
 		error_set(&e, -EINVAL, "--key and --server-key go together: each side proves who it is; see tfj --help");
+	else if (command && options.backend)
+		error_set(&e, -EINVAL, "%s takes no --backend; see tfj --help", command);
 	else if (json && (!command || strcmp(command, "probe")))
 		error_set(&e, -EINVAL, "--json goes with probe only; see tfj --help");
 	else if (!command)

@@ -11,21 +11,19 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "tfj/kretprobe.h"
 #include "tfj/rights.h"
 #include "tfj/tracer.h"
+#include "tfj/tracer_backend.h"
 #include "tfj/tracer_kernel.h"
 
-/* X(id, name, required, programs, what serves it, what is lost without it) */
+/* X(id, name, required, programs, what serves it, what is lost without it): of every backend */
 #define CAPABILITIES(X)                                                                                                \
 	X(TASKS, "processes", 1, "on_newtask on_exec on_exit",                                                         \
 	  "tracepoints task_newtask, sched_process_exec, sched_process_exit", "")                                      \
-	X(CONNECTIONS, "connections", 1, "on_state on_state_nested on_reset on_destroy",                                               \
+	X(CONNECTIONS, "connections", 1, "on_state on_state_nested on_reset on_destroy",                               \
 	  "tracepoints inet_sock_set_state, tcp_receive_reset, tcp_destroy_sock", "")                                  \
-	X(SENDS, "sends", 1, "on_sent", "tracepoint sock_send_length", "")                                             \
-	X(SEND_ENTRY, "entry of sends", 0, "on_send", "tracepoint tcp_sendmsg_locked",                                 \
-	  "messages are numbered when their send returns: short writes split them, several writers on one "            \
-	  "socket can be confused")                                                                                     \
-	X(RECEIVES, "receives", 1, "on_taken on_received", "tracepoints sock_recv_length, tcp_rcv_space_adjust", "")   \
+	X(TAKEN, "bytes that are taken", 1, "on_taken", "tracepoint tcp_rcv_space_adjust", "")                         \
 	X(CALLS, "accept, connect and wait", 1, "on_call_exit", "perf events on the returns of these calls", "")       \
 	X(WAITING, "entry of calls that wait", 1, "on_switch", "tracepoint sched_switch", "")                          \
 	X(EXEC, "exec by any thread", 0, "on_prepare_exec", "tracepoint sched_prepare_exec",                           \
@@ -58,29 +56,51 @@ static int is_word(const char *words, const char *word)
 	return 0;
 }
 
-static struct bpf_link *program_attach(struct bpf_program *program)
+/* Attaches a program and lets go of it. */
+static int program_attach(struct bpf_program *program)
 {
+	const char *section = bpf_program__section_name(program);
+	struct kretprobe probe;
 	struct bpf_link *link;
-	int tracefs;
+	int tracefs, err;
 
-	if (strcmp(bpf_program__name(program), "on_call_exit"))
-		return bpf_program__attach(program);
-	tracefs = tracefs_open();
-	if (tracefs < 0) {
-		errno = -tracefs;
-		return NULL;
+	if (!strncmp(section, "kretprobe/", 10)) {
+		err = kretprobe_attach(&probe, program, section + 10);
+		if (!err)
+			kretprobe_detach(&probe);
+		return err;
 	}
-	link = call_exit_attach(program, tracefs, tracer_call_exits[0]);
-	close(tracefs);
-	return link;
+	if (strcmp(bpf_program__name(program), "on_call_exit")) {
+		link = bpf_program__attach(program);
+	} else {
+		tracefs = tracefs_open("events/syscalls");
+		if (tracefs < 0)
+			return tracefs;
+		link = call_exit_attach(program, tracefs, tracer_call_exits[0]);
+		close(tracefs);
+	}
+	err = link ? 0 : -errno;
+	bpf_link__destroy(link);
+	return err;
 }
 
-/* Loads and attaches the programs named, then lets go of them. Returns 0 or negative errno. */
+/* Loads the programs that are chosen, attaches them and lets go of them. */
+static int object_try(struct bpf_object *object)
+{
+	struct bpf_program *program;
+	int err = bpf_object__load(object);
+
+	bpf_object__for_each_program(program, object)
+		if (!err && bpf_program__autoload(program))
+			err = program_attach(program);
+	return err;
+}
+
+/* Tries the programs named. Returns 0 or negative errno. */
 static int programs_try(const char *programs)
 {
 	struct bpf_object *object;
 	struct bpf_program *program;
-	struct bpf_link *link;
 	size_t size;
 	const void *image = tracer_object(&size);
 	int err;
@@ -91,15 +111,7 @@ static int programs_try(const char *programs)
 		return -errno;
 	bpf_object__for_each_program(program, object)
 		bpf_program__set_autoload(program, is_word(programs, bpf_program__name(program)));
-	err = bpf_object__load(object);
-	bpf_object__for_each_program(program, object) {
-		if (err || !bpf_program__autoload(program))
-			continue;
-		link = program_attach(program);
-		if (!link)
-			err = -errno;
-		bpf_link__destroy(link);
-	}
+	err = object_try(object);
 	bpf_object__close(object);
 	return err;
 }
@@ -121,6 +133,36 @@ static void capability_try(const struct capability *capability, struct answer *a
 	}
 }
 
+/* The programs that only this backend has. */
+static void backend_try(enum backend backend, struct btf *btf, struct answer *answer)
+{
+	struct bpf_object *object;
+	struct bpf_program *program;
+	struct error why = {""};
+	size_t size;
+	const void *image = tracer_object(&size);
+	int err;
+
+	memset(answer, 0, sizeof(*answer));
+	answer->served = backend_texts[backend];
+	tracer_quiet();
+	object = bpf_object__open_mem(image, size, NULL);
+	err = object ? backend_choose(backend, object, btf, &why) : -errno;
+	if (!err) {
+		bpf_object__for_each_program(program, object)
+			if (program_is_shared(program))
+				bpf_program__set_autoload(program, 0);
+		err = object_try(object);
+	}
+	answer->works = !err;
+	if (err)
+		snprintf(answer->reason, sizeof(answer->reason), "%s",
+			 why.text[0]             ? why.text
+			 : tracer_complaint()[0] ? tracer_complaint()
+						 : strerror(-err));
+	bpf_object__close(object);
+}
+
 static void json_string(FILE *out, const char *text)
 {
 	fputc('"', out);
@@ -135,21 +177,39 @@ static void json_string(FILE *out, const char *text)
 	fputc('"', out);
 }
 
-static void answer_print(FILE *out, int json, int first, const struct capability *capability,
-			 const struct answer *answer)
+static void answer_print(FILE *out, int json, int first, const char *name, int required, const struct answer *answer)
 {
 	if (!json) {
-		fprintf(out, "%-26s %-4s %s\n", capability->name, answer->works ? "yes" : "no",
+		fprintf(out, "%-26s %-4s %s\n", name, answer->works ? "yes" : "no",
 			answer->works ? answer->served : answer->reason);
 		return;
 	}
 	fputs(first ? "" : ",", out);
 	fputs("\n  {\"name\": ", out);
-	json_string(out, capability->name);
+	json_string(out, name);
 	fprintf(out, ", \"works\": %s, \"required\": %s, \"%s\": ", answer->works ? "true" : "false",
-		capability->required ? "true" : "false", answer->works ? "backend" : "reason");
+		required ? "true" : "false", answer->works ? "backend" : "reason");
 	json_string(out, answer->works ? answer->served : answer->reason);
 	fputc('}', out);
+}
+
+/* Tries all backends. Returns the first that works, BACKEND_COUNT: none. */
+static enum backend backends_try(FILE *out, int json)
+{
+	enum backend best = BACKEND_COUNT;
+	struct btf *btf = btf__load_vmlinux_btf();
+	struct answer answer;
+	char name[40];
+
+	for (int i = 0; i < BACKEND_COUNT; i++) {
+		backend_try((enum backend)i, btf, &answer);
+		if (answer.works && best == BACKEND_COUNT)
+			best = (enum backend)i;
+		snprintf(name, sizeof(name), "backend %s", backend_names[i]);
+		answer_print(out, json, 0, name, 0, &answer);
+	}
+	btf__free(btf);
+	return best;
 }
 
 int tracer_probe(FILE *out, int json, struct error *e)
@@ -161,6 +221,7 @@ int tracer_probe(FILE *out, int json, struct error *e)
 	};
 	size_t n = sizeof(capabilities) / sizeof(capabilities[0]);
 	struct answer answer;
+	enum backend best;
 	int possible = 1, err;
 
 	err = tracer_explain(0, e);
@@ -172,14 +233,19 @@ int tracer_probe(FILE *out, int json, struct error *e)
 		capability_try(&capabilities[i], &answer);
 		if (!answer.works && capabilities[i].required)
 			possible = 0;
-		answer_print(out, json, i == 0, &capabilities[i], &answer);
+		answer_print(out, json, i == 0, capabilities[i].name, capabilities[i].required, &answer);
 	}
+	best = backends_try(out, json);
+	possible &= best != BACKEND_COUNT;
 	if (json)
 		fputs("\n], \"rights\": [", out);
 	rights_print(out, json);
 	if (json)
-		fprintf(out, "\n], \"tracing\": %s}\n", possible ? "true" : "false");
+		fprintf(out, "\n], \"tracing\": %s, \"backend\": \"%s\"}\n", possible ? "true" : "false",
+			possible ? backend_names[best] : "");
+	else if (possible)
+		fprintf(out, "tracing TCP is possible here, with backend %s\n", backend_names[best]);
 	else
-		fprintf(out, "tracing TCP is %s here\n", possible ? "possible" : "not possible");
+		fputs("tracing TCP is not possible here\n", out);
 	return possible ? 0 : 1;
 }

@@ -15,23 +15,28 @@
 
 #include "bpf/state.h"
 #include "bpf/tracer.skel.h"
+#include "tfj/kretprobe.h"
 #include "tfj/tracer.h"
-#include "tfj/tracer_content.h"
+#include "tfj/tracer_backend.h"
 #include "tfj/tracer_kernel.h"
 
 #define RING_DEFAULT (16u << 20)
 #define RECORD_MAX 144 /* the longest record with its header in the ring */
+#define SOCKS_MAX 65536 /* sockets at once, where programs need a table of them */
 
 struct tracer {
 	struct tracer_bpf *bpf;
 	struct ring_buffer *ring;
 	tracer_on_record *on_record;
 	void *arg;
-	struct bpf_link *links[32]; /* of tracepoints */
+	enum backend backend;
+	struct bpf_link *links[48]; /* of tracepoints, trampolines and kprobes */
 	size_t n_links;
+	struct kretprobe kretprobes[16];
+	unsigned int n_kretprobes;
 	struct bpf_link *call_links[CALL_EXITS]; /* of perf events: slow to let go of */
 	size_t n_call_links;
-	struct tracer_content *content; /* NULL: nobody asks for it */
+	uint64_t missed; /* returns, by kretprobes that are detached */
 	int n_cpus;
 };
 
@@ -65,31 +70,6 @@ static int ring_size_check(size_t ring_bytes, struct error *e)
 	return 0;
 }
 
-/* Programs that only some kernels have a place for. */
-static int programs_choose(struct tracer_bpf *bpf, struct error *e)
-{
-	static const char *const needed[] = {"inet_sock_set_state", "sock_send_length",
-					     "sock_recv_length",    "tcp_rcv_space_adjust",
-					     "tcp_destroy_sock",    "tcp_receive_reset"};
-	struct btf *btf = btf__load_vmlinux_btf();
-	int err = 0;
-
-	if (!btf)
-		return error_set(e, -ENOENT, "cannot trace: the kernel's BTF cannot be read: %s",
-				 strerror(errno));
-	for (size_t i = 0; !err && i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (!tracer_has(btf, needed[i]))
-			err = error_set(e, -ENOTSUP,
-					"cannot trace: this kernel has no tracepoint %s; use Linux "
-					"6.3 or newer",
-					needed[i]);
-	bpf_program__set_autoload(bpf->progs.on_send, tracer_has(btf, "tcp_sendmsg_locked"));
-	bpf_program__set_autoload(bpf->progs.on_prepare_exec,
-				  tracer_has(btf, "sched_prepare_exec"));
-	btf__free(btf);
-	return err;
-}
-
 /*
  * Numbers are drawn for each CPU: if all CPUs are silent for just not so many records, half of the
  * buffer has room.
@@ -104,37 +84,141 @@ static uint64_t wake_mask(size_t ring_bytes)
 	return every - 1;
 }
 
-/* The usual kernel has everything: look at what is missing only when loading failed. */
-static int programs_load(struct tracer_bpf **bpf, size_t ring_bytes, int choose, struct error *e)
+static struct bpf_link *program_attach(struct bpf_program *program, struct kretprobe *ret_probe)
 {
-	int err, events;
+	const char *section = bpf_program__section_name(program);
+	int err;
 
-	*bpf = tracer_bpf__open();
-	if (!*bpf)
-		return error_set(e, -errno, "cannot trace: the programs cannot be prepared: %s",
-				 strerror(errno));
-	bpf_map__set_max_entries((*bpf)->maps.records, ring_bytes);
-	(*bpf)->rodata->ring_mask = wake_mask(ring_bytes);
-	events = calls_watchable();
-	bpf_program__set_autoload((*bpf)->progs.on_call_exit, events);
-	bpf_program__set_autoload((*bpf)->progs.on_any_exit, !events);
-	err = choose ? programs_choose(*bpf, e) : 0;
-	if (!err)
-		err = tracer_bpf__load(*bpf);
+	if (strncmp(section, "kretprobe/", 10))
+		return bpf_program__attach(program);
+	err = kretprobe_attach(ret_probe, program, section + 10);
+	errno = -err;
+	return ret_probe->link;
+}
+
+/* Attaches all programs but those of system calls, or those of the backend only. */
+static int programs_attach(struct tracer *tracer, int all, struct error *e)
+{
+	struct bpf_program *program;
+	struct kretprobe probe = {NULL};
+	struct bpf_link *link;
+
+	bpf_object__for_each_program(program, tracer->bpf->obj)
+	{
+		if (!bpf_program__autoload(program) || program == tracer->bpf->progs.on_call_exit ||
+		    program == tracer->bpf->progs.on_any_exit || (!all && program_is_shared(program)))
+			continue;
+		probe.link = NULL;
+		link = program_attach(program, &probe);
+		if (!link)
+			return error_set(e, -errno, "%s cannot be attached: %s", bpf_program__section_name(program),
+					 strerror(errno));
+		if (probe.link)
+			tracer->kretprobes[tracer->n_kretprobes++] = probe;
+		else
+			tracer->links[tracer->n_links++] = link;
+	}
+	return 0;
+}
+
+/* Sizes and settings of what is about to be loaded. */
+static void programs_set(struct tracer *tracer, size_t ring_bytes, struct btf *btf)
+{
+	int events = calls_watchable(), table = tracer->backend == BACKEND_KPROBE;
+	struct tracer_bpf *bpf = tracer->bpf;
+
+	bpf_map__set_max_entries(bpf->maps.records, ring_bytes);
+	bpf->rodata->ring_mask = wake_mask(ring_bytes);
+	bpf->rodata->socks_in_table = table;
+	bpf_map__set_max_entries(bpf->maps.sock_table, table ? SOCKS_MAX : 1);
+	if (btf)
+		bpf->rodata->recv_flags_at = backend_recv_flags(btf);
+	bpf_program__set_autoload(bpf->progs.on_call_exit, events);
+	bpf_program__set_autoload(bpf->progs.on_any_exit, !events);
+}
+
+/*
+ * Loads one backend. Its own programs are attached for a moment: a kernel may take them and still have no way to run them.
+ * btf NULL: a kernel that is expected to have everything.
+ */
+static int backend_try(struct tracer *tracer, enum backend backend, size_t ring_bytes, struct btf *btf,
+		       struct error *e)
+{
+	int err;
+
+	tracer->backend = backend;
+	tracer->bpf = tracer_bpf__open();
+	if (!tracer->bpf)
+		return error_set(e, -errno, "the programs cannot be prepared: %s", strerror(errno));
+	err = backend_choose(backend, tracer->bpf->obj, btf, e);
+	if (!err) {
+		programs_set(tracer, ring_bytes, btf);
+		tracer_quiet();
+		err = tracer_bpf__load(tracer->bpf);
+		if (err)
+			error_set(e, err, "this kernel refused the programs: %s",
+				  tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
+	}
+	if (!err && (backend == BACKEND_FENTRY || backend == BACKEND_KPROBE)) {
+		kretprobes_clean();
+		err = programs_attach(tracer, 0, e);
+		tracer_detach(tracer);
+	}
 	if (err) {
-		tracer_bpf__destroy(*bpf);
-		*bpf = NULL;
+		tracer_bpf__destroy(tracer->bpf);
+		tracer->bpf = NULL;
 	}
 	return err;
 }
 
-int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg,
+static int ring_is_too_big(int err)
+{
+	return err == -ENOMEM || err == -E2BIG;
+}
+
+/*
+ * The best backend that works, or the one that was asked for. A usual kernel has all that the first needs: the kernel's BTF is
+ * looked at only when that failed.
+ */
+static int backend_find_working(struct tracer *tracer, int asked, size_t ring_bytes, struct error *e)
+{
+	struct error why[BACKEND_COUNT] = {{""}};
+	struct btf *btf;
+	int err = 0, reason;
+
+	if (asked < 0) {
+		err = backend_try(tracer, BACKEND_TRACEPOINT, ring_bytes, NULL, &why[0]);
+		if (!err || ring_is_too_big(err))
+			return err;
+	}
+	reason = tracer_explain(err, e);
+	if (reason)
+		return reason;
+	btf = btf__load_vmlinux_btf();
+	if (!btf)
+		return error_set(e, -ENOENT, "cannot trace: the kernel's BTF cannot be read: %s", strerror(errno));
+	err = -ENOTSUP;
+	for (int i = 0; i < BACKEND_COUNT && err && !ring_is_too_big(err); i++)
+		if (asked < 0 || i == asked)
+			err = backend_try(tracer, (enum backend)i, ring_bytes, btf, &why[i]);
+	btf__free(btf);
+	if (!err || ring_is_too_big(err))
+		return err;
+	if (asked >= 0)
+		return error_set(e, -ENOTSUP, "cannot trace: backend %s does not work here: %s", backend_names[asked],
+				 why[asked].text);
+	return error_set(e, -ENOTSUP, "cannot trace: no backend works here: tracepoint: %s; fentry: %s; kprobe: %s",
+			 why[BACKEND_LATE].text, why[BACKEND_FENTRY].text, why[BACKEND_KPROBE].text);
+}
+
+int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_record, void *arg,
 		struct tracer **ret_tracer, struct error *e)
 {
+	int asked = backend && backend[0] ? backend_find(backend) : -1, err;
 	struct tracer *tracer;
-	struct error why = {""};
-	int err;
 
+	if (backend && backend[0] && asked < 0)
+		return error_set(e, -EINVAL, "unknown backend '%.40s'; there are tracepoint, fentry, kprobe and tracepoint-late", backend);
 	if (!ring_bytes)
 		ring_bytes = RING_DEFAULT;
 	err = ring_size_check(ring_bytes, e);
@@ -147,31 +231,14 @@ int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg,
 	tracer->arg = arg;
 	tracer->n_cpus = libbpf_num_possible_cpus();
 	tracer_quiet();
-	err = programs_load(&tracer->bpf, ring_bytes, 0, &why);
-	if (err) {
-		int reason = tracer_explain(err, e);
-
-		if (reason) {
-			err = reason;
-			goto out;
-		}
-		if (err != -ENOMEM && err != -E2BIG)
-			err = programs_load(&tracer->bpf, ring_bytes, 1, &why);
-	}
-	if (err) {
-		if (why.text[0])
-			error_set(e, err, "%s", why.text);
-		else if (err == -ENOMEM || err == -E2BIG)
-			error_set(e, err,
-				  "cannot trace: no memory for a ring buffer of %zu bytes; ask for "
-				  "a smaller one",
-				  ring_bytes);
-		else
-			err = error_set(
-				e, -ENOTSUP, "cannot trace: this kernel refused the programs: %s",
-				tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
+	err = backend_find_working(tracer, asked, ring_bytes, e);
+	if (ring_is_too_big(err))
+		error_set(e, err,
+			  "cannot trace: no memory for a ring buffer of %zu bytes; ask for "
+			  "a smaller one",
+			  ring_bytes);
+	if (err)
 		goto out;
-	}
 	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->bpf->maps.records), record_arrived,
 					tracer, NULL);
 	if (!tracer->ring)
@@ -190,7 +257,6 @@ void tracer_close(struct tracer *tracer)
 {
 	if (!tracer)
 		return;
-	tracer_content_close(tracer->content);
 	tracer_detach(tracer);
 	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
@@ -200,7 +266,7 @@ void tracer_close(struct tracer *tracer)
 
 const char *tracer_backend(const struct tracer *tracer)
 {
-	return "tracepoint";
+	return backend_names[tracer->backend];
 }
 
 /*
@@ -224,7 +290,7 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 		tracer->links[tracer->n_links++] = link;
 		return 0;
 	}
-	tracefs = tracefs_open();
+	tracefs = tracefs_open("events/syscalls");
 	if (tracefs < 0)
 		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s",
 				 strerror(-tracefs));
@@ -243,28 +309,17 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 
 int tracer_attach(struct tracer *tracer, struct error *e)
 {
-	struct bpf_program *program;
-	struct bpf_link *link;
+	struct error why = {""};
 	int err;
 
 	if (tracer->n_links)
 		return 0;
 	tracer_quiet();
-	bpf_object__for_each_program(program, tracer->bpf->obj)
-	{
-		if (!bpf_program__autoload(program) || program == tracer->bpf->progs.on_call_exit ||
-		    program == tracer->bpf->progs.on_any_exit)
-			continue;
-		link = bpf_program__attach(program);
-		if (!link) {
-			err = error_set(e, -errno, "cannot trace: %s cannot be attached: %s",
-					bpf_program__section_name(program), strerror(errno));
-			tracer_detach(tracer);
-			return err;
-		}
-		tracer->links[tracer->n_links++] = link;
-	}
-	err = calls_attach(tracer, e);
+	err = programs_attach(tracer, 1, &why);
+	if (err)
+		error_set(e, err, "cannot trace: %s", why.text);
+	else
+		err = calls_attach(tracer, e);
 	if (err)
 		tracer_detach(tracer);
 	return err;
@@ -274,6 +329,10 @@ void tracer_detach(struct tracer *tracer)
 {
 	while (tracer->n_links)
 		bpf_link__destroy(tracer->links[--tracer->n_links]);
+	while (tracer->n_kretprobes) {
+		tracer->missed += kretprobes_missed(&tracer->kretprobes[tracer->n_kretprobes - 1], 1);
+		kretprobe_detach(&tracer->kretprobes[--tracer->n_kretprobes]);
+	}
 }
 
 void tracer_rest(struct tracer *tracer)
@@ -331,12 +390,6 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
-int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
-{
-	return tracer_content_open(tracer->bpf->obj, tracer->bpf->data->epoch, bytes,
-				   bpf_map__max_entries(tracer->bpf->maps.records), &tracer->content, e);
-}
-
 static void map_clear(const struct bpf_map *map)
 {
 	size_t size = bpf_map__key_size(map);
@@ -349,11 +402,10 @@ static void map_clear(const struct bpf_map *map)
 
 void tracer_clear(struct tracer *tracer)
 {
-	tracer_content_close(tracer->content);
-	tracer->content = NULL;
 	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
 	tracer->bpf->bss->ignoring = 0;
+	map_clear(tracer->bpf->maps.sock_table);
 	map_clear(tracer->bpf->maps.addresses);
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.pending);
@@ -403,7 +455,8 @@ void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_
 	uint32_t zero = 0;
 
 	memset(ret_counters, 0, COUNTER_COUNT * sizeof(*ret_counters));
-	ret_counters[COUNTER_LOST_NESTED] = runs_missed(tracer);
+	ret_counters[COUNTER_LOST_NESTED] = runs_missed(tracer) + tracer->missed +
+					    kretprobes_missed(tracer->kretprobes, tracer->n_kretprobes);
 	cpus = calloc((size_t)tracer->n_cpus, sizeof(*cpus));
 	if (!cpus || bpf_map__lookup_elem(tracer->bpf->maps.cpus, &zero, sizeof(zero), cpus,
 					  (size_t)tracer->n_cpus * sizeof(*cpus), 0))

@@ -21,15 +21,16 @@ struct tracer;
 typedef void tracer_on_record(const struct rec_head *record, size_t size, void *arg);
 
 /*
- * Opens and loads (does not attach). ring_bytes: size of the ring buffer, a power of two of pages; 0: 16 MiB. Errors
- * name what the kernel lacks: -ENOSYS no BPF, -ENOENT no BTF, -EPERM not root (or lacking capabilities), -ENOTSUP no
- * way to trace on this kernel.
+ * Opens and loads (does not attach). backend: a name that tracer_backend() can return; NULL or "": the best that works
+ * here. ring_bytes: size of the ring buffer, a power of two of pages; 0: 16 MiB. Errors name what the kernel lacks:
+ * -ENOSYS no BPF, -ENOENT no BTF, -EPERM not root (or lacking capabilities), -ENOTSUP no way to trace on this kernel, or
+ * not the one that was asked for, -EINVAL no such backend.
  */
-int tracer_open(size_t ring_bytes, tracer_on_record *on_record, void *arg, struct tracer **ret_tracer,
+int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_record, void *arg, struct tracer **ret_tracer,
 		struct error *e);
 void tracer_close(struct tracer *tracer);
 
-/* Name of the backend in use ("tracepoint"). Static. */
+/* Name of the backend in use ("tracepoint", "fentry", "kprobe", "tracepoint-late"). Static. */
 const char *tracer_backend(const struct tracer *tracer);
 
 int tracer_attach(struct tracer *tracer, struct error *e);
@@ -51,12 +52,6 @@ int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error
 
 /* An untraced helper inside a box (readiness probe, check): neither it, its children nor its sockets make records. */
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
-
-/*
- * From now on until tracer_clear, sends also make CONTENT records with up to `bytes` (1 to REC_CONTENT_MAX) of what they
- * send. -ENOTSUP: this kernel lets nobody read it.
- */
-int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e);
 
 /* Forgets every box, address and ordinal: the end of a run. Sockets that still live make no more records. */
 void tracer_clear(struct tracer *tracer);

@@ -21,14 +21,14 @@
 #include "tfj/tracer_kernel.h"
 
 /*
- * libbpf's callback has no argument of ours, so what it complained about last is kept for each
- * thread.
+ * libbpf's callback has no argument of ours, so what it complained about is kept for each thread:
+ * the first complaint, because those that follow only say what came of it.
  */
 static __thread char kernel_complaint[256];
 
 static int complaint_keep(enum libbpf_print_level level, const char *format, va_list args)
 {
-	if (level == LIBBPF_WARN)
+	if (level == LIBBPF_WARN && !kernel_complaint[0])
 		vsnprintf(kernel_complaint, sizeof(kernel_complaint), format, args);
 	return 0;
 }
@@ -79,7 +79,7 @@ int tracer_has(struct btf *btf, const char *tracepoint)
  * tracefs, without mounting it anywhere: fds of a mount that no namespace shows (Linux 5.2). The
  * numbers are those of every architecture with the unified table.
  */
-int tracefs_open(void)
+int tracefs_open(const char *directory)
 {
 	int fs, mount = -1, dir = -1;
 
@@ -89,7 +89,7 @@ int tracefs_open(void)
 	if (!syscall(SYS_fsconfig, fs, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0))
 		mount = (int)syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, 0);
 	if (mount >= 0)
-		dir = openat(mount, "events/syscalls", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		dir = openat(mount, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		dir = -errno;
 	if (mount >= 0)
@@ -102,15 +102,11 @@ const char *const tracer_call_exits[CALL_EXITS] = {"sys_exit_accept", "sys_exit_
 						   "sys_exit_connect", "sys_exit_wait4",
 						   "sys_exit_waitid"};
 
-/*
- * A perf event on the return of one system call, disabled. One CPU is enough: a program on it runs
- * on all of them.
- */
-static int call_event_open(int tracefs, const char *name)
+int trace_event_open(int tracefs, const char *name)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .sample_period = 1};
-	char text[80];
+	char text[200];
 	ssize_t n;
 	int fd;
 
@@ -132,7 +128,7 @@ static int call_event_open(int tracefs, const char *name)
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name)
 {
 	struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
-	int event = call_event_open(tracefs, name), err;
+	int event = trace_event_open(tracefs, name), err;
 	struct bpf_link *link;
 
 	if (event < 0) {
@@ -153,11 +149,11 @@ struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, cons
 
 int calls_watchable(void)
 {
-	int tracefs = tracefs_open(), event = -1;
+	int tracefs = tracefs_open("events/syscalls"), event = -1;
 
 	if (tracefs < 0)
 		return 0;
-	event = call_event_open(tracefs, tracer_call_exits[0]);
+	event = trace_event_open(tracefs, tracer_call_exits[0]);
 	close(tracefs);
 	if (event >= 0)
 		close(event);

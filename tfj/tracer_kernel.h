@@ -14,7 +14,7 @@ struct btf;
 /* Keeps libbpf's complaints of this thread instead of printing them, from now on. */
 void tracer_quiet(void);
 
-/* The last complaint, one line, "" if there was none. Borrowed until the next call into libbpf. */
+/* The first complaint since, one line, "" if there was none. Borrowed until the next call into libbpf. */
 const char *tracer_complaint(void);
 
 /*
@@ -32,8 +32,14 @@ int tracer_has(struct btf *btf, const char *tracepoint);
 /* Are there perf events on system calls, and may we have one? */
 int calls_watchable(void);
 
-/* The directory of the system calls' events, or negative errno. The caller closes it. */
-int tracefs_open(void);
+/* A directory of tracefs ("." or a path below it), or negative errno. The caller closes it. */
+int tracefs_open(const char *directory);
+
+/*
+ * A perf event, disabled, for the event with that directory below tracefs; negative errno. One CPU is enough: a program
+ * on it runs on all of them.
+ */
+int trace_event_open(int tracefs, const char *name);
 
 #define CALL_EXITS 5
 extern const char *const tracer_call_exits[CALL_EXITS];

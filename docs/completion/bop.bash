@@ -101,10 +101,12 @@ _tfj() {
 		compopt -o nospace 2>/dev/null
 	elif [[ $before == --key || $before == --server-key || $before == : || $cur == : ]]; then
 		_bop_files
+	elif [[ $before == --backend ]]; then
+		_bop_words 'tracepoint fentry kprobe tracepoint-late'
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --server-key --key --memory --spool --json -h --help -V --version'
+		_bop_words 'probe clean --collector --server-key --key --memory --spool --backend --json -h --help -V --version'
 	elif ((agent)); then
-		_bop_words '--server-key --key --memory --spool'
+		_bop_words '--server-key --key --memory --spool --backend'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
 		probe) _bop_words '--json' ;;
