@@ -39,8 +39,8 @@ ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 PROTO := $(wildcard proto/*.proto)
 GEN := $(PROTO:%.proto=$(O)/%.pb-c.c)
 GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
-BPF := $(wildcard bpf/*.bpf.c)
-SKEL := $(O)/bpf/tracer.skel.h
+BPF := $(filter-out bpf/content.bpf.c,$(wildcard bpf/*.bpf.c))
+SKEL := $(O)/bpf/tracer.skel.h $(O)/bpf/content.skel.h
 
 # objects live in a folder of their own: build/tfj is the program
 obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
@@ -91,8 +91,12 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 $(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
-$(SKEL): $(O)/bpf/tracer.o
-	$(call say,SKEL,$@) $(BPFTOOL) gen skeleton $< name tracer_bpf > $@
+# Loaded beside the others, and only when it is asked for.
+$(O)/bpf/content.o: $(O)/bpf/content.bpf.o $(O)/bpf/maps.bpf.o
+	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
+
+$(O)/bpf/%.skel.h: $(O)/bpf/%.o
+	$(call say,SKEL,$@) $(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(OBJ_TFJ): | $(SKEL)
 

@@ -54,6 +54,25 @@ static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags,
 	return head;
 }
 
+/*
+ * Puts out a record that lies whole in memory of the caller's, of any length: its head lacks only seq.
+ */
+static __always_inline void record_output(struct rec_head *head, __u64 size, __u64 wake)
+{
+	__u32 zero = 0;
+	struct cpu_state *cpu = bpf_map_lookup_elem(&cpus, &zero);
+	__u64 seq;
+
+	if (!cpu)
+		return;
+	seq = __sync_fetch_and_add(&cpu->seq, 1) + 1;
+	head->seq = (__u64)bpf_get_smp_processor_id() << 48 | seq;
+	if (bpf_ringbuf_output(&records, head, size, wake ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP))
+		__sync_fetch_and_add(&cpu->counters[COUNTER_LOST_RING], 1);
+	else
+		__sync_fetch_and_add(&cpu->counters[COUNTER_EMITTED], 1);
+}
+
 static __always_inline void record_submit(void *record)
 {
 	struct rec_head *head = record;

@@ -41,7 +41,8 @@
 	X(RECV, rec_transfer, "a receive returned bytes, end of file or an error")                 \
 	X(CLOSE, rec_close, "this end said that it sends no more (close, shutdown, exit)")         \
 	X(RESET, rec_close, "an RST of the peer ended this end (no task)")                         \
-	X(DESTROY, rec_close, "the kernel forgot this end: final positions (no task)")
+	X(DESTROY, rec_close, "the kernel forgot this end: final positions (no task)")	   \
+	X(CONTENT, rec_content, "the first bytes of a send that has begun")
 
 enum rec_kind {
 	REC_NONE,
@@ -178,6 +179,20 @@ struct rec_close {
 	__u64 received; /* bytes that the program ever took */
 	__u64 unacked;	/* of `sent`: not acknowledged by the peer; DESTROY: never delivered */
 	__u64 unread;	/* arrived, but not taken by the program */
+};
+
+/*
+ * Comes before the SEND of the same thread and socket, which tells how many of the bytes were queued. Another one of that
+ * thread in between replaces it: the first send came to nothing. Fewer bytes than both limit and asked: the rest could
+ * not be read. Only while content is asked for.
+ */
+#define REC_CONTENT_MAX 4096
+struct rec_content {
+	struct rec_head head;
+	__u64 cookie;
+	__u64 asked; /* bytes that the send is to queue */
+	__u32 size;  /* bytes that follow */
+	__u32 limit; /* bytes that were to be read */
 };
 
 /* Counters, a per-CPU array; anything but EMITTED that is not 0 is a loss that the user hears of. */

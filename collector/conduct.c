@@ -185,6 +185,8 @@ void conduct_begin(struct conduct *c, uint64_t now)
 			.directory = (char *)c->directory,
 			.boxes = c->x->boxes,
 			.deferred = c->x->deferred,
+			.content_bytes = c->x->content_bytes,
+			.redact = c->x->redact,
 		},
 	};
 

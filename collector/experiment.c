@@ -17,24 +17,30 @@
 
 #include "collector/experiment_part.h"
 #include "collector/program.h"
+#include "lib/redact.h"
+#include "proto/event.h"
 
 #define MAX_BOXES 200u
 #define SECOND_NS 1000000000ull
 
-/* X(key): the keys of the file and of a check. */
+/* X(key): the keys of the file, of a check, of content. */
 #define FILE_KEYS(X)                                                                               \
 	X(experiment) X(boxes) X(path) X(processes) X(roles) X(workload) X(check)                  \
-	X(timeout) X(ready_timeout) X(grace) X(send)
+	X(timeout) X(ready_timeout) X(grace) X(send) X(content)
 #define CHECK_KEYS(X) X(run) X(box)
+#define CONTENT_KEYS(X) X(bytes) X(redact)
 
 #define AS_FILE(key) FILE_##key,
 #define AS_CHECK(key) CHECK_##key,
+#define AS_CONTENT(key) CONTENT_##key,
 #define AS_WORD(key) #key,
 enum { FILE_KEYS(AS_FILE) FILE_COUNT };
 enum { CHECK_KEYS(AS_CHECK) CHECK_COUNT };
+enum { CONTENT_KEYS(AS_CONTENT) CONTENT_COUNT };
 
 static const char *const file_keys[] = { FILE_KEYS(AS_WORD) NULL };
 static const char *const check_keys[] = { CHECK_KEYS(AS_WORD) NULL };
+static const char *const content_keys[] = { CONTENT_KEYS(AS_WORD) NULL };
 
 /* A box is a host as well: no '_', no '-' at the end, and a and A are one. */
 static int box_check(const struct reading *r, int node, const char *name)
@@ -279,6 +285,35 @@ static int read_send(const struct reading *r, int node)
 	return err;
 }
 
+/* Patterns are tried here, so that a wrong one is refused where it stands; the agent applies them. */
+static int read_redact(const struct reading *r, int node)
+{
+	struct redactor *redactor = NULL;
+	struct error why = { "" };
+	int err = yaml_strings(r->yaml, node, "redact", &r->x->redact, r->e);
+
+	if (err)
+		return err;
+	err = redactor_new(r->x->redact, &redactor, &why);
+	redactor_free(err ? NULL : redactor);
+	if (err == -ENOMEM)
+		return read_no_memory(r);
+	return err ? yaml_refuse(r->yaml, node, r->e, "redact: %s", why.text) : 0;
+}
+
+static int read_content(const struct reading *r, int node)
+{
+	int v[CONTENT_COUNT], err = yaml_record(r->yaml, node, "content", content_keys, v, r->e);
+
+	if (!err && !v[CONTENT_bytes])
+		err = yaml_refuse(r->yaml, node, r->e, "content needs bytes: N, how many of each message are kept");
+	if (!err)
+		err = yaml_number(r->yaml, v[CONTENT_bytes], "bytes", 1, CONTENT_MAX, &r->x->content_bytes, r->e);
+	if (!err && v[CONTENT_redact])
+		err = read_redact(r, v[CONTENT_redact]);
+	return err;
+}
+
 static int read_file(struct reading *r)
 {
 	int v[FILE_COUNT], root = yaml_root(r->yaml), err;
@@ -309,6 +344,8 @@ static int read_file(struct reading *r)
 		err = read_times(r, v);
 	if (!err && v[FILE_send])
 		err = read_send(r, v[FILE_send]);
+	if (!err && v[FILE_content])
+		err = read_content(r, v[FILE_content]);
 	return err;
 }
 
@@ -378,5 +415,6 @@ void experiment_free(struct experiment *experiment)
 	free(experiment->search_path);
 	free(experiment->check_box);
 	yaml_strings_free(experiment->check_run);
+	yaml_strings_free(experiment->redact);
 	free(experiment);
 }

@@ -11,6 +11,7 @@
 
 #include "collector/json.h"
 #include "collector/show.h"
+#include "lib/escape.h"
 
 /* The fields of a row that every form of a run begins with. */
 static json_t *row_object(const struct store_run *row)
@@ -357,6 +358,22 @@ static uint32_t *receives_find(const struct graph *graph)
 	return receives;
 }
 
+/* Only runs that keep content have it. */
+static void content_member(json_t *object, const struct graph *graph, uint32_t message)
+{
+	const struct trace_content *content = graph_message_content(graph, message);
+	char *text = content ? escape_bytes(content->bytes, content->size) : NULL;
+
+	if (!content)
+		return;
+	json_object_set_new(object, "content",
+			    json_pack("{s:o,s:b,s:b,s:b,s:b}", "text", json_text(text), "redacted",
+				      !!(content->flags & CONTENT_F_REDACTED), "withheld",
+				      !!(content->flags & CONTENT_F_WITHHELD), "cut", !!(content->flags & CONTENT_F_CUT),
+				      "readable", !(content->flags & CONTENT_F_UNREADABLE)));
+	free(text);
+}
+
 static int messages_write(struct json_writer *w, const struct graph *graph, struct error *e)
 {
 	uint32_t *receives = receives_find(graph);
@@ -382,6 +399,7 @@ static int messages_write(struct json_writer *w, const struct graph *graph, stru
 		json_object_set_new(object, "send", json_integer(m->send));
 		json_object_set_new(object, "recv", receives[i] == UINT32_MAX ? json_null() : json_integer(receives[i]));
 		json_object_set_new(object, "racy", json_boolean(m->racy));
+		content_member(object, graph, (uint32_t)i);
 		json_element(w, object);
 	}
 	json_array_end(w);

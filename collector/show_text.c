@@ -186,11 +186,27 @@ static int processes_print(const struct run *run, bool all, FILE *out, struct er
 	return 0;
 }
 
+static void message_print(const struct run *run, const struct graph *graph, uint32_t vertex, const char *content, FILE *out)
+{
+	const struct graph_vertex *v = &graph->vertices[vertex];
+	const struct graph_message *m = &graph->messages[graph->vertex_messages[v->first_message]];
+	uint64_t sent = graph->trace->events[v->event].enter_ns;
+	char label[256], received[64] = "";
+
+	graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
+	if (!m->delivered)
+		snprintf(received, sizeof(received), "  not received");
+	else if (m->received < m->size)
+		snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received", m->received);
+	fprintf(out, "  %10.6f s %10" PRIu64 "  %s%s%s%s%s%s\n", (double)run_time(run, sent) / CLOCK_SECOND_NS, m->size, label,
+		m->racy ? "!" : "", received, v->teardown ? "  (teardown)" : "", *content ? "  " : "", content);
+}
+
 static int messages_print(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e)
 {
 	uint32_t *order = NULL;
 	size_t shown = 0, limit = all ? SIZE_MAX : MESSAGES_SHOWN;
-	char label[256], received[64];
+	char *content;
 
 	if (!graph->n_messages)
 		return 0;
@@ -200,19 +216,15 @@ static int messages_print(const struct run *run, const struct graph *graph, bool
 	for (size_t i = 0; i < graph->n_vertices && shown < limit; i++) {
 		const struct graph_vertex *v = &graph->vertices[order[i]];
 		const struct event *event = &graph->trace->events[v->event];
-		const struct graph_message *m;
-
 		if (event->kind != EVENT_SEND || !v->n_messages || (event->flags & EVENT_F_CONTINUED))
 			continue;
-		m = &graph->messages[graph->vertex_messages[v->first_message]];
-		graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
-		received[0] = '\0';
-		if (!m->delivered)
-			snprintf(received, sizeof(received), "  not received");
-		else if (m->received < m->size)
-			snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received", m->received);
-		fprintf(out, "  %10.6f s %10" PRIu64 "  %s%s%s%s\n", (double)run_time(run, event->enter_ns) / CLOCK_SECOND_NS,
-			m->size, label, m->racy ? "!" : "", received, v->teardown ? "  (teardown)" : "");
+		content = graph_content_text(graph, graph->vertex_messages[v->first_message], SIZE_MAX);
+		if (!content) {
+			free(order);
+			return error_set(e, -ENOMEM, "out of memory");
+		}
+		message_print(run, graph, order[i], content, out);
+		free(content);
 		shown++;
 	}
 	if (shown < graph->n_messages && !all)

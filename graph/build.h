@@ -10,6 +10,7 @@
  *   datagrams.c  which receive returned which datagram
  *   edges.c    sorts the edges, finds cycles, measures depth; cycles.c leaves out what must be left out
  *   racy.c     which ordinals the graph cannot order (contest.c decides)
+ *   content.c  where the bytes of messages are, if there are any
  *
  * A trace is input from outside: build_*() accessors check every index, steps never index a table by themselves.
  */
@@ -121,6 +122,7 @@ int build_streams(struct build *b);
 int build_datagrams(struct build *b);
 int build_edges(struct build *b);
 int build_racy(struct build *b);
+int build_contents(struct build *b);
 
 /* Makes room for one more cross edge and writes it. 0 or -ENOMEM. */
 int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule, uint64_t bytes);

@@ -10,6 +10,7 @@
 #include "graph/picture.h"
 
 #define LABEL_MAX 320
+#define CONTENT_SHOWN 16u /* bytes of a message; the tooltip has more */
 
 const char *count_text(uint64_t n, char buf[BYTES_TEXT])
 {
@@ -106,6 +107,17 @@ static void send_text(const struct picture *p, const struct node *node, const ch
 static bool is_datagram(const struct graph *g, const struct event *event)
 {
 	return event->end && event->end <= g->trace->n_ends && g->trace->ends[event->end].transport == TRANSPORT_UDP;
+}
+
+/* Behind what a send says. */
+static void content_add(const struct picture *p, const struct graph_vertex *v, char *buf, size_t size)
+{
+	char *text = graph_content_text(p->g, p->g->vertex_messages[v->first_message], CONTENT_SHOWN);
+	size_t used = strlen(buf);
+
+	if (text && *text)
+		snprintf(buf + used, size - used, " %s", text);
+	free(text);
 }
 
 /* Whose end it is, only a lane of its own says. */
@@ -207,8 +219,11 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		*ret_failure = failed;
 		if (failed)
 			snprintf(buf, size, "send %s: %s", label, errno_text(event->value));
-		else if (g->vertices[p->items[node->item].vertex].n_messages)
+		else if (g->vertices[p->items[node->item].vertex].n_messages) {
 			send_text(p, node, label, buf, size);
+			if (node->n_items == 1)
+				content_add(p, &g->vertices[p->items[node->item].vertex], buf, size);
+		}
 		break;
 	case EVENT_RECV:
 		*ret_failure = failed;

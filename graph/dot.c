@@ -35,6 +35,22 @@ static int on_flush(void *channel)
 	return fflush(channel);
 }
 
+/* Text as it is: to Graphviz, \n, \N and others mean something. */
+static void set_text(void *object, const char *name, const char *text)
+{
+	char *doubled = malloc(2 * strlen(text) + 1), *to = doubled;
+
+	for (; doubled && *text; text++) {
+		if (*text == '\\')
+			*to++ = '\\';
+		*to++ = *text;
+	}
+	if (doubled)
+		*to = '\0';
+	set(object, name, doubled ? doubled : "?");
+	free(doubled);
+}
+
 static void make_clusters(struct dot *d)
 {
 	char name[32];
@@ -44,7 +60,7 @@ static void make_clusters(struct dot *d)
 
 		snprintf(name, sizeof(name), "cluster_%zu", i);
 		d->clusters[i] = agsubg(d->graph, name, 1);
-		set(d->clusters[i], "label", clean ? clean : "?");
+		set_text(d->clusters[i], "label", clean ? clean : "?");
 		set(d->clusters[i], "color", "#cdd3db");
 		free(clean);
 		free(process);
@@ -69,8 +85,8 @@ static int make_node(struct dot *d, uint32_t n)
 	}
 	snprintf(name, sizeof(name), "n%u", n);
 	d->nodes[n] = agnode(one ? d->clusters[node->lane_first] : d->graph, name, 1);
-	set(d->nodes[n], "label", *clean || !event ? clean : event_kind_name(event->kind));
-	set(d->nodes[n], "tooltip", clean_tip);
+	set_text(d->nodes[n], "label", *clean || !event ? clean : event_kind_name(event->kind));
+	set_text(d->nodes[n], "tooltip", clean_tip);
 	if (failure)
 		set(d->nodes[n], "color", "#c2261b");
 	if (failure)
@@ -150,7 +166,7 @@ int picture_write_dot(const struct picture *picture, FILE *out)
 		char *title = text_clean(picture->options->title, false);
 
 		agattr(d.graph, AGRAPH, "label", "");
-		set(d.graph, "label", title ? title : "");
+		set_text(d.graph, "label", title ? title : "");
 		free(title);
 	}
 	make_clusters(&d);

@@ -45,6 +45,7 @@ void graph_free(struct graph *graph)
 	free(graph->messages);
 	free(graph->holes);
 	free(graph->vertex_messages);
+	free(graph->contents);
 	free(graph);
 }
 
@@ -52,6 +53,7 @@ int graph_build(const struct trace *trace, enum graph_order order, struct graph 
 {
 	static int (*const steps[])(struct build *b) = {
 		build_canon, build_ends, build_chains, build_rules, build_streams, build_datagrams, build_edges, build_racy,
+		build_contents,
 	};
 	struct build b = { .trace = trace, .e = e };
 	int err = 0;

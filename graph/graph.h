@@ -121,6 +121,7 @@ struct graph {
 	struct graph_message *messages;
 	struct graph_hole *holes;
 	uint32_t *vertex_messages;
+	struct pair *contents; /* private to content.c; NULL: none */
 	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages;
 	uint64_t unmatched_bytes; /* received from a stream, but no send of them is known (peer not traced, or lost) */
 	uint64_t unmatched_datagrams; /* received, but not known which send's they are */
@@ -137,6 +138,15 @@ void graph_free(struct graph *graph);
 /* Writes the label of message (or of the vertex's thing: message, connection, process) into buf; always terminated. */
 void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size);
 void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size);
+
+/* What was kept of a message, NULL: nothing. */
+const struct trace_content *graph_message_content(const struct graph *graph, uint32_t message);
+
+/*
+ * The same for people, printable: "GET / HTTP/1.1\r\n"... (redacted). At most max bytes of it. "" when nothing was kept;
+ * malloc'ed, NULL without memory.
+ */
+char *graph_content_text(const struct graph *graph, uint32_t message, size_t max);
 
 /*
  * Vertices in a topological order, a permutation of 0..n_vertices-1: what no cause orders stands by time. -ENOMEM without

@@ -10,6 +10,7 @@
 #define LABEL_MAX 320
 #define LABELS_MAX 12  /* of one receive */
 #define SERVICES_MAX 8 /* of one block */
+#define CONTENT_SHOWN 512u /* bytes of a message */
 
 static void tip_time(const struct picture *p, FILE *f, const struct event *event)
 {
@@ -28,6 +29,16 @@ static void tip_messages(const struct picture *p, FILE *f, const struct graph_ve
 	}
 	if (v->n_messages > LABELS_MAX)
 		fprintf(f, "\nand %u more", v->n_messages - LABELS_MAX);
+}
+
+/* A line with the bytes of a message, if there are any. */
+static void tip_content(const struct picture *p, FILE *f, uint32_t message)
+{
+	char *text = graph_content_text(p->g, message, CONTENT_SHOWN);
+
+	if (text && *text)
+		fprintf(f, "\n%s", text);
+	free(text);
 }
 
 static void tip_value(FILE *f, const struct event *event, unsigned transport)
@@ -62,6 +73,8 @@ static void tip_event(const struct picture *p, FILE *f, const struct item *item)
 	if (v->n_messages > 1)
 		tip_messages(p, f, v);
 	tip_value(f, event, event->end && event->end <= g->trace->n_ends ? g->trace->ends[event->end].transport : TRANSPORT_TCP);
+	if (v->n_messages == 1)
+		tip_content(p, f, g->vertex_messages[v->first_message]);
 	if (v->process) {
 		fprintf(f, "\nprocess %s", text_or(process->name, "?"));
 		if (event->process)
@@ -176,5 +189,7 @@ char *tip_link(const struct picture *p, const struct link *link)
 		fprintf(f, "\n%s, sent at %.6f ms, received at %.6f ms", bytes_text(g->messages[link->message].size, bytes),
 			(g->trace->events[g->vertices[edge->from].event].enter_ns - p->start_ns) / 1e6,
 			(g->trace->events[g->vertices[edge->to].event].return_ns - p->start_ns) / 1e6);
+	if (link->message != NO_MESSAGE)
+		tip_content(p, f, link->message);
 	return fclose(f) ? free(text), NULL : text;
 }

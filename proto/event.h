@@ -158,6 +158,8 @@ struct trace_output {
 	size_t size;
 };
 
+#define CONTENT_MAX 4096u /* bytes of a message, at most; as many as the filter (lib/redact.h) looks at */
+
 enum content_flag {
 	CONTENT_F_REDACTED = 1 << 0,   /* parts of it are replaced by the mark of lib/redact.h */
 	CONTENT_F_WITHHELD = 1 << 1,   /* all of it is: the filter could not be applied */

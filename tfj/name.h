@@ -14,6 +14,7 @@
 #include "lib/error.h"
 #include "tfj/batch.h"
 #include "tfj/box.h"
+#include "tfj/content.h"
 
 struct names;
 
@@ -39,6 +40,9 @@ void names_note(struct names *names, enum event_kind kind, int64_t value, const 
 
 /* A record that is damaged, or of a box that is not of this run, is left out. */
 void names_record(struct names *names, const struct rec_head *record, size_t size);
+
+/* The first bytes of a message that has begun. */
+void names_content(struct names *names, const struct kept_content *content);
 
 /* How many sockets the kernel has not forgotten yet. */
 size_t names_open_ends(const struct names *names);

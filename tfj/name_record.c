@@ -327,6 +327,21 @@ static void take_destroy(struct names *names, const struct rec_close *close)
 	end_forget(names, end);
 }
 
+void names_content(struct names *names, const struct kept_content *kept)
+{
+	const struct end *end = end_find(names, kept->cookie);
+	struct trace_content content = { .message = kept->message, .flags = kept->flags, .size = kept->size };
+
+	if (!end)
+		return;
+	content.end = end->index;
+	content.bytes = malloc(kept->size + 1);
+	if (!content.bytes)
+		return;
+	memcpy(content.bytes, kept->bytes, kept->size);
+	stream_content(names->stream, &content);
+}
+
 static size_t record_size(unsigned kind)
 {
 	static const size_t sizes[REC_KIND_COUNT] = {
@@ -382,6 +397,7 @@ void names_record(struct names *names, const struct rec_head *record, size_t siz
 		return take_close(names, EVENT_RESET, RECORD(rec_close), box, process);
 	case REC_DESTROY:
 		return take_destroy(names, RECORD(rec_close));
+	case REC_CONTENT: /* tfj/content.h has it */
 	case REC_NONE:
 	case REC_KIND_COUNT:
 #undef RECORD

@@ -24,6 +24,7 @@
 #include "tfj/batch.h"
 #include "tfj/box.h"
 #include "tfj/cgroup.h"
+#include "tfj/content.h"
 #include "tfj/crew.h"
 #include "tfj/hoard.h"
 #include "tfj/name.h"
@@ -35,7 +36,7 @@
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
 #define FILE_PATH_MAX 300
 
-enum { TAG_RECORD, TAG_NOTE };
+enum { TAG_RECORD, TAG_NOTE, TAG_CONTENT };
 
 struct kept_note {
 	enum event_kind kind;
@@ -51,6 +52,7 @@ struct run {
 	struct names *names;
 	struct crew *crew;
 	struct hoard *hoard; /* NULL: live */
+	struct contents *contents; /* NULL: off */
 	bool deferring;
 	struct cgroup cgroup;
 	struct claim files; /* directory of the two below */
@@ -157,6 +159,12 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 			goto out;
 		}
 	}
+	if (order->begin.content_bytes)
+		err = contents_new(order->begin.content_bytes, order->begin.redact, &run->contents, e);
+	if (run->contents)
+		err = tracer_content(place->tracer, order->begin.content_bytes, e);
+	if (err)
+		goto out;
 	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);
 	crew.names = run->names;
 	crew.stream = &run->stream;
@@ -231,6 +239,7 @@ struct boxes *run_close(struct run *run)
 	crew_free(run->crew);
 	names_free(run->names);
 	hoard_free(run->hoard);
+	contents_free(run->contents);
 	cgroup_remove(&run->cgroup);
 	if (run->files.fd >= 0)
 		claim_remove_tree(run->files.path);
@@ -275,6 +284,13 @@ static void take(struct run *run, const struct rec_head *record, size_t size)
 		cut(run, false, 0);
 }
 
+static void take_content(struct run *run, const struct kept_content *kept)
+{
+	names_content(run->names, kept);
+	if (stream_due(&run->stream))
+		cut(run, false, 0);
+}
+
 static void on_kept(uint32_t tag, const void *kept, size_t size, void *arg)
 {
 	const struct kept_note *note = kept;
@@ -282,6 +298,8 @@ static void on_kept(uint32_t tag, const void *kept, size_t size, void *arg)
 
 	if (tag == TAG_RECORD)
 		take(run, kept, size);
+	else if (tag == TAG_CONTENT)
+		take_content(run, kept);
 	else
 		names_note(run->names, note->kind, note->value, note->text, note->now_ns);
 }
@@ -371,15 +389,34 @@ void run_send(struct run *run)
 		cut(run, false, 0);
 }
 
+/* What a message says is filtered before it is kept, which may be on a disk. */
+static void content_of(struct run *run, const struct rec_transfer *send)
+{
+	struct kept_content *kept = contents_take(run->contents, send);
+
+	if (kept && !run->deferring)
+		take_content(run, kept);
+	else if (kept && hoard_add(run->hoard, TAG_CONTENT, kept, sizeof(*kept) + kept->size) < 0)
+		run->stream.dropped++;
+	free(kept);
+}
+
 void run_record(struct run *run, const struct rec_head *record, size_t size)
 {
 	run->received++;
 	if (!run->names)
 		return;
+	if (record->kind == REC_CONTENT) {
+		if (run->contents)
+			contents_put(run->contents, (const struct rec_content *)record, size);
+		return;
+	}
 	if (!run->deferring)
 		take(run, record, size);
 	else if (hoard_add(run->hoard, TAG_RECORD, record, size) < 0)
 		run->stream.dropped++;
+	if (run->contents && record->kind == REC_SEND && size >= sizeof(struct rec_transfer))
+		content_of(run, (const struct rec_transfer *)record);
 }
 
 void run_on_exit(struct run *run, pid_t pid, int status)

@@ -18,6 +18,7 @@
 #include "tfj/kretprobe.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_backend.h"
+#include "tfj/tracer_content.h"
 #include "tfj/tracer_kernel.h"
 
 #define RING_DEFAULT (16u << 20)
@@ -37,6 +38,7 @@ struct tracer {
 	struct bpf_link *call_links[CALL_EXITS]; /* of perf events: slow to let go of */
 	size_t n_call_links;
 	uint64_t missed; /* returns, by kretprobes that are detached */
+	struct tracer_content *content; /* NULL: nobody asks for it */
 	int n_cpus;
 };
 
@@ -257,6 +259,7 @@ void tracer_close(struct tracer *tracer)
 {
 	if (!tracer)
 		return;
+	tracer_content_close(tracer->content);
 	tracer_detach(tracer);
 	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
@@ -390,6 +393,12 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
+int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
+{
+	return tracer_content_open(tracer->bpf->obj, tracer->bpf->data->epoch, bytes,
+				   bpf_map__max_entries(tracer->bpf->maps.records), &tracer->content, e);
+}
+
 static void map_clear(const struct bpf_map *map)
 {
 	size_t size = bpf_map__key_size(map);
@@ -402,6 +411,8 @@ static void map_clear(const struct bpf_map *map)
 
 void tracer_clear(struct tracer *tracer)
 {
+	tracer_content_close(tracer->content);
+	tracer->content = NULL;
 	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
 	tracer->bpf->bss->ignoring = 0;

@@ -53,6 +53,12 @@ int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error
 /* An untraced helper inside a box (readiness probe, check): neither it, its children nor its sockets make records. */
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
 
+/*
+ * From now on until tracer_clear, sends also make CONTENT records with up to `bytes` (1 to REC_CONTENT_MAX) of what they
+ * send. -ENOTSUP: this kernel lets nobody read it.
+ */
+int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e);
+
 /* Forgets every box, address and ordinal: the end of a run. Sockets that still live make no more records. */
 void tracer_clear(struct tracer *tracer);
 

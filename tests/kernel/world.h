@@ -48,6 +48,7 @@ union record {
 	struct rec_accept accept;
 	struct rec_transfer transfer;
 	struct rec_close close;
+	struct rec_content content;
 };
 
 struct world {
@@ -59,6 +60,8 @@ struct world {
 	pid_t root;
 	uint32_t other_box; /* where the scenario has more than box 1 */
 	int status;
+	/* CONTENT records go here, if anywhere: their bytes are not kept with the others */
+	void (*on_content)(struct world *w, const struct rec_content *content, size_t size);
 	int failures; /* of the test that runs */
 	int tests;
 };
@@ -90,6 +93,9 @@ static unused_ok void world_show(const struct world *w)
 			       (unsigned long long)r->transfer.cookie,
 			       (unsigned long long)r->transfer.pos, (long long)r->transfer.result,
 			       r->transfer.message);
+		else if (r->head.kind == REC_CONTENT)
+			printf(" cookie %llu asked %llu size %u", (unsigned long long)r->content.cookie,
+			       (unsigned long long)r->content.asked, r->content.size);
 		else if (r->head.kind >= REC_CLOSE)
 			printf(" cookie %llu sent %llu received %llu unacked %llu unread %llu",
 			       (unsigned long long)r->close.cookie,
@@ -134,6 +140,8 @@ static void world_record(const struct rec_head *head, size_t size, void *arg)
 		if (!w->records)
 			abort();
 	}
+	if (head->kind == REC_CONTENT && w->on_content)
+		w->on_content(w, (const struct rec_content *)head, size);
 	memset(&w->records[w->n], 0, sizeof(*w->records));
 	memcpy(&w->records[w->n++], head, size < sizeof(*w->records) ? size : sizeof(*w->records));
 }
@@ -390,12 +398,16 @@ static void check_orders(struct world *w)
 	for (size_t i = 0; i < w->n; i++) {
 		const struct rec_head *a = &w->records[i].head;
 
+		if (a->kind == REC_CONTENT) /* no event of its own */
+			continue;
 		expect(w, !a->order == !a->tgid);
 		expect(w, a->enter_ns <= a->return_ns && a->return_ns);
 		expect(w, a->box == 1 || a->box == w->other_box);
 		for (size_t j = i > 50 ? i - 50 : 0; a->tgid && j < i; j++) {
 			const struct rec_head *b = &w->records[j].head;
 
+			if (b->kind == REC_CONTENT)
+				continue;
 			if (a->tgid == b->tgid && a->order == b->order)
 				expect(w, b->kind == REC_OPEN && a->kind == REC_CONNECT);
 			/* one thread's records come in its order */

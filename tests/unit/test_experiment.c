@@ -113,6 +113,8 @@ START_TEST(test_minimal)
 	ck_assert_uint_eq(x->ready_timeout_ns, 10000000000u);
 	ck_assert_uint_eq(x->grace_ns, 2000000000u);
 	ck_assert(!x->deferred);
+	ck_assert_uint_eq(x->content_bytes, 0);
+	ck_assert_ptr_null(x->redact);
 	experiment_free(x);
 }
 END_TEST
@@ -138,7 +140,8 @@ START_TEST(test_full)
 		      "  - {name: w, box: b, run: [tool]}\n"
 		      "  - {name: v, box: a, run: [/bin/sh]}\n"
 		      "check: {run: [tool, check], box: a}\n"
-		      "timeout: 2m\nready_timeout: 500ms\ngrace: 0s\nsend: deferred\n");
+		      "timeout: 2m\nready_timeout: 500ms\ngrace: 0s\nsend: deferred\n"
+		      "content: {bytes: 4096, redact: ['password=\\S+', '[0-9]{16}']}\n");
 	ck_assert_uint_eq(x->n_processes, 2);
 	p = &x->processes[0];
 	ck_assert_str_eq(p->run[0], path_of("server"));
@@ -169,6 +172,9 @@ START_TEST(test_full)
 	ck_assert_uint_eq(x->ready_timeout_ns, 500000000u);
 	ck_assert_uint_eq(x->grace_ns, 0);
 	ck_assert(x->deferred);
+	ck_assert_uint_eq(x->content_bytes, 4096);
+	ck_assert_str_eq(x->redact[0], "password=\\S+");
+	ck_assert_ptr_null(x->redact[2]);
 	ck_assert(!strncmp(x->search_path, path_of("sub:/nowhere:"), strlen(path_of("sub:/nowhere:"))));
 	ck_assert_ptr_nonnull(strstr(x->search_path, ":/usr/bin:"));
 	experiment_free(x);
@@ -228,6 +234,15 @@ static const struct {
 	{ HEAD W "send: later\n", "4:7", "neither live nor deferred" },
 	{ HEAD W "check: [sh]\n", "4:8", "check must be a mapping" },
 	{ HEAD W "check: {box: a}\n", "4:8", "check needs run" },
+	/* content */
+	{ HEAD W "content: 64\n", "4:10", "content must be a mapping" },
+	{ HEAD W "content: {redact: [a]}\n", "4:10", "content needs bytes" },
+	{ HEAD W "content: {bytes: 0}\n", "4:18", "1 to 4096" },
+	{ HEAD W "content: {bytes: 4097}\n", "4:18", "1 to 4096" },
+	{ HEAD W "content: {bytes: 64, redact: a}\n", "4:30", "redact must be a sequence" },
+	{ HEAD W "content: {bytes: 64, redact: ['a(b']}\n", "4:30", "'a(b' is no regular expression: missing closing parenthesis" },
+	{ HEAD W "content: {bytes: 64, redact: [x, '']}\n", "4:30", "pattern 2 has 0 bytes" },
+	{ HEAD W "content: {bytes: 64, redact: ['(*UTF)x']}\n", "4:30", "is no regular expression" },
 	/* names */
 	{ "experiment: a/b\nboxes: [a]\n" W, "1:13", "names are letters" },
 	{ "experiment: m\nboxes: [a.b]\n" W, "2:9", "names are letters" },
@@ -464,7 +479,7 @@ START_TEST(test_no_memory)
 {
 	static const char good[] = "experiment: m\nboxes: [a, b]\npath: [x, y]\nprocesses:\n  - {name: p, box: a, run: [sh, x], "
 				   "env: {A: b}, dir: ., stop: INT, ready: {run: [sh]}}\nroles: {r: [p]}\n" W
-				   "check: {run: [sh]}\ntimeout: 5s\n";
+				   "check: {run: [sh]}\ntimeout: 5s\ncontent: {bytes: 9, redact: [a, b]}\n";
 	struct experiment *x = NULL;
 	long failures = 0;
 	int err;

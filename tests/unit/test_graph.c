@@ -158,6 +158,63 @@ START_TEST(empty)
 }
 END_TEST
 
+static void content(struct story *s, uint32_t end, uint32_t message, uint32_t flags, const char *bytes)
+{
+	struct trace_content *row = trace_content_add(&s->trace);
+
+	*row = (struct trace_content){ end, message, flags, (uint32_t)strlen(bytes), (unsigned char *)strdup(bytes) };
+}
+
+static void assert_content(const struct graph *g, const char *label, size_t max, const char *expected)
+{
+	char other[200], *text;
+
+	for (uint32_t i = 0; i < g->n_messages; i++) {
+		graph_message_label(g, i, other, sizeof(other));
+		if (strcmp(label, other))
+			continue;
+		text = graph_content_text(g, i, max);
+		ck_assert_str_eq(text, expected);
+		free(text);
+		return;
+	}
+	ck_abort_msg("no message %s", label);
+}
+
+/* Bytes belong to their message, by sender and number, whatever came first; they are said in words, and change nothing. */
+START_TEST(contents)
+{
+	struct story s;
+	struct graph *with, *without;
+
+	story_init(&s);
+	connection(&s, 1, 2);
+	transfer(&s, 1, EVENT_SEND, 1, 0, 120, 1);
+	transfer(&s, 1, EVENT_SEND, 1, 120, 7, 2);
+	transfer(&s, 2, EVENT_RECV, 2, 0, 127, 0);
+	transfer(&s, 2, EVENT_SEND, 2, 0, 5, 1);
+	transfer(&s, 1, EVENT_SEND, 1, 127, 1, 3);
+	without = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_ptr_null(graph_message_content(without, 0));
+	assert_content(without, "client>s1:7000#2/1", 100, "");
+	content(&s, 2, 1, CONTENT_F_REDACTED, "\x1b[2J<[redacted]");
+	content(&s, 1, 2, CONTENT_F_UNREADABLE, "");
+	content(&s, 1, 1, CONTENT_F_CUT, "GET /\r\n");
+	content(&s, 1, 9, 0, "no such message");
+	content(&s, 2, 1, 0, "a second of one message");
+	with = build(&s, GRAPH_ORDER_THREAD);
+	assert_content(with, "client>s1:7000#2/1", 100, "\"GET /\\r\\n\"...");
+	assert_content(with, "client>s1:7000#2/1", 3, "\"GET\"...");
+	assert_content(with, "client>s1:7000#2/2", 100, "content not readable");
+	assert_content(with, "client>s1:7000#2/3", 100, "");
+	assert_content(with, "client<s1:7000#2/1", 100, "\"\\x1b[2J<[redacted]\" (redacted)");
+	ck_assert(with->n_edges == without->n_edges &&
+		  !memcmp(with->edges, without->edges, with->n_edges * sizeof(*with->edges)));
+	graph_free(without);
+	done(&s, with);
+}
+END_TEST
+
 /* Request and reply: connect, message and close edges, labels from both directions, depth. */
 START_TEST(request_and_reply)
 {
@@ -827,6 +884,7 @@ int main(void)
 	tcase_add_test(tc, interleaved_writers);
 	tcase_add_test(tc, everything_overlaps);
 	tcase_add_test(tc, sums);
+	tcase_add_test(tc, contents);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);

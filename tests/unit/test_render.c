@@ -320,6 +320,53 @@ START_TEST(folding_loses_no_message)
 }
 END_TEST
 
+/* All that a writer wrote. */
+static char *written(const struct graph *g, enum render_format format)
+{
+	struct render_options options = { .title = "t" };
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	ck_assert_int_eq(render_graph(g, format, &options, out, NULL), 0);
+	fclose(out);
+	return text;
+}
+
+/* Bytes of a message stand beside it, the first of them, and in its tooltip; no format takes them for signs of its own. */
+START_TEST(contents_show)
+{
+	struct random_run run;
+	struct trace_content *content;
+	struct graph *g;
+	char *text;
+
+	random_run_init(&run, 5, &shapes[0]);
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	for (size_t i = 0; i < g->n_messages; i++) {
+		const struct graph_message *m = &g->messages[i];
+
+		content = trace_content_add(&run.trace);
+		*content = (struct trace_content){ m->direction ? g->connections[m->connection].acceptor :
+								  g->connections[m->connection].connector,
+						   m->number, CONTENT_F_CUT | CONTENT_F_REDACTED, 18,
+						   (unsigned char *)strdup("<b>&\n\\N \x01[redacted]") };
+	}
+	graph_free(g);
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	text = written(g, RENDER_SVG);
+	ck_assert_ptr_nonnull(strstr(text, " &quot;&lt;b&gt;&amp;\\n\\\\N \\x01[redact&quot;... (redacted)</text>"));
+	ck_assert_ptr_nonnull(strstr(text, "\n&quot;&lt;b&gt;&amp;\\n\\\\N \\x01[redacted&quot;... (redacted)</title>"));
+	free(text);
+	text = written(g, RENDER_DOT);
+	ck_assert_ptr_nonnull(strstr(text, "\\\\n\\\\\\\\N \\\\x01[redact"));
+	free(text);
+	check_picture(g, &(struct render_options){ 0 }, 2000);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
 /* Losses are seen: a hole as a hatched mark with its bytes, lost events as a band across the picture. */
 START_TEST(losses_show)
 {
@@ -700,6 +747,7 @@ int main(void)
 	tcase_add_test(tc, arrows_say_something);
 	tcase_add_test(tc, folding_loses_no_message);
 	tcase_add_test(tc, losses_show);
+	tcase_add_test(tc, contents_show);
 	tcase_add_test(tc, unanswered_connects_show);
 	tcase_add_test(tc, teardown_is_optional);
 	tcase_add_test(tc, hostile_names);

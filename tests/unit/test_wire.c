@@ -47,6 +47,13 @@ static void tables_fill(struct trace *part)
 	}
 }
 
+/* Bytes of two messages, one of which could not be read. */
+static void contents_fill(struct trace *part)
+{
+	*trace_content_add(part) = (struct trace_content){ 2, 7, CONTENT_F_CUT, 4, (unsigned char *)strdup("a\xff\x01z") };
+	*trace_content_add(part) = (struct trace_content){ 3, UINT32_MAX, CONTENT_F_UNREADABLE, 0, NULL };
+}
+
 static void events_fill(struct trace *part, size_t n, uint64_t seed)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -94,6 +101,7 @@ START_TEST(batch_round_trip)
 	trace_init(&back);
 	tables_fill(&part);
 	events_fill(&part, 5000, 42 + (uint64_t)_i);
+	contents_fill(&part);
 	encode(&part, true, &bytes, &size);
 	ck_assert_int_eq(wire_batch_peek(bytes, size, &head, &e), 0);
 	ck_assert_uint_eq(head.number, 9);
@@ -110,6 +118,10 @@ START_TEST(batch_round_trip)
 	ck_assert_str_eq(back.processes[3].name, "name3");
 	ck_assert_uint_eq(back.processes[3].parent, 2);
 	ck_assert_str_eq(back.texts[1], "name1");
+	ck_assert_uint_eq(back.n_contents, 2);
+	ck_assert(back.contents[0].end == 2 && back.contents[0].message == 7 && back.contents[0].flags == CONTENT_F_CUT);
+	ck_assert(back.contents[0].size == 4 && !memcmp(back.contents[0].bytes, "a\xff\x01z", 4));
+	ck_assert(back.contents[1].message == UINT32_MAX && !back.contents[1].size);
 	free(bytes);
 	trace_fini(&part);
 	trace_fini(&back);
