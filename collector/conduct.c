@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/agentproc.h"
 #include "collector/conduct_inside.h"
 
 void conduct_on_time(struct conduct *c, uint64_t now)
@@ -128,6 +129,19 @@ static int actor_by_name(const struct conduct *c, const char *name)
 	return ACTOR_NONE;
 }
 
+/* A process of the system that ends badly while nobody asks it to: no verdict, but worth knowing. */
+static void warn_of_end(const struct conduct *c, size_t i)
+{
+	const struct store_process *process = &c->processes[i];
+	char how[64], text[160];
+
+	if (i >= c->x->n_processes || !process->status || !c->actors[i].ready || c->state >= STOPPING || !c->door.warn)
+		return;
+	status_text((int)process->status, how, sizeof(how));
+	snprintf(text, sizeof(text), "%s ended by itself: %s (bop show --output)", process->name, how);
+	c->door.warn(c->door.arg, text);
+}
+
 static void on_exited(struct conduct *c, const struct message *message, uint64_t now)
 {
 	int i = actor_by_name(c, message->exited.name);
@@ -147,6 +161,7 @@ static void on_exited(struct conduct *c, const struct message *message, uint64_t
 	process = &c->processes[i];
 	process->exited = true;
 	process->status = message->exited.status;
+	warn_of_end(c, (size_t)i);
 	if (message->exited.size && !process->output) {
 		process->output = malloc(message->exited.size);
 		if (!process->output)

@@ -23,6 +23,8 @@ struct conduct_door {
 	/* Sends an order; a failure means that the agent is lost. The order is borrowed. */
 	int (*order)(void *arg, const struct message_order *order, struct error *e);
 	void *arg;
+	/* Something odd that does not decide the outcome; one line. May be NULL. */
+	void (*warn)(void *arg, const char *text);
 };
 
 struct conduct_result {

@@ -40,6 +40,11 @@ static void on_warning(struct course *course, const char *text)
 	course->warnings = warnings;
 }
 
+static void on_conduct_warning(void *arg, const char *text)
+{
+	on_warning(arg, text);
+}
+
 /* What cannot be kept ends the run. */
 static void on_broken(struct course *course, const struct error *e)
 {
@@ -235,7 +240,7 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 {
 	struct course *course = calloc(1, sizeof(*course));
 	struct troupe_door troupe_door = { .order = on_order, .arg = course };
-	struct conduct_door conduct_door = { .order = on_conduct_order, .arg = course };
+	struct conduct_door conduct_door = { .order = on_conduct_order, .warn = on_conduct_warning, .arg = course };
 	int err = error_set(e, -ENOMEM, "out of memory");
 
 	if (!course)

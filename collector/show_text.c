@@ -148,7 +148,11 @@ static void head_print(const struct run *run, FILE *out)
 			run->streams[i].backend);
 	losses_print(row, out);
 	if (row->warnings)
-		fprintf(out, "  WARNINGS:\n    %s\n", row->warnings);
+		fprintf(out, "  WARNINGS:\n");
+	for (const char *line = row->warnings, *end; line; line = *end ? end + 1 : NULL) {
+		end = strchrnul(line, '\n');
+		fprintf(out, "    %.*s\n", (int)(end - line), line);
+	}
 }
 
 static int processes_print(const struct run *run, bool all, FILE *out, struct error *e)

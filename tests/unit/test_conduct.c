@@ -157,6 +157,11 @@ static int on_order(void *arg, const struct message_order *order, struct error *
 	return 0;
 }
 
+static void on_warn(void *arg, const char *text)
+{
+	note(arg, "warning:%s ", text);
+}
+
 static char *argv_true[] = { "/bin/true", "x\ny", NULL };
 static char *no_env[] = { NULL };
 static char *some_env[] = { "LANG=de", "MINE=1", NULL };
@@ -172,7 +177,7 @@ struct fixture {
 
 static void fixture_init(struct fixture *f, const struct behaviour *script)
 {
-	struct conduct_door door = { .order = on_order, .arg = &f->agent };
+	struct conduct_door door = { .order = on_order, .warn = on_warn, .arg = &f->agent };
 	struct error e;
 
 	memset(f, 0, sizeof(*f));
@@ -367,6 +372,35 @@ START_TEST(dies_before_ready)
 	ck_assert_str_eq(conduct_result(f.conduct)->blame, "s2");
 	ends(&f, OUTCOME_ERROR, "s2 ended before it was ready: exit status 7",
 	     "begin start:s1 start:s2 start::ready:s2:1 mark:outcome mark:teardown signal:s1:15 finish ");
+}
+END_TEST
+
+/* One that ends badly later, while nobody asks it to, is no verdict but a warning; one that ends with 0 is nothing odd. */
+START_TEST(dies_later)
+{
+	static const struct {
+		uint32_t status;
+		const char *warning;
+	} cases[] = {
+		{ EXITED(3), "warning:s1 ended by itself: exit status 3 (bop show --output) " },
+		{ SIGKILL, "warning:s1 ended by itself: signal 9 (SIGKILL) (bop show --output) " },
+		{ 0, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct behaviour script[] = {
+			{ .name = "s1", .ready = 5 * MS, .exit = 15 * MS, .status = cases[i].status },
+			{ .name = "s2", .exit = NEVER, .stop = MS, .status = EXITED(1) },
+			{ .name = ":ready", .exit = MS }, CLIENTS, { .name = ":check", .exit = MS }, { 0 }
+		};
+		struct fixture f;
+		char transcript[512];
+
+		fixture_init(&f, script);
+		snprintf(transcript, sizeof(transcript), UP "%smark:check start::check mark:outcome mark:teardown signal:s2:2 finish ",
+			 cases[i].warning);
+		ends(&f, OUTCOME_GOOD, "", transcript);
+	}
 }
 END_TEST
 
@@ -595,6 +629,7 @@ int main(void)
 	tcase_add_test(tc, environment);
 	tcase_add_test(tc, environment_shared);
 	tcase_add_test(tc, dies_before_ready);
+	tcase_add_test(tc, dies_later);
 	tcase_add_test(tc, never_listens);
 	tcase_add_test(tc, ready_program);
 	tcase_add_test(tc, ready_program_fails);
