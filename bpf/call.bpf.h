@@ -5,19 +5,18 @@
 #ifndef BPF_CALL_BPF_H
 #define BPF_CALL_BPF_H
 
+#include "bpf/local.bpf.h"
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
 
 /*
- * A TCP socket behind a descriptor of the current task, read without a reference: only for looking.
+ * The socket behind a descriptor of the current task, read without a reference: only for looking.
  */
 static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
 {
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **slot = BPF_CORE_READ(fdt, fd), *file = 0;
 	struct socket *socket;
-	struct sock *sk;
-	__u16 family;
 
 	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
 		return 0;
@@ -25,12 +24,83 @@ static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
 	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
 	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if ((family != AF_INET && family != AF_INET6) ||
-	    BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	return BPF_CORE_READ(socket, sk);
+}
+
+static __always_inline int sock_is_tcp(struct sock *sk)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+
+	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+static __always_inline int sock_is_local(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
+}
+
+/* A unix-domain stream was accepted. */
+static __noinline int local_accepted(struct task_struct *task, struct sock *sk, int result)
+{
+	struct task_state *state = task_find(task);
+	__u64 now = bpf_ktime_get_ns(), order;
+	struct rec_accept *record;
+
+	if (!state || state->seed.ignored || result < 0)
 		return 0;
-	return sk;
+	order = order_draw(task, state);
+	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, state->seed.box, order, call_enter(task, state, now), now, task);
+	if (!record)
+		return 0;
+	record->cookie = (__u64)sk;
+	record->result = result;
+	record->local = 1;
+	record_submit(record);
+	return 0;
+}
+
+/*
+ * A unix-domain stream was connected. A connect that fails makes none: most are programs that look whether some service of
+ * the machine is there.
+ */
+static __noinline int local_connected(struct task_struct *task, struct sock *sk, int result)
+{
+	struct task_state *state = task_find(task);
+	char name[REC_NAME_MAX] __attribute__((aligned(8)));
+	__u64 now = bpf_ktime_get_ns(), order, id = (__u64)sk;
+	struct rec_connect *record;
+	struct rec_local *local;
+	struct sock *peer;
+	__u32 ordinal;
+
+	if (!state || state->seed.ignored || result)
+		return 0;
+	peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+	if (!peer)
+		return 0;
+	local_name((struct unix_sock *)peer, name);
+	ordinal = local_ordinal(task, REC_LOCAL_UNIX, name);
+	bpf_map_update_elem(&local_ordinals, &id, &ordinal, BPF_ANY);
+	order = order_draw(task, state);
+	record = record_reserve(sizeof(*record), REC_CONNECT, 0, state->seed.box, order, now, now, task);
+	if (!record)
+		return 0;
+	__builtin_memset(&record->remote, 0, sizeof(record->remote));
+	record->cookie = id;
+	record->ordinal = ordinal;
+	record->result = 0;
+	record->local = 1;
+	record_submit(record);
+	local = record_reserve(sizeof(*local), REC_LOCAL, 0, state->seed.box, order_draw(task, state), now, now, task);
+	if (!local)
+		return 0;
+	local->id = id;
+	local->number = local->peer = 0;
+	local->kind = REC_LOCAL_UNIX;
+	local->ordinal = ordinal;
+	__builtin_memcpy(local->name, name, REC_NAME_MAX);
+	record_submit(local);
+	return 0;
 }
 
 static __always_inline __u32 fd_box(struct sock *sk)
@@ -51,6 +121,8 @@ static __noinline int accept_returned(struct task_struct *task, struct pt_regs *
 
 	if (!sk || is_retry(result))
 		return 0;
+	if (!sock_is_tcp(sk))
+		return sock_is_local(sk) ? local_accepted(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
@@ -70,25 +142,8 @@ static __noinline int accept_returned(struct task_struct *task, struct pt_regs *
 		return 0;
 	record->cookie = cookie;
 	record->result = result;
-	record->unused = 0;
+	record->local = 0;
 	record_submit(record);
-	return 0;
-}
-
-static __always_inline int address_read(struct rec_addr *addr, __u64 user)
-{
-	struct {
-		__u16 family;
-		__be16 port;
-		__be32 word[5]; /* IPv4: address; IPv6: flow, address */
-	} sa = {};
-
-	bpf_probe_read_user(&sa, 8, (void *)user);
-	if (sa.family == AF_INET6)
-		bpf_probe_read_user(&sa, sizeof(sa), (void *)user);
-	else if (sa.family != AF_INET)
-		return -1;
-	address_fill(addr, sa.family, sa.word[0], &sa.word[1], bpf_ntohs(sa.port));
 	return 0;
 }
 
@@ -125,6 +180,8 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 
 	if (!sk)
 		return 0;
+	if (!sock_is_tcp(sk))
+		return sock_is_local(sk) ? local_connected(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
@@ -158,7 +215,7 @@ static __noinline int connect_returned(struct task_struct *task, struct pt_regs 
 	record->remote = state->open.remote;
 	record->ordinal = state->open.ordinal;
 	record->result = result;
-	record->unused = 0;
+	record->local = 0;
 	record_submit(record);
 	return 0;
 }
@@ -208,6 +265,16 @@ static __noinline int wait_returned(struct task_struct *task, struct pt_regs *re
 	return 0;
 }
 
+/* The next of these calls begins with its first message again. */
+static __always_inline int mmsg_returned(struct task_struct *task)
+{
+	struct task_state *state = task_find(task);
+
+	if (state)
+		state->mmsg_sent = state->mmsg_taken = 0;
+	return 0;
+}
+
 static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -221,6 +288,9 @@ static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long 
 	case NR_WAIT4:
 	case NR_WAITID:
 		return wait_returned(task, regs, call, result);
+	case NR_SENDMMSG:
+	case NR_RECVMMSG:
+		return mmsg_returned(task);
 	}
 	return 0;
 }

@@ -12,10 +12,14 @@
 #if defined(__TARGET_ARCH_x86)
 enum {
 	NR_READ = 0,
+	NR_WRITE = 1,
 	NR_READV = 19,
+	NR_WRITEV = 20,
 	NR_CONNECT = 42,
 	NR_ACCEPT = 43,
+	NR_SENDTO = 44,
 	NR_RECVFROM = 45,
+	NR_SENDMSG = 46,
 	NR_RECVMSG = 47,
 	NR_SHUTDOWN = 48,
 	NR_GETSOCKOPT = 55,
@@ -24,6 +28,7 @@ enum {
 	NR_SPLICE = 275,
 	NR_ACCEPT4 = 288,
 	NR_RECVMMSG = 299,
+	NR_SENDMMSG = 307,
 };
 
 static __always_inline __u32 regs_call(struct pt_regs *regs)
@@ -71,21 +76,30 @@ static __always_inline __u64 function_result(struct pt_regs *regs)
 {
 	return regs->ax;
 }
+static __always_inline __u64 regs_arg5(struct pt_regs *regs)
+{
+	return regs->r8;
+}
 #elif defined(__TARGET_ARCH_arm64)
 enum {
 	NR_READ = 63,
+	NR_WRITE = 64,
 	NR_READV = 65,
+	NR_WRITEV = 66,
 	NR_SPLICE = 76,
 	NR_WAITID = 95,
 	NR_ACCEPT = 202,
 	NR_CONNECT = 203,
+	NR_SENDTO = 206,
 	NR_RECVFROM = 207,
 	NR_GETSOCKOPT = 209,
 	NR_SHUTDOWN = 210,
+	NR_SENDMSG = 211,
 	NR_RECVMSG = 212,
 	NR_ACCEPT4 = 242,
 	NR_RECVMMSG = 243,
 	NR_WAIT4 = 260,
+	NR_SENDMMSG = 269,
 };
 
 static __always_inline __u32 regs_call(struct pt_regs *regs)
@@ -131,6 +145,10 @@ static __always_inline __u64 function_arg(struct pt_regs *regs, __u32 n)
 static __always_inline __u64 function_result(struct pt_regs *regs)
 {
 	return regs->regs[0];
+}
+static __always_inline __u64 regs_arg5(struct pt_regs *regs)
+{
+	return regs->regs[4];
 }
 #else
 #error "system call numbers of this architecture are missing here"

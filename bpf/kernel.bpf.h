@@ -61,8 +61,10 @@ struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	int sk_err;
+	struct socket *sk_socket;
 	void *sk_bpf_storage;
 	__u16 sk_protocol;
+	__u16 sk_type;
 	__u8 sk_shutdown;
 	__u8 sk_userlocks;
 };
@@ -73,6 +75,21 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 	__u32 urg_seq;
+};
+
+struct sockaddr_un {
+	unsigned short sun_family;
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
 };
 
 struct iov_iter {
@@ -87,6 +104,7 @@ struct sk_buff;
 
 struct inode {
 	unsigned short i_mode;
+	unsigned long i_ino;
 };
 
 struct file {
@@ -95,6 +113,7 @@ struct file {
 };
 
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -171,9 +190,12 @@ enum {
 };
 
 enum {
+	AF_UNIX = 1,
 	AF_INET = 2,
 	AF_INET6 = 10,
 	IPPROTO_TCP = 6,
+	IPPROTO_UDP = 17,
+	SOCK_STREAM = 1,
 	SOCK_DEAD_BIT = 1 << 0, /* enum sock_flags: no program holds the socket any more */
 	BIND_PORT_LOCK = 8, /* in sk_userlocks: the program asked for this port */
 	SOCK_DONE_BIT = 1 << 1, /* a FIN has arrived */

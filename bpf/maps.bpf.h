@@ -51,6 +51,8 @@ struct task_state {
 	__u64 sleep_ns;	  /* when this thread went to sleep in a call that waits; 0: did not */
 	__u32 sleep_call;
 	__u32 sleep_fd;
+	__u32 mmsg_sent;  /* datagrams of the sendmmsg() that this thread is in */
+	__u32 mmsg_taken; /* and of the recvmmsg() */
 	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0:
 			      none */
 	__u64 recv_start;
@@ -96,7 +98,21 @@ struct target {
 	__u32 box; /* 0: ip counts */
 	__u8 ip[16];
 	__u32 port;
-	__u32 unused;
+	__u32 kind; /* enum target_kind: what is counted */
+};
+
+enum target_kind { TARGET_CONNECT, TARGET_REQUEST, TARGET_REPLY, TARGET_LOCAL };
+
+/* A port of a box from which datagrams are sent. */
+struct port_key {
+	__u32 box;
+	__u32 port;
+};
+
+struct port_user {
+	__u64 start; /* as in struct target */
+	__u32 tgid;
+	__u32 serves; /* others ask it: the program chose the port, or was asked before it sent anything */
 };
 
 struct ip_key {
@@ -166,6 +182,14 @@ struct {
 	__type(key, struct target);
 	__type(value, __u32);
 } ordinals SEC(".maps") __weak;
+
+/* who sends datagrams from where */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct port_key);
+	__type(value, struct port_user);
+} port_users SEC(".maps") __weak;
 
 /*
  * sequence numbers of an ignored connector, as its peer will see them; then the accepted socket's

@@ -75,6 +75,24 @@ static __always_inline void local_address(struct sock *sk, struct rec_addr *addr
 	address_fill(addr, skc->skc_family, skc->skc_rcv_saddr, v6, skc->skc_num);
 }
 
+/* A program's struct sockaddr. -1: it cannot be read, or is of another family. */
+static __always_inline int address_read(struct rec_addr *addr, __u64 user)
+{
+	struct {
+		__u16 family;
+		__be16 port;
+		__be32 word[5]; /* IPv4: address; IPv6: flow, address */
+	} sa = {};
+
+	bpf_probe_read_user(&sa, 8, (void *)user);
+	if (sa.family == AF_INET6)
+		bpf_probe_read_user(&sa, sizeof(sa), (void *)user);
+	else if (sa.family != AF_INET)
+		return -1;
+	address_fill(addr, sa.family, sa.word[0], &sa.word[1], bpf_ntohs(sa.port));
+	return 0;
+}
+
 static __always_inline int address_is_loopback(const __u8 ip[16])
 {
 	const __be32 *word = (const __be32 *)ip;
@@ -86,36 +104,47 @@ static __always_inline int address_is_loopback(const __u8 ip[16])
 	return !word[2] && word[3] == bpf_htonl(1);
 }
 
-/* Which connect of this process to that target is it? From 1; 0: could not be counted. */
-static __always_inline __u32 ordinal_draw(struct task_struct *task, __u32 own_box,
-					  struct rec_addr *remote)
+/* The box that an address belongs to, 0: none. */
+static __always_inline __u32 address_box(const struct rec_addr *addr, __u32 own_box)
 {
-	struct target target = {};
-	__u32 zero = 0, *box, *ordinal;
+	__u32 *box = bpf_map_lookup_elem(&addresses, addr->ip);
 
-	if (!remote)
-		return 0;
-	target.tgid = task->tgid;
-	target.start = task->group_leader->start_time;
-	target.port = remote->port;
-	__builtin_memcpy(target.ip, remote->ip, 16);
-	box = bpf_map_lookup_elem(&addresses, target.ip);
 	if (box)
-		target.box = *box;
-	else if (address_is_loopback(target.ip))
-		target.box = own_box;
-	if (target.box)
-		__builtin_memset(target.ip, 0, 16);
-	ordinal = bpf_map_lookup_elem(&ordinals, &target);
+		return *box;
+	return address_is_loopback(addr->ip) ? own_box : 0;
+}
+
+/* The next number of a target, from 1; 0: could not be counted. */
+static __always_inline __u32 target_count(struct target *target)
+{
+	__u32 zero = 0, *ordinal = bpf_map_lookup_elem(&ordinals, target);
+
 	if (!ordinal) {
-		bpf_map_update_elem(&ordinals, &target, &zero, BPF_NOEXIST);
-		ordinal = bpf_map_lookup_elem(&ordinals, &target);
+		bpf_map_update_elem(&ordinals, target, &zero, BPF_NOEXIST);
+		ordinal = bpf_map_lookup_elem(&ordinals, target);
 	}
 	if (!ordinal) {
 		count(COUNTER_LOST_ORDINAL);
 		return 0;
 	}
 	return __sync_fetch_and_add(ordinal, 1) + 1;
+}
+
+/* Which connect of this process to that target is it? From 1; 0: could not be counted. */
+static __always_inline __u32 ordinal_draw(struct task_struct *task, __u32 own_box,
+					  struct rec_addr *remote)
+{
+	struct target target = {};
+
+	if (!remote)
+		return 0;
+	target.tgid = task->tgid;
+	target.start = task->group_leader->start_time;
+	target.port = remote->port;
+	target.box = address_box(remote, own_box);
+	if (!target.box)
+		__builtin_memcpy(target.ip, remote->ip, 16);
+	return target_count(&target);
 }
 
 #endif

@@ -41,8 +41,11 @@
 	X(RECV, rec_transfer, "a receive returned bytes, end of file or an error")                 \
 	X(CLOSE, rec_close, "this end said that it sends no more (close, shutdown, exit)")         \
 	X(RESET, rec_close, "an RST of the peer ended this end (no task)")                         \
-	X(DESTROY, rec_close, "the kernel forgot this end: final positions (no task)")	   \
-	X(CONTENT, rec_content, "the first bytes of a send that has begun")
+	X(DESTROY, rec_close, "the kernel forgot this end: final positions (no task)")             \
+	X(CONTENT, rec_content, "the first bytes of a send that has begun")                        \
+	X(DATAGRAM_SENT, rec_datagram, "a send of a datagram returned")                            \
+	X(DATAGRAM_TAKEN, rec_datagram, "a receive returned a datagram, or an error")              \
+	X(LOCAL, rec_local, "an end of a unix-domain stream or pipe is used for the first time")
 
 enum rec_kind {
 	REC_NONE,
@@ -63,7 +66,9 @@ enum rec_flag {
 	REC_F_ACCEPTOR = 1 << 6,  /* ESTABLISHED, DESTROY: this end was accepted, it did not connect */
 	REC_F_URGENT = 1 << 7,	  /* RECV: MSG_OOB, position not moved */
 	REC_F_GAVE_UP = 1 << 8,	  /* CLOSE: the kernel ended it (no answer in time, aborted from outside); no task */
-	REC_F_EPHEMERAL = 1 << 9, /* LISTEN: the kernel chose the port, not the program */
+	REC_F_EPHEMERAL = 1 << 9, /* LISTEN: the kernel chose the port, not the program. DATAGRAM_*: it did, and is asked there */
+	REC_F_REPLY = 1 << 10,	  /* DATAGRAM_*: an answer: to a port that only asks */
+	REC_F_TRUNCATED = 1 << 11, /* DATAGRAM_TAKEN: the buffer was full, the rest (if any) is gone */
 };
 
 /* 48 bytes in front of every record. */
@@ -137,7 +142,7 @@ struct rec_connect {
 	struct rec_addr remote;
 	__u32 ordinal;
 	__s32 result; /* 0, -EINPROGRESS (the outcome comes as ESTABLISHED or FAILED) or another -errno */
-	__u32 unused;
+	__u32 local;  /* 1: a unix-domain socket, cookie is its `id`; the rest is 0 */
 };
 
 struct rec_established {
@@ -160,7 +165,7 @@ struct rec_accept {
 	struct rec_head head;
 	__u64 cookie; /* 0 when result < 0 */
 	__s32 result; /* descriptor or -errno */
-	__u32 unused;
+	__u32 local;  /* as in rec_connect */
 };
 
 struct rec_transfer {
@@ -169,7 +174,34 @@ struct rec_transfer {
 	__u64 pos;     /* of the first byte */
 	__s64 result;  /* bytes, 0 = end of file, or -errno (EAGAIN is not recorded) */
 	__u32 message; /* SEND: its number in this direction, from 1; RECV: 0 */
-	__u32 unused;
+	__u32 local;   /* 1: cookie is the `id` of a LOCAL, pos is counted as calls return */
+};
+
+struct rec_datagram {
+	struct rec_head head; /* SENT: order and stamps are of the return: nothing is seen of the entry */
+	__u64 socket;	/* tells it from other sockets: its cookie, or, if none was made, its address */
+	__u64 digest;	/* of the content, bpf/digest.bpf.h; 0: not known */
+	__s64 result;	/* bytes or -errno. TAKEN: as returned; with MSG_TRUNC that is more than the program got */
+	struct rec_addr local; /* ip is 0 where the socket has none */
+	struct rec_addr remote; /* port 0: not known */
+	__u32 message; /* SENT: its number among those of this asker to this target, or of the answers, from 1; 0: not counted */
+	__u32 asker;   /* tgid of the process that asks, be it this one or the other; 0: not known */
+};
+
+enum rec_local_kind { REC_LOCAL_UNIX, REC_LOCAL_PIPE };
+
+/*
+ * In the process that uses it. A CONNECT or ACCEPT of the same id comes before it. REC_F_ACCEPTOR: this end was accepted; the
+ * second one of a socketpair(); the reading end of a pipe.
+ */
+struct rec_local {
+	struct rec_head head;
+	__u64 id;     /* what other records call it, an address: used again when this end is gone */
+	__u64 number; /* never used again. 0: not known yet, only the name is; comes after a CONNECT */
+	__u64 peer;   /* the peer's */
+	__u32 kind;   /* enum rec_local_kind */
+	__u32 ordinal; /* not the acceptor: k-th of that kind and name that this process connected, or was first to use */
+	char name[REC_NAME_MAX]; /* of the acceptor's socket or the FIFO, cut at the front; @ for an abstract one; "": none */
 };
 
 struct rec_close {

@@ -10,6 +10,8 @@
 #ifndef BPF_TRANSFER_BPF_H
 #define BPF_TRANSFER_BPF_H
 
+#include "bpf/datagram.bpf.h"
+#include "bpf/local.bpf.h"
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
 
@@ -27,7 +29,7 @@ static __always_inline void send_emit(struct sock_state *ss, struct send_state *
 	record->pos = send->pos;
 	record->result = result;
 	record->message = send->message;
-	record->unused = 0;
+	record->local = 0;
 	record_submit(record);
 }
 
@@ -141,6 +143,29 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 	return 0;
 }
 
+/* Sockets without a state of their own that are no TCP sockets; everybody's TCP sockets go no further than here. */
+static __always_inline int other_sent(struct sock *sk, int result)
+{
+	if (peek(sk, sk_protocol) == IPPROTO_UDP)
+		return datagram_sent(sk, result);
+#ifndef HOOK_UNTYPED
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
+		return local_sent(sk, result);
+#endif
+	return 0;
+}
+
+static __always_inline int other_taken(struct sock *sk, int result, int flags)
+{
+	if (peek(sk, sk_protocol) == IPPROTO_UDP)
+		return datagram_taken(sk, result, flags);
+#ifndef HOOK_UNTYPED
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
+		return local_taken(sk, result, flags);
+#endif
+	return 0;
+}
+
 /* A send returned: bytes or negative errno. The socket is not locked any more. */
 static __always_inline int send_returned(struct sock *sk, int result)
 {
@@ -150,7 +175,7 @@ static __always_inline int send_returned(struct sock *sk, int result)
 	struct send_state *send;
 
 	if (!ss)
-		return 0;
+		return other_sent(sk, result);
 	task = bpf_get_current_task_btf();
 	state = task_current(task, ss->box);
 	if (!state)
@@ -198,7 +223,7 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
 	record->pos = pos;
 	record->result = result;
 	record->message = 0;
-	record->unused = 0;
+	record->local = 0;
 	record_submit(record);
 }
 
@@ -270,7 +295,7 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	__u64 pos;
 
 	if (!ss)
-		return 0;
+		return other_taken(sk, result, flags);
 	task = bpf_get_current_task_btf();
 	state = task_current(task, ss->box);
 	if (!state)

@@ -80,9 +80,13 @@ int build_core(const struct build *b, bool **ret_core)
 	return err;
 }
 
-/* Of a send whose place in its process may be later than it was. */
-static bool is_late(const struct graph_edge *edge)
+/* Of a send or connect whose place in its process may be later than it was. */
+static bool is_late(const struct build *b, const struct graph_edge *edge)
 {
+	uint32_t connection = b->g->vertices[edge->from].connection;
+
+	if (edge->rule == RULE_CONNECT)
+		return b->g->connections[connection].transport != TRANSPORT_TCP;
 	return graph_rule_carries(edge->rule) && edge->rule != RULE_MESSAGE;
 }
 
@@ -93,7 +97,7 @@ static size_t drop(struct build *b, const bool *core, bool only_guessed)
 	for (size_t i = 0; i < n; i++) {
 		const struct graph_edge *edge = &b->cross[i];
 
-		if (!is_late(edge) || (only_guessed && !edge->guessed) || !core[edge->from] || !core[edge->to])
+		if (!is_late(b, edge) || (only_guessed && !edge->guessed) || !core[edge->from] || !core[edge->to])
 			b->cross[n_kept++] = *edge;
 	}
 	b->n_cross = n_kept;

@@ -40,6 +40,11 @@ out:
 	return NULL;
 }
 
+void names_salt(struct names *names, uint32_t salt)
+{
+	names->salt = salt;
+}
+
 void names_free(struct names *names)
 {
 	struct process *process, *next_process;
@@ -60,6 +65,8 @@ void names_free(struct names *names)
 		HASH_DEL(names->threads, thread);
 		free(thread);
 	}
+	exchanges_free(names);
+	locals_free(names);
 	HASH_ITER(hh, names->ends, end, next_end)
 	{
 		HASH_DEL(names->ends, end);

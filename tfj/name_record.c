@@ -8,9 +8,8 @@
 
 #include "tfj/name_tables.h"
 
-/* The event of a record with all that every kind has; its kind stays to be set. NULL: no memory. */
-static struct event *event_add(struct names *names, enum event_kind kind, const struct rec_head *head, uint32_t box,
-			       const struct process *process)
+struct event *record_event(struct names *names, enum event_kind kind, const struct rec_head *head, uint32_t box,
+			   const struct process *process)
 {
 	struct event *event = stream_event(names->stream);
 
@@ -117,7 +116,7 @@ static struct process *child_add(struct names *names, struct process *parent, co
 static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t box, struct process *process)
 {
 	bool thread = fork->head.flags & REC_F_GROUP;
-	struct event *event = event_add(names, EVENT_SPAWN, &fork->head, box, process);
+	struct event *event = record_event(names, EVENT_SPAWN, &fork->head, box, process);
 	struct process *child;
 
 	if (!event || !process)
@@ -142,7 +141,7 @@ static void take_exec(struct names *names, const struct rec_exec *exec, uint32_t
 	char path[REC_NAME_MAX + 1], *command;
 
 	snprintf(path, sizeof(path), "%.*s", REC_NAME_MAX, exec->name);
-	event = event_add(names, EVENT_EXEC, &exec->head, box, process);
+	event = record_event(names, EVENT_EXEC, &exec->head, box, process);
 	if (!event || !process)
 		return;
 	event->text = stream_text(names->stream, path);
@@ -175,7 +174,7 @@ static void take_appear(struct names *names, const struct rec_exec *exec, uint32
 
 static void take_exit(struct names *names, const struct rec_exit *exit, uint32_t box, struct process *process)
 {
-	struct event *event = event_add(names, EVENT_EXIT, &exit->head, box, process);
+	struct event *event = record_event(names, EVENT_EXIT, &exit->head, box, process);
 	bool group = exit->head.flags & REC_F_GROUP;
 
 	if (!event)
@@ -187,7 +186,7 @@ static void take_exit(struct names *names, const struct rec_exit *exit, uint32_t
 static void take_wait(struct names *names, const struct rec_wait *wait, uint32_t box, struct process *process)
 {
 	struct process *child = process_find(names, wait->child_tgid);
-	struct event *event = event_add(names, EVENT_WAIT, &wait->head, box, process);
+	struct event *event = record_event(names, EVENT_WAIT, &wait->head, box, process);
 
 	if (event)
 		event->peer = child ? child->index : 0;
@@ -195,7 +194,7 @@ static void take_wait(struct names *names, const struct rec_wait *wait, uint32_t
 
 static void take_listen(struct names *names, const struct rec_listen *listen, uint32_t box, struct process *process)
 {
-	struct event *event = event_add(names, EVENT_LISTEN, &listen->head, box, process);
+	struct event *event = record_event(names, EVENT_LISTEN, &listen->head, box, process);
 	bool ephemeral = listen->head.flags & REC_F_EPHEMERAL;
 	char *label;
 
@@ -220,17 +219,19 @@ static void take_open(struct names *names, const struct rec_open *open, uint32_t
 
 static void take_connect(struct names *names, const struct rec_connect *connect, uint32_t box, struct process *process)
 {
-	struct end *known = connect->cookie ? end_find(names, connect->cookie) : NULL;
-	uint32_t index = known ? known->index : end_add(names, connect->cookie, box, END_CONNECTOR);
+	struct end *known = connect->cookie && !connect->local ? end_find(names, connect->cookie) : NULL;
+	uint32_t index = connect->local ? local_connect(names, connect, box, process) :
+			 known		? known->index :
+					  end_add(names, connect->cookie, box, END_CONNECTOR);
 	struct trace_end *row;
 	struct event *event;
 
-	if (index && !known)
+	if (index && !known && !connect->local)
 		end_name(names, index, process ? process->index : 0, &connect->remote, connect->ordinal);
 	row = index && connect->result < 0 && connect->result != -EINPROGRESS ? stream_end(names->stream, index) : NULL;
 	if (row && !row->keyed)
 		row->error = connect->result;
-	event = event_add(names, EVENT_CONNECT, &connect->head, box, process);
+	event = record_event(names, EVENT_CONNECT, &connect->head, box, process);
 	if (!event)
 		return;
 	event->end = index;
@@ -267,8 +268,8 @@ static void take_failed(struct names *names, const struct rec_failed *failed, ui
 
 static void take_accept(struct names *names, const struct rec_accept *accept, uint32_t box, struct process *process)
 {
-	uint32_t end = end_of(names, accept->cookie, box, END_ACCEPTOR);
-	struct event *event = event_add(names, EVENT_ACCEPT, &accept->head, box, process);
+	uint32_t end = accept->local ? local_accept(names, accept, box) : end_of(names, accept->cookie, box, END_ACCEPTOR);
+	struct event *event = record_event(names, EVENT_ACCEPT, &accept->head, box, process);
 
 	if (!event)
 		return;
@@ -279,8 +280,9 @@ static void take_accept(struct names *names, const struct rec_accept *accept, ui
 static void take_transfer(struct names *names, enum event_kind kind, const struct rec_transfer *transfer, uint32_t box,
 			struct process *process)
 {
-	uint32_t end = end_of(names, transfer->cookie, box, END_UNKNOWN);
-	struct event *event = event_add(names, kind, &transfer->head, box, process);
+	uint32_t end = transfer->local ? local_end(names, transfer->cookie) :
+					 end_of(names, transfer->cookie, box, END_UNKNOWN);
+	struct event *event = record_event(names, kind, &transfer->head, box, process);
 	unsigned flags = transfer->head.flags;
 
 	if (!event)
@@ -298,7 +300,7 @@ static void take_close(struct names *names, enum event_kind kind, const struct r
 		     struct process *process)
 {
 	uint32_t end = end_of(names, close->cookie, box, END_UNKNOWN);
-	struct event *event = event_add(names, kind, &close->head, box, process);
+	struct event *event = record_event(names, kind, &close->head, box, process);
 	unsigned flags = close->head.flags;
 
 	if (!event)
@@ -397,6 +399,11 @@ void names_record(struct names *names, const struct rec_head *record, size_t siz
 		return take_close(names, EVENT_RESET, RECORD(rec_close), box, process);
 	case REC_DESTROY:
 		return take_destroy(names, RECORD(rec_close));
+	case REC_DATAGRAM_SENT:
+	case REC_DATAGRAM_TAKEN:
+		return take_datagram(names, RECORD(rec_datagram), box, process);
+	case REC_LOCAL:
+		return take_local(names, RECORD(rec_local), box, process);
 	case REC_CONTENT: /* tfj/content.h has it */
 	case REC_NONE:
 	case REC_KIND_COUNT:

@@ -66,11 +66,14 @@ struct names {
 	struct stream *stream;
 	const struct boxes *boxes;
 	uint32_t box_base;
+	uint32_t salt;
 	names_on_listen *on_listen;
 	void *arg;
 	struct process *processes;
 	struct thread *threads;
 	struct end *ends;
+	struct local *locals; /* unix-domain streams and pipes, name_local.c */
+	struct exchange *exchanges; /* of datagrams, name_datagram.c */
 	struct label *labels;
 	struct ephemeral *ephemeral; /* the last one of a port counts */
 	size_t n_ephemeral, cap_ephemeral;
@@ -78,6 +81,21 @@ struct names {
 	struct end *last_end;
 };
 
+
+/* The event of a record with all that every kind has. NULL: no memory. */
+struct event *record_event(struct names *names, enum event_kind kind, const struct rec_head *head, uint32_t box,
+			   const struct process *process);
+
+/* An end of a unix-domain stream or pipe, by the id that records have; a new one begins where the last one is over. */
+uint32_t local_connect(struct names *names, const struct rec_connect *connect, uint32_t box, struct process *process);
+uint32_t local_accept(struct names *names, const struct rec_accept *accept, uint32_t box);
+void take_local(struct names *names, const struct rec_local *local, uint32_t box, struct process *process);
+uint32_t local_end(struct names *names, uint64_t id);
+void locals_free(struct names *names);
+
+/* DATAGRAM_SENT, DATAGRAM_TAKEN. */
+void take_datagram(struct names *names, const struct rec_datagram *record, uint32_t box, struct process *process);
+void exchanges_free(struct names *names);
 
 /* The label itself, or with 'K when it was given away K - 1 times before. malloc'ed. */
 char *label_take(struct names *names, const char *text);

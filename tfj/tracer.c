@@ -22,8 +22,8 @@
 #include "tfj/tracer_kernel.h"
 
 #define RING_DEFAULT (16u << 20)
-#define RECORD_MAX 144 /* the longest record with its header in the ring */
 #define SOCKS_MAX 65536 /* sockets at once, where programs need a table of them */
+#define RECORD_MAX 160 /* the longest record with its header in the ring */
 
 struct tracer {
 	struct tracer_bpf *bpf;
@@ -419,6 +419,7 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(tracer->bpf->maps.sock_table);
 	map_clear(tracer->bpf->maps.addresses);
 	map_clear(tracer->bpf->maps.ordinals);
+	map_clear(tracer->bpf->maps.port_users);
 	map_clear(tracer->bpf->maps.pending);
 	map_clear(tracer->bpf->maps.ignored_keys);
 	map_clear(tracer->bpf->maps.ignored_cookies);

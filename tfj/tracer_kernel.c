@@ -100,7 +100,8 @@ int tracefs_open(const char *directory)
 
 const char *const tracer_call_exits[CALL_EXITS] = {"sys_exit_accept", "sys_exit_accept4",
 						   "sys_exit_connect", "sys_exit_wait4",
-						   "sys_exit_waitid"};
+						   "sys_exit_waitid", "sys_exit_sendmmsg",
+						   "sys_exit_recvmmsg"};
 
 int trace_event_open(int tracefs, const char *name)
 {

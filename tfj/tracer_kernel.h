@@ -41,7 +41,7 @@ int tracefs_open(const char *directory);
  */
 int trace_event_open(int tracefs, const char *name);
 
-#define CALL_EXITS 5
+#define CALL_EXITS 7
 extern const char *const tracer_call_exits[CALL_EXITS];
 
 /* Runs the program at each return of that call until the link is destroyed. NULL: see errno. */

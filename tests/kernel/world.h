@@ -49,6 +49,8 @@ union record {
 	struct rec_transfer transfer;
 	struct rec_close close;
 	struct rec_content content;
+	struct rec_datagram datagram;
+	struct rec_local local;
 };
 
 struct world {
@@ -96,6 +98,15 @@ static unused_ok void world_show(const struct world *w)
 		else if (r->head.kind == REC_CONTENT)
 			printf(" cookie %llu asked %llu size %u", (unsigned long long)r->content.cookie,
 			       (unsigned long long)r->content.asked, r->content.size);
+		else if (r->head.kind == REC_DATAGRAM_SENT || r->head.kind == REC_DATAGRAM_TAKEN)
+			printf(" socket %llx result %lld digest %llx message %u port %u to %u asker %u",
+			       (unsigned long long)r->datagram.socket, (long long)r->datagram.result,
+			       (unsigned long long)r->datagram.digest, r->datagram.message,
+			       r->datagram.local.port, r->datagram.remote.port, r->datagram.asker);
+		else if (r->head.kind == REC_LOCAL)
+			printf(" id %llx number %llu peer %llu ordinal %u %s", (unsigned long long)r->local.id,
+			       (unsigned long long)r->local.number, (unsigned long long)r->local.peer,
+			       r->local.ordinal, r->local.name);
 		else if (r->head.kind >= REC_CLOSE)
 			printf(" cookie %llu sent %llu received %llu unacked %llu unread %llu",
 			       (unsigned long long)r->close.cookie,
