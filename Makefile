@@ -20,11 +20,11 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 # Debian packages; `make deps` installs those that are missing and nothing else.
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
-	libgraphviz-dev libcairo2-dev libpcre2-dev fonts-dejavu-core
-DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools \
+	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev fonts-dejavu-core
+DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db
 
-PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8
+PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 
 CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
@@ -58,7 +58,7 @@ LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
 FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 
-LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8) -lm
+LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm -lpthread
 
 .PHONY: all examples deps deps-test demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
@@ -110,7 +110,8 @@ $(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
 examples: $(EXAMPLES) ## build only the example programs
 
 $(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
-	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check)
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check) $(LIBS_ORACLE)
+$(O)/tests/unit/test_print_property: LIBS_ORACLE = -lbliss
 
 $(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread

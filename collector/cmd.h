@@ -24,7 +24,7 @@ struct cmd_args {
 	const char *keys;
 	const char *send;
 	uint64_t runs;
-	bool json, keep, all, output, help;
+	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;
 };

@@ -13,18 +13,20 @@ static int run_once(struct session *session, struct store *store, const struct e
 		    const struct cmd_args *args)
 {
 	struct course_result run;
+	const struct prints *prints;
 	struct error e;
 	int status;
 
 	if (session_run(session, store, x, args->keep, &run, &e) < 0)
 		return cmd_fail(&e);
+	prints = run.has_prints ? &run.prints : NULL;
 	status = outcome_status(run.outcome);
 	if (run.outcome == OUTCOME_ERROR)
 		fprintf(stderr, "bop: run %llu: %s\n", (unsigned long long)run.id, run.reason);
 	if (run.run && args->json)
-		show_run_line_json(run.run, &run.timing, run.directory, stdout);
+		show_run_line_json(run.run, prints, &run.timing, run.directory, stdout);
 	else if (run.run)
-		show_run_line(run.run, args->store, stdout);
+		show_run_line(run.run, prints, args->store, stdout);
 	if (*run.directory && !args->json)
 		printf("  directory: %s\n", run.directory);
 	course_result_fini(&run);

@@ -13,12 +13,13 @@ static int runs_main(const struct cmd *cmd, const struct cmd_args *args)
 
 	if (!store)
 		return CMD_EXIT_ERROR;
-	err = args->json ? show_runs_json(store, stdout, &e) : show_runs(store, stdout, &e);
+	err = args->json ? show_runs_json(store, args->prints, stdout, &e) : show_runs(store, args->prints, stdout, &e);
 	store_close(store);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
 }
 
 static const struct cmd_option options[] = {
+	{ "prints", 0, CMD_FLAG, CMD_OPTION(prints), NULL, "also what makes a run a repeat of another (docs/print.md); reads all runs" },
 	CMD_OPTION_STORE,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON: {\"runs\": [...]} (docs/json.md)" },
 	CMD_OPTION_HELP,
@@ -30,7 +31,8 @@ const struct cmd cmd_runs = {
 	.arguments = "",
 	.summary = "Lists the runs that are kept, oldest first",
 	.text = "LOST is how many events are missing from a run: 0 is a promise, `?` that nobody knows.\n"
-		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n",
+		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n"
+		"PRINT is equal for equal runs; `-` for a run that is not whole.\n",
 	.options = options,
 	.max_rest = 0,
 	.main = runs_main,

@@ -28,6 +28,8 @@ struct course_door {
 
 struct course_result {
 	struct run *run; /* without its processes; as stored, or, if its end could not be written, as it would have been; NULL: cannot be read */
+	struct prints prints;
+	bool has_prints;
 	struct show_timing timing;
 	enum outcome outcome;
 	uint64_t id;

@@ -59,6 +59,20 @@ static bool streams_complete(const struct course *course)
 	return true;
 }
 
+/* A graph is needed for both. */
+static int count_and_print(struct course_result *ret, struct store_run *row, struct error *e)
+{
+	struct store_run ended = *row;
+	struct graph *graph = NULL;
+	int err = run_count(ret->run, row, &graph, e);
+
+	ended.running = false;
+	if (!err)
+		ret->has_prints = !prints_make(ret->run, &ended, graph, &ret->prints, e);
+	graph_free(graph);
+	return err;
+}
+
 /* Counts what was recorded into the row; reason and outcome follow from it. */
 static void count(struct course *course, struct store_run *row, struct course_result *ret)
 {
@@ -73,7 +87,7 @@ static void count(struct course *course, struct store_run *row, struct course_re
 		row->outcome = OUTCOME_ERROR;
 		return;
 	}
-	counted = run_count(ret->run, row, &e);
+	counted = count_and_print(ret, row, &e);
 	if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 		row->lost = 0;
 	reason_make(result, ret->run, ret->reason, sizeof(ret->reason));

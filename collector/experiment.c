@@ -403,11 +403,7 @@ void experiment_free(struct experiment *experiment)
 		return;
 	processes_free(experiment->processes, experiment->n_processes);
 	processes_free(experiment->workloads, experiment->n_workloads);
-	for (size_t i = 0; i < experiment->n_roles; i++) {
-		free(experiment->roles[i].name);
-		yaml_strings_free(experiment->roles[i].members);
-	}
-	free(experiment->roles);
+	experiment_roles_free(experiment->roles, experiment->n_roles);
 	free(experiment->name);
 	free(experiment->path);
 	free(experiment->text);

@@ -60,4 +60,12 @@ void experiment_free(struct experiment *experiment);
 /* live or deferred; -EINVAL for any other word. */
 int experiment_send(const char *word, bool *ret_deferred);
 
+/*
+ * Only the roles, from the text that was kept with a run: what else was in it may be gone or newer than this program.
+ * Nothing about them is checked. *ret_roles NULL: there are none.
+ */
+int experiment_roles_read(const char *path, const char *text, struct experiment_role **ret_roles, size_t *ret_n,
+			  struct error *e);
+void experiment_roles_free(struct experiment_role *roles, size_t n);
+
 #endif

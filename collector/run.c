@@ -224,7 +224,7 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 		goto out;
 	if (run->row->running && !store_owner_alive(&run->row->owner)) {
 		row_of_dead_owner(run->row);
-		run_count(run, run->row, NULL); /* what cannot be counted stays unknown */
+		run_count(run, run->row, NULL, NULL); /* what cannot be counted stays unknown */
 	}
 	*ret_run = run;
 	run = NULL;
@@ -290,7 +290,7 @@ int64_t run_time(const struct run *run, uint64_t monotonic_ns)
 	return (int64_t)(monotonic_ns - stream->monotonic_ns + stream->realtime_ns - row->started_ns);
 }
 
-int run_count(const struct run *run, struct store_run *row, struct error *e)
+int run_count(const struct run *run, struct store_run *row, struct graph **ret_graph, struct error *e)
 {
 	struct graph *graph = NULL;
 	int err;
@@ -303,7 +303,10 @@ int run_count(const struct run *run, struct store_run *row, struct error *e)
 		return err;
 	row->messages = graph->n_messages;
 	row->holes = graph->n_holes;
-	graph_free(graph);
+	if (ret_graph)
+		*ret_graph = graph;
+	else
+		graph_free(graph);
 	return 0;
 }
 

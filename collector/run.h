@@ -28,9 +28,10 @@ int64_t run_time(const struct run *run, uint64_t monotonic_ns);
 
 /*
  * Counts events, messages, losses and holes into row. The holes come from the graph, so all is as slow as building it;
- * what could not be found out is STORE_UNKNOWN. Fails as graph_build() does.
+ * what could not be found out is STORE_UNKNOWN. Fails as graph_build() does. ret_graph: where to leave the graph (process order)
+ * for the caller to free; NULL: nowhere.
  */
-int run_count(const struct run *run, struct store_run *row, struct error *e);
+int run_count(const struct run *run, struct store_run *row, struct graph **ret_graph, struct error *e);
 
 /* What the row of a run says when its owner died before it could seal it. Takes nothing. */
 #define RUN_OWNER_DIED "bop was killed before the run ended"

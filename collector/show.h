@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "collector/prints.h"
 #include "collector/run.h"
 #include "graph/graph.h"
 
@@ -21,12 +22,15 @@ struct show_timing {
 int show_order_parse(const char *name, enum graph_order *ret_order, struct error *e);
 
 /* The line or two that `bop run` ends with. store: to be named in the hint; NULL: the default. */
-void show_run_line(const struct run *run, const char *store, FILE *out);
+/* prints NULL: they are not known. */
+void show_run_line(const struct run *run, const struct prints *prints, const char *store, FILE *out);
 /* directory: where it was kept; empty: nowhere. */
-void show_run_line_json(const struct run *run, const struct show_timing *timing, const char *directory, FILE *out);
+void show_run_line_json(const struct run *run, const struct prints *prints, const struct show_timing *timing,
+			const char *directory, FILE *out);
 
-int show_runs(struct store *store, FILE *out, struct error *e);
-int show_runs_json(struct store *store, FILE *out, struct error *e);
+/* prints: also those, for which every run is read. */
+int show_runs(struct store *store, bool prints, FILE *out, struct error *e);
+int show_runs_json(struct store *store, bool prints, FILE *out, struct error *e);
 
 /* all: every process, connection and message, not only the first. */
 int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "collector/experiment.h"
 #include "collector/json.h"
 #include "collector/show.h"
 #include "lib/escape.h"
@@ -33,7 +34,25 @@ static json_t *row_object(const struct store_run *row)
 	return object;
 }
 
-void show_run_line_json(const struct run *run, const struct show_timing *timing, const char *directory, FILE *out)
+static json_t *print_object(const struct print *print)
+{
+	char text[PRINT_TEXT_SIZE];
+
+	print_text(print, text);
+	return json_pack("{s:s,s:b}", "hash", text, "approximate", print->approximate);
+}
+
+static json_t *prints_object(const struct prints *prints)
+{
+	if (!prints)
+		return json_null();
+	return json_pack("{s:o,s:o,s:b,s:o}", "exact", print_object(&prints->exact), "symmetric",
+			 prints->has_symmetric ? print_object(&prints->symmetric) : json_null(), "counts", !prints->why_not,
+			 "why_not", json_text(prints->why_not));
+}
+
+void show_run_line_json(const struct run *run, const struct prints *prints, const struct show_timing *timing,
+			const char *directory, FILE *out)
 {
 	json_t *object = row_object(run->row), *times;
 	uint64_t rest = timing->total - timing->ready - timing->workload - timing->check - timing->stop;
@@ -42,6 +61,7 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 			  (json_int_t)timing->ready, "workload_ns", (json_int_t)timing->workload, "check_ns",
 			  (json_int_t)timing->check, "stop_ns", (json_int_t)timing->stop, "harness_ns", (json_int_t)rest,
 			  "cpu_ns", (json_int_t)timing->cpu);
+	json_object_set_new(object, "print", prints_object(prints));
 	json_object_set_new(object, "timing", times);
 	if (*directory)
 		json_object_set_new(object, "directory", json_text(directory));
@@ -50,25 +70,37 @@ void show_run_line_json(const struct run *run, const struct show_timing *timing,
 	json_decref(object);
 }
 
+struct list {
+	struct json_writer w;
+	struct store *store;
+	bool prints;
+};
+
 static int on_row(const struct store_run *row, void *arg, struct error *e)
 {
-	struct json_writer *w = arg;
+	json_t *object = row_object(row);
+	struct list *list = arg;
+	struct prints prints;
+	struct error none;
 
-	json_element(w, row_object(row));
+	if (list->prints)
+		json_object_set_new(object, "print",
+				    prints_object(prints_load(list->store, row->id, &prints, &none) ? NULL : &prints));
+	json_element(&list->w, object);
 	return 0;
 }
 
-int show_runs_json(struct store *store, FILE *out, struct error *e)
+int show_runs_json(struct store *store, bool prints, FILE *out, struct error *e)
 {
-	struct json_writer w;
+	struct list list = { .store = store, .prints = prints };
 	int err;
 
-	json_begin(&w, out);
-	json_array_begin(&w, "runs");
-	err = run_each(store, on_row, &w, e);
-	json_array_end(&w);
-	json_end(&w);
-	if (!err && w.failed)
+	json_begin(&list.w, out);
+	json_array_begin(&list.w, "runs");
+	err = run_each(store, on_row, &list, e);
+	json_array_end(&list.w);
+	json_end(&list.w);
+	if (!err && list.w.failed)
 		err = error_set(e, -ENOMEM, "out of memory");
 	return err;
 }
@@ -246,6 +278,25 @@ static bool is_datagram(const struct trace *trace, const struct event *event)
 	return event->end && event->end <= trace->n_ends && trace->ends[event->end].transport == TRANSPORT_UDP;
 }
 
+static void messages_member(json_t *object, const struct graph *graph, const struct graph_vertex *v)
+{
+	json_t *messages = json_array();
+
+	for (uint32_t i = 0; i < v->n_messages; i++)
+		json_array_append_new(messages, json_integer(graph->vertex_messages[v->first_message + i]));
+	json_object_set_new(object, "messages", messages);
+}
+
+static void connection_members(json_t *object, const struct graph *graph, const struct graph_vertex *v,
+			       const struct event *event)
+{
+	const struct graph_connection *connection = &graph->connections[v->connection];
+
+	json_object_set_new(object, "connection", json_text(connection->label));
+	json_object_set_new(object, "connection_id", json_integer(v->connection));
+	json_object_set_new(object, "end", json_string(event->end == connection->connector ? ">" : "<"));
+}
+
 /* What `value` means depends on the kind. */
 static void value_members(json_t *object, const struct graph *graph, const struct event *event)
 {
@@ -303,8 +354,10 @@ static json_t *vertex_object(const struct run *run, const struct graph *graph, u
 	json_object_set_new(object, "label", json_text(label));
 	if (event->kind == EVENT_RECV)
 		labels_member(object, graph, v);
+	if (event->kind == EVENT_RECV || event->kind == EVENT_SEND)
+		messages_member(object, graph, v);
 	if (v->connection)
-		json_object_set_new(object, "connection", json_text(graph->connections[v->connection].label));
+		connection_members(object, graph, v, event);
 	value_members(object, graph, event);
 	json_object_set_new(object, "time", json_integer(run_time(run, event_time(event))));
 	json_object_set_new(object, "enter_ns", json_integer(run_time(run, event->enter_ns)));
@@ -444,14 +497,40 @@ static void row_write(struct json_writer *w, const struct run *run)
 	json_member(w, "warnings", json_text(run->row->warnings));
 }
 
+/* null: the file that was kept with the run cannot be read. */
+static void roles_write(struct json_writer *w, const struct run *run)
+{
+	struct experiment_role *roles = NULL;
+	json_t *object = json_null();
+	struct error e;
+	size_t n = 0;
+
+	if (!experiment_roles_read(run->row->path ? run->row->path : "", run->row->text ? run->row->text : "", &roles, &n, &e))
+		object = json_object();
+	for (size_t i = 0; i < n; i++) {
+		json_t *members = json_array();
+
+		for (char **member = roles[i].members; *member; member++)
+			json_array_append_new(members, json_text(*member));
+		json_object_set_new(object, roles[i].name, members);
+	}
+	experiment_roles_free(roles, n);
+	json_member(w, "roles", object);
+}
+
 int show_run_json(const struct run *run, const struct graph *graph, FILE *out, struct error *e)
 {
+	struct prints prints;
 	struct json_writer w;
-	int err;
+	int err = prints_make(run, run->row, graph, &prints, e);
 
+	if (err < 0)
+		return err;
 	json_begin(&w, out);
 	row_write(&w, run);
 	json_member(&w, "order", json_string(graph->order == GRAPH_ORDER_THREAD ? "thread" : "process"));
+	json_member(&w, "print", prints_object(&prints));
+	roles_write(&w, run);
 	boxes_write(&w, &run->trace);
 	err = processes_write(&w, run, e);
 	if (err < 0)

@@ -69,7 +69,22 @@ static void counts_text(const struct store_run *row, char *buf, size_t size)
 	snprintf(buf, size, "%s events  %s messages  %s lost", events, messages, lost);
 }
 
-void show_run_line(const struct run *run, const char *store, FILE *out)
+/* Equal prints, equal runs; the second one if that changes when processes of one role are swapped. */
+static void prints_print(const struct prints *prints, const char *head, FILE *out)
+{
+	char exact[PRINT_TEXT_SIZE], symmetric[PRINT_TEXT_SIZE];
+
+	print_text(&prints->exact, exact);
+	print_text(&prints->symmetric, symmetric);
+	fprintf(out, "  %s %s%s\n", head, exact, prints->exact.approximate ? " (approximate)" : "");
+	if (prints->has_symmetric && strcmp(exact, symmetric))
+		fprintf(out, "  %*s %s up to its roles%s\n", (int)strlen(head), "", symmetric,
+			prints->symmetric.approximate ? " (approximate)" : "");
+	if (prints->why_not)
+		fprintf(out, "  %*s does not count: %s\n", (int)strlen(head), "", prints->why_not);
+}
+
+void show_run_line(const struct run *run, const struct prints *prints, const char *store, FILE *out)
 {
 	const struct store_run *row = run->row;
 	char outcome[64], duration[32], counts[96];
@@ -81,17 +96,36 @@ void show_run_line(const struct run *run, const char *store, FILE *out)
 	losses_print(row, out);
 	if (row->reason && row->outcome != OUTCOME_ERROR)
 		fprintf(out, "  why: %s\n", row->reason);
+	if (prints)
+		prints_print(prints, "print:", out);
 	if (row->events)
 		fprintf(out, "  picture: bop graph %" PRIu64 "%s%s -o %s.svg\n", row->id, store ? " --store " : "",
 			store ? store : "", row->experiment);
 }
 
 struct table {
+	struct store *store;
+	bool prints;
 	FILE *out;
 	int width; /* of experiment names; 0: only measuring */
 	int measured;
 	size_t n;
 };
+
+/* Only one that counts; a run that cannot be read has none. */
+static void column_print(const struct table *table, uint64_t id)
+{
+	struct prints prints;
+	struct error e;
+	char text[PRINT_TEXT_SIZE] = "?";
+
+	if (!prints_load(table->store, id, &prints, &e)) {
+		print_text(&prints.exact, text);
+		fprintf(table->out, "  %s", prints.why_not ? "-" : text);
+	} else {
+		fprintf(table->out, "  %s", text);
+	}
+}
 
 static int on_row(const struct store_run *stored, void *arg, struct error *e)
 {
@@ -108,28 +142,31 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 	number_text(row.running ? STORE_UNKNOWN : row.events, events, sizeof(events));
 	number_text(row.running ? STORE_UNKNOWN : row.lost, lost, sizeof(lost));
 	duration_text(row.running ? STORE_UNKNOWN : row.duration_ns, duration, sizeof(duration));
-	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %9s %6s %9s\n", row.id,
+	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %9s %6s %9s", row.id,
 		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome, events, lost,
 		duration);
+	if (table->prints)
+		column_print(table, row.id);
+	fputc('\n', table->out);
 	table->n++;
 	return 0;
 }
 
-int show_runs(struct store *store, FILE *out, struct error *e)
+int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 {
-	struct table table = { .out = out, .measured = (int)strlen("EXPERIMENT") };
+	struct table table = { .store = store, .prints = prints, .out = out, .measured = (int)strlen("EXPERIMENT") };
 	int err;
 
 	err = run_each(store, on_row, &table, e);
 	if (err < 0)
 		return err;
 	table.width = table.measured;
-	fprintf(out, "%4s  %-19s  %-*s  %-19s %9s %6s %9s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "EVENTS",
-		"LOST", "DURATION");
+	fprintf(out, "%4s  %-19s  %-*s  %-19s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "EVENTS",
+		"LOST", "DURATION", prints ? "  PRINT" : "");
 	return run_each(store, on_row, &table, e);
 }
 
-static void head_print(const struct run *run, FILE *out)
+static void head_print(const struct run *run, const struct prints *prints, FILE *out)
 {
 	const struct store_run *row = run->row;
 	char when[32], duration[32], counts[96], outcome[64];
@@ -142,6 +179,7 @@ static void head_print(const struct run *run, FILE *out)
 		fprintf(out, "  why       %s\n", row->reason);
 	fprintf(out, "  started   %s, took %s\n", when_text(row->started_ns, when, sizeof(when)), duration);
 	fprintf(out, "  recorded  %s\n", row->running ? "it is still being recorded" : counts);
+	prints_print(prints, "print    ", out);
 	fprintf(out, "  file      %s\n", row->path);
 	for (size_t i = 0; i < run->n_streams; i++)
 		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,
@@ -262,9 +300,12 @@ static void holes_print(const struct graph *graph, FILE *out)
 
 int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e)
 {
-	int err;
+	struct prints prints;
+	int err = prints_make(run, run->row, graph, &prints, e);
 
-	head_print(run, out);
+	if (err < 0)
+		return err;
+	head_print(run, &prints, out);
 	err = processes_print(run, all, out, e);
 	if (!err)
 		err = show_connections(graph, all, out, e);

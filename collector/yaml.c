@@ -217,15 +217,28 @@ static int document_load(struct yaml *yaml, struct error *e)
 	return err;
 }
 
-int yaml_open(const char *path, struct yaml **ret_yaml, struct error *e)
+static int text_copy(struct yaml *yaml, const char *text, struct error *e)
+{
+	yaml->size = strlen(text);
+	if (yaml->size > YAML_MAX_FILE)
+		return error_set(e, -EINVAL, "%s: larger than 1 MiB; this is not an experiment file", yaml->path);
+	yaml->text = strdup(text);
+	return yaml->text ? 0 : error_set(e, -ENOMEM, "%s: no memory", yaml->path);
+}
+
+/* text NULL: what is in the file. */
+static int open_or_parse(const char *path, const char *text, struct yaml **ret_yaml, struct error *e)
 {
 	struct yaml *yaml = calloc(1, sizeof(*yaml));
-	int err;
+	int err = 0;
 
 	if (!yaml)
 		return error_set(e, -ENOMEM, "%s: no memory", path);
 	yaml->path = strdup(path);
-	err = yaml->path ? file_read(yaml, e) : error_set(e, -ENOMEM, "%s: no memory", path);
+	if (!yaml->path)
+		err = error_set(e, -ENOMEM, "%s: no memory", path);
+	if (!err)
+		err = text ? text_copy(yaml, text, e) : file_read(yaml, e);
 	if (!err)
 		err = text_check(yaml, e);
 	if (!err)
@@ -237,6 +250,16 @@ int yaml_open(const char *path, struct yaml **ret_yaml, struct error *e)
 	else
 		*ret_yaml = yaml;
 	return err;
+}
+
+int yaml_open(const char *path, struct yaml **ret_yaml, struct error *e)
+{
+	return open_or_parse(path, NULL, ret_yaml, e);
+}
+
+int yaml_parse(const char *name, const char *text, struct yaml **ret_yaml, struct error *e)
+{
+	return open_or_parse(name, text, ret_yaml, e);
 }
 
 void yaml_close(struct yaml *yaml)

@@ -21,6 +21,8 @@ struct yaml;
 
 /* Reads and parses the file. Returns 0, -EINVAL if it is not one YAML document, or what open() and read() say. */
 int yaml_open(const char *path, struct yaml **ret_yaml, struct error *e);
+/* The same from a text that was kept; name stands for the path in complaints. */
+int yaml_parse(const char *name, const char *text, struct yaml **ret_yaml, struct error *e);
 void yaml_close(struct yaml *yaml);
 
 /* The file as it was read, for keeping. Borrowed. */

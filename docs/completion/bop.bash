@@ -59,7 +59,7 @@ _bop() {
 	if [[ $cur == -* ]]; then
 		case $command in
 		run) _bop_words '-n --runs --store --json --send --keep-dir -h --help' ;;
-		runs) _bop_words '--store --json -h --help' ;;
+		runs) _bop_words '--prints --store --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
 		rm) _bop_words '--store -h --help' ;;

@@ -2,8 +2,13 @@
 /*
  * Stores values on several servers. A value counts as stored when a majority has answered, the
  * client does not wait for the others: late answers to an earlier value are read and forgotten.
+ *
+ * With -t clients take turns: each begins at a moment of its own, and turns to the next server when
+ * the one before has answered, without letting go of it. If the servers serve one client after the
+ * other (-1), whoever the first server takes first is first everywhere.
  */
 #include <poll.h>
+#include <sys/random.h>
 
 #include "../message.h"
 
@@ -57,16 +62,53 @@ static int value_put(const char *key, int value)
 	return stored;
 }
 
-int main(int argc, char **argv)
+/* One server, one value. Returns 1 when it is stored there. */
+static int value_put_to(struct peer *server, const char *key, int value)
+{
+	char put[200], wanted[200];
+	int stored = 0;
+
+	snprintf(put, sizeof(put), "put %s %d", key, value);
+	snprintf(wanted, sizeof(wanted), "stored %s %d", key, value);
+	if (peer_send(server, put) < 0)
+		return 0;
+	while (!stored && server->fd >= 0)
+		stored = answers_read(server, wanted);
+	return stored;
+}
+
+/* Sleeps for up to 10 ms. */
+static void moment_choose(void)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		die("getrandom");
+	usleep(random % 10000);
+}
+
+static int values_put_in_turn(char **argv)
+{
+	int values = atoi(argv[3]), stored, failed = 0;
+
+	moment_choose();
+	for (int value = 1; value <= values; value++) {
+		stored = 0;
+		for (int i = 0; i < n_servers; i++) {
+			if (value == 1)
+				peer_connect(&servers[i], argv[1], argv[4 + i], argv[2], 1);
+			stored += value_put_to(&servers[i], argv[1], value);
+		}
+		printf("value %d is on %d of %d servers\n", value, stored, n_servers);
+		failed |= stored <= n_servers / 2;
+	}
+	return failed;
+}
+
+static int values_put(char **argv)
 {
 	int stored, failed = 0;
 
-	if (argc < 5 || argc > 4 + MAX_SERVERS) {
-		fprintf(stderr, "usage: quorum-client NAME PORT VALUES SERVER...\n");
-		return 2;
-	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	n_servers = argc - 4;
 	for (int i = 0; i < n_servers; i++)
 		peer_connect(&servers[i], argv[1], argv[4 + i], argv[2], 1);
 	for (int value = 1; value <= atoi(argv[3]); value++) {
@@ -74,6 +116,22 @@ int main(int argc, char **argv)
 		printf("value %d is on %d of %d servers\n", value, stored, n_servers);
 		failed |= stored <= n_servers / 2;
 	}
+	return failed;
+}
+
+int main(int argc, char **argv)
+{
+	int failed, in_turn = argc > 1 && !strcmp(argv[1], "-t");
+
+	argv += in_turn;
+	argc -= in_turn;
+	if (argc < 5 || argc > 4 + MAX_SERVERS) {
+		fprintf(stderr, "usage: quorum-client [-t] NAME PORT VALUES SERVER...\n");
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	n_servers = argc - 4;
+	failed = in_turn ? values_put_in_turn(argv) : values_put(argv);
 	for (int i = 0; i < n_servers; i++)
 		peer_close(&servers[i]);
 	return failed;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Keeps values for any number of clients: "put KEY VALUE" is stored in file KEY and answered with
- * "stored KEY VALUE". */
+ * "stored KEY VALUE". With -1 it serves one client after the other: the next is accepted when the
+ * one before is gone. */
 #include <poll.h>
 
 #include "../message.h"
@@ -46,16 +47,21 @@ int main(int argc, char **argv)
 	static struct peer clients[MAX_CLIENTS];
 	struct pollfd fds[MAX_CLIENTS + 1];
 	sigset_t waiting;
-	int n = 0;
+	int n = 0, max = MAX_CLIENTS;
 
+	if (argc == 3 && !strcmp(argv[1], "-1")) {
+		max = 1;
+		argv++;
+		argc--;
+	}
 	if (argc != 2) {
-		fprintf(stderr, "usage: quorum-server PORT\n");
+		fprintf(stderr, "usage: quorum-server [-1] PORT\n");
 		return 2;
 	}
 	stop_prepare(&waiting);
 	fds[0].fd = port_listen(AF_INET, argv[1]);
 	while (!stopped) {
-		fds[0].events = n < MAX_CLIENTS ? POLLIN : 0;
+		fds[0].events = n < max ? POLLIN : 0;
 		for (int i = 0; i < n; i++)
 			fds[i + 1] = (struct pollfd){ .fd = clients[i].fd, .events = POLLIN };
 		if (ppoll(fds, n + 1, NULL, &waiting) < 0)
@@ -66,7 +72,7 @@ int main(int argc, char **argv)
 				clients[i] = clients[--n];
 			}
 		}
-		if (fds[0].revents) {
+		if (fds[0].events && fds[0].revents) {
 			peer_accept(&clients[n], fds[0].fd);
 			n += clients[n].fd >= 0;
 		}
