@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Properties of prints over random executions: what must not matter does not, prints are equal if and only if the
+ * things that they are made of are isomorphic (libbliss decides), and another program computes the same from the JSON.
+ *
+ * PRINT_PAIRS says how many pairs are compared with libbliss.
+ */
+#include <bliss/bliss_C.h>
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/prints.h"
+#include "collector/show.h"
+#include "graph/print_inside.h"
+#include "tests/unit/random_run.c"
+
+#define RUNS 1500
+#define PAIRS 2000
+#define JSON_RUNS 1000
+
+/* For inner loops: Check writes a line to a file for each assertion, also for one that holds. */
+#define REQUIRE(condition) (void)((condition) || (ck_abort_msg("not true: %s", #condition), 0))
+
+static const struct random_options shapes[] = {
+	{ .processes = 2, .steps = 60 },
+	{ .processes = 3, .steps = 200, .resets = true },
+	{ .processes = 4, .steps = 250, .threads = true },
+	{ .processes = 3, .steps = 300, .threads = true, .forks = true, .resets = true },
+	{ .processes = 6, .steps = 500, .threads = true, .forks = true },
+};
+#define N_SHAPES (sizeof(shapes) / sizeof(*shapes))
+
+/* So little happens that two of them are alike by chance. */
+static const struct random_options tiny[] = {
+	{ .processes = 2, .steps = 7 },
+	{ .processes = 3, .steps = 14, .resets = true },
+	{ .processes = 2, .steps = 25, .threads = true, .forks = true, .resets = true },
+	{ .processes = 4, .steps = 30, .threads = true },
+};
+#define N_TINY (sizeof(tiny) / sizeof(*tiny))
+
+static struct graph *build(const struct trace *trace, enum graph_order order)
+{
+	struct graph *g = NULL;
+	struct error e = { "" };
+	int err = graph_build(trace, order, &g, &e);
+
+	ck_assert_msg(!err, "graph_build: %d %s", err, e.text);
+	return g;
+}
+
+/* Everybody that was not spawned has one and the same role, or none has any. */
+static const char **roles_of(const struct trace *trace, bool any)
+{
+	const char **roles = calloc(trace->n_processes + 1, sizeof(*roles));
+
+	for (size_t i = 1; i <= trace->n_processes && any; i++)
+		roles[i] = trace->processes[i].parent ? NULL : "peer";
+	return roles;
+}
+
+static struct print print_of(const struct trace *trace, bool symmetric, enum graph_order order)
+{
+	struct graph *g = build(trace, order);
+	const char **roles = roles_of(trace, symmetric);
+	struct print print;
+
+	ck_assert_int_eq(print_graph(g, symmetric ? roles : NULL, &print), 0);
+	free(roles);
+	graph_free(g);
+	return print;
+}
+
+static bool equal(struct print a, struct print b)
+{
+	return !print_compare(&a, &b);
+}
+
+static void other_numbers(struct random_run *run, uint64_t *rng)
+{
+	struct trace *t = &run->trace;
+	uint64_t mask = random_next(rng);
+
+	for (size_t i = 0; i < t->n_events; i++) {
+		struct event *event = &t->events[i];
+		bool transfers = event->kind == EVENT_SEND || event->kind == EVENT_RECV;
+
+		event->enter_ns = random_below(rng, 1000000);
+		event->return_ns = event->enter_ns + random_below(rng, 1000000);
+		event->order = event->order ? 4 * event->order + 1000 : 0;
+		event->pos *= 3;
+		if (transfers && event->value > 0)
+			event->value *= 3;
+		event->seq = random_next(rng);
+		if (event->kind == EVENT_CONNECT && (event->value == 0 || event->value == -EINPROGRESS))
+			event->value = random_below(rng, 2) ? 0 : -EINPROGRESS;
+	}
+	for (size_t i = 1; i <= t->n_processes; i++)
+		t->processes[i].pid = random_below(rng, 30000);
+	for (size_t i = 1; i <= t->n_ends; i++) {
+		struct trace_end *end = &t->ends[i];
+
+		end->first_local ^= mask;
+		end->first_remote ^= mask;
+		end->local.port += mask;
+		end->remote.port += mask;
+		end->local.ip[14] ^= mask;
+		end->remote.ip[14] ^= mask;
+		end->sent *= 3;
+		end->received *= 3;
+		end->ordinal += end->ordinal ? 7 : 0;
+	}
+}
+
+/* Threads that were not there from the beginning get other numbers, children other names. */
+static void other_names(struct random_run *run, uint64_t *rng)
+{
+	struct trace *t = &run->trace;
+	uint32_t shift[MAX_PROCESSES + 1];
+
+	for (size_t i = 1; i <= t->n_processes; i++) {
+		shift[i] = random_below(rng, MAX_THREADS);
+		if (!t->processes[i].parent)
+			continue;
+		free(t->processes[i].name);
+		REQUIRE(asprintf(&t->processes[i].name, "child%u", (unsigned)random_next(rng)) > 0);
+	}
+	for (size_t i = 0; i < t->n_events; i++) {
+		struct event *event = &t->events[i];
+
+		if (event->process && event->thread)
+			event->thread = 1 + (event->thread + shift[event->process]) % MAX_THREADS;
+		if (event->kind == EVENT_SPAWN && event->flags & EVENT_F_THREAD)
+			event->value = 1 + (event->value + shift[event->process]) % MAX_THREADS;
+	}
+}
+
+/* Half of the transfers are made in two pieces. */
+static void other_segments(struct random_run *run, uint64_t *rng)
+{
+	struct trace *t = &run->trace;
+
+	for (size_t i = 0, n = t->n_events; i < n; i++) {
+		struct event first = t->events[i], *rest;
+		bool send = first.kind == EVENT_SEND;
+		int64_t size;
+
+		if ((!send && first.kind != EVENT_RECV) || first.value < 2 || random_below(rng, 2))
+			continue;
+		size = 1 + random_below(rng, first.value - 1);
+		rest = need(trace_event_add(t));
+		*rest = first;
+		rest->pos += size;
+		rest->value -= size;
+		rest->order++;
+		rest->flags |= send ? EVENT_F_CONTINUED : 0;
+		t->events[i].value = size;
+	}
+}
+
+static void disguise(struct random_run *run, uint64_t seed)
+{
+	uint64_t rng = seed;
+
+	other_numbers(run, &rng);
+	other_names(run, &rng);
+	other_segments(run, &rng);
+	random_run_shuffle(run, seed);
+}
+
+/* p1 and b1 become what p2 and b2 were, and so on; what they did stays. */
+static void rename_roots(struct random_run *run, unsigned n, unsigned by)
+{
+	struct trace *t = &run->trace;
+	unsigned number;
+	char rest[32];
+
+	for (size_t i = 1; i <= t->n_processes; i++) {
+		if (t->processes[i].parent || sscanf(t->processes[i].name, "p%u", &number) != 1)
+			continue;
+		free(t->processes[i].name);
+		REQUIRE(asprintf(&t->processes[i].name, "p%u", 1 + (number - 1 + by) % n) > 0);
+	}
+	for (size_t i = 1; i <= t->n_boxes; i++) {
+		REQUIRE(sscanf(t->boxes[i].name, "b%u", &number) == 1);
+		free(t->boxes[i].name);
+		REQUIRE(asprintf(&t->boxes[i].name, "b%u", 1 + (number - 1 + by) % n) > 0);
+	}
+	for (size_t i = 1; i <= t->n_ends; i++) {
+		if (!t->ends[i].target || sscanf(t->ends[i].target, "b%u%31s", &number, rest) != 2)
+			continue;
+		free(t->ends[i].target);
+		REQUIRE(asprintf(&t->ends[i].target, "b%u%s", 1 + (number - 1 + by) % n, rest) > 0);
+	}
+}
+
+/* Neither arrival, table rows, times, pids, ports, addresses, sizes, numbers of threads, names of children nor segmentation has a
+ * say, nor has the order for which the graph was built; nor, up to symmetry, who of one role did what. */
+START_TEST(what_does_not_matter_does_not)
+{
+	unsigned renamed = 0;
+
+	for (unsigned i = _i * (RUNS / 10); i < (unsigned)(_i + 1) * (RUNS / 10); i++) {
+		const struct random_options *options = i % 7 ? &shapes[i % N_SHAPES] : &tiny[i % N_TINY];
+		struct random_run run;
+		struct print exact, symmetric;
+
+		random_run_init(&run, i, options);
+		exact = print_of(&run.trace, false, GRAPH_ORDER_THREAD);
+		symmetric = print_of(&run.trace, true, GRAPH_ORDER_THREAD);
+		REQUIRE(!exact.approximate && !symmetric.approximate);
+		REQUIRE(equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
+		disguise(&run, i * 31 + 5);
+		REQUIRE(equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
+		REQUIRE(equal(symmetric, print_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
+		rename_roots(&run, options->processes, 1 + i % (options->processes - 1));
+		renamed += !equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS));
+		REQUIRE(equal(symmetric, print_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
+		random_run_fini(&run);
+	}
+	ck_assert_uint_gt(renamed, RUNS / 10 / 2);
+}
+END_TEST
+
+/* Colours of the oracle: a number for each key, the same in both graphs. */
+struct palette {
+	uint64_t keys[20000];
+	unsigned n;
+};
+
+static unsigned colour(struct palette *palette, uint64_t sort, uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t key[4] = { sort, a, b, c }, hash = 14695981039346656037u;
+
+	for (unsigned i = 0; i < 4; i++) {
+		uint64_t mixed = hash ^ key[i];
+
+		hash = random_next(&mixed);
+	}
+	for (unsigned i = 0; i < palette->n; i++)
+		if (palette->keys[i] == hash)
+			return i;
+	REQUIRE(palette->n < sizeof(palette->keys) / sizeof(*palette->keys));
+	palette->keys[palette->n] = hash;
+	return palette->n++;
+}
+
+enum { OF_THREAD, OF_ITEM, OF_ORIGIN, OF_CONNECTION, OF_PROCESS, OF_BOX };
+
+/* A vertex of the oracle for a thing, made when it first comes up. */
+static unsigned thing(BlissGraph *graph, unsigned *vertices, uint32_t index, unsigned colour)
+{
+	if (!vertices[index])
+		vertices[index] = 1 + bliss_add_vertex(graph, colour);
+	return vertices[index] - 1;
+}
+
+/* Spawns in a row are one: the first of them stands for all. */
+static uint32_t standing(const struct print_run *run, uint32_t item)
+{
+	while (!run->items[item].in)
+		item--;
+	return item;
+}
+
+/* The same as the print, said without any cleverness: a vertex for each thing, an edge for each relation. */
+static BlissGraph *oracle_graph(const struct print_run *run, struct palette *palette)
+{
+	const struct trace *t = run->g->trace;
+	unsigned *items = calloc(run->n_items + 1, sizeof(*items)), *threads = calloc(run->n_threads + 1, sizeof(*threads));
+	unsigned *connections = calloc(run->g->n_connections + 1, sizeof(*connections));
+	unsigned *processes = calloc(t->n_processes + 1, sizeof(*processes)), *boxes = calloc(t->n_boxes + 1, sizeof(*boxes));
+	BlissGraph *graph = bliss_new(0);
+
+	for (uint32_t i = 0; i < run->n_items; i++)
+		if (run->items[i].in)
+			thing(graph, items, i, colour(palette, OF_ITEM, run->items[i].kind * 4 + run->items[i].side,
+						      run->items[i].text, run->items[i].place));
+	for (uint32_t i = 0; i < run->n_threads; i++) {
+		const struct print_thread *thread = &run->threads[i];
+		unsigned own;
+
+		if (!thread->n_in)
+			continue;
+		own = thing(graph, threads, i, colour(palette, OF_THREAD, thread->text, 0, 0));
+		bliss_add_edge(graph, own, thing(graph, processes, thread->process, colour(palette, OF_PROCESS, 0, 0, 0)));
+		if (thread->box)
+			bliss_add_edge(graph, own, thing(graph, boxes, thread->box, colour(palette, OF_BOX, 0, 0, 0)));
+		if (thread->origin) {
+			unsigned origin = bliss_add_vertex(graph, colour(palette, OF_ORIGIN, 0, 0, 0));
+
+			bliss_add_edge(graph, own, origin);
+			bliss_add_edge(graph, origin, items[standing(run, thread->origin - 1)] - 1);
+		}
+		for (uint32_t k = thread->first; k < thread->first + thread->n; k++) {
+			const struct print_item *item = &run->items[k];
+
+			if (!item->in)
+				continue;
+			bliss_add_edge(graph, own, items[k] - 1);
+			if (item->link && (run->items[item->link - 1].link != k + 1 || item->link - 1 < k))
+				bliss_add_edge(graph, items[k] - 1, items[standing(run, item->link - 1)] - 1);
+			if (item->connection)
+				bliss_add_edge(graph, items[k] - 1,
+					       thing(graph, connections, item->connection, colour(palette, OF_CONNECTION, 0, 0, 0)));
+			if (item->box)
+				bliss_add_edge(graph, items[k] - 1,
+					       thing(graph, boxes, item->box, colour(palette, OF_BOX, 0, 0, 0)));
+		}
+	}
+	free(items);
+	free(threads);
+	free(connections);
+	free(processes);
+	free(boxes);
+	return graph;
+}
+
+static BlissGraph *canonical(BlissGraph *graph)
+{
+	return bliss_permute(graph, bliss_find_canonical_labeling(graph, NULL, NULL, NULL));
+}
+
+static bool isomorphic(const struct print_run *a, const struct print_run *b)
+{
+	static struct palette palette;
+	BlissGraph *graphs[2], *canonicals[2];
+	bool same;
+
+	palette.n = 0;
+	graphs[0] = oracle_graph(a, &palette);
+	graphs[1] = oracle_graph(b, &palette);
+	canonicals[0] = canonical(graphs[0]);
+	canonicals[1] = canonical(graphs[1]);
+	same = !bliss_cmp(canonicals[0], canonicals[1]);
+	for (int i = 0; i < 2; i++) {
+		bliss_release(graphs[i]);
+		bliss_release(canonicals[i]);
+	}
+	return same;
+}
+
+/* Two neighbours in a process change places, or one event moves to another thread. */
+static void mutate(struct random_run *run, uint64_t *rng)
+{
+	struct trace *t = &run->trace;
+	struct event *a = &t->events[random_below(rng, t->n_events)], *next = NULL;
+
+	if (random_below(rng, 4) == 0 && a->process && a->thread) {
+		a->thread = 1 + random_below(rng, MAX_THREADS - 1);
+		return;
+	}
+	for (size_t i = 0; i < t->n_events; i++) {
+		struct event *b = &t->events[i];
+
+		if (b->process == a->process && b->order > a->order && (!next || b->order < next->order))
+			next = b;
+	}
+	if (next && a->process) {
+		uint64_t order = a->order;
+
+		a->order = next->order;
+		next->order = order;
+	}
+}
+
+struct tally {
+	unsigned pairs, alike, different, refused;
+};
+
+static void compare_pair(struct random_run *a, struct random_run *b, bool symmetric, struct tally *tally)
+{
+	struct graph *graphs[2] = { NULL, NULL };
+	struct print_run runs[2];
+	struct print prints[2];
+	const char **roles[2] = { roles_of(&a->trace, true), roles_of(&b->trace, true) };
+	struct error e;
+	bool same;
+
+	if (graph_build(&a->trace, GRAPH_ORDER_THREAD, &graphs[0], &e) < 0 ||
+	    graph_build(&b->trace, GRAPH_ORDER_THREAD, &graphs[1], &e) < 0) {
+		tally->refused++;
+	} else {
+		for (int i = 0; i < 2; i++) {
+			REQUIRE(!print_graph(graphs[i], symmetric ? roles[i] : NULL, &prints[i]));
+			REQUIRE(!prints[i].approximate);
+			REQUIRE(!print_run_init(&runs[i], graphs[i], symmetric ? roles[i] : NULL));
+		}
+		same = isomorphic(&runs[0], &runs[1]);
+		ck_assert_msg(same == equal(prints[0], prints[1]), "libbliss says %s, prints say otherwise",
+			      same ? "isomorphic" : "different");
+		tally->pairs++;
+		tally->alike += same;
+		tally->different += !same;
+		print_run_fini(&runs[0]);
+		print_run_fini(&runs[1]);
+	}
+	for (int i = 0; i < 2; i++) {
+		graph_free(graphs[i]);
+		free(roles[i]);
+	}
+}
+
+/* Prints are equal if and only if what they are made of is isomorphic. */
+START_TEST(equal_is_isomorphic)
+{
+	unsigned n = getenv("PRINT_PAIRS") ? atoi(getenv("PRINT_PAIRS")) : PAIRS;
+	struct tally tally = { 0 };
+
+	for (unsigned i = 0; tally.pairs < n; i++) {
+		unsigned shape = random_below(&(uint64_t){ i }, N_TINY);
+		struct random_run a, b;
+		uint64_t rng = i;
+
+		random_run_init(&a, i, &tiny[shape]);
+		random_run_init(&b, i % 4 == 0 ? i + 1000000 : i, &tiny[shape]);
+		if (i % 4 == 1)
+			rename_roots(&b, tiny[shape].processes, 1);
+		for (unsigned k = 0; i % 4 > 1 && k < i % 4 - 1; k++)
+			mutate(&b, &rng);
+		disguise(&b, i);
+		compare_pair(&a, &b, i / 4 % 2, &tally);
+		random_run_fini(&a);
+		random_run_fini(&b);
+	}
+	printf("# %u pairs: %u isomorphic, %u not; %u more were no traces\n", tally.pairs, tally.alike, tally.different,
+	       tally.refused);
+	ck_assert_uint_gt(tally.alike, n / 5);
+	ck_assert_uint_gt(tally.different, n / 5);
+}
+END_TEST
+
+static void write_json(FILE *out, struct random_run *random, unsigned number)
+{
+	static char text[] = "roles: {peer: [p1, p2], other: [p3, p4]}";
+	struct store_run row = { .id = number, .experiment = "random", .path = "random.yaml", .text = text, .outcome = OUTCOME_GOOD };
+	struct run run = { .row = &row, .trace = random->trace, .complete = true };
+	struct graph *g = build(&random->trace, number % 2 ? GRAPH_ORDER_THREAD : GRAPH_ORDER_PROCESS);
+	char *json = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&json, &size);
+	struct error e;
+
+	ck_assert_int_eq(show_run_json(&run, g, f, &e), 0);
+	fclose(f);
+	for (char *c = json; *c; c++)
+		if (*c == '\n')
+			*c = ' ';
+	fprintf(out, "%s\n", json);
+	free(json);
+	graph_free(g);
+}
+
+/* docs/print.md says enough: another program, which knows nothing but that page, finds the same prints. */
+START_TEST(another_program_finds_the_same)
+{
+	FILE *out = popen("python3 tests/unit/print_reference.py --check", "w");
+
+	ck_assert_ptr_nonnull(out);
+	for (unsigned i = 0; i < JSON_RUNS; i++) {
+		struct random_run run;
+
+		random_run_init(&run, i, i % 3 ? &shapes[i % N_SHAPES] : &tiny[i % N_TINY]);
+		if (i % 5 == 0) { /* an outcome in the middle */
+			struct event *mark = need(trace_event_add(&run.trace));
+
+			mark->kind = EVENT_MARK;
+			mark->enter_ns = mark->return_ns = run.trace.n_events;
+			mark->text = 1;
+			*trace_text_at(&run.trace, 1) = need(strdup("outcome"));
+		}
+		if (i % 4 == 0) { /* a loss: what was received is unmatched, or more */
+			struct event last = run.trace.events[--run.trace.n_events];
+
+			run.trace.events[i % run.trace.n_events] = last;
+		}
+		write_json(out, &run, i);
+		random_run_fini(&run);
+	}
+	ck_assert_int_eq(pclose(out), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("print_property");
+	TCase *tc = tcase_create("random");
+	SRunner *sr;
+	int failed;
+
+	tcase_set_timeout(tc, 600);
+	tcase_add_loop_test(tc, what_does_not_matter_does_not, 0, 10);
+	tcase_add_test(tc, equal_is_isomorphic);
+	tcase_add_test(tc, another_program_finds_the_same);
+	suite_add_tcase(suite, tc);
+	sr = srunner_create(suite);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed ? 1 : 0;
+}
