@@ -19,6 +19,8 @@ static const char *why_not(const struct store_run *row, const struct trace *trac
 		return "events were lost";
 	if (graph->n_holes)
 		return "bytes passed that no event shows";
+	if (graph->contradicted)
+		return "what was inferred contradicts itself";
 	if (row->outcome == OUTCOME_INTERRUPTED)
 		return "the run was interrupted";
 	if (row->outcome == OUTCOME_ERROR)

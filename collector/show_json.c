@@ -290,11 +290,11 @@ static void messages_member(json_t *object, const struct graph *graph, const str
 static void connection_members(json_t *object, const struct graph *graph, const struct graph_vertex *v,
 			       const struct event *event)
 {
-	const struct graph_connection *connection = &graph->connections[v->connection];
+	bool connector = graph->trace->ends[event->end].role == END_CONNECTOR;
 
-	json_object_set_new(object, "connection", json_text(connection->label));
+	json_object_set_new(object, "connection", json_text(graph->connections[v->connection].label));
 	json_object_set_new(object, "connection_id", json_integer(v->connection));
-	json_object_set_new(object, "end", json_string(event->end == connection->connector ? ">" : "<"));
+	json_object_set_new(object, "end", json_string(connector ? ">" : "<"));
 }
 
 /* What `value` means depends on the kind. */

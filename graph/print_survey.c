@@ -66,11 +66,14 @@ static void find_causes(struct take *t)
 				t->cause[edge->to] = edge->from + 1;
 			break;
 		case RULE_MESSAGE:
+		case RULE_LOCAL:
+		case RULE_PIPE:
 			note_part(t, edge);
 			break;
 		case RULE_THREAD:
 		case RULE_PROCESS:
 		case RULE_CONNECT:
+		case RULE_DATAGRAM:
 		case RULE_COUNT:
 			break;
 		}
@@ -95,7 +98,7 @@ static void find_last(struct take *t)
 		const struct graph_vertex *vertex = &g->vertices[v];
 		const struct event *event, *other;
 
-		if (!vertex->n_messages)
+		if (!vertex->n_messages || take_is_datagram(t, v)) /* datagrams have no positions */
 			continue;
 		event = take_event(t, v);
 		if (event->kind != EVENT_RECV) {

@@ -15,6 +15,11 @@
 #include "graph/print_take.h"
 #include "graph/sort.h"
 
+static enum print_side side_of(const struct take *t, const struct event *event)
+{
+	return t->g->trace->ends[event->end].role == END_CONNECTOR ? SIDE_CONNECTOR : SIDE_ACCEPTOR;
+}
+
 /* A new item of the thread that is being taken. NULL: no memory. */
 static struct print_item *add(struct take *t, enum print_kind kind, uint32_t v)
 {
@@ -28,7 +33,7 @@ static struct print_item *add(struct take *t, enum print_kind kind, uint32_t v)
 	item = &run->items[run->n_items++];
 	*item = (struct print_item){ .kind = kind, .connection = connection, .thread = run->n_threads - 1 };
 	if (connection)
-		item->side = take_event(t, v)->end == t->g->connections[connection].connector ? SIDE_CONNECTOR : SIDE_ACCEPTOR;
+		item->side = side_of(t, take_event(t, v));
 	run->threads[run->n_threads - 1].n++;
 	t->at[v] = run->n_items;
 	return item;
@@ -49,19 +54,27 @@ static int add_text(struct take *t, enum print_kind kind, uint32_t v, const char
 	return 0;
 }
 
-/* What a connection leads to stands in its label: client>s1:7000#2. `result` is what became of the connect. */
+/* What a connection leads to. If its connector does not say, it stands in the label: ?>s1:7000#?(10.0.0.9:51234). */
+static char *target_of(const struct take *t, const struct graph_connection *c)
+{
+	const char *target = t->g->trace->ends[c->connector ? c->connector : c->acceptor].target;
+	const char *begin = strchr(c->label, '>'), *end;
+
+	if (target && *target)
+		return strdup(target);
+	begin = begin ? begin + 1 : c->label;
+	end = strrchr(begin, '#');
+	return strndup(begin, end ? (size_t)(end - begin) : strlen(begin));
+}
+
+/* `result` is what became of the connect. */
 static int add_target(struct take *t, enum print_kind kind, uint32_t v, const char *result)
 {
-	const char *label = t->g->connections[t->g->vertices[v].connection].label;
-	const char *begin = strchr(label, '>'), *end = strrchr(label, '#'), *rest;
+	char *target = target_of(t, &t->g->connections[t->g->vertices[v].connection]), *text = NULL;
 	struct print_item *item = add(t, kind, v);
-	char *target, *text = NULL;
+	const char *rest;
 	int n = -1;
 
-	begin = begin ? begin + 1 : label;
-	if (!end || end < begin)
-		end = begin + strlen(begin);
-	target = strndup(begin, end - begin);
 	if (item && target) {
 		rest = print_target(t->run, target, &item->box);
 		n = asprintf(&text, "%s %s", rest, result);
@@ -84,7 +97,7 @@ static int take_connect(struct take *t, uint32_t v)
 		return 0;
 	if (end->error)
 		result = text_or(strerrorname_np(-end->error), "failed");
-	else if (!end->keyed && !c->acceptor)
+	else if (!end->keyed && !c->acceptor && c->transport == TRANSPORT_TCP)
 		result = "unanswered";
 	return add_target(t, PRINT_CONNECT, v, result);
 }
@@ -140,9 +153,9 @@ static int take_caused(struct take *t, enum print_kind kind, uint32_t v)
 	return 0;
 }
 
-static bool peer_is_known(const struct take *t, const struct graph_connection *c, uint32_t end)
+static bool peer_is_known(const struct take *t, const struct graph_connection *c, const struct event *event)
 {
-	return c->connector == end ? c->acceptor_process != 0 : c->connector && t->g->trace->ends[c->connector].process;
+	return side_of(t, event) == SIDE_CONNECTOR ? c->acceptor_process : graph_connection_process(t->g->trace, c);
 }
 
 static int reach_compare(const void *a, const void *b, void *arg)
@@ -178,6 +191,23 @@ static const uint32_t *messages_sorted(struct take *t, const struct graph_vertex
 	return t->sorted;
 }
 
+/* What cannot come in pieces. Several can receive one, so the send does not link to its receive. */
+static int take_datagram(struct take *t, uint32_t v)
+{
+	const struct graph_vertex *vertex = &t->g->vertices[v];
+
+	if (!vertex->n_messages)
+		return add_plain(t, PRINT_DATA, v);
+	for (uint32_t i = 0; i < vertex->n_messages; i++) {
+		struct print_item *item = add(t, PRINT_RECV, v);
+
+		if (!item)
+			return -ENOMEM;
+		item->link = t->g->messages[t->g->vertex_messages[vertex->first_message + i]].send + 1; /* a vertex, as above */
+	}
+	return 0;
+}
+
 static int take_messages(struct take *t, uint32_t v)
 {
 	const struct graph_vertex *vertex = &t->g->vertices[v];
@@ -203,9 +233,11 @@ static int take_recv(struct take *t, uint32_t v, const struct event *event)
 		return take_error(t, v, event);
 	if (!vertex->connection || event->flags & EVENT_F_URGENT)
 		return 0;
+	if (take_is_datagram(t, v))
+		return take_datagram(t, v);
 	if (event->value == 0) {
 		/* a receive of zero bytes returns 0, too */
-		if (!t->cause[v] && peer_is_known(t, &t->g->connections[vertex->connection], event->end))
+		if (!t->cause[v] && peer_is_known(t, &t->g->connections[vertex->connection], event))
 			return 0;
 		return is_first(t, false, event->end) ? take_caused(t, PRINT_FIN, v) : 0;
 	}
@@ -258,9 +290,10 @@ static int take_vertex(struct take *t, uint32_t v)
 	case EVENT_LISTEN:
 		return take_listen(t, v);
 	case EVENT_CONNECT:
-		return vertex->connection ? take_connect(t, v) : 0;
+		return vertex->connection && !take_is_datagram(t, v) ? take_connect(t, v) : 0;
 	case EVENT_ACCEPT:
-		if (!vertex->connection || t->g->connections[vertex->connection].accept_vertex != v)
+		if (!vertex->connection || take_is_datagram(t, v) ||
+		    t->g->connections[vertex->connection].accept_vertex != v)
 			return 0;
 		return add_target(t, PRINT_ACCEPT, v, "");
 	case EVENT_SEND:
@@ -268,7 +301,7 @@ static int take_vertex(struct take *t, uint32_t v)
 	case EVENT_RECV:
 		return take_recv(t, v, event);
 	case EVENT_CLOSE:
-		if (!vertex->connection)
+		if (!vertex->connection || take_is_datagram(t, v))
 			return 0;
 		return add_plain(t, event->flags & EVENT_F_SHUTDOWN ? PRINT_SHUTDOWN : PRINT_CLOSE, v);
 	case EVENT_NONE:

@@ -25,6 +25,12 @@ static inline const struct event *take_event(const struct take *t, uint32_t v)
 	return &t->g->trace->events[t->g->vertices[v].event];
 }
 
+/* Of an exchange of datagrams, which is no connection: neither made nor ended. */
+static inline bool take_is_datagram(const struct take *t, uint32_t v)
+{
+	return t->g->connections[t->g->vertices[v].connection].transport == TRANSPORT_UDP;
+}
+
 /* 0 or -ENOMEM; take_fini() in either case. */
 int take_survey(struct take *t, struct print_run *run);
 void take_fini(struct take *t);

@@ -55,13 +55,13 @@ class Print:
                 self.origin[edge["to"]] = edge["from"]
             elif edge["rule"] == "close" or (edge["rule"] == "spawn" and "thread" not in source.get("flags", [])):
                 self.cause[edge["to"]] = edge["from"]
-            elif edge["rule"] == "message":
+            elif edge["rule"] in ("message", "local", "pipe"):
                 m, end = source["messages"][0], min(source["pos"] + source["bytes"], sink["pos"] + sink["bytes"])
                 self.reach[m] = max(self.reach.get(m, 0), end)
         for v in self.vertices:
             if (v["kind"], v.get("end")) in (("connect", ">"), ("accept", "<")):
                 self.first.setdefault((v["kind"], v["connection_id"]), v["id"])
-            for m in v["messages"] if v["kind"] == "recv" else ():
+            for m in v["messages"] if v["kind"] == "recv" and v["pos"] is not None else ():
                 old = self.vertices[self.last.get(m, v["id"])]
                 if old["pos"] + old["bytes"] <= v["pos"] + v["bytes"]:
                     self.last[m] = v["id"]
@@ -75,7 +75,7 @@ class Print:
         for thread in self.threads:
             thread.origin = self.at.get(self.origin.get(thread.origin))
             for item in thread.items:
-                item.link = self.at.get(item.link) if item.kind in (FIN, ERROR, WAIT) else None
+                item.link = self.at.get(item.link) if item.kind not in (RECV, PART) or item.datagram else None
         pairs = [(self.at.get(self.run["messages"][m]["send"]), item) for m, item in self.received.items()]
         pairs += [(self.at.get(self.first.get(("connect", c))), self.at.get(self.first.get(("accept", c)))) for c in self.connections]
         for cause, effect in pairs:
@@ -98,7 +98,8 @@ class Print:
                 item.side = {">": 1, "<": 2}[v["end"]] if item.connection else 0
                 thread.items.append(item)
                 self.at[v["id"]] = item
-                if kind in (RECV, PART):
+                item.datagram = item.connection and self.connections[item.connection]["transport"] == "udp"
+                if kind in (RECV, PART) and not item.datagram:
                     self.received[link] = item
         return thread
 
@@ -117,8 +118,12 @@ class Print:
             yield WAIT, "", None, cause
         elif kind == "exit" and "thread" not in flags:
             yield EXIT, f"signal {v['signal']}" if v["signal"] else f"status {v['status']}", None, None
+        elif c and c["transport"] == "udp" and kind == "recv" and "error" not in v:
+            yield from [(RECV, "", None, self.run["messages"][m]["send"]) for m in v["messages"]] or [(DATA, "", None, None)]
+        elif c and c["transport"] == "udp" and kind not in ("send", "recv"):
+            return
         elif c and kind in ("connect", "accept") and self.first.get((kind, c["id"])) == v["id"]:
-            rest, box = self.target(c["label"].partition(">")[2].rpartition("#")[0])
+            rest, box = self.target(c["target"] or c["label"].partition(">")[2].rpartition("#")[0])
             result = c["error"] or (c["end"] if c["end"] in ("unanswered", "failed") else "")
             yield (CONNECT, f"{rest} {result}", box, None) if kind == "connect" else (ACCEPT, f"{rest} ", box, None)
         elif c and kind in ("send", "recv") and "error" in v:
