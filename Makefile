@@ -39,7 +39,8 @@ ALL_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 PROTO := $(wildcard proto/*.proto)
 GEN := $(PROTO:%.proto=$(O)/%.pb-c.c)
 GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
-BPF := $(filter-out bpf/content.bpf.c,$(wildcard bpf/*.bpf.c))
+CONTENT := $(wildcard bpf/content*.bpf.c)
+BPF := $(filter-out $(CONTENT),$(wildcard bpf/*.bpf.c))
 SKEL := $(O)/bpf/tracer.skel.h $(O)/bpf/content.skel.h
 
 # objects live in a folder of their own: build/tfj is the program
@@ -92,7 +93,7 @@ $(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
 # Loaded beside the others, and only when it is asked for.
-$(O)/bpf/content.o: $(O)/bpf/content.bpf.o $(O)/bpf/maps.bpf.o
+$(O)/bpf/content.o: $(CONTENT:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.o

@@ -66,17 +66,17 @@ enum iter_type___here {
 	(bpf_core_enum_value_exists(enum iter_type___here, NAME##___here) &&                       \
 	 (type) == bpf_core_enum_value(enum iter_type___here, NAME##___here))
 
-enum content_source { SOURCE_NONE, SOURCE_USER, SOURCE_USER_VECTOR, SOURCE_KERNEL_VECTOR, SOURCE_PAGES };
+enum content_source { SOURCE_NONE, SOURCE_USER, SOURCE_KERNEL, SOURCE_USER_VECTOR, SOURCE_KERNEL_VECTOR, SOURCE_PAGES };
 
 struct content_reading {
 	enum content_source source;
 	__u32 size;  /* read so far */
 	__u32 limit;
-	__u64 base;	/* USER: where it begins; vectors: address of the vector in the kernel */
+	__u64 base;	/* USER, KERNEL: where it begins; else address of the vector in the kernel */
 	__u64 segments;
 	__u64 segment;
 	__u64 offset; /* in the segment */
-	__u64 length; /* USER: of it */
+	__u64 length; /* USER, KERNEL: of it */
 };
 
 /*
@@ -121,6 +121,7 @@ static __always_inline __u64 segment_find(const struct content_reading *r, __u64
 
 	switch (r->source) {
 	case SOURCE_USER:
+	case SOURCE_KERNEL:
 		*ret_length = r->length;
 		return r->base;
 	case SOURCE_USER_VECTOR:
@@ -220,20 +221,31 @@ static __always_inline void iter_look(struct iov_iter___new *iter, struct conten
 		r->base = (__u64)BPF_CORE_READ((struct iov_iter___old *)iter, iov);
 }
 
-/* A send by the current task, of a socket of ours, that is about to queue `left` bytes. */
-static __always_inline int content_emit(struct sock_state *ss, struct task_struct *task, struct msghdr *msg, __u64 left)
+/* The room of this CPU, empty, if the current task sends on a socket of ours. */
+static __always_inline struct content_room *room_open(struct sock *sk, struct sock_state **ret_ss)
 {
-	__u32 zero = 0, size;
-	struct content_room *room = bpf_map_lookup_elem(&content_rooms, &zero);
-	struct content_reading *r;
+	struct task_state *state = task_find(bpf_get_current_task_btf());
+	struct content_room *room;
+	__u32 zero = 0;
+
+	*ret_ss = sock_find(sk);
+	if (!*ret_ss || (state && state->seed.ignored))
+		return 0;
+	room = bpf_map_lookup_elem(&content_rooms, &zero);
+	if (room)
+		__builtin_memset(&room->reading, 0, sizeof(room->reading));
+	return room;
+}
+
+/* Reads, and puts the record out. The send is about to queue `left` bytes. */
+static __always_inline int content_emit(struct content_room *room, struct sock_state *ss, __u64 left)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct content_reading *r = &room->reading;
 	struct rec_head *head;
 	__u64 wake = 0;
+	__u32 size;
 
-	if (!room)
-		return 0;
-	r = &room->reading;
-	__builtin_memset(r, 0, sizeof(*r));
-	iter_look((struct iov_iter___new *)&msg->msg_iter, r);
 	r->limit = content_bytes < REC_CONTENT_MAX ? content_bytes : REC_CONTENT_MAX;
 	if (r->limit > left)
 		r->limit = left;
@@ -262,6 +274,34 @@ static __always_inline int content_emit(struct sock_state *ss, struct task_struc
 	}
 	record_output(head, sizeof(room->record) + size, wake);
 	return 0;
+}
+
+static __always_inline int content_of_message(struct sock *sk, struct msghdr *msg, __u64 left)
+{
+	struct sock_state *ss;
+	struct content_room *room = room_open(sk, &ss);
+
+	if (!room)
+		return 0;
+	iter_look((struct iov_iter___new *)&msg->msg_iter, &room->reading);
+	return content_emit(room, ss, left);
+}
+
+static __always_inline int content_of_page(struct sock *sk, struct page *page, __u64 offset, __u64 size)
+{
+	__u64 at = page_address(page);
+	struct sock_state *ss;
+	struct content_room *room = room_open(sk, &ss);
+
+	if (!room)
+		return 0;
+	if (at) {
+		room->reading.source = SOURCE_KERNEL;
+		room->reading.base = at + offset;
+		room->reading.length = size;
+		room->reading.segments = 1;
+	}
+	return content_emit(room, ss, size);
 }
 
 #endif

@@ -395,8 +395,15 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 
 int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
 {
-	return tracer_content_open(tracer->bpf->obj, tracer->bpf->data->epoch, bytes,
-				   bpf_map__max_entries(tracer->bpf->maps.records), &tracer->content, e);
+	struct tracer_content_place place = {
+		.tracer = tracer->bpf->obj,
+		.backend = tracer->backend,
+		.epoch = tracer->bpf->data->epoch,
+		.bytes = bytes,
+		.ring_bytes = bpf_map__max_entries(tracer->bpf->maps.records),
+	};
+
+	return tracer_content_open(&place, &tracer->content, e);
 }
 
 static void map_clear(const struct bpf_map *map)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * See tracer_content.h. An object of its own, so that a tracer nobody asks for content does not even open it. It has
- * one program for each place where a send can be seen; the first that loads and attaches is used.
+ * the programs of all backends; those of the tracer's are loaded.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include "bpf/content.skel.h"
@@ -17,7 +19,7 @@
 
 struct tracer_content {
 	struct content_bpf *bpf;
-	struct bpf_link *link;
+	struct bpf_link *links[2];
 };
 
 /* The maps that both have are the tracer's. */
@@ -57,72 +59,82 @@ static void pages_find(struct content_bpf *bpf)
 		fclose(symbols);
 }
 
-static int program_try(struct tracer_content *content, struct bpf_object *tracer, const char *name)
+/* The programs of a backend; the second where the kernel has that function (before 6.5). */
+static const char *const programs[BACKEND_COUNT][2] = {
+	[BACKEND_TRACEPOINT] = { "content_chunk" },
+	[BACKEND_FENTRY] = { "content_send", "content_page" },
+	[BACKEND_KPROBE] = { "content_send_probe", "content_page_probe" },
+};
+
+static bool has_sendpage(void)
 {
+	struct btf *btf = btf__load_vmlinux_btf();
+	bool has = btf && btf__find_by_name_kind(btf, "tcp_sendpage", BTF_KIND_FUNC) > 0;
+
+	btf__free(btf);
+	return has;
+}
+
+static int programs_load(struct tracer_content *content, const struct tracer_content_place *place)
+{
+	const char *const *names = programs[place->backend];
+	bool second = names[1] && has_sendpage();
 	struct bpf_program *program;
 	int err;
 
-	content->bpf = content_bpf__open();
-	if (!content->bpf)
-		return -errno;
 	bpf_object__for_each_program(program, content->bpf->obj)
-		bpf_program__set_autoload(program, !strcmp(bpf_program__name(program), name));
-	err = maps_share(content->bpf, tracer);
-	if (!err)
-		err = content_bpf__load(content->bpf);
-	if (err) {
-		content_bpf__destroy(content->bpf);
-		content->bpf = NULL;
+	{
+		const char *name = bpf_program__name(program);
+
+		bpf_program__set_autoload(program, !strcmp(name, names[0]) || (second && !strcmp(name, names[1])));
 	}
-	return err;
+	content->bpf->rodata->socks_in_table = place->backend == BACKEND_KPROBE;
+	err = maps_share(content->bpf, place->tracer);
+	return err ? err : content_bpf__load(content->bpf);
 }
 
-static int program_attach(struct tracer_content *content)
+static int programs_attach(struct tracer_content *content)
 {
 	struct bpf_program *program;
+	size_t n = 0;
 
 	bpf_object__for_each_program(program, content->bpf->obj)
-		if (bpf_program__autoload(program))
-			content->link = bpf_program__attach(program);
-	return content->link ? 0 : -errno;
-}
-
-/* Opens, sets, attaches the program of that name. */
-static int program_use(struct tracer_content *content, struct bpf_object *tracer, const char *name, uint32_t epoch,
-		       uint32_t bytes, size_t ring_bytes)
-{
-	int err = program_try(content, tracer, name);
-
-	if (err)
-		return err;
-	content->bpf->data->epoch = epoch;
-	content->bpf->bss->content_bytes = bytes;
-	content->bpf->bss->content_wake = ring_bytes / 4 / (size_t)libbpf_num_possible_cpus();
-	pages_find(content->bpf);
-	err = program_attach(content);
-	if (err) {
-		content_bpf__destroy(content->bpf);
-		content->bpf = NULL;
+	{
+		if (!bpf_program__autoload(program))
+			continue;
+		content->links[n] = bpf_program__attach(program);
+		if (!content->links[n++])
+			return -errno;
 	}
-	return err;
+	return 0;
 }
 
-int tracer_content_open(struct bpf_object *tracer, uint32_t epoch, uint32_t bytes, size_t ring_bytes,
-			struct tracer_content **ret_content, struct error *e)
+int tracer_content_open(const struct tracer_content_place *place, struct tracer_content **ret_content, struct error *e)
 {
-	static const char *const programs[] = { "content_chunk", "content_send" };
-	struct tracer_content *content = calloc(1, sizeof(*content));
-	int err = -ENOTSUP;
+	struct tracer_content *content;
+	int err;
 
+	if (!programs[place->backend][0])
+		return error_set(e, -ENOTSUP, "content of messages cannot be read with the backend %s",
+				 backend_names[place->backend]);
+	content = calloc(1, sizeof(*content));
 	if (!content)
 		return error_set(e, -ENOMEM, "out of memory");
 	tracer_quiet();
-	for (size_t i = 0; err && i < sizeof(programs) / sizeof(*programs); i++)
-		err = program_use(content, tracer, programs[i], epoch, bytes, ring_bytes);
+	content->bpf = content_bpf__open();
+	err = content->bpf ? programs_load(content, place) : -errno;
+	if (!err) {
+		content->bpf->data->epoch = place->epoch;
+		content->bpf->bss->content_bytes = place->bytes;
+		content->bpf->bss->content_wake = place->ring_bytes / 4 / (size_t)libbpf_num_possible_cpus();
+		pages_find(content->bpf);
+		err = programs_attach(content);
+	}
 	if (err) {
-		free(content);
-		return error_set(e, -ENOTSUP, "content of messages cannot be read on this kernel: %s",
-				 tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
+		error_set(e, -ENOTSUP, "content of messages cannot be read on this kernel: %s",
+			  tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
+		tracer_content_close(content);
+		return -ENOTSUP;
 	}
 	*ret_content = content;
 	return 0;
@@ -132,7 +144,8 @@ void tracer_content_close(struct tracer_content *content)
 {
 	if (!content)
 		return;
-	bpf_link__destroy(content->link);
+	for (size_t i = 0; i < sizeof(content->links) / sizeof(*content->links); i++)
+		bpf_link__destroy(content->links[i]);
 	content_bpf__destroy(content->bpf);
 	free(content);
 }

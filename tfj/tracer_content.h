@@ -7,17 +7,25 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "tfj/tracer_backend.h"
 
 struct bpf_object;
 struct tracer_content;
 
+/* What the programs are to do, and beside what. */
+struct tracer_content_place {
+	struct bpf_object *tracer; /* loaded; outlives them */
+	enum backend backend;	   /* of it */
+	uint32_t epoch;		   /* as its programs have it */
+	uint32_t bytes;		   /* to be read of each send, at most */
+	size_t ring_bytes;
+};
+
 /*
- * Loads the program that this kernel takes, and attaches it: from now on sends make CONTENT records, of at most `bytes`
- * bytes. `tracer` is loaded and outlives it; epoch: as its programs have it. -ENOTSUP: this kernel lets no program read
- * what is sent.
+ * Loads and attaches the programs of the tracer's backend: from now on sends make CONTENT records. -ENOTSUP: it has none,
+ * or this kernel refuses them.
  */
-int tracer_content_open(struct bpf_object *tracer, uint32_t epoch, uint32_t bytes, size_t ring_bytes,
-			struct tracer_content **ret_content, struct error *e);
+int tracer_content_open(const struct tracer_content_place *place, struct tracer_content **ret_content, struct error *e);
 void tracer_content_close(struct tracer_content *content);
 
 #endif

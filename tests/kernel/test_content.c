@@ -359,7 +359,7 @@ static void check_kept(struct world *w)
 {
 	const struct sends *sends = (void *)w->shared;
 
-	expect(w, programs_loaded() == 1);
+	expect(w, programs_loaded() >= 1);
 	check_common(w);
 	expect(w, n_kept == sends->n && n_kept > 0);
 	for (size_t i = 0; i < n_kept && i < sends->n; i++) {
@@ -414,6 +414,11 @@ int main(void)
 		test_end(w, name);                                                                 \
 	} while (0)
 	TEST(world_run(w, every_way), check_off(w), "off, nothing is read, and no program that could is loaded");
+	if (tracer_content(w->tracer, 1, &e) == -ENOTSUP) {
+		printf("ok %d - content can be read # SKIP %s\n", ++w->tests, e.text);
+		world_free(w);
+		return !!status;
+	}
 	TEST(run_with(w, every_way, 300, NULL), check_kept(w),
 	     "whatever way a program sends, its first bytes are kept, or said to be unreadable");
 	TEST(run_with(w, every_way, REC_CONTENT_MAX, NULL), check_kept(w), "so are as many as can be kept");
