@@ -15,6 +15,7 @@
 #include "tfj/rights.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_backend.h"
+#include "tfj/tracer_content.h"
 #include "tfj/tracer_kernel.h"
 
 /* X(id, name, required, programs, what serves it, what is lost without it): of every backend */
@@ -212,6 +213,28 @@ static enum backend backends_try(FILE *out, int json)
 	return best;
 }
 
+static void on_no_record(const struct rec_head *record, size_t size, void *arg)
+{
+}
+
+/* Content is read by programs of their own, beside those of a backend. */
+static void content_try(enum backend backend, struct answer *answer)
+{
+	struct tracer *tracer = NULL;
+	struct error why = {""};
+	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), on_no_record, NULL, &tracer, &why);
+
+	if (!err)
+		err = tracer_content(tracer, 1, &why);
+	memset(answer, 0, sizeof(*answer));
+	answer->works = !err;
+	answer->served = tracer_content_pages() ? "programs at the entry of a send; of what sendfile and splice hand on, too" :
+						  "programs at the entry of a send; not of what sendfile and splice hand on: "
+						  "this kernel does not say where its pages are";
+	snprintf(answer->reason, sizeof(answer->reason), "%s", why.text);
+	tracer_close(tracer);
+}
+
 int tracer_probe(FILE *out, int json, struct error *e)
 {
 	static const struct capability capabilities[] = {
@@ -237,6 +260,10 @@ int tracer_probe(FILE *out, int json, struct error *e)
 	}
 	best = backends_try(out, json);
 	possible &= best != BACKEND_COUNT;
+	if (possible) {
+		content_try(best, &answer);
+		answer_print(out, json, 0, "content of messages", 0, &answer);
+	}
 	if (json)
 		fputs("\n], \"rights\": [", out);
 	rights_print(out, json);

@@ -41,22 +41,31 @@ static int maps_share(struct content_bpf *bpf, struct bpf_object *tracer)
  * Where the kernel keeps the map of its pages, and its memory. Only a kernel that tells names of variables says so; without
  * it pages cannot be read. Reading the list takes some milliseconds.
  */
-static void pages_find(struct content_bpf *bpf)
+static void pages_find(uint64_t *ret_map, uint64_t *ret_memory)
 {
 	FILE *symbols = fopen("/proc/kallsyms", "re");
 	unsigned long long at;
 	char line[256], name[64];
 
+	*ret_map = *ret_memory = 0;
 	while (symbols && fgets(line, sizeof(line), symbols)) {
 		if (!strstr(line, "_base") || sscanf(line, "%llx %*c %63s", &at, name) != 2)
 			continue;
 		if (!strcmp(name, "vmemmap_base"))
-			bpf->bss->page_map_at = at;
+			*ret_map = at;
 		if (!strcmp(name, "page_offset_base"))
-			bpf->bss->page_memory_at = at;
+			*ret_memory = at;
 	}
 	if (symbols)
 		fclose(symbols);
+}
+
+bool tracer_content_pages(void)
+{
+	uint64_t map, memory;
+
+	pages_find(&map, &memory);
+	return map && memory;
 }
 
 /* The programs of a backend; the second where the kernel has that function (before 6.5). */
@@ -112,6 +121,7 @@ static int programs_attach(struct tracer_content *content)
 int tracer_content_open(const struct tracer_content_place *place, struct tracer_content **ret_content, struct error *e)
 {
 	struct tracer_content *content;
+	uint64_t map, memory;
 	int err;
 
 	if (!programs[place->backend][0])
@@ -127,7 +137,9 @@ int tracer_content_open(const struct tracer_content_place *place, struct tracer_
 		content->bpf->data->epoch = place->epoch;
 		content->bpf->bss->content_bytes = place->bytes;
 		content->bpf->bss->content_wake = place->ring_bytes / 4 / (size_t)libbpf_num_possible_cpus();
-		pages_find(content->bpf);
+		pages_find(&map, &memory);
+		content->bpf->bss->page_map_at = map;
+		content->bpf->bss->page_memory_at = memory;
 		err = programs_attach(content);
 	}
 	if (err) {

@@ -3,6 +3,7 @@
 #ifndef TFJ_TRACER_CONTENT_H
 #define TFJ_TRACER_CONTENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ struct tracer_content_place {
  * or this kernel refuses them.
  */
 int tracer_content_open(const struct tracer_content_place *place, struct tracer_content **ret_content, struct error *e);
+/* Can pages be read, which sendfile and splice hand on? */
+bool tracer_content_pages(void);
+
 void tracer_content_close(struct tracer_content *content);
 
 #endif
