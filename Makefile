@@ -23,6 +23,8 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db
+# what `make bench` compares with
+DEPS_BENCH := strace bpftrace
 
 PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
@@ -62,7 +64,7 @@ BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm -lpthread
 
-.PHONY: all examples deps deps-test demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
+.PHONY: all examples deps deps-test deps-bench demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -147,6 +149,9 @@ demo: deps ## install what is missing, build, run the quorum example, draw it
 	@$(MAKE) --no-print-directory all
 	@O=$(O) tests/demo
 
+deps-bench: deps-test
+	$(call install-missing,$(DEPS_BENCH))
+
 test: deps-test ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory check-built
 
@@ -158,8 +163,8 @@ soak: deps-test ## the long matrices in tests/soak/: hours
 	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD)
 	@O=$(O) tests/run --soak
 
-bench: deps-test ## measure: the table of goals beside what this machine does
-	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost
+bench: deps-bench ## measure: the table of goals beside what this machine does
+	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost $(O)/tests/kernel/bench_stream
 	@O=$(O) tests/bench/run
 
 fuzz: deps-test ## give each parser of foreign input random bytes for FUZZ_SECONDS=60; fails on a finding
