@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Requests of controllers and the answers to them (proto/api.proto) as plain structs. Input is hostile: what is not
+ * exactly one known request or answer with sane fields is refused. Strings and arrays of what was decoded belong to it
+ * and are freed by its _fini; for encoding they are borrowed, and NULL is an empty string. A decoded string is never
+ * NULL.
+ */
+#ifndef PROTO_API_H
+#define PROTO_API_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/error.h"
+#include "proto/event.h"
+
+#define API_VERSION 1u		     /* changes when an old peer would misunderstand a new one */
+#define API_MAX_REQUEST (2u << 20)   /* bytes of an encoded request */
+#define API_MAX_ANSWER (16u << 20)   /* bytes of an encoded answer */
+
+enum api_request_kind { API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL };
+
+struct api_run {
+	char *name, *path;
+	char *text; /* with the end of a string behind it, which size does not count */
+	size_t size;
+	bool keep;
+};
+
+struct api_request {
+	uint64_t id;
+	enum api_request_kind kind;
+	struct api_run run;
+	uint64_t cancel; /* id of the request to end */
+	bool at_once;
+};
+
+/* Numbers as in api.proto. */
+enum api_error { API_FAILED, API_VERSION_DIFFERS, API_MALFORMED, API_INVALID, API_NOT_FOUND, API_BUSY };
+
+struct api_agent {
+	char *host, *kernel, *backend, *version, *key, *address, *boot_id, *state;
+	uint64_t since_ns, run;
+	struct trace_box *boxes; /* n_boxes of them, from [0] */
+	size_t n_boxes;
+};
+
+struct api_refusal {
+	char *reason, *text;
+	uint64_t count;
+};
+
+struct api_boxes {
+	char *version, *store;
+	struct api_agent *agents;
+	size_t n_agents;
+	struct api_refusal *refusals;
+	size_t n_refusals;
+};
+
+struct api_run_end {
+	uint64_t run, started_ns, duration_ns;
+	uint64_t events, messages, lost, holes; /* UINT64_MAX: not known */
+	char *experiment, *outcome, *reason, *directory;
+	char **warnings; /* NULL-terminated; NULL: none */
+	bool incomplete;
+	uint64_t total_ns, boxes_ns, ready_ns, workload_ns, check_ns, stop_ns;
+};
+
+enum api_answer_kind { API_ANSWER_NONE, API_ERROR, API_BOXES, API_PROGRESS, API_RUN_END };
+
+struct api_answer {
+	uint64_t id;
+	enum api_answer_kind kind;
+	union {
+		struct {
+			enum api_error kind;
+			char *text;
+		} error;
+		struct api_boxes boxes;
+		struct {
+			uint64_t run, events;
+			char *phase;
+		} progress;
+		struct api_run_end run_end;
+	};
+};
+
+/* *ret_bytes is malloc'ed. 0 or -ENOMEM. */
+int api_request_encode(const struct api_request *request, unsigned char **ret_bytes, size_t *ret_size);
+int api_answer_encode(const struct api_answer *answer, unsigned char **ret_bytes, size_t *ret_size);
+
+/*
+ * -EPROTO: of another version, -EBADMSG: no request; e says so. ret_request->id is what it says, or 0, also on failure:
+ * the refusal carries it. Nothing else is to be freed then.
+ */
+int api_request_decode(const unsigned char *bytes, size_t size, struct api_request *ret_request, struct error *e);
+int api_answer_decode(const unsigned char *bytes, size_t size, struct api_answer *ret_answer, struct error *e);
+
+void api_request_fini(struct api_request *request);
+void api_answer_fini(struct api_answer *answer);
+
+#endif
