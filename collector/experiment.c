@@ -29,18 +29,22 @@
 	X(timeout) X(ready_timeout) X(grace) X(send) X(content)
 #define CHECK_KEYS(X) X(run) X(box)
 #define CONTENT_KEYS(X) X(bytes) X(redact)
+#define BOX_KEYS(X) X(name) X(agent)
 
 #define AS_FILE(key) FILE_##key,
 #define AS_CHECK(key) CHECK_##key,
 #define AS_CONTENT(key) CONTENT_##key,
+#define AS_BOX(key) BOX_##key,
 #define AS_WORD(key) #key,
 enum { FILE_KEYS(AS_FILE) FILE_COUNT };
 enum { CHECK_KEYS(AS_CHECK) CHECK_COUNT };
 enum { CONTENT_KEYS(AS_CONTENT) CONTENT_COUNT };
+enum { BOX_KEYS(AS_BOX) BOX_COUNT };
 
 static const char *const file_keys[] = { FILE_KEYS(AS_WORD) NULL };
 static const char *const check_keys[] = { CHECK_KEYS(AS_WORD) NULL };
 static const char *const content_keys[] = { CONTENT_KEYS(AS_WORD) NULL };
+static const char *const box_keys[] = { BOX_KEYS(AS_WORD) NULL };
 
 /* A box is a host as well: no '_', no '-' at the end, and a and A are one. */
 static int box_check(const struct reading *r, int node, const char *name)
@@ -54,6 +58,34 @@ static int box_check(const struct reading *r, int node, const char *name)
 		if (!strcasecmp(*box, name))
 			return yaml_refuse(r->yaml, node, r->e, "box '%s' is listed twice", name);
 	return 0;
+}
+
+/* A name, or {name, agent}. */
+static int read_one_box(const struct reading *r, int item, size_t i)
+{
+	int v[BOX_COUNT] = { 0 }, err = 0;
+	char *name = NULL;
+
+	if (yaml_is_mapping(r->yaml, item)) {
+		err = yaml_record(r->yaml, item, "a box", box_keys, v, r->e);
+		if (!err && !v[BOX_name])
+			err = yaml_refuse(r->yaml, item, r->e, "this box has no 'name'");
+		if (!err && v[BOX_agent])
+			err = yaml_string(r->yaml, v[BOX_agent], "agent", &r->x->agents[i], r->e);
+		if (!err && v[BOX_agent] && (!*r->x->agents[i] || strlen(r->x->agents[i]) > 64))
+			err = yaml_refuse(r->yaml, v[BOX_agent], r->e,
+					  "agent must be the name of a host or of a key");
+		item = v[BOX_name];
+	}
+	if (!err)
+		err = read_name(r, item, "box", &name);
+	if (!err)
+		err = box_check(r, item, name);
+	if (err)
+		free(name);
+	else
+		r->x->boxes[i] = name;
+	return err;
 }
 
 static int read_boxes(const struct reading *r, int node)
@@ -70,22 +102,13 @@ static int read_boxes(const struct reading *r, int node)
 				   "boxes lists %zu boxes; an experiment has 1 to %u", n,
 				   MAX_BOXES);
 	x->boxes = calloc(n + 1, sizeof(*x->boxes));
-	if (!x->boxes)
+	x->agents = calloc(n + 1, sizeof(*x->agents));
+	x->n_boxes = n;
+	if (!x->boxes || !x->agents)
 		return read_no_memory(r);
-	for (size_t i = 0; i < n; i++) {
-		int item = yaml_item(r->yaml, node, i);
-		char *name = NULL;
-
-		err = read_name(r, item, "box", &name);
-		if (!err)
-			err = box_check(r, item, name);
-		if (err) {
-			free(name);
-			return err;
-		}
-		x->boxes[i] = name;
-	}
-	return 0;
+	for (size_t i = 0; i < n && !err; i++)
+		err = read_one_box(r, yaml_item(r->yaml, node, i), i);
+	return err;
 }
 
 /* Appends text and separator to *string, which may be NULL. */
@@ -349,6 +372,29 @@ static int read_file(struct reading *r)
 	return err;
 }
 
+/* Reads what r->yaml holds, whose file is x->path. Takes both. */
+static int experiment_make(struct reading *r, const char *name, struct experiment **ret_experiment)
+{
+	int err;
+
+	r->folder = r->x->path ? strdup(r->x->path) : NULL;
+	r->x->text = strdup(yaml_text(r->yaml));
+	if (!r->folder || !r->x->text)
+		err = error_set(r->e, -ENOMEM, "%s: no memory", name);
+	else {
+		dirname(r->folder);
+		err = read_file(r);
+	}
+	yaml_close(r->yaml);
+	free(r->folder);
+	free(r->given);
+	if (err)
+		experiment_free(r->x);
+	else
+		*ret_experiment = r->x;
+	return err;
+}
+
 int experiment_read(const char *path, struct experiment **ret_experiment, struct error *e)
 {
 	struct reading r = { .x = calloc(1, sizeof(*r.x)), .e = e };
@@ -357,29 +403,35 @@ int experiment_read(const char *path, struct experiment **ret_experiment, struct
 	if (!r.x)
 		return error_set(e, -ENOMEM, "%s: no memory", path);
 	err = yaml_open(path, &r.yaml, e);
-	if (err)
-		goto out;
-	r.x->path = realpath(path, NULL);
-	if (!r.x->path && errno != ENOMEM) {
-		err = error_set(e, -errno, "%s: %s", path, strerror(errno));
-		goto out;
+	if (!err) {
+		r.x->path = realpath(path, NULL);
+		if (!r.x->path && errno != ENOMEM)
+			err = error_set(e, -errno, "%s: %s", path, strerror(errno));
 	}
-	r.folder = r.x->path ? strdup(r.x->path) : NULL;
-	r.x->text = strdup(yaml_text(r.yaml));
-	if (!r.folder || !r.x->text) {
-		err = error_set(e, -ENOMEM, "%s: no memory", path);
-		goto out;
-	}
-	dirname(r.folder);
-	err = read_file(&r);
-out:
+	if (!err)
+		return experiment_make(&r, path, ret_experiment);
 	yaml_close(r.yaml);
-	free(r.folder);
-	free(r.given);
-	if (err)
-		experiment_free(r.x);
-	else
-		*ret_experiment = r.x;
+	experiment_free(r.x);
+	return err;
+}
+
+int experiment_parse(const char *name, const char *path, const char *text, size_t size,
+		     struct experiment **ret_experiment, struct error *e)
+{
+	struct reading r = { .x = calloc(1, sizeof(*r.x)), .e = e, .elsewhere = true };
+	int err;
+
+	if (!r.x)
+		return error_set(e, -ENOMEM, "%s: no memory", name);
+	err = *path == '/' ? 0 : error_set(e, -EINVAL, "%s: the path of an experiment file must be absolute", name);
+	if (!err)
+		err = strlen(text) == size ? yaml_parse(name, text, &r.yaml, e) :
+					     error_set(e, -EINVAL, "%s: a zero byte; this is not a text file", name);
+	if (!err) {
+		r.x->path = strdup(path);
+		return experiment_make(&r, name, ret_experiment);
+	}
+	experiment_free(r.x);
 	return err;
 }
 
@@ -408,6 +460,9 @@ void experiment_free(struct experiment *experiment)
 	free(experiment->path);
 	free(experiment->text);
 	yaml_strings_free(experiment->boxes);
+	for (size_t i = 0; experiment->agents && i < experiment->n_boxes; i++)
+		free(experiment->agents[i]);
+	free(experiment->agents);
 	free(experiment->search_path);
 	free(experiment->check_box);
 	yaml_strings_free(experiment->check_run);

@@ -35,7 +35,8 @@ struct experiment {
 	char *path;   /* of the file, absolute */
 	char *text;   /* the file itself: kept with every run */
 	char **boxes; /* NULL-terminated */
-	char **agents; /* by box: the agent that is to serve it, NULL: whoever does. NULL as a whole: no box says */
+	size_t n_boxes;
+	char **agents; /* by box: the agent that is to serve it; NULL: whoever does */
 	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
 	struct experiment_process *processes; /* in start order */
 	size_t n_processes;
@@ -55,6 +56,13 @@ struct experiment {
 
 /* Returns 0, -ENOENT/-EACCES/... or -EINVAL, with one line in e ("quorum.yaml:4:11: ..."). */
 int experiment_read(const char *path, struct experiment **ret_experiment, struct error *e);
+/*
+ * The same from the text of a file, for boxes that may be on other machines: that programs, folders and users exist is
+ * not checked, and programs without a slash are left for the agent to look up. name: for complaints; path: absolute;
+ * text ends with a zero byte, which size does not count.
+ */
+int experiment_parse(const char *name, const char *path, const char *text, size_t size,
+		     struct experiment **ret_experiment, struct error *e);
 void experiment_free(struct experiment *experiment);
 
 /* live or deferred; -EINVAL for any other word. */

@@ -18,6 +18,7 @@ struct reading {
 	struct experiment *x;
 	char *folder; /* of the file, absolute */
 	char *given;  /* what `path` says, for complaints: "a, b, " */
+	bool elsewhere; /* what the file names may be on other machines */
 	struct error *e;
 };
 

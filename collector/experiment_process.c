@@ -93,6 +93,23 @@ int read_box(const struct reading *r, int node, char **ret_box)
 	return yaml_refuse(r->yaml, node, r->e, "box '%.60s' is not in boxes: %s", *ret_box, list);
 }
 
+/* What is relative to the file's folder becomes absolute; the rest is looked up where it runs. Takes run. */
+static int run_elsewhere(const struct reading *r, char **run, char ***ret_run)
+{
+	char *program = NULL;
+
+	if (strchr(run[0], '/') && program_absolute(r->folder, run[0], &program) < 0) {
+		yaml_strings_free(run);
+		return read_no_memory(r);
+	}
+	if (program) {
+		free(run[0]);
+		run[0] = program;
+	}
+	*ret_run = run;
+	return 0;
+}
+
 int read_run(const struct reading *r, int node, char ***ret_run)
 {
 	char **run = NULL, *program = NULL;
@@ -102,6 +119,8 @@ int read_run(const struct reading *r, int node, char ***ret_run)
 	if (err)
 		return err;
 	at = yaml_item(r->yaml, node, 0);
+	if (r->elsewhere)
+		return run_elsewhere(r, run, ret_run);
 	err = program_find(run[0], r->x->search_path, r->folder, &program);
 	if (err == -EACCES)
 		err = yaml_refuse(r->yaml, at, r->e,
@@ -183,7 +202,7 @@ static int read_user(const struct reading *r, int node, char **ret_user)
 {
 	int err = yaml_string(r->yaml, node, "user", ret_user, r->e);
 
-	if (!err && !getpwnam(*ret_user))
+	if (!err && !r->elsewhere && !getpwnam(*ret_user))
 		err = yaml_refuse(r->yaml, node, r->e, "user '%.60s' is not known on this machine",
 				  *ret_user);
 	return err;
@@ -197,7 +216,7 @@ static int read_directory(const struct reading *r, int node, char **ret_director
 
 	if (!err && program_absolute(r->folder, given, ret_directory) < 0)
 		err = read_no_memory(r);
-	if (!err && (stat(*ret_directory, &st) < 0 || !S_ISDIR(st.st_mode)))
+	if (!err && !r->elsewhere && (stat(*ret_directory, &st) < 0 || !S_ISDIR(st.st_mode)))
 		err = yaml_refuse(
 			r->yaml, node, r->e,
 			"dir '%.200s' is not a folder (without dir, each process gets a fresh one)",

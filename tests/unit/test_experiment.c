@@ -215,7 +215,11 @@ static const struct {
 	{ "experiment:\nboxes: [a]\n" W, "1:12", "has no value" },
 	{ "experiment: m\nboxes: a\n" W, "2:8", "boxes must be a sequence" },
 	{ "experiment: m\nboxes: []\n" W, "2:8", "1 to 200" },
-	{ "experiment: m\nboxes: [{a: b}]\n" W, "2:9", "box must be a single value, not a mapping" },
+	{ "experiment: m\nboxes: [{a: b}]\n" W, "2:10", "unknown key 'a' in a box" },
+	{ "experiment: m\nboxes: [{agent: b}]\n" W, "2:9", "this box has no 'name'" },
+	{ "experiment: m\nboxes: [{name: [b]}]\n" W, "2:16", "box must be a single value" },
+	{ "experiment: m\nboxes: [{name: a, agent: {}}]\n" W, "2:26", "agent must be a single value" },
+	{ "experiment: m\nboxes: [{name: a, agent: ''}]\n" W, "2:26", "name of a host or of a key" },
 	{ HEAD "processes: {}\n" W, "3:12", "processes must be a sequence" },
 	{ HEAD "processes: [sh]\n" W, "3:13", "process must be a mapping" },
 	{ HEAD "workload: sh\n", "3:11", "workload must be a mapping" },
@@ -513,6 +517,30 @@ END_TEST
 #define SANITIZED
 #endif
 
+/* A text from elsewhere: boxes may say their agent; programs, users and folders that are not here are no mistake. */
+START_TEST(test_elsewhere)
+{
+	static const char text[] = "experiment: m\nboxes: [{name: a, agent: web1}, {name: b}, c]\nworkload: "
+				   "[{name: w, box: a, run: [no-such-program], user: nobody-here, dir: sub}, "
+				   "{name: v, box: b, run: [bin/p]}]\n";
+	struct experiment *x = NULL;
+	struct error e = { "" };
+
+	ck_assert_msg(!experiment_parse("x.yaml", "/far/x.yaml", text, strlen(text), &x, &e), "%s", e.text);
+	ck_assert_uint_eq(x->n_boxes, 3);
+	ck_assert_str_eq(x->agents[0], "web1");
+	ck_assert(!x->agents[1] && !x->agents[2] && !strcmp(x->boxes[1], "b") && !strcmp(x->boxes[2], "c"));
+	ck_assert_str_eq(x->workloads[0].run[0], "no-such-program");
+	ck_assert_str_eq(x->workloads[0].directory, "/far/sub");
+	ck_assert_str_eq(x->workloads[1].run[0], "/far/bin/p");
+	ck_assert_str_eq(x->path, "/far/x.yaml");
+	experiment_free(x);
+	ck_assert_int_eq(experiment_parse("x.yaml", "x.yaml", text, strlen(text), &x, &e), -EINVAL);
+	ck_assert_int_eq(experiment_parse("x.yaml", "/far/x.yaml", text, 20, &x, &e), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, "x.yaml:"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("experiment");
@@ -525,6 +553,7 @@ int main(void)
 	tcase_add_test(tc, test_minimal);
 	tcase_add_test(tc, test_full);
 	tcase_add_loop_test(tc, test_refused, 0, sizeof(bad) / sizeof(*bad));
+	tcase_add_test(tc, test_elsewhere);
 	tcase_add_test(tc, test_nul);
 	tcase_add_test(tc, test_many_boxes);
 	tcase_add_test(tc, test_bombs);
