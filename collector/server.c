@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The ROUTER. See server.h. Must not know what orders mean, nor where batches go. */
+/* See server.h. The doors and the gate are server_open's; agents come and go at the doors. */
 #include "collector/server.h"
 
 #include <errno.h>
@@ -7,268 +7,403 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
+#include <utlist.h>
 
-#include "proto/courier.h"
+#include "collector/gate.h"
+#include "lib/clock.h"
 
 /* Room around a batch, or around 64 KiB of output. */
-enum { FRAME_MAX = WIRE_MAX_BATCH + (1 << 20), LINGER_MS = 1000, QUEUE = 256 };
+enum { FRAME_MAX = WIRE_MAX_BATCH + (1 << 20), LINGER_MS = 1000, QUEUE = 256, TEXT_MAX = 255, BOXES_MAX = 200, FRAMES_TURN = 1024 };
+#define REFRESH_NS (CLOCK_SECOND_NS / 10)
 
 struct server {
-	void *context, *socket;
-	zmq_msg_t identity; /* of the agent, once it said hello */
-	zmq_msg_t frame;    /* the last one received; a batch is borrowed from it */
-	struct message message;
-	struct message hello; /* kind MESSAGE_NONE: not yet */
-	struct courier courier;
+	struct door *private, *remote;
+	struct gate *gate;
+	struct allowed *allowed;
+	struct server_agent *agents, *last; /* last: whom the last frame came from */
+	size_t n_agents;
+	struct refusals refusals;
+	struct message message; /* the last one received */
 	unsigned char session[16]; /* ours: tells an agent that comes back whom it meets */
+	bool single, turn; /* turn: the door that is looked at first */
+	void (*on_news)(struct server_agent *agent, enum server_news news, void *arg);
+	void *arg;
+	uint64_t refresh_ns;
+	struct error failed; /* of a list that cannot be read, until it is told */
 };
 
-static int zmq_fail(const char *doing, struct error *e)
+static int remote_open(struct server *server, void *context, const struct server_options *options, struct error *e)
 {
-	int err = zmq_errno();
+	struct door_options door = { .url = options->listen, .secret = options->secret, .frame_max = FRAME_MAX,
+				     .queue = QUEUE, .refusals = &server->refusals };
+	int err = gate_open(context, options->allowed, &server->refusals, &server->gate, e);
 
-	return error_set(e, -err, "the agent's socket: %s: %s", doing, zmq_strerror(err));
+	door.gate = server->gate;
+	return err ? err : door_open(context, &door, &server->remote, e);
 }
 
-static int option_set(struct server *server, int option, int value)
+int server_open(void *context, const struct server_options *options, struct server **ret_server,
+		char ret_address[SERVER_ADDRESS_MAX], struct error *e)
 {
-	return zmq_setsockopt(server->socket, option, &value, sizeof(value));
-}
-
-int server_open(const char *directory, struct server **ret_server, char ret_address[SERVER_ADDRESS_MAX],
-		struct error *e)
-{
-	int64_t frame_max = FRAME_MAX;
 	struct server *server;
-	mode_t mask;
-	int err = 0;
+	struct door_options door = { .url = ret_address, .frame_max = FRAME_MAX, .queue = QUEUE };
+	int err;
 
 	/* sun_path is 108 bytes */
-	if (snprintf(ret_address, SERVER_ADDRESS_MAX, "ipc://%s/agent", directory) >= (int)strlen("ipc://") + 107)
-		return error_set(e, -ENAMETOOLONG, "%s: this path is too long for a socket; set BOP_TMPDIR to a shorter one",
-				 directory);
+	if (snprintf(ret_address, SERVER_ADDRESS_MAX, "ipc://%s/agents", options->directory) >=
+	    (int)strlen("ipc://") + 107)
+		return error_set(e, -ENAMETOOLONG, "%s: this path is too long for a socket; use a shorter one (BOP_TMPDIR)",
+				 options->directory);
 	server = calloc(1, sizeof(*server));
 	if (!server)
 		return error_set(e, -ENOMEM, "out of memory");
-	zmq_msg_init(&server->identity);
-	zmq_msg_init(&server->frame);
-	if (getrandom(server->session, sizeof(server->session), 0) != sizeof(server->session)) {
+	server->allowed = options->allowed;
+	server->single = options->single;
+	server->on_news = options->on_news;
+	server->arg = options->arg;
+	door.refusals = &server->refusals;
+	if (getrandom(server->session, sizeof(server->session), 0) != sizeof(server->session))
 		err = error_set(e, -EIO, "no random numbers: %s", strerror(errno));
-		goto out;
-	}
-	server->context = zmq_ctx_new();
-	server->socket = server->context ? zmq_socket(server->context, ZMQ_ROUTER) : NULL;
-	if (!server->socket || option_set(server, ZMQ_LINGER, LINGER_MS) < 0 ||
-	    option_set(server, ZMQ_RCVHWM, QUEUE) < 0 || option_set(server, ZMQ_ROUTER_MANDATORY, 1) < 0 ||
-	    zmq_setsockopt(server->socket, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) < 0) {
-		err = zmq_fail("making it", e);
-		goto out;
-	}
-	mask = umask(0177); /* the socket is for its owner alone, whatever the directory says */
-	if (zmq_bind(server->socket, ret_address) < 0)
-		err = zmq_fail(ret_address, e);
-	umask(mask);
-	if (err < 0)
-		goto out;
-	*ret_server = server;
-	server = NULL;
-out:
-	server_close(server);
+	else
+		err = door_open(context, &door, &server->private, e);
+	if (!err && options->listen)
+		err = remote_open(server, context, options, e);
+	if (err)
+		server_close(server);
+	else
+		*ret_server = server;
 	return err;
+}
+
+static void agent_free(struct server *server, struct server_agent *agent)
+{
+	DL_DELETE(server->agents, agent);
+	server->n_agents--;
+	if (server->last == agent)
+		server->last = NULL;
+	courier_fini(&agent->courier);
+	message_fini(&agent->greeting);
+	free(agent);
 }
 
 void server_close(struct server *server)
 {
 	if (!server)
 		return;
+	while (server->agents)
+		agent_free(server, server->agents);
 	message_fini(&server->message);
-	message_fini(&server->hello);
-	courier_fini(&server->courier);
-	zmq_msg_close(&server->identity);
-	zmq_msg_close(&server->frame);
-	if (server->socket)
-		zmq_close(server->socket);
-	if (server->context)
-		zmq_ctx_term(server->context);
+	door_close(server->private, LINGER_MS);
+	door_close(server->remote, LINGER_MS);
+	gate_close(server->gate);
 	free(server);
 }
 
-zmq_pollitem_t server_poll_item(const struct server *server)
+int server_items(const struct server *server, zmq_pollitem_t items[SERVER_ITEMS])
 {
-	return (zmq_pollitem_t){ .socket = server->socket, .events = ZMQ_POLLIN };
+	door_items(server->private, items);
+	if (!server->remote)
+		return 2;
+	door_items(server->remote, items + 2);
+	items[4] = gate_item(server->gate);
+	return SERVER_ITEMS;
 }
 
-const struct message_hello *server_agent(const struct server *server)
+static void news(struct server *server, struct server_agent *agent, enum server_news what)
 {
-	return server->hello.kind == MESSAGE_HELLO ? &server->hello.hello : NULL;
+	if (server->on_news)
+		server->on_news(agent, what, server->arg);
 }
 
-static int bytes_send(struct server *server, zmq_msg_t *identity, const unsigned char *bytes, size_t size, struct error *e)
+static void agent_gone(struct server *server, struct server_agent *agent, enum server_news what)
 {
-	zmq_msg_t to;
-	int err = 0;
-
-	zmq_msg_init(&to);
-	if (zmq_msg_copy(&to, identity) < 0 || zmq_msg_send(&to, server->socket, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0 ||
-	    zmq_send(server->socket, bytes, size, ZMQ_DONTWAIT) < 0)
-		err = zmq_fail("sending to the agent", e);
-	zmq_msg_close(&to);
-	return err;
+	agent->connected = false;
+	agent->away_ns = clock_monotonic_ns();
+	news(server, agent, what);
+	if (!agent->owner)
+		agent_free(server, agent);
 }
 
-/* What is not for our agent, or not to arrive for certain. */
-static int send_to(struct server *server, zmq_msg_t *identity, const struct message *message, struct error *e)
+static void on_gone(struct door *door, int fd, void *arg)
+{
+	struct server *server = arg;
+	struct server_agent *agent, *next;
+
+	DL_FOREACH_SAFE(server->agents, agent, next)
+		if (agent->connected && agent->door == door && agent->fd == fd)
+			agent_gone(server, agent, SERVER_WENT);
+}
+
+static int message_send(struct door *door, const struct door_id *to, const struct message *message)
 {
 	unsigned char *bytes = NULL;
 	size_t size;
-	int err;
+	int err = message_encode(message, &bytes, &size);
 
-	err = message_encode(message, &bytes, &size);
-	if (err < 0)
-		return error_set(e, err, "out of memory");
-	err = bytes_send(server, identity, bytes, size, e);
+	if (!err)
+		err = door_send(door, to, bytes, size);
 	free(bytes);
 	return err;
 }
 
-int server_send(struct server *server, const struct message *message, struct error *e)
+static void refuse(struct door *door, const struct door_id *to, const char *reason)
 {
-	unsigned char *bytes = NULL;
-	size_t size;
-	int err;
+	message_send(door, to, &(struct message){ .kind = MESSAGE_REFUSED, .text = (char *)reason });
+}
 
-	if (!server_agent(server))
-		return error_set(e, -ENOTCONN, "there is no agent yet");
-	err = courier_encode(&server->courier, message, &bytes, &size);
-	if (err < 0)
-		return error_set(e, err, "out of memory");
-	err = bytes_send(server, &server->identity, bytes, size, e);
-	free(bytes);
-	return err;
+static void cut(struct server *server, struct server_agent *agent, const char *reason)
+{
+	agent->cut = true;
+	if (agent->connected) {
+		refuse(agent->door, &agent->id, reason);
+		agent_gone(server, agent, SERVER_CUT);
+	}
+}
+
+/* Who is not on the list any more is not let in any more. */
+static void list_refresh(struct server *server)
+{
+	struct server_agent *agent, *next;
+
+	if (allowed_refresh(server->allowed, &server->failed) <= 0)
+		return;
+	DL_FOREACH_SAFE(server->agents, agent, next)
+		if (*agent->key && !allowed_by_name(server->allowed, agent->key))
+			cut(server, agent, "its key was taken off the list");
+}
+
+void server_work(struct server *server, uint64_t now)
+{
+	door_watch(server->private, on_gone, server);
+	if (!server->remote)
+		return;
+	door_watch(server->remote, on_gone, server);
+	if (now - server->refresh_ns >= REFRESH_NS) {
+		server->refresh_ns = now;
+		list_refresh(server);
+	}
+	gate_work(server->gate);
 }
 
 static void send_again(const unsigned char *bytes, size_t size, void *arg)
 {
-	struct server *server = arg;
+	struct server_agent *agent = arg;
 
-	bytes_send(server, &server->identity, bytes, size, NULL);
+	door_send(agent->door, &agent->id, bytes, size);
 }
 
-/* Receives one frame. 1: there are more of this message, 0: it was the last; -EAGAIN: nothing is there. */
-static int frame_receive(struct server *server, zmq_msg_t *frame)
+int server_send(struct server *server, struct server_agent *agent, const struct message *message, struct error *e)
 {
-	zmq_msg_close(frame);
-	zmq_msg_init(frame);
-	if (zmq_msg_recv(frame, server->socket, ZMQ_DONTWAIT) < 0)
-		return -zmq_errno();
-	return zmq_msg_more(frame);
+	unsigned char *bytes = NULL;
+	size_t size;
+	int err = courier_encode(&agent->courier, message, &bytes, &size);
+
+	if (err < 0)
+		return error_set(e, err, "out of memory");
+	err = agent->connected ? door_send(agent->door, &agent->id, bytes, size) : -EHOSTUNREACH;
+	free(bytes);
+	return err < 0 ? error_set(e, err, "sending to the agent: %s", zmq_strerror(-err)) : 0;
 }
 
-/* Receives identity and payload; what does not have exactly these two is dropped (0). */
-static int pair_receive(struct server *server, zmq_msg_t *identity)
+static bool same_id(const struct door_id *a, const struct door_id *b)
 {
-	zmq_msg_t rest;
-	int more, parts = 1;
-
-	more = frame_receive(server, identity);
-	if (more <= 0)
-		return more;
-	more = frame_receive(server, &server->frame);
-	zmq_msg_init(&rest);
-	for (; more > 0; parts++)
-		more = frame_receive(server, &rest);
-	zmq_msg_close(&rest);
-	return more < 0 ? more : parts == 1;
+	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
 }
 
-static void refuse(struct server *server, zmq_msg_t *identity, char *reason)
+static struct server_agent *agent_of(struct server *server, const struct door *door, const struct door_id *id)
 {
-	send_to(server, identity, &(struct message){ .kind = MESSAGE_REFUSED, .text = reason }, NULL);
+	struct server_agent *agent = server->last;
+
+	if (agent && agent->connected && agent->door == door && same_id(&agent->id, id))
+		return agent;
+	DL_FOREACH(server->agents, agent)
+		if (agent->connected && agent->door == door && same_id(&agent->id, id))
+			return server->last = agent;
+	return NULL;
 }
 
-/* Takes server->message as the agent's hello. 0, or -EPROTO: not an agent for us. */
-static int greet(struct server *server, zmq_msg_t *identity, struct error *e)
+static bool short_text(const char *text)
 {
-	struct message_hello *hello = &server->message.hello;
-	struct message welcome = { .kind = MESSAGE_WELCOME };
-	char reason[256];
+	return strlen(text) <= TEXT_MAX;
+}
+
+/* Nothing that a list could not show. */
+static bool hello_sane(const struct message_hello *hello)
+{
+	bool sane = short_text(hello->version) && short_text(hello->host) && short_text(hello->boot_id) &&
+		    short_text(hello->kernel) && short_text(hello->backend) && hello->n_boxes <= BOXES_MAX;
+
+	for (size_t i = 0; sane && i < hello->n_boxes; i++)
+		sane = *hello->boxes[i].name && strlen(hello->boxes[i].name) < 64 && strlen(hello->boxes[i].address) < 64 &&
+		       strlen(hello->boxes[i].address6) < 64;
+	return sane;
+}
+
+/* Why this agent does not get in; NULL: it does. */
+static const char *objection(struct server *server, const struct door_frame *frame, const struct server_agent *known,
+			     char *buf, size_t size, enum refusal *ret_refusal)
+{
+	const struct message_hello *hello = &server->message.hello;
+
+	*ret_refusal = REFUSAL_NONSENSE;
+	if (hello->protocol != WIRE_PROTOCOL || strcmp(hello->version, BOP_VERSION)) {
+		*ret_refusal = REFUSAL_VERSION;
+		snprintf(buf, size, "the agent tfj is version %.60s (protocol %u), bop is %s (protocol %u): "
+			 "install both from one build", hello->version, hello->protocol, BOP_VERSION, WIRE_PROTOCOL);
+		return buf;
+	}
+	if (!hello_sane(hello))
+		return "what it says of itself is too long";
+	if (known && (known->cut || strcmp(known->key, frame->user)))
+		return "this session is another agent's";
+	if (!known && server->single && server->agents)
+		return "another agent serves this collector already";
+	if (!known && server->n_agents >= SERVER_AGENTS_MAX)
+		return "the server has as many agents as it takes";
+	if (*frame->user && !allowed_by_name(server->allowed, frame->user))
+		return "its key was taken off the list";
+	return NULL;
+}
+
+static struct server_agent *agent_by_session(const struct server *server, const unsigned char session[16])
+{
+	struct server_agent *agent;
+
+	DL_FOREACH(server->agents, agent)
+		if (!memcmp(agent->hello->session, session, 16))
+			return agent;
+	return NULL;
+}
+
+static struct server_agent *agent_new(struct server *server, const struct door_frame *frame)
+{
+	struct server_agent *agent = calloc(1, sizeof(*agent));
+
+	if (!agent)
+		return NULL;
+	snprintf(agent->key, sizeof(agent->key), "%s", frame->user);
+	agent->since_ns = clock_realtime_ns();
+	DL_APPEND(server->agents, agent);
+	server->n_agents++;
+	return agent;
+}
+
+/* Takes server->message as a hello. 0, or -EPROTO: not an agent for us. */
+static int greet(struct server *server, struct door *door, const struct door_frame *frame, struct error *e)
+{
+	struct server_agent *agent = agent_by_session(server, server->message.hello.session);
+	enum server_news what = agent ? SERVER_BACK : SERVER_CAME;
+	struct message welcome = { .kind = MESSAGE_WELCOME, .welcome = { .version = BOP_VERSION } };
+	enum refusal refusal;
+	const char *why;
+	char text[256];
+
+	why = objection(server, frame, agent, text, sizeof(text), &refusal);
+	if (why) {
+		server->refusals.n[refusal]++;
+		refuse(door, &frame->from, why);
+		return server->single && refusal == REFUSAL_VERSION ? error_set(e, -EPROTO, "%s", why) : 0;
+	}
+	if (!door_claim(door, frame->fd)) /* gone again */
+		return 0;
+	if (!agent)
+		agent = agent_new(server, frame);
+	if (!agent)
+		return 0; /* it will try again */
+	message_fini(&agent->greeting);
+	agent->greeting = server->message;
+	server->message = (struct message){ .kind = MESSAGE_NONE };
+	agent->hello = &agent->greeting.hello;
+	snprintf(agent->address, sizeof(agent->address), "%s", frame->address);
+	agent->door = door;
+	agent->id = frame->from; /* another one after a reconnection */
+	agent->fd = frame->fd;
+	agent->connected = true;
+	memcpy(welcome.welcome.session, server->session, sizeof(server->session));
+	message_send(door, &agent->id, &welcome);
+	courier_again(&agent->courier, send_again, agent);
+	news(server, agent, what);
+	return 0;
+}
+
+/* A frame that says nothing. 0, or what server_receive() returns. */
+static int nonsense(struct server *server, struct server_agent *agent, int err, struct error *e)
+{
+	server->message = (struct message){ .kind = MESSAGE_NONE };
+	if (err == -ENOMEM && !server->single)
+		return 0; /* not the agent's fault; what has to arrive comes again */
+	server->refusals.n[REFUSAL_NONSENSE]++;
+	if (!agent)
+		return 0;
+	if (server->single)
+		return error_prefix(e, err, "the agent sent what cannot be understood");
+	cut(server, agent, "it sent what cannot be understood");
+	return 0;
+}
+
+/* One frame. 1: a message for the caller, 0: none, or a negative errno. */
+static int frame_take(struct server *server, struct door *door, const struct door_frame *frame,
+		      struct server_agent **ret_agent, struct error *e)
+{
+	struct server_agent *agent = agent_of(server, door, &frame->from);
 	int err;
 
-	if (server_agent(server) && memcmp(hello->session, server->hello.hello.session, sizeof(hello->session))) {
-		refuse(server, identity, "another agent serves this collector already");
+	message_fini(&server->message);
+	err = message_decode(frame->bytes, frame->size, MESSAGE_TO_COLLECTOR, &server->message, e);
+	if (err < 0)
+		return nonsense(server, agent, err, e);
+	if (server->message.kind == MESSAGE_HELLO)
+		return greet(server, door, frame, e);
+	if (!agent) { /* of one that was cut off, or has not said who it is */
+		server->refusals.n[REFUSAL_NONSENSE]++;
 		return 0;
 	}
-	if (hello->protocol != WIRE_PROTOCOL || strcmp(hello->version, BOP_VERSION)) {
-		snprintf(reason, sizeof(reason), "the agent tfj is version %.60s (protocol %u), bop is %s (protocol %u): "
-			 "install both from one build", hello->version, hello->protocol, BOP_VERSION, WIRE_PROTOCOL);
-		refuse(server, identity, reason);
-		return error_set(e, -EPROTO, "%s", reason);
+	if (!courier_take(&agent->courier, &server->message))
+		return 0;
+	if (server->message.number) /* it keeps it until then */
+		server_send(server, agent, &(struct message){ .kind = MESSAGE_ACK }, NULL);
+	*ret_agent = agent;
+	return 1;
+}
+
+int server_receive(struct server *server, struct server_agent **ret_agent, const struct message **ret_message,
+		   struct error *e)
+{
+	struct door *doors[] = { server->private, server->remote };
+	struct door_frame frame;
+	int err = 0;
+
+	server->turn = !server->turn; /* nobody has to wait for the other door to be empty */
+	for (int i = 0, left = FRAMES_TURN; i < 2 && left && !err; left--) {
+		struct door *door = doors[i ^ server->turn];
+
+		if (!door || !door_receive(door, &frame))
+			i++;
+		else
+			err = frame_take(server, door, &frame, ret_agent, e);
 	}
-	message_fini(&server->hello);
-	server->hello = server->message;
-	server->message = (struct message){ .kind = MESSAGE_NONE };
-	zmq_msg_copy(&server->identity, identity); /* a new one after a reconnection */
-	welcome.welcome.version = BOP_VERSION;
-	memcpy(welcome.welcome.session, server->session, sizeof(server->session));
-	err = send_to(server, identity, &welcome, e);
-	if (!err)
-		courier_again(&server->courier, send_again, server);
+	*ret_message = &server->message;
 	return err;
 }
 
-static bool is_agent(const struct server *server, const zmq_msg_t *identity)
+struct server_agent *server_agents(const struct server *server)
 {
-	size_t size = zmq_msg_size(identity);
-
-	return server_agent(server) && size == zmq_msg_size(&server->identity) &&
-	       !memcmp(zmq_msg_data((zmq_msg_t *)identity), zmq_msg_data((zmq_msg_t *)&server->identity), size);
+	return server->agents;
 }
 
-int server_receive(struct server *server, const struct message **ret_message, struct error *e)
+void server_release(struct server *server, struct server_agent *agent)
 {
-	zmq_msg_t identity;
-	int err;
+	agent->owner = NULL;
+	if (!agent->connected)
+		agent_free(server, agent);
+}
 
-	zmq_msg_init(&identity);
-	for (;;) {
-		message_fini(&server->message);
-		server->message = (struct message){ .kind = MESSAGE_NONE };
-		err = pair_receive(server, &identity);
-		if (err == -EAGAIN || err == -EINTR) {
-			err = 0;
-			break;
-		}
-		if (err < 0) {
-			err = error_set(e, err, "the agent's socket: %s", zmq_strerror(-err));
-			break;
-		}
-		if (!err)
-			continue;
-		err = message_decode(zmq_msg_data(&server->frame), zmq_msg_size(&server->frame), MESSAGE_TO_COLLECTOR,
-				     &server->message, e);
-		if (err < 0) {
-			server->message = (struct message){ .kind = MESSAGE_NONE };
-			if (!is_agent(server, &identity))
-				continue;
-			error_prefix(e, err, "the agent sent what cannot be understood");
-			break;
-		}
-		if (server->message.kind == MESSAGE_HELLO) {
-			err = greet(server, &identity, e);
-			if (err < 0)
-				break;
-			continue;
-		}
-		if (!is_agent(server, &identity) || server->message.kind >= MESSAGE_WELCOME ||
-		    !courier_take(&server->courier, &server->message))
-			continue;
-		if (server->message.number) /* it keeps it until then */
-			server_send(server, &(struct message){ .kind = MESSAGE_ACK }, NULL);
-		*ret_message = &server->message;
-		err = 1;
-		break;
-	}
-	zmq_msg_close(&identity);
-	return err;
+const struct refusals *server_refusals(const struct server *server)
+{
+	return &server->refusals;
+}
+
+const char *server_stranger(struct server *server)
+{
+	return server->gate ? gate_refused(server->gate) : NULL;
 }

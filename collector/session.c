@@ -57,12 +57,14 @@ void session_wait(struct session *session, uint64_t until, zmq_pollitem_t items[
 	uint64_t now = clock_monotonic_ns();
 	uint64_t wait_ms = until > now ? (until - now + 999999) / 1000000 : 0;
 
-	items[ITEM_SERVER] = server_poll_item(session->server);
+	for (int i = server_items(session->server, items + ITEM_SERVER); i < SERVER_ITEMS; i++)
+		items[ITEM_SERVER + i] = (zmq_pollitem_t){ .fd = -1 };
 	items[ITEM_SIGNAL] = (zmq_pollitem_t){ .fd = session->signal_fd, .events = ZMQ_POLLIN };
 	items[ITEM_AGENT] = (zmq_pollitem_t){ .fd = session->agent.pidfd, .events = ZMQ_POLLIN };
 	zmq_poll(items, ITEMS, (long)(wait_ms < 60000 ? wait_ms : 60000));
 	if (items[ITEM_SIGNAL].revents)
 		signals_read(session);
+	server_work(session->server, clock_monotonic_ns());
 }
 
 /* Why the agent ended before it said hello. */
@@ -82,18 +84,22 @@ static int agent_greet(struct session *session, struct error *e)
 {
 	uint64_t deadline = clock_monotonic_ns() + HELLO_NS;
 	const struct message *message;
+	struct server_agent *agent;
 	zmq_pollitem_t items[ITEMS];
 	int err;
 
-	while (!server_agent(session->server)) {
+	while (!session->connected) {
 		session_wait(session, deadline, items);
 		if (session->signals)
 			return error_set(e, -EINTR, "interrupted");
-		err = server_receive(session->server, &message, e);
+		err = server_receive(session->server, &agent, &message, e);
 		if (err < 0)
 			return err;
-		if (server_agent(session->server))
+		session->connected = server_agents(session->server);
+		if (session->connected) {
+			session->connected->owner = session; /* kept when it goes */
 			break;
+		}
 		if (agentproc_wait(&session->agent, 0))
 			return agent_start_failed(session, e);
 		if (clock_monotonic_ns() >= deadline)
@@ -106,6 +112,7 @@ static int agent_greet(struct session *session, struct error *e)
 int session_open(struct session **ret_session, struct error *e)
 {
 	char *arguments[] = { "tfj", "--collector", NULL, "--parent-death", NULL };
+	struct server_options options = { .single = true };
 	char address[SERVER_ADDRESS_MAX], base[PATH_MAX];
 	struct session *session;
 	int err;
@@ -133,7 +140,10 @@ int session_open(struct session **ret_session, struct error *e)
 	session->signal_fd = err = signals_open(e);
 	if (err < 0)
 		goto out;
-	err = server_open(session->claim.path, &session->server, address, e);
+	options.directory = session->claim.path;
+	session->context = zmq_ctx_new();
+	err = session->context ? server_open(session->context, &options, &session->server, address, e) :
+				 error_set(e, -ENOMEM, "out of memory");
 	if (err < 0)
 		goto out;
 	arguments[2] = address;
@@ -160,9 +170,9 @@ void session_close(struct session *session)
 
 	if (!session)
 		return;
-	if (session->server && !server_agent(session->server))
+	if (session->server && !session->connected)
 		quiet = true; /* what it said became the error */
-	if (session->server && !session->agent_lost && server_send(session->server, &quit, NULL) == 0 &&
+	if (session->connected && !session->agent_lost && server_send(session->server, session->connected, &quit, NULL) == 0 &&
 	    !agentproc_wait(&session->agent, SESSION_QUIT_NS)) {
 		fprintf(stderr, "bop: warning: the agent did not end and was killed\n");
 		session->agent_lost = true;
@@ -172,6 +182,8 @@ void session_close(struct session *session)
 	}
 	agentproc_close(&session->agent, quiet);
 	server_close(session->server);
+	if (session->context)
+		zmq_ctx_term(session->context);
 	if (session->signal_fd >= 0)
 		close(session->signal_fd);
 	if (session->claim.fd >= 0)

@@ -12,11 +12,13 @@
 
 #define SESSION_QUIT_NS 10000000000ull /* how long an agent may take to end */
 
-enum { ITEM_SERVER, ITEM_SIGNAL, ITEM_AGENT, ITEMS };
+enum { ITEM_SERVER, ITEM_SIGNAL = ITEM_SERVER + SERVER_ITEMS, ITEM_AGENT, ITEMS };
 
 struct session {
 	struct claim claim;
+	void *context;
 	struct server *server;
+	struct server_agent *connected; /* the agent, once it has said hello */
 	struct agentproc agent;
 	char agent_path[PATH_MAX];
 	int signal_fd;
@@ -25,7 +27,7 @@ struct session {
 	bool agent_lost;
 };
 
-/* Waits for any of the three until `until`, reads signals; the caller looks at the other two. */
+/* Waits for any of the three until `until`, reads signals, sees who came; the caller looks at the rest. */
 void session_wait(struct session *session, uint64_t until, zmq_pollitem_t items[ITEMS]);
 void session_agent_kill(struct session *session);
 

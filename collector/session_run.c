@@ -31,7 +31,8 @@ static void on_send(void *arg, size_t agent, const struct message *message)
 {
 	struct active *active = arg;
 
-	if (server_send(active->session->server, message, NULL) < 0 && message->kind == MESSAGE_ORDER)
+	if (server_send(active->session->server, active->session->connected, message, NULL) < 0 &&
+	    message->kind == MESSAGE_ORDER)
 		active->unreachable = true;
 }
 
@@ -47,12 +48,13 @@ static void on_warn(void *arg, const char *text)
 static unsigned drain(struct active *active)
 {
 	const struct message *message;
+	struct server_agent *agent;
 	unsigned n = 0;
 	struct error e;
 	int err = 1;
 
 	while (n < BURST && !course_full(active->course)) {
-		err = server_receive(active->session->server, &message, &e);
+		err = server_receive(active->session->server, &agent, &message, &e);
 		if (err <= 0)
 			break;
 		n++;
@@ -68,12 +70,13 @@ static unsigned drain(struct active *active)
 static void on_agent_end(struct active *active)
 {
 	uint64_t until = clock_monotonic_ns() + DEAD_DRAIN_NS;
-	zmq_pollitem_t item = server_poll_item(active->session->server);
+	zmq_pollitem_t items[SERVER_ITEMS];
+	int n_items = server_items(active->session->server, items);
 	char how[64], reason[128];
 
 	agentproc_wait(&active->session->agent, SESSION_QUIT_NS);
 	/* what it sent before is still on its way through the socket */
-	while (clock_monotonic_ns() < until && (drain(active) || zmq_poll(&item, 1, 20) > 0))
+	while (clock_monotonic_ns() < until && (drain(active) || zmq_poll(items, n_items, 20) > 0))
 		;
 	course_commit(active->course);
 	status_text(active->session->agent.status, how, sizeof(how));
@@ -136,7 +139,7 @@ int session_run(struct session *session, struct store *store, const struct exper
 {
 	struct active active = { .session = session };
 	struct course_door door = { .send = on_send, .warn = on_warn, .arg = &active };
-	const struct message_hello *hello = server_agent(session->server);
+	const struct message_hello *hello = session->connected->hello;
 	struct error cleaning;
 	struct cast cast;
 	uint64_t cpu;
