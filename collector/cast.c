@@ -93,8 +93,15 @@ static int init(const struct experiment *x, struct cast *cast, struct error *e)
 		return error_set(e, -ENOMEM, "out of memory");
 	}
 	for (size_t i = 0; i < cast->n_boxes; i++)
-		cast->boxes[i] = (struct cast_box){ .name = x->boxes[i], .address = "", .address6 = "" };
+		cast->boxes[i].name = x->boxes[i];
 	return 0;
+}
+
+static int addresses_set(struct cast_box *box, const struct trace_box *served)
+{
+	box->address = strdup(served ? served->address : "");
+	box->address6 = strdup(served ? served->address6 : "");
+	return box->address && box->address6 ? 0 : -ENOMEM;
 }
 
 /* Every box must have a way to every other. */
@@ -116,7 +123,6 @@ static int network_check(const struct cast *cast, const struct cast_agent *agent
 int cast_make(const struct experiment *x, const struct cast_agent *agents, size_t n, struct cast *ret_cast,
 	      struct error *e)
 {
-	const struct trace_box *served;
 	struct cast cast;
 	size_t agent;
 	int err = init(x, &cast, e);
@@ -128,11 +134,9 @@ int cast_make(const struct experiment *x, const struct cast_agent *agents, size_
 		if (err)
 			break;
 		cast.boxes[i].agent = place_of(&cast, agent);
-		served = box_of(&agents[agent], cast.boxes[i].name);
-		if (served) {
-			cast.boxes[i].address = served->address;
-			cast.boxes[i].address6 = served->address6;
-		}
+		err = addresses_set(&cast.boxes[i], box_of(&agents[agent], cast.boxes[i].name));
+		if (err)
+			error_set(e, err, "out of memory");
 	}
 	if (!err)
 		err = network_check(&cast, agents, e);
@@ -147,13 +151,22 @@ int cast_single(const struct experiment *x, struct cast *ret_cast, struct error 
 {
 	int err = init(x, ret_cast, e);
 
-	if (!err)
-		ret_cast->n_agents = 1;
-	return err;
+	for (size_t i = 0; !err && i < ret_cast->n_boxes; i++)
+		err = addresses_set(&ret_cast->boxes[i], NULL);
+	if (err) {
+		cast_fini(ret_cast);
+		return error_set(e, err, "out of memory");
+	}
+	ret_cast->n_agents = 1;
+	return 0;
 }
 
 void cast_fini(struct cast *cast)
 {
+	for (size_t i = 0; cast->boxes && i < cast->n_boxes; i++) {
+		free(cast->boxes[i].address);
+		free(cast->boxes[i].address6);
+	}
 	free(cast->boxes);
 	free(cast->agents);
 	*cast = (struct cast){ .n_boxes = 0 };

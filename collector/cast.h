@@ -24,9 +24,9 @@ struct cast_agent {
 };
 
 struct cast_box {
-	const char *name;		/* of the experiment; borrowed */
-	size_t agent;			/* index among those of the run */
-	const char *address, *address6; /* known before the run begins; empty: the agent makes it. Borrowed */
+	const char *name;	 /* of the experiment; borrowed */
+	size_t agent;		 /* index among those of the run */
+	char *address, *address6; /* known before the run begins; empty: the agent makes it */
 };
 
 struct cast {

@@ -39,8 +39,9 @@ static void help_print(const struct cmd *cmd)
 	printf("usage: bop %s [OPTION]...%s%s\n\n%s.\n\noptions:\n", cmd->name, *cmd->arguments ? " " : "",
 	       cmd->arguments, cmd->summary);
 	for (const struct cmd_option *o = cmd->options; o->name; o++) {
-		snprintf(left, sizeof(left), "%c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
-			 o->letter ? ',' : ' ', o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+		snprintf(left, sizeof(left), "%c%c%c --%s%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+			 o->letter ? ',' : ' ', o->name, !o->argument ? "" : o->value == CMD_MAYBE_TEXT ? "[=" : " ",
+			 o->argument ? o->argument : "", o->value == CMD_MAYBE_TEXT ? "]" : "");
 		printf("  %-24s %s\n", left, o->help);
 	}
 	if (cmd->text)
@@ -68,6 +69,9 @@ static int value_set(const struct cmd_option *option, struct cmd_args *args, con
 		break;
 	case CMD_TEXT:
 		*(const char **)at = value;
+		break;
+	case CMD_MAYBE_TEXT:
+		*(const char **)at = value ? value : "";
 		break;
 	case CMD_NUMBER:
 		return number_parse(option->name, value, (uint64_t *)at);
@@ -100,7 +104,11 @@ static int options_parse(const struct cmd *cmd, int argc, char **argv, struct cm
 		const struct cmd_option *o = &cmd->options[i];
 		bool value = o->value != CMD_FLAG;
 
-		longs[i] = (struct option){ o->name, value ? required_argument : no_argument, NULL, 256 + (int)i };
+		longs[i] = (struct option){ o->name,
+					    o->value == CMD_MAYBE_TEXT ? optional_argument :
+					    value		       ? required_argument :
+									 no_argument,
+					    NULL, 256 + (int)i };
 		if (o->letter) {
 			letters[n_letters++] = o->letter;
 			if (value)

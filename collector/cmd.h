@@ -14,22 +14,23 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm) X(keys)
+#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm) X(serve) X(boxes) X(keys)
 
 /* Values of all options of all commands; a command reads those that it has a row for. */
 struct cmd_args {
 	const char *store;
 	const char *file;
 	const char *order;
-	const char *keys;
 	const char *send;
+	const char *keys, *listen, *directory;
+	const char *server; /* "": the usual one; NULL: none */
 	uint64_t runs;
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;
 };
 
-enum cmd_value { CMD_FLAG, CMD_TEXT, CMD_NUMBER };
+enum cmd_value { CMD_FLAG, CMD_TEXT, CMD_NUMBER, CMD_MAYBE_TEXT /* --name or --name=TEXT; "" without */ };
 
 struct cmd_option {
 	const char *name; /* long; NULL ends the table */

@@ -6,31 +6,37 @@
 #include <unistd.h>
 
 #include "collector/cmd.h"
+#include "collector/remote.h"
 #include "collector/session.h"
 #include "collector/show.h"
+
+/* What there is to say of a run that has ended. Returns the exit status for it. */
+static int result_print(struct course_result *run, const struct cmd_args *args)
+{
+	const struct prints *prints = run->has_prints ? &run->prints : NULL;
+	int status = outcome_status(run->outcome);
+
+	if (run->outcome == OUTCOME_ERROR)
+		fprintf(stderr, "bop: run %llu: %s\n", (unsigned long long)run->id, run->reason);
+	if (run->run && args->json)
+		show_run_line_json(run->run, prints, &run->timing, run->directory, stdout);
+	else if (run->run)
+		show_run_line(run->run, prints, args->store, stdout);
+	if (*run->directory && !args->json)
+		printf("  directory: %s\n", run->directory);
+	course_result_fini(run);
+	return cmd_flush(status);
+}
 
 static int run_once(struct session *session, struct store *store, const struct experiment *x,
 		    const struct cmd_args *args)
 {
 	struct course_result run;
-	const struct prints *prints;
 	struct error e;
-	int status;
 
 	if (session_run(session, store, x, args->keep, &run, &e) < 0)
 		return cmd_fail(&e);
-	prints = run.has_prints ? &run.prints : NULL;
-	status = outcome_status(run.outcome);
-	if (run.outcome == OUTCOME_ERROR)
-		fprintf(stderr, "bop: run %llu: %s\n", (unsigned long long)run.id, run.reason);
-	if (run.run && args->json)
-		show_run_line_json(run.run, prints, &run.timing, run.directory, stdout);
-	else if (run.run)
-		show_run_line(run.run, prints, args->store, stdout);
-	if (*run.directory && !args->json)
-		printf("  directory: %s\n", run.directory);
-	course_result_fini(&run);
-	return cmd_flush(status);
+	return result_print(&run, args);
 }
 
 static int run_all(struct session *session, struct store *store, const struct experiment *x,
@@ -45,6 +51,39 @@ static int run_all(struct session *session, struct store *store, const struct ex
 	return status;
 }
 
+/* On the boxes of a server's agents. */
+static int run_remote(const struct cmd_args *args)
+{
+	struct remote *remote = NULL;
+	struct course_result run;
+	struct error e;
+	int err, status = 0;
+
+	if (args->store)
+		return cmd_failf("run: --store is the server's to say (bop serve --store); --server and --store do not go together");
+	err = remote_open(args->server, args->rest[0], &remote, &e);
+	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
+		err = remote_run(remote, args->keep, args->send, &run, &e);
+		if (!err)
+			status = outcome_worse_status(status, result_print(&run, args));
+	}
+	if (err < 0)
+		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);
+	else if (remote_interrupted(remote))
+		status = outcome_worse_status(status, outcome_status(OUTCOME_INTERRUPTED));
+	remote_close(remote);
+	return status;
+}
+
+/* Without a server there is one agent, our own. */
+static int agents_check(const struct experiment *x)
+{
+	for (size_t i = 0; i < x->n_boxes; i++)
+		if (x->agents[i])
+			return cmd_failf("box '%s' is on agent '%s': run it with --server", x->boxes[i], x->agents[i]);
+	return 0;
+}
+
 static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 {
 	const char *url = cmd_store_url(args);
@@ -54,11 +93,15 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	int err, status = CMD_EXIT_ERROR;
 	struct error e;
 
+	if (args->server)
+		return run_remote(args);
 	err = experiment_read(args->rest[0], &x, &e);
 	if (err < 0) {
 		cmd_fail(&e);
 		goto out;
 	}
+	if (agents_check(x))
+		goto out;
 	if (args->send && experiment_send(args->send, &x->deferred) < 0) {
 		cmd_failf("run: --send %s: it is live or deferred (see `bop run --help`)", args->send);
 		goto out;
@@ -97,6 +140,8 @@ out:
 static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
 	CMD_OPTION_STORE,
+	{ "server", 0, CMD_MAYBE_TEXT, CMD_OPTION(server), "URL",
+	  "run it on boxes of the agents of `bop serve`, which also keeps it (default: this user's server)" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
 	{ "send", 0, CMD_TEXT, CMD_OPTION(send), "WHEN",
 	  "live: what is recorded is sent and stored while the run goes on; deferred: after it (default: as FILE says)" },

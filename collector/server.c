@@ -24,7 +24,6 @@ struct server {
 	size_t n_agents;
 	struct refusals refusals;
 	struct message message; /* the last one received */
-	unsigned char session[16]; /* ours: tells an agent that comes back whom it meets */
 	bool single, turn; /* turn: the door that is looked at first */
 	void (*on_news)(struct server_agent *agent, enum server_news news, void *arg);
 	void *arg;
@@ -62,10 +61,7 @@ int server_open(void *context, const struct server_options *options, struct serv
 	server->on_news = options->on_news;
 	server->arg = options->arg;
 	door.refusals = &server->refusals;
-	if (getrandom(server->session, sizeof(server->session), 0) != sizeof(server->session))
-		err = error_set(e, -EIO, "no random numbers: %s", strerror(errno));
-	else
-		err = door_open(context, &door, &server->private, e);
+	err = door_open(context, &door, &server->private, e);
 	if (!err && options->listen)
 		err = remote_open(server, context, options, e);
 	if (err)
@@ -281,6 +277,10 @@ static struct server_agent *agent_new(struct server *server, const struct door_f
 
 	if (!agent)
 		return NULL;
+	if (getrandom(agent->session, sizeof(agent->session), 0) != sizeof(agent->session)) {
+		free(agent);
+		return NULL;
+	}
 	snprintf(agent->key, sizeof(agent->key), "%s", frame->user);
 	agent->since_ns = clock_realtime_ns();
 	DL_APPEND(server->agents, agent);
@@ -319,7 +319,7 @@ static int greet(struct server *server, struct door *door, const struct door_fra
 	agent->id = frame->from; /* another one after a reconnection */
 	agent->fd = frame->fd;
 	agent->connected = true;
-	memcpy(welcome.welcome.session, server->session, sizeof(server->session));
+	memcpy(welcome.welcome.session, agent->session, sizeof(agent->session));
 	message_send(door, &agent->id, &welcome);
 	courier_again(&agent->courier, send_again, agent);
 	news(server, agent, what);

@@ -36,13 +36,16 @@ struct server_agent {
 	bool connected, cut;
 	uint64_t away_ns; /* CLOCK_MONOTONIC: since when it is not connected */
 	void *owner;	  /* the caller's: NULL: a row of it is dropped when it goes */
-	size_t place;	  /* the caller's */
+	size_t place;	  /* the caller's, as the next */
+	bool settling;
 	/* private to server.c */
 	struct message greeting;
 	struct door *door;
 	struct door_id id;
 	int fd;
 	struct courier courier;
+	/* Of this row: who comes back to a row that was dropped meets a stranger, who knows no numbers and no run of it. */
+	unsigned char session[16];
 };
 
 struct server_options {

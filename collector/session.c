@@ -7,49 +7,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "collector/session_inside.h"
 #include "lib/clock.h"
 
 #define HELLO_NS (20 * CLOCK_SECOND_NS)
-#define BLINK_NS (CLOCK_SECOND_NS / 20)
 
 static int remove_stale(struct claim *claim, void *arg)
 {
 	return claim_remove_tree(claim->path);
-}
-
-static int signals_open(struct error *e)
-{
-	struct sigaction hangup;
-	sigset_t set;
-	int fd;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) /* nohup means it */
-		sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd < 0 ? error_set(e, -errno, "signalfd: %s", strerror(errno)) : fd;
-}
-
-/* timeout(1) and others signal a process and then its group: what comes within a blink is one wish. */
-static void signals_read(struct session *session)
-{
-	struct signalfd_siginfo info;
-	uint64_t now = clock_monotonic_ns();
-
-	while (read(session->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-		if (session->signals && now - session->signal_ns < BLINK_NS)
-			continue;
-		session->signals++;
-		session->signal_ns = now;
-	}
 }
 
 void session_wait(struct session *session, uint64_t until, zmq_pollitem_t items[ITEMS])
@@ -59,11 +26,11 @@ void session_wait(struct session *session, uint64_t until, zmq_pollitem_t items[
 
 	for (int i = server_items(session->server, items + ITEM_SERVER); i < SERVER_ITEMS; i++)
 		items[ITEM_SERVER + i] = (zmq_pollitem_t){ .fd = -1 };
-	items[ITEM_SIGNAL] = (zmq_pollitem_t){ .fd = session->signal_fd, .events = ZMQ_POLLIN };
+	items[ITEM_SIGNAL] = (zmq_pollitem_t){ .fd = session->interrupt.fd, .events = ZMQ_POLLIN };
 	items[ITEM_AGENT] = (zmq_pollitem_t){ .fd = session->agent.pidfd, .events = ZMQ_POLLIN };
 	zmq_poll(items, ITEMS, (long)(wait_ms < 60000 ? wait_ms : 60000));
 	if (items[ITEM_SIGNAL].revents)
-		signals_read(session);
+		interrupt_read(&session->interrupt);
 	server_work(session->server, clock_monotonic_ns());
 }
 
@@ -90,7 +57,7 @@ static int agent_greet(struct session *session, struct error *e)
 
 	while (!session->connected) {
 		session_wait(session, deadline, items);
-		if (session->signals)
+		if (session->interrupt.n)
 			return error_set(e, -EINTR, "interrupted");
 		err = server_receive(session->server, &agent, &message, e);
 		if (err < 0)
@@ -122,7 +89,7 @@ int session_open(struct session **ret_session, struct error *e)
 		return error_set(e, -ENOMEM, "out of memory");
 	session->claim = (struct claim)CLAIM_NONE;
 	session->agent = (struct agentproc)AGENTPROC_NONE;
-	session->signal_fd = -1;
+	session->interrupt = (struct interrupt)INTERRUPT_NONE;
 	err = agentproc_find(session->agent_path, e);
 	if (err < 0)
 		goto out;
@@ -137,7 +104,7 @@ int session_open(struct session **ret_session, struct error *e)
 	err = claim_open(&session->claim, base, "bop", NULL, 0700, e);
 	if (err < 0)
 		goto out;
-	session->signal_fd = err = signals_open(e);
+	err = interrupt_open(&session->interrupt, e);
 	if (err < 0)
 		goto out;
 	options.directory = session->claim.path;
@@ -184,8 +151,7 @@ void session_close(struct session *session)
 	server_close(session->server);
 	if (session->context)
 		zmq_ctx_term(session->context);
-	if (session->signal_fd >= 0)
-		close(session->signal_fd);
+	interrupt_close(&session->interrupt);
 	if (session->claim.fd >= 0)
 		claim_remove_tree(session->claim.path);
 	claim_close(&session->claim);
@@ -194,7 +160,7 @@ void session_close(struct session *session)
 
 bool session_interrupted(const struct session *session)
 {
-	return session->signals > 0;
+	return session->interrupt.n > 0;
 }
 
 bool session_agent_lost(const struct session *session)

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "collector/agentproc.h"
+#include "collector/interrupt.h"
 #include "collector/server.h"
 #include "collector/session.h"
 #include "lib/claim.h"
@@ -21,9 +22,7 @@ struct session {
 	struct server_agent *connected; /* the agent, once it has said hello */
 	struct agentproc agent;
 	char agent_path[PATH_MAX];
-	int signal_fd;
-	unsigned signals; /* how often the user asked to stop */
-	uint64_t signal_ns; /* when the last time */
+	struct interrupt interrupt;
 	bool agent_lost;
 };
 

@@ -89,10 +89,10 @@ static void on_signals(struct active *active, unsigned before)
 {
 	struct session *session = active->session;
 
-	if (session->signals == before)
+	if (session->interrupt.n == before)
 		return;
 	progress_clear(&active->progress);
-	if (session->signals >= 2) {
+	if (session->interrupt.n >= 2) {
 		session_agent_kill(session);
 		drain(active);
 		course_commit(active->course);
@@ -116,7 +116,7 @@ static void loop(struct active *active)
 		until = course_deadline(active->course);
 		if (active->progress.terminal && until > now + PROGRESS_TICK_NS)
 			until = now + PROGRESS_TICK_NS;
-		signals = active->session->signals;
+		signals = active->session->interrupt.n;
 		session_wait(active->session, until, items);
 		on_signals(active, signals);
 		drain(active);

@@ -57,10 +57,10 @@ void show_run_line_json(const struct run *run, const struct prints *prints, cons
 	json_t *object = row_object(run->row), *times;
 	uint64_t rest = timing->total - timing->ready - timing->workload - timing->check - timing->stop;
 
-	times = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "boxes_ns", (json_int_t)timing->boxes, "ready_ns",
+	times = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "boxes_ns", (json_int_t)timing->boxes, "ready_ns",
 			  (json_int_t)timing->ready, "workload_ns", (json_int_t)timing->workload, "check_ns",
 			  (json_int_t)timing->check, "stop_ns", (json_int_t)timing->stop, "harness_ns", (json_int_t)rest,
-			  "cpu_ns", (json_int_t)timing->cpu);
+			  "cpu_ns", json_number(timing->cpu));
 	json_object_set_new(object, "print", prints_object(prints));
 	json_object_set_new(object, "timing", times);
 	if (*directory)

@@ -111,8 +111,7 @@ static int begin_one(struct troupe *troupe, size_t agent, const struct message_o
 		if (box->agent == agent)
 			names[n++] = (char *)box->name;
 		else
-			peers[mine.begin.n_peers++] = (struct trace_box){ (char *)box->name, (char *)box->address,
-									  (char *)box->address6 };
+			peers[mine.begin.n_peers++] = (struct trace_box){ (char *)box->name, box->address, box->address6 };
 	}
 	if (names && peers)
 		err = troupe->door.order(troupe->door.arg, agent, &mine, e);

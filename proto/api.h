@@ -22,7 +22,7 @@
 enum api_request_kind { API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL };
 
 struct api_run {
-	char *name, *path;
+	char *name, *path, *send;
 	char *text; /* with the end of a string behind it, which size does not count */
 	size_t size;
 	bool keep;

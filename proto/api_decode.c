@@ -28,7 +28,9 @@ static int run_decode(const Bop__Api__Run *from, struct api_run *run)
 	if (run->size)
 		memcpy(run->text, from->text.data, run->size);
 	run->text[run->size] = '\0';
-	return text_copy(&run->name, from->name) || text_copy(&run->path, from->path) ? -ENOMEM : 0;
+	if (text_copy(&run->name, from->name) || text_copy(&run->path, from->path))
+		return -ENOMEM;
+	return text_copy(&run->send, from->send);
 }
 
 static int request_decode(const Bop__Api__Request *from, struct api_request *request)
@@ -79,6 +81,7 @@ void api_request_fini(struct api_request *request)
 {
 	free(request->run.name);
 	free(request->run.path);
+	free(request->run.send);
 	free(request->run.text);
 	*request = (struct api_request){ .id = 0 };
 }

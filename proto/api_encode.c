@@ -42,6 +42,7 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 	case API_RUN:
 		run.name = text_of(from->run.name);
 		run.path = text_of(from->run.path);
+		run.send = text_of(from->run.send);
 		run.text.data = (uint8_t *)from->run.text;
 		run.text.len = from->run.size;
 		run.keep = from->run.keep;

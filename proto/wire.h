@@ -149,7 +149,7 @@ struct message {
 		struct message_welcome welcome;
 		uint64_t progress;
 		struct {
-			uint64_t run, number;
+			uint64_t run, number; /* UINT64_MAX: nothing of the run is wanted any more */
 		} ack;
 		struct message_order order;
 	};

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See remote.h. The first signal of the user ends the run in order, the second at once, the third leaves. */
+#include "collector/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "collector/client.h"
+#include "collector/interrupt.h"
+#include "collector/progress.h"
+#include "collector/yaml.h"
+#include "lib/clock.h"
+
+struct remote {
+	struct client *client;
+	struct interrupt interrupt;
+	struct progress progress;
+	unsigned told; /* how many signals the server knows of */
+	char *name, *path, *text;
+	size_t size;
+	uint64_t last_id;
+};
+
+static int file_read(struct remote *remote, struct error *e)
+{
+	int fd = open(remote->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err = 0;
+	ssize_t n = 1;
+
+	remote->text = malloc(YAML_MAX_FILE + 1);
+	if (fd < 0)
+		err = error_set(e, -errno, "%s: cannot open the experiment file: %s", remote->name, strerror(errno));
+	else if (!remote->text)
+		err = error_set(e, -ENOMEM, "out of memory");
+	while (!err && n && remote->size <= YAML_MAX_FILE) {
+		n = read(fd, remote->text + remote->size, YAML_MAX_FILE + 1 - remote->size);
+		if (n < 0)
+			err = error_set(e, -errno, "%s: cannot read it: %s", remote->name, strerror(errno));
+		else
+			remote->size += (size_t)n;
+	}
+	if (!err && remote->size > YAML_MAX_FILE)
+		err = error_set(e, -EINVAL, "%s: larger than 1 MiB; this is not an experiment file", remote->name);
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+int remote_open(const char *url, const char *path, struct remote **ret_remote, struct error *e)
+{
+	struct remote *remote = calloc(1, sizeof(*remote));
+	int err;
+
+	if (!remote)
+		return error_set(e, -ENOMEM, "out of memory");
+	remote->interrupt = (struct interrupt)INTERRUPT_NONE;
+	remote->name = strdup(path);
+	remote->path = realpath(path, NULL);
+	if (!remote->path)
+		err = error_set(e, -errno, "%s: cannot open the experiment file: %s", path, strerror(errno));
+	else
+		err = remote->name ? file_read(remote, e) : error_set(e, -ENOMEM, "out of memory");
+	if (!err)
+		err = client_open(url, &remote->client, e);
+	if (!err)
+		err = interrupt_open(&remote->interrupt, e);
+	if (err)
+		remote_close(remote);
+	else
+		*ret_remote = remote;
+	return err;
+}
+
+void remote_close(struct remote *remote)
+{
+	if (!remote)
+		return;
+	client_close(remote->client);
+	interrupt_close(&remote->interrupt);
+	free(remote->name);
+	free(remote->path);
+	free(remote->text);
+	free(remote);
+}
+
+bool remote_interrupted(const struct remote *remote)
+{
+	return remote->interrupt.n > 0;
+}
+
+static int signals_tell(struct remote *remote, struct error *e)
+{
+	struct api_request cancel = { .kind = API_CANCEL, .cancel = remote->last_id, .at_once = remote->interrupt.n > 1 };
+
+	interrupt_read(&remote->interrupt);
+	if (remote->interrupt.n == remote->told)
+		return 0;
+	remote->told = remote->interrupt.n;
+	progress_clear(&remote->progress);
+	if (remote->told > 2)
+		return error_set(e, -EINTR, "left: the server ends the run");
+	if (remote->told == 1)
+		fprintf(stderr, "bop: stopping; interrupt again to stop at once\n");
+	cancel.at_once = remote->told > 1;
+	return client_send(remote->client, &cancel, e);
+}
+
+static char *text_or_null(const char *text)
+{
+	return *text ? strdup(text) : NULL;
+}
+
+/* A run with no more than its row. */
+static int end_take(const struct api_run_end *end, struct course_result *ret, struct error *e)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	struct store_run *row = calloc(1, sizeof(*row));
+
+	if (!run || !row) {
+		free(run);
+		free(row);
+		return error_set(e, -ENOMEM, "out of memory");
+	}
+	run->row = row;
+	row->id = ret->id = end->run;
+	row->outcome = ret->outcome = outcome_by_name(end->outcome);
+	row->experiment = strdup(end->experiment);
+	row->reason = text_or_null(end->reason);
+	row->incomplete = end->incomplete;
+	row->started_ns = end->started_ns;
+	row->duration_ns = end->duration_ns;
+	row->events = end->events;
+	row->messages = end->messages;
+	row->lost = end->lost;
+	row->holes = end->holes;
+	snprintf(ret->reason, sizeof(ret->reason), "%s", end->reason);
+	snprintf(ret->directory, sizeof(ret->directory), "%s", end->directory);
+	for (char **warning = end->warnings; *warning; warning++)
+		fprintf(stderr, "bop: warning: %s\n", *warning);
+	ret->timing = (struct show_timing){
+		.total = end->total_ns, .boxes = end->boxes_ns, .ready = end->ready_ns, .workload = end->workload_ns,
+		.check = end->check_ns, .stop = end->stop_ns, .cpu = STORE_UNKNOWN,
+	};
+	ret->run = run;
+	if (row->experiment && ret->outcome)
+		return 0;
+	course_result_fini(ret);
+	return error_set(e, -EBADMSG, "the server's answer makes no sense");
+}
+
+/* 1: it was the end. */
+static int answer_take(struct remote *remote, const struct api_answer *answer, struct course_result *ret, struct error *e)
+{
+	int err;
+
+	if (answer->id != remote->last_id) /* of a cancel that came too late */
+		return 0;
+	switch (answer->kind) {
+	case API_PROGRESS:
+		remote->progress.run = answer->progress.run;
+		remote->progress.events = answer->progress.events;
+		progress_show(&remote->progress, answer->progress.phase, clock_monotonic_ns());
+		return 0;
+	case API_RUN_END:
+		progress_clear(&remote->progress);
+		err = end_take(&answer->run_end, ret, e);
+		return err < 0 ? err : 1;
+	case API_ERROR:
+		progress_clear(&remote->progress);
+		return error_set(e, client_errno(answer->error.kind), "%s", answer->error.text);
+	case API_BOXES:
+	case API_ANSWER_NONE:
+		break;
+	}
+	return error_set(e, -EBADMSG, "the server's answer makes no sense");
+}
+
+int remote_run(struct remote *remote, bool keep, const char *send, struct course_result *ret, struct error *e)
+{
+	struct api_request request = {
+		.id = ++remote->last_id,
+		.kind = API_RUN,
+		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size, .keep = keep,
+			 .send = (char *)send },
+	};
+	zmq_pollitem_t items[CLIENT_ITEMS + 1];
+	struct api_answer answer;
+	int err, done = 0;
+
+	*ret = (struct course_result){ .outcome = OUTCOME_ERROR };
+	progress_init(&remote->progress, 0, clock_monotonic_ns());
+	err = client_send(remote->client, &request, e);
+	while (!err && !done) {
+		client_items(remote->client, items);
+		items[CLIENT_ITEMS] = (zmq_pollitem_t){ .fd = remote->interrupt.fd, .events = ZMQ_POLLIN };
+		zmq_poll(items, CLIENT_ITEMS + 1, -1);
+		err = signals_tell(remote, e);
+		while (!err && !done && (err = client_receive(remote->client, &answer, e)) > 0) {
+			done = answer_take(remote, &answer, ret, e);
+			api_answer_fini(&answer);
+			err = done < 0 ? done : 0;
+		}
+	}
+	return err;
+}

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See serve.h. What a peer does wrong is counted and told; what the server itself cannot do ends it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collector/run.h"
+#include "collector/serve_inside.h"
+#include "lib/claim.h"
+#include "lib/clock.h"
+
+#define BURST 256
+#define WAIT_MAX_NS CLOCK_SECOND_NS
+#define TOLD_NS (10 * CLOCK_SECOND_NS) /* between two lines about strangers */
+
+enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEMS };
+
+void serve_log(const char *format, ...)
+{
+	struct error line;
+	char text[sizeof(line.text)], when[32];
+	time_t now = time(NULL);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	error_set(&line, 0, "%s", text); /* what peers say is in it: no control characters */
+	strftime(when, sizeof(when), "%F %T", localtime(&now));
+	fprintf(stderr, "%s %s\n", when, line.text);
+}
+
+int serve_directory(char ret_directory[PATH_MAX], struct error *e)
+{
+	const char *given = getenv("BOP_SERVER_DIR"), *runtime = getenv("XDG_RUNTIME_DIR");
+	int n;
+
+	if (given && *given)
+		n = snprintf(ret_directory, PATH_MAX, "%s", given);
+	else if (geteuid() == 0)
+		n = snprintf(ret_directory, PATH_MAX, "/run/bop");
+	else if (runtime && *runtime == '/')
+		n = snprintf(ret_directory, PATH_MAX, "%s/bop", runtime);
+	else
+		n = snprintf(ret_directory, PATH_MAX, "/tmp/bop.server.%u", geteuid());
+	if (n >= PATH_MAX || *ret_directory != '/')
+		return error_set(e, -EINVAL, "%s: the directory of a server is an absolute path", ret_directory);
+	return 0;
+}
+
+/* Private, or refused: who can change it could stand in for us. */
+static int directory_make(const char *path, struct error *e)
+{
+	struct stat st;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return error_set(e, -errno, "cannot make the server's directory '%s': %s", path, strerror(errno));
+	if (lstat(path, &st) < 0)
+		return error_set(e, -errno, "%s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & 077)
+		return error_set(e, -EPERM, "%s: the server's directory must be yours and closed to others (chmod 700)", path);
+	return 0;
+}
+
+static int lock_take(struct serve *serve, struct error *e)
+{
+	char path[PATH_MAX + 8];
+
+	snprintf(path, sizeof(path), "%s/lock", serve->directory);
+	serve->lock = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (serve->lock < 0)
+		return error_set(e, -errno, "%s: %s", path, strerror(errno));
+	if (flock(serve->lock, LOCK_EX | LOCK_NB) < 0)
+		return error_set(e, -EBUSY, "a server runs in %s already; give this one another directory (--dir)",
+				 serve->directory);
+	return 0;
+}
+
+static int signals_open(struct serve *serve, struct error *e)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	serve->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return serve->signals < 0 ? error_set(e, -errno, "signalfd: %s", strerror(errno)) : 0;
+}
+
+static int listen_check(const char *listen, struct error *e)
+{
+	const char *colon = strrchr(listen, ':');
+
+	if (strncmp(listen, "tcp://", 6) || colon == listen + 3 || !colon[1])
+		return error_set(e, -EINVAL, "'%s' is no address to listen on; it looks like tcp://0.0.0.0:7100", listen);
+	return 0;
+}
+
+/* The secret, and the list of those who may come. */
+static int keys_read(struct serve *serve, const struct serve_options *options, char secret[KEY_SIZE], struct error *e)
+{
+	char folder[PATH_MAX], path[PATH_MAX + 32], public[KEY_SIZE];
+	int err = listen_check(options->listen, e);
+
+	if (!err)
+		err = allowed_folder(options->keys, false, folder, e);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s/" ALLOWED_SERVER ".secret", folder);
+	err = key_read_secret(path, secret, public, e);
+	if (err == -ENOENT)
+		return error_set(e, err, "TCP needs CURVE keys on both sides, and the server has none: make them with "
+				 "`bop keys make " ALLOWED_SERVER "` (%s is missing)", path);
+	if (err)
+		return err;
+	err = allowed_open(&serve->allowed, folder, e);
+	if (!err)
+		serve_log("agents on %s, %zu keys may connect; the server's key is '%s'", options->listen, serve->allowed.n,
+			  public);
+	return err;
+}
+
+static void on_news(struct server_agent *agent, enum server_news news, void *arg)
+{
+	static const char *const words[] = { [SERVER_CAME] = "came", [SERVER_BACK] = "is back", [SERVER_WENT] = "went",
+					     [SERVER_CUT] = "was cut off" };
+
+	serve_log("agent %s%s%s %s%s%s", agent->key, *agent->key ? " on " : "", agent->hello->host, words[news],
+		  *agent->address ? ", from " : "", agent->address);
+	acts_news(arg, agent, news);
+}
+
+static int doors_open(struct serve *serve, const struct serve_options *options, struct error *e)
+{
+	char secret[KEY_SIZE], url[SERVE_API_URL_MAX];
+	struct server_options server = {
+		.directory = serve->directory, .listen = options->listen, .secret = secret, .allowed = &serve->allowed,
+		.on_news = on_news, .arg = serve,
+	};
+	struct door_options api = { .url = url, .frame_max = API_MAX_REQUEST, .queue = 64, .refusals = &serve->api_refusals };
+	int err = options->listen ? keys_read(serve, options, secret, e) : 0;
+
+	if (!err)
+		err = server_open(serve->context, &server, &serve->server, serve->agents_url, e);
+	explicit_bzero(secret, sizeof(secret));
+	snprintf(url, sizeof(url), "ipc://%s/api", serve->directory);
+	return err ? err : door_open(serve->context, &api, &serve->api, e);
+}
+
+/* A connection takes a descriptor: strangers should not use up what agents need. */
+static void descriptors_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int remove_stale(struct claim *claim, void *arg)
+{
+	return claim_remove_tree(claim->path);
+}
+
+int serve_open(const struct serve_options *options, struct serve **ret_serve, struct error *e)
+{
+	struct serve *serve = calloc(1, sizeof(*serve));
+	int err = 0;
+
+	if (!serve)
+		return error_set(e, -ENOMEM, "out of memory");
+	serve->lock = serve->signals = -1;
+	serve->store_url = options->store;
+	if (!options->directory)
+		err = serve_directory(serve->directory, e);
+	else if (!realpath(options->directory, serve->directory) && errno != ENOENT)
+		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
+	if (!err && options->directory && !*serve->directory)
+		snprintf(serve->directory, sizeof(serve->directory), "%s", options->directory);
+	if (!err)
+		err = directory_make(serve->directory, e);
+	if (!err && options->directory && !realpath(options->directory, serve->directory))
+		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
+	if (!err)
+		err = lock_take(serve, e);
+	if (!err)
+		err = signals_open(serve, e);
+	if (!err)
+		err = store_open(options->store, STORE_CREATE, &serve->store, e);
+	if (!err)
+		err = run_seal_orphans(serve->store, e);
+	if (err >= 0) {
+		err = 0;
+		descriptors_raise();
+		claim_sweep(claim_base(), "run", remove_stale, NULL, NULL);
+		serve->context = zmq_ctx_new();
+		err = serve->context ? doors_open(serve, options, e) : error_set(e, -ENOMEM, "out of memory");
+	}
+	if (err)
+		serve_close(serve);
+	else
+		*ret_serve = serve;
+	return err;
+}
+
+void serve_close(struct serve *serve)
+{
+	if (!serve)
+		return;
+	acts_free(serve);
+	door_close(serve->api, 1000);
+	server_close(serve->server);
+	if (serve->context)
+		zmq_ctx_term(serve->context);
+	allowed_fini(&serve->allowed);
+	store_close(serve->store);
+	if (serve->signals >= 0)
+		close(serve->signals);
+	if (serve->lock >= 0)
+		close(serve->lock);
+	free(serve);
+}
+
+/* How many strangers came since the last line, at most every 10 s, with the last one whose key was unknown. */
+static void strangers_tell(struct serve *serve, uint64_t now)
+{
+	const struct refusals *refusals = server_refusals(serve->server);
+	static const char *const names[] = {
+#define X(NAME, name, text) #name,
+		REFUSALS(X)
+#undef X
+	};
+	const char *stranger;
+	char text[300] = "";
+	uint64_t n;
+
+	if (now - serve->told_ns < TOLD_NS || !memcmp(refusals, &serve->told, sizeof(serve->told)))
+		return;
+	for (size_t i = 0; i < REFUSAL_COUNT; i++) {
+		n = refusals->n[i] - serve->told.n[i];
+		if (n)
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%llu %s", *text ? ", " : "",
+				 (unsigned long long)n, names[i]);
+	}
+	stranger = server_stranger(serve->server);
+	serve_log("refused: %s%s%s%s", text, stranger ? "; unknown: " : "", stranger ? stranger : "",
+		  stranger ? " (bop keys allow NAME KEY lets it in)" : "");
+	serve->told = *refusals;
+	serve->told_ns = now;
+}
+
+static void signals_read(struct serve *serve, uint64_t now)
+{
+	struct signalfd_siginfo info;
+
+	while (read(serve->signals, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGHUP)
+			continue; /* the list of keys is read again by itself */
+		serve->stopping++;
+		serve_log(serve->stopping == 1 ? "stopping; again: at once" : "stopping at once");
+		acts_stop(serve, serve->stopping > 1, now);
+	}
+}
+
+static void on_client_gone(struct door *door, int fd, void *arg)
+{
+	acts_client_gone(arg, fd, clock_monotonic_ns());
+}
+
+static void wait_for_something(struct serve *serve, uint64_t now)
+{
+	uint64_t until = acts_deadline(serve), wait_ns = until > now ? until - now : 0;
+	zmq_pollitem_t items[ITEMS];
+	int n = server_items(serve->server, items);
+
+	door_items(serve->api, items + n);
+	items[n + 2] = (zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN };
+	if (wait_ns > WAIT_MAX_NS)
+		wait_ns = WAIT_MAX_NS;
+	zmq_poll(items, n + 3, (long)((wait_ns + 999999) / 1000000));
+}
+
+static int agents_hear(struct serve *serve, struct error *e)
+{
+	const struct message *message;
+	struct server_agent *agent;
+	int err = 1;
+
+	for (int i = 0; i < BURST && err > 0 && !acts_full(serve); i++) {
+		err = server_receive(serve->server, &agent, &message, e);
+		if (err > 0)
+			acts_message(serve, agent, message, clock_monotonic_ns());
+	}
+	return err < 0 ? err : 0;
+}
+
+int serve_loop(struct serve *serve, struct error *e)
+{
+	uint64_t now = clock_monotonic_ns();
+	int err = 0;
+
+	serve_log("bop %s serves %s, runs are kept in %s", BOP_VERSION, serve->directory, serve->store_url);
+	while (!err && (!serve->stopping || serve->acts)) {
+		wait_for_something(serve, now);
+		now = clock_monotonic_ns();
+		signals_read(serve, now);
+		door_watch(serve->api, on_client_gone, serve);
+		server_work(serve->server, now);
+		err = agents_hear(serve, e);
+		api_work(serve, now);
+		now = clock_monotonic_ns();
+		acts_time(serve, now);
+		strangers_tell(serve, now);
+	}
+	return err;
+}

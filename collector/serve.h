@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * `bop serve`: agents connect, controllers ask, runs go their course, all in one thread. Owns the store.
+ *
+ * In its directory (private, found by its user without being told): `agents` and `api`, the sockets, and `lock`, which is
+ * held while a server runs there.
+ */
+#ifndef COLLECTOR_SERVE_H
+#define COLLECTOR_SERVE_H
+
+#include <limits.h>
+
+#include "lib/error.h"
+
+#define SERVE_API_URL_MAX (PATH_MAX + 16)
+
+struct serve_options {
+	const char *directory; /* NULL: serve_directory() */
+	const char *listen;    /* tcp://ADDRESS:PORT; NULL: private sockets only */
+	const char *keys;      /* folder of keys; NULL: the usual one */
+	const char *store;     /* URL */
+};
+
+struct serve;
+
+/* Says what is wrong before anything is bound. -EBUSY: a server runs in that directory already. */
+int serve_open(const struct serve_options *options, struct serve **ret_serve, struct error *e);
+/* Until SIGINT or SIGTERM: then runs end in order, a second one ends them at once. */
+int serve_loop(struct serve *serve, struct error *e);
+void serve_close(struct serve *serve);
+
+/*
+ * Where a server of this user is: $BOP_SERVER_DIR, else /run/bop for root, else bop in $XDG_RUNTIME_DIR, else
+ * /tmp/bop.server.UID.
+ */
+int serve_directory(char ret_directory[PATH_MAX], struct error *e);
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Requests of controllers: proto/api.proto. Whatever one sends costs it an answer, and nobody else anything. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/serve_inside.h"
+
+enum { REQUESTS_TURN = 64 };
+
+void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
+{
+	unsigned char *bytes = NULL;
+	size_t size;
+
+	if (api_answer_encode(answer, &bytes, &size) < 0)
+		return;
+	door_send(serve->api, to, bytes, size); /* one that is gone, or does not read, goes without */
+	free(bytes);
+}
+
+static enum api_error error_of(int err)
+{
+	switch (err) {
+	case -EPROTO:
+		return API_VERSION_DIFFERS;
+	case -EBADMSG:
+		return API_MALFORMED;
+	case -EINVAL:
+	case -ENOTUNIQ:
+	case -ENETUNREACH:
+	case -E2BIG:
+		return API_INVALID;
+	case -ENOENT:
+		return API_NOT_FOUND;
+	case -EBUSY:
+		return API_BUSY;
+	default:
+		return API_FAILED;
+	}
+}
+
+void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text)
+{
+	struct api_answer answer = { .id = request, .kind = API_ERROR };
+
+	answer.error.kind = error_of(err);
+	answer.error.text = (char *)text;
+	api_answer(serve, to, &answer);
+}
+
+static void agent_row(const struct server_agent *from, struct api_agent *to)
+{
+	const struct act *act = from->owner;
+
+	*to = (struct api_agent){
+		.host = from->hello->host, .kernel = from->hello->kernel, .backend = from->hello->backend,
+		.version = from->hello->version, .boot_id = from->hello->boot_id, .key = (char *)from->key,
+		.address = (char *)from->address, .since_ns = from->since_ns, .boxes = from->hello->boxes,
+		.n_boxes = from->hello->n_boxes, .run = act ? course_id(act->course) : 0,
+		.state = !from->connected ? "away" : act ? "running" : from->settling ? "ending" : "idle",
+	};
+}
+
+static void boxes_list(struct serve *serve, const struct door_id *to, uint64_t request)
+{
+	static const char *const names[] = {
+#define X(NAME, name, text) #name,
+		REFUSALS(X)
+#undef X
+	}, *const texts[] = {
+#define X(NAME, name, text) text,
+		REFUSALS(X)
+#undef X
+	};
+	struct api_agent agents[SERVER_AGENTS_MAX];
+	struct api_refusal refusals[REFUSAL_COUNT];
+	struct api_answer answer = { .id = request, .kind = API_BOXES };
+
+	answer.boxes = (struct api_boxes){
+		.version = BOP_VERSION, .store = (char *)serve->store_url, .agents = agents,
+		.refusals = refusals, .n_refusals = REFUSAL_COUNT,
+	};
+	for (struct server_agent *agent = server_agents(serve->server); agent; agent = agent->next)
+		agent_row(agent, &agents[answer.boxes.n_agents++]);
+	for (size_t i = 0; i < REFUSAL_COUNT; i++)
+		refusals[i] = (struct api_refusal){ (char *)names[i], (char *)texts[i], server_refusals(serve->server)->n[i] };
+	api_answer(serve, to, &answer);
+}
+
+static void request_take(struct serve *serve, const struct door_frame *frame, uint64_t now)
+{
+	struct api_request request;
+	struct error e;
+	int err = api_request_decode(frame->bytes, frame->size, &request, &e);
+
+	if (err < 0) {
+		api_refuse(serve, &frame->from, request.id, err, e.text);
+		return;
+	}
+	switch (request.kind) {
+	case API_LIST_BOXES:
+		boxes_list(serve, &frame->from, request.id);
+		break;
+	case API_RUN:
+		if (serve->stopping)
+			api_refuse(serve, &frame->from, request.id, -EBUSY, "the server is ending");
+		else
+			act_open(serve, frame, &request, now);
+		break;
+	case API_CANCEL:
+		act_cancel(serve, &frame->from, &request, now);
+		break;
+	case API_REQUEST_NONE:
+		break;
+	}
+	api_request_fini(&request);
+}
+
+void api_work(struct serve *serve, uint64_t now)
+{
+	struct door_frame frame;
+
+	for (int i = 0; i < REQUESTS_TURN && door_receive(serve->api, &frame); i++)
+		if (door_claim(serve->api, frame.fd)) /* else the client is gone: nobody waits for an answer */
+			request_take(serve, &frame, now);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The inside of `bop serve`: serve.c (opening, the loop), serve_api.c (requests), serve_run.c (runs). Nobody else includes this. */
+#ifndef COLLECTOR_SERVE_INSIDE_H
+#define COLLECTOR_SERVE_INSIDE_H
+
+#include "collector/course.h"
+#include "collector/door.h"
+#include "collector/serve.h"
+#include "collector/server.h"
+#include "proto/api.h"
+
+/* A run, and whom its end is told to. */
+struct act {
+	struct act *prev, *next;
+	struct serve *serve;
+	struct experiment *x;
+	struct cast cast;
+	struct server_agent **agents; /* by place in the cast */
+	struct course *course;
+	char **warnings; /* NULL-terminated; NULL: none */
+	size_t n_warnings;
+	struct door_id client;
+	int fd; /* of the client's connection */
+	uint64_t request;
+	bool left; /* the client is gone */
+	uint64_t progress_ns;
+};
+
+struct serve {
+	void *context;
+	char directory[PATH_MAX], agents_url[SERVER_ADDRESS_MAX];
+	const char *store_url;
+	int lock, signals;
+	struct allowed allowed;
+	struct server *server;
+	struct door *api;
+	struct refusals api_refusals;
+	struct store *store;
+	struct act *acts;
+	unsigned stopping; /* signals to end, so far */
+	struct refusals told; /* what the log said */
+	uint64_t told_ns;
+};
+
+/* One line on stderr, with the time. */
+void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* serve_api.c */
+void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests */
+void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
+void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
+
+/* serve_run.c. act_open() answers the request if it fails. */
+void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
+void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
+void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now);
+void acts_news(struct serve *serve, struct server_agent *agent, enum server_news news);
+void acts_client_gone(struct serve *serve, int fd, uint64_t now);
+void acts_time(struct serve *serve, uint64_t now); /* also ends those that are done */
+uint64_t acts_deadline(const struct serve *serve);
+void acts_stop(struct serve *serve, bool at_once, uint64_t now);
+bool acts_full(const struct serve *serve);
+void acts_free(struct serve *serve);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Runs that controllers asked for, on connected agents. An agent that goes may come back within a minute; then the run
+ * goes on. One that does not makes the run an error, incomplete, and said so. A controller that goes ends its run, in order.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "collector/serve_inside.h"
+#include "lib/clock.h"
+
+#define AWAY_NS (60 * CLOCK_SECOND_NS)
+#define PROGRESS_NS (CLOCK_SECOND_NS / 2)
+#define ORDER_LAST UINT64_MAX /* id of the Finish that ends what nobody wants any more: see course_agent_lost() */
+
+enum { ACTS_MAX = 256, WARNINGS_MAX = 100 };
+
+static void on_send(void *arg, size_t agent, const struct message *message)
+{
+	struct act *act = arg;
+
+	if (message->kind == MESSAGE_ORDER && message->order.id == ORDER_LAST)
+		act->agents[agent]->settling = true;
+	/* what cannot leave now is kept for the agent, or its absence ends the run */
+	server_send(act->serve->server, act->agents[agent], message, NULL);
+}
+
+static void on_warn(void *arg, const char *text)
+{
+	struct act *act = arg;
+	char **grown;
+
+	serve_log("run %llu: warning: %s", (unsigned long long)course_id(act->course), text);
+	if (act->n_warnings >= WARNINGS_MAX)
+		return;
+	grown = realloc(act->warnings, (act->n_warnings + 2) * sizeof(*grown));
+	if (!grown)
+		return;
+	act->warnings = grown;
+	grown[act->n_warnings] = strdup(text);
+	grown[act->n_warnings + 1] = NULL;
+	act->n_warnings += grown[act->n_warnings] != NULL;
+}
+
+/* Lets go of the agents. Whatever they may still hold of the run, nobody wants it. */
+static void act_free(struct act *act)
+{
+	struct message forget = { .kind = MESSAGE_ACK };
+
+	for (size_t i = 0; act->agents && i < act->cast.n_agents; i++) {
+		if (!act->agents[i])
+			continue;
+		if (act->course) {
+			forget.ack.run = course_id(act->course);
+			forget.ack.number = UINT64_MAX;
+			server_send(act->serve->server, act->agents[i], &forget, NULL);
+		}
+		server_release(act->serve->server, act->agents[i]);
+	}
+	course_close(act->course);
+	for (size_t i = 0; i < act->n_warnings; i++)
+		free(act->warnings[i]);
+	free(act->warnings);
+	free(act->agents);
+	cast_fini(&act->cast);
+	experiment_free(act->x);
+	free(act);
+}
+
+/* Chooses agents, and makes them ours. */
+static int agents_take(struct act *act, struct error *e)
+{
+	struct server_agent *all[SERVER_AGENTS_MAX], *agent;
+	struct cast_agent rows[SERVER_AGENTS_MAX];
+	size_t n = 0;
+	int err;
+
+	DL_FOREACH(server_agents(act->serve->server), agent)
+	{
+		if (agent->cut)
+			continue;
+		all[n] = agent;
+		rows[n++] = (struct cast_agent){ agent->hello->host, agent->key, agent->hello->boxes, agent->hello->n_boxes,
+						 agent->owner || agent->settling || !agent->connected };
+	}
+	err = cast_make(act->x, rows, n, &act->cast, e);
+	if (err)
+		return err;
+	act->agents = calloc(act->cast.n_agents, sizeof(struct server_agent *));
+	if (!act->agents)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < act->cast.n_agents; i++) {
+		act->agents[i] = all[act->cast.agents[i]];
+		act->agents[i]->owner = act;
+		act->agents[i]->place = i;
+	}
+	return 0;
+}
+
+static int course_make(struct act *act, bool keep, struct error *e)
+{
+	struct course_door door = { .send = on_send, .warn = on_warn, .arg = act };
+	const struct message_hello **hellos = calloc(act->cast.n_agents, sizeof(const struct message_hello *));
+	int err;
+
+	if (!hellos)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < act->cast.n_agents; i++)
+		hellos[i] = act->agents[i]->hello;
+	err = course_open(act->serve->store, act->x, &act->cast, hellos, keep, &door, &act->course, e);
+	free(hellos);
+	return err;
+}
+
+void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now)
+{
+	const struct api_run *run = &request->run;
+	struct act *act, *other;
+	struct error e;
+	size_t n;
+	int err;
+
+	DL_COUNT(serve->acts, other, n);
+	act = n < ACTS_MAX ? calloc(1, sizeof(*act)) : NULL;
+	if (!act) {
+		api_refuse(serve, &from->from, request->id, -EBUSY, "the server has too many runs, or no memory");
+		return;
+	}
+	act->serve = serve;
+	act->client = from->from;
+	act->fd = from->fd;
+	act->request = request->id;
+	act->progress_ns = now;
+	err = experiment_parse(run->name, run->path, run->text, run->size, &act->x, &e);
+	if (!err && *run->send && experiment_send(run->send, &act->x->deferred) < 0)
+		err = error_set(&e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
+	if (!err)
+		err = agents_take(act, &e);
+	if (!err)
+		err = course_make(act, run->keep, &e);
+	if (err) {
+		api_refuse(serve, &from->from, request->id, err, e.text);
+		act_free(act);
+		return;
+	}
+	DL_APPEND(serve->acts, act);
+	serve_log("run %llu: %s, on %zu agent%s", (unsigned long long)course_id(act->course), act->x->name,
+		  act->cast.n_agents, act->cast.n_agents == 1 ? "" : "s");
+	course_begin(act->course, now);
+}
+
+static bool is_client(const struct act *act, const struct door_id *client)
+{
+	return !act->left && act->client.size == client->size && !memcmp(act->client.bytes, client->bytes, client->size);
+}
+
+void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now)
+{
+	struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+	{
+		if (!is_client(act, client) || act->request != request->cancel)
+			continue;
+		if (request->at_once)
+			course_hurry(act->course, now);
+		else
+			course_interrupt(act->course, now);
+		return;
+	}
+	api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
+}
+
+void acts_client_gone(struct serve *serve, int fd, uint64_t now)
+{
+	struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+		if (!act->left && act->fd == fd) {
+			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
+			act->left = true;
+			course_interrupt(act->course, now);
+		}
+}
+
+void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now)
+{
+	struct message forget = { .kind = MESSAGE_ACK };
+	struct act *act = agent->owner;
+	struct wire_batch head;
+
+	if (message->kind == MESSAGE_REPLY && message->reply.id == ORDER_LAST)
+		agent->settling = false;
+	if (message->kind == MESSAGE_BATCH &&
+	    wire_batch_peek(message->batch.bytes, message->batch.size, &head, NULL) == 0 &&
+	    (!act || head.run != course_id(act->course))) {
+		forget.ack.run = head.run;
+		forget.ack.number = UINT64_MAX;
+		server_send(serve->server, agent, &forget, NULL);
+		return;
+	}
+	if (act)
+		course_message(act->course, agent->place, message, now);
+}
+
+static void agent_lost(struct act *act, struct server_agent *agent, const char *why)
+{
+	char reason[256];
+
+	snprintf(reason, sizeof(reason), "agent %s %s", *agent->key ? agent->key : agent->hello->host, why);
+	course_agent_lost(act->course, agent->place, OUTCOME_ERROR, reason);
+}
+
+void acts_news(struct serve *serve, struct server_agent *agent, enum server_news news)
+{
+	if (news == SERVER_CUT && agent->owner)
+		agent_lost(agent->owner, agent, "was cut off");
+	if (news == SERVER_CAME)
+		agent->settling = false;
+}
+
+bool acts_full(const struct serve *serve)
+{
+	const struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+		if (course_full(act->course))
+			return true;
+	return false;
+}
+
+static void run_end_tell(struct act *act, const struct course_result *result)
+{
+	const struct store_run *row = result->run ? result->run->row : NULL;
+	struct api_answer answer = { .id = act->request, .kind = API_RUN_END };
+
+	answer.run_end = (struct api_run_end){
+		.run = result->id,
+		.experiment = act->x->name,
+		.outcome = (char *)outcome_name(result->outcome),
+		.reason = (char *)result->reason,
+		.directory = (char *)result->directory,
+		.warnings = act->warnings,
+		.incomplete = row ? row->incomplete : true,
+		.started_ns = row ? row->started_ns : 0,
+		.duration_ns = row ? row->duration_ns : 0,
+		.events = row ? row->events : STORE_UNKNOWN,
+		.messages = row ? row->messages : STORE_UNKNOWN,
+		.lost = row ? row->lost : STORE_UNKNOWN,
+		.holes = row ? row->holes : STORE_UNKNOWN,
+		.total_ns = result->timing.total,
+		.boxes_ns = result->timing.boxes,
+		.ready_ns = result->timing.ready,
+		.workload_ns = result->timing.workload,
+		.check_ns = result->timing.check,
+		.stop_ns = result->timing.stop,
+	};
+	serve_log("run %llu: %s%s%s%s", (unsigned long long)result->id, outcome_name(result->outcome),
+		  answer.run_end.incomplete ? ", incomplete" : "", *result->reason ? ": " : "", result->reason);
+	if (!act->left)
+		api_answer(act->serve, &act->client, &answer);
+}
+
+static void act_end(struct act *act)
+{
+	struct course_result result;
+
+	course_seal(act->course, STORE_UNKNOWN, &result);
+	run_end_tell(act, &result);
+	course_result_fini(&result);
+	DL_DELETE(act->serve->acts, act);
+	act_free(act);
+}
+
+static void progress_tell(struct act *act, uint64_t now)
+{
+	struct api_answer answer = { .id = act->request, .kind = API_PROGRESS };
+
+	if (act->left || now - act->progress_ns < PROGRESS_NS)
+		return;
+	act->progress_ns = now;
+	answer.progress.run = course_id(act->course);
+	answer.progress.events = course_events(act->course);
+	answer.progress.phase = (char *)course_phase(act->course);
+	api_answer(act->serve, &act->client, &answer);
+}
+
+void acts_time(struct serve *serve, uint64_t now)
+{
+	struct act *act, *next;
+
+	DL_FOREACH_SAFE(serve->acts, act, next)
+	{
+		for (size_t i = 0; i < act->cast.n_agents; i++)
+			if (!act->agents[i]->connected && now - act->agents[i]->away_ns >= AWAY_NS)
+				agent_lost(act, act->agents[i], "went and did not come back");
+		course_time(act->course, now);
+		progress_tell(act, now);
+		if (course_done(act->course))
+			act_end(act);
+	}
+}
+
+uint64_t acts_deadline(const struct serve *serve)
+{
+	uint64_t at = UINT64_MAX, deadline;
+	const struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+	{
+		deadline = course_deadline(act->course);
+		if (deadline > act->progress_ns + PROGRESS_NS)
+			deadline = act->progress_ns + PROGRESS_NS;
+		if (deadline < at)
+			at = deadline;
+	}
+	return at;
+}
+
+void acts_stop(struct serve *serve, bool at_once, uint64_t now)
+{
+	struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+	{
+		if (!at_once) {
+			course_interrupt(act->course, now);
+			continue;
+		}
+		course_hurry(act->course, now);
+		for (size_t i = 0; i < act->cast.n_agents; i++)
+			if (!act->agents[i]->connected)
+				agent_lost(act, act->agents[i], "is not connected");
+	}
+}
+
+/* Only after a failure of the server itself: what is left shows as incomplete. */
+void acts_free(struct serve *serve)
+{
+	struct act *act, *next;
+
+	DL_FOREACH_SAFE(serve->acts, act, next)
+	{
+		DL_DELETE(serve->acts, act);
+		act_free(act);
+	}
+}
