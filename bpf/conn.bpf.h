@@ -93,6 +93,8 @@ static __noinline int sock_open(struct sock *sk)
 	if (ss && ss->epoch == epoch && ss->flags & SOCK_F_KEYED && !(ss->flags & SOCK_F_IGNORED))
 		close_emit(ss, REC_DESTROY, 0, 0, 0); /* disconnected, and connects again */
 	state = task_current(task, box);
+	if (!state && !ss && box & BOX_GUEST)
+		return 0; /* a stranger's */
 	ss = sock_create(sk, box, state ? 0 : SOCK_F_IGNORED);
 	if (!ss || !state)
 		return 0;
@@ -114,6 +116,28 @@ static __noinline int sock_open(struct sock *sk)
 	return 0;
 }
 
+/* Whose a listener is in the box of a guest is known when it begins to listen, and its children are the same one's. */
+static __always_inline void listener_note(struct sock *sk, __u32 box, int ours)
+{
+	struct port_key key = { box, sk->__sk_common.skc_num };
+	__u32 one = 1;
+
+	if (!(box & BOX_GUEST))
+		return;
+	if (ours)
+		bpf_map_update_elem(&listeners, &key, &one, BPF_ANY);
+	else
+		bpf_map_delete_elem(&listeners, &key);
+}
+
+/* Is the child of a listening socket in this box ours? */
+static __always_inline int child_ours(struct sock *sk, __u32 box)
+{
+	struct port_key key = { box, sk->__sk_common.skc_num };
+
+	return box && (!(box & BOX_GUEST) || bpf_map_lookup_elem(&listeners, &key));
+}
+
 static __noinline int sock_listen(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -125,6 +149,7 @@ static __noinline int sock_listen(struct sock *sk)
 	if (!box)
 		return 0;
 	state = task_current(task, box);
+	listener_note(sk, box, state != 0);
 	if (!state)
 		return 0;
 	order = order_draw(task, state);
@@ -152,7 +177,7 @@ static __noinline int sock_established(struct sock *sk, int accepted)
 		return 0;
 	if (accepted) {
 		box = sock_box(sk);
-		ss = box ? sock_create(sk, box, SOCK_F_ACCEPTOR) : 0;
+		ss = child_ours(sk, box) ? sock_create(sk, box, SOCK_F_ACCEPTOR) : 0;
 	} else {
 		ss = sock_state(sk);
 	}

@@ -143,6 +143,7 @@ static __noinline int datagram_sent(struct sock *sk, int result)
 
 	box = datagram_box(sk);
 	state = box ? task_current(task, box) : 0;
+	box &= ~BOX_GUEST;
 	if (!state || is_retry(result))
 		return 0;
 	if (!(task->flags & PF_IO_WORKER))
@@ -196,6 +197,7 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 
 	box = datagram_box(sk);
 	state = box ? task_current(task, box) : 0;
+	box &= ~BOX_GUEST;
 	if (!state)
 		return 0;
 	if (!(task->flags & PF_IO_WORKER))

@@ -50,7 +50,7 @@ static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags,
 	head->tid = task ? task->pid : 0;
 	head->kind = kind;
 	head->flags = flags;
-	head->box = box;
+	head->box = box & ~BOX_GUEST;
 	return head;
 }
 

@@ -103,7 +103,7 @@ struct target {
 
 enum target_kind { TARGET_CONNECT, TARGET_REQUEST, TARGET_REPLY, TARGET_LOCAL };
 
-/* A port of a box from which datagrams are sent. */
+/* A port of a box: from which datagrams are sent, or where somebody listens. */
 struct port_key {
 	__u32 box;
 	__u32 port;
@@ -165,6 +165,15 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32);
 } boxes SEC(".maps") __weak;
+
+/* where tasks of ours listen in the boxes of guests */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct port_key);
+	__type(value, __u32);
+} listeners SEC(".maps") __weak;
 
 /* address -> box */
 struct {

@@ -111,7 +111,7 @@ static __always_inline __u32 address_box(const struct rec_addr *addr, __u32 own_
 
 	if (box)
 		return *box;
-	return address_is_loopback(addr->ip) ? own_box : 0;
+	return address_is_loopback(addr->ip) ? own_box & ~BOX_GUEST : 0;
 }
 
 /* The next number of a target, from 1; 0: could not be counted. */

@@ -104,12 +104,12 @@ __attribute__((unused)) static __noinline struct task_state *task_appear(struct 
 	return state;
 }
 
-/* The current task's state, made if need be; NULL: ignored, or no memory. */
+/* The current task's state, made if need be; NULL: ignored, a stranger in a guest's box, or no memory. */
 static __always_inline struct task_state *task_current(struct task_struct *task, __u32 box)
 {
 	struct task_state *state = task_find(task);
 
-	if (!state)
+	if (!state && !(box & BOX_GUEST))
 		state = task_appear(task, box);
 	return state && !state->seed.ignored ? state : 0;
 }

@@ -10,6 +10,12 @@
 #include <linux/types.h>
 #endif
 
+/*
+ * Beside the number of a box: its network namespace is not ours alone. There only tasks are traced
+ * that tfj added, with their children, and what they do; never a stranger who has a socket there.
+ */
+#define BOX_GUEST 0x80000000u
+
 struct task_seed {
 	__u32 epoch; /* as in the programs' variable; others do not count */
 	__u32 box;

@@ -349,8 +349,13 @@ int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, s
 	if (bpf_map__update_elem(tracer->bpf->maps.boxes, &netns_cookie, sizeof(netns_cookie), &box,
 				 sizeof(box), BPF_ANY))
 		return error_set(e, -errno, "box %u: its network namespace cannot be traced: %s",
-				 box, errno == E2BIG ? "too many boxes" : strerror(errno));
+				 box & ~BOX_GUEST, errno == E2BIG ? "too many boxes" : strerror(errno));
 	return 0;
+}
+
+int tracer_add_guest(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e)
+{
+	return tracer_add_box(tracer, netns_cookie, box | BOX_GUEST, e);
 }
 
 int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e)
@@ -424,6 +429,7 @@ void tracer_clear(struct tracer *tracer)
 	tracer->bpf->data->epoch++;
 	tracer->bpf->bss->ignoring = 0;
 	map_clear(tracer->bpf->maps.sock_table);
+	map_clear(tracer->bpf->maps.listeners);
 	map_clear(tracer->bpf->maps.addresses);
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.port_users);

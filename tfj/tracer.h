@@ -47,6 +47,8 @@ void tracer_rest(struct tracer *tracer);
  * without being told). A task is given by pidfd before it executes the program; its descendants follow by themselves.
  */
 int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e);
+/* The same for a namespace that is not ours alone: only added tasks and their descendants are traced there. */
+int tracer_add_guest(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e);
 int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e);
 int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e);
 
