@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 
 #define AWAY_NS (60 * CLOCK_SECOND_NS)
+#define AWAY_PRIVATE_NS (3 * CLOCK_SECOND_NS) /* by a private socket: there is no link that could break, it has ended */
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
 #define ORDER_LAST UINT64_MAX /* id of the Finish that ends what nobody wants any more: see course_agent_lost() */
 
@@ -295,7 +296,8 @@ void acts_time(struct serve *serve, uint64_t now)
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
 		for (size_t i = 0; i < act->cast.n_agents; i++)
-			if (!act->agents[i]->connected && now - act->agents[i]->away_ns >= AWAY_NS)
+			if (!act->agents[i]->connected &&
+			    now - act->agents[i]->away_ns >= (*act->agents[i]->key ? AWAY_NS : AWAY_PRIVATE_NS))
 				agent_lost(act, act->agents[i], "went and did not come back");
 		course_time(act->course, now);
 		progress_tell(act, now);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -226,6 +227,8 @@ int agent_run(const struct agent_options *options, struct error *e)
 	agent_grave(&agent, NULL);
 	link_close(agent.link, agent.quit && !err ? LINGER_MS : 0); /* else nobody listens any more */
 	tracer_close(agent.tracer);
+	served_close(&agent.served);
+	free(agent.hello.boxes);
 	if (agent.epoll >= 0)
 		close(agent.epoll);
 	if (agent.signals >= 0)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "tfj/box.h"
 
 #define AGENT_MEMORY (256ull << 20)
 #define AGENT_SPOOL (512ull << 20)
@@ -15,6 +16,8 @@ struct agent_options {
 	const char *collector; /* URL */
 	const char *server_key, *key; /* over TCP: the server's public key (or its file), and the file of our secret; else NULL */
 	const char *backend;   /* see tracer_open */
+	const char *boxes[BOX_MAX]; /* NAME or NAME=NETNS; none: makes whatever boxes a run needs */
+	size_t n_boxes;
 	bool parent_death;     /* end in order when the process that started us ends */
 	uint64_t memory, spool; /* bytes that may wait for the collector in memory, and in the spool beyond that */
 };

@@ -11,6 +11,7 @@
 #include "tfj/cgroup.h"
 #include "tfj/link.h"
 #include "tfj/run.h"
+#include "tfj/served.h"
 #include "tfj/tracer.h"
 
 struct agent {
@@ -19,6 +20,7 @@ struct agent {
 	struct tracer *tracer;
 	struct link *link;
 	struct spool_room room;
+	struct served served;
 	unsigned strangers; /* collectors other than the one that ordered the run */
 	struct run *run; /* NULL: none */
 	struct run_place place;

@@ -104,6 +104,9 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 		if (getppid() != parent)
 			return error_set(e, -EOWNERDEAD, "whoever started this agent has ended");
 	}
+	err = served_open(options->boxes, options->n_boxes, &agent->served, e);
+	if (err < 0)
+		return err;
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* daemons that lose their parent come to us */
 	err = cgroup_find_root(agent->cgroup_root, sizeof(agent->cgroup_root), &agent->cgroup_mount, e);
 	if (err < 0)
@@ -120,6 +123,10 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 	if (agent->signals < 0 || agent->epoll < 0)
 		return error_set(e, -errno, "cannot wait for events: %s", strerror(errno));
 	hello_fill(agent);
+	agent->hello.boxes = served_rows(&agent->served);
+	agent->hello.n_boxes = agent->served.n;
+	if (!agent->hello.boxes)
+		return error_set(e, -ENOMEM, "out of memory");
 	agent->room = (struct spool_room){ .memory = options->memory, .disk = options->spool };
 	opening = (struct opening){ agent, options->collector, options->key ? keys : NULL, e, 0 };
 	err = rights_without(on_link_open, &opening); /* its threads read what comes from the network */
@@ -131,6 +138,7 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 		.link = agent->link,
 		.room = &agent->room,
 		.cgroup_root = agent->cgroup_root,
+		.served = &agent->served,
 		.epoll = agent->epoll,
 		.on_started = agent_on_started,
 		.on_exited = agent_on_exited,

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "tfj/rtnl.h"
+#include "tfj/served.h"
 
 enum {
 	BRIDGE_INDEX = 2,
@@ -34,9 +35,8 @@ enum {
 #define SO_NETNS_COOKIE 71
 #endif
 
-static int name_check(char *const *names, size_t i, struct error *e)
+int box_name_check(const char *name, struct error *e)
 {
-	const char *name = names[i];
 	size_t len = strlen(name);
 
 	if (!len || len > 63 || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.") != len ||
@@ -45,9 +45,18 @@ static int name_check(char *const *names, size_t i, struct error *e)
 				 "'%s' cannot be the name of a box: use letters, digits, '-' and '.', at most 63", name);
 	if (!strcasecmp(name, "localhost"))
 		return error_set(e, -EINVAL, "a box cannot be called localhost");
+	return 0;
+}
+
+static int name_check(char *const *names, size_t i, struct error *e)
+{
+	int err = box_name_check(names[i], e);
+
+	if (err)
+		return err;
 	for (size_t k = 0; k < i; k++)
-		if (!strcasecmp(names[k], name))
-			return error_set(e, -EINVAL, "there are two boxes called '%s'", name);
+		if (!strcasecmp(names[k], names[i]))
+			return error_set(e, -EINVAL, "there are two boxes called '%s'", names[i]);
 	return 0;
 }
 
@@ -63,11 +72,22 @@ static void skip_address_detection(void)
 	close(fd);
 }
 
+int box_cookie(uint64_t *ret_cookie)
+{
+	socklen_t len = sizeof(*ret_cookie);
+	int err, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	err = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
 /* Moves the calling thread into a new namespace. */
 static int netns_new(int *ret_netns, uint64_t *ret_cookie, struct rtnl **ret_rtnl)
 {
-	socklen_t len = sizeof(*ret_cookie);
-	int err, fd;
+	int err;
 
 	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
@@ -75,15 +95,9 @@ static int netns_new(int *ret_netns, uint64_t *ret_cookie, struct rtnl **ret_rtn
 	if (*ret_netns < 0)
 		return -errno;
 	skip_address_detection();
-	if (ret_cookie) {
-		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		if (fd < 0)
-			return -errno;
-		err = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret_cookie, &len) < 0 ? -errno : 0;
-		close(fd);
-		if (err)
-			return err;
-	}
+	err = ret_cookie ? box_cookie(ret_cookie) : 0;
+	if (err)
+		return err;
 	return rtnl_open(ret_rtnl);
 }
 
@@ -176,28 +190,47 @@ static int network_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e
 	return network_wait(boxes, rtnl, e);
 }
 
+static int names_check(char *const *names, size_t *ret_n, struct error *e)
+{
+	size_t n = 0;
+	int err = 0;
+
+	for (; names[n] && !err; n++)
+		err = n < BOX_MAX ? name_check(names, n, e) :
+				    error_set(e, -E2BIG, "too many boxes: at most %d fit on one machine", BOX_MAX);
+	if (!err && !n)
+		err = error_set(e, -EINVAL, "a run needs at least one box");
+	*ret_n = n;
+	return err;
+}
+
+static struct boxes *boxes_new(size_t n)
+{
+	struct boxes *boxes = calloc(1, sizeof(*boxes));
+
+	if (!boxes)
+		return NULL;
+	boxes->hub = -1;
+	boxes->box = calloc(n, sizeof(*boxes->box));
+	if (boxes->box)
+		return boxes;
+	free(boxes);
+	return NULL;
+}
+
 int boxes_open(char *const *names, struct boxes **ret_boxes, struct error *e)
 {
 	bool has_ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
 	struct boxes *boxes = NULL;
 	struct rtnl **rtnl = NULL;
 	size_t n = 0;
-	int err = 0;
+	int err = names_check(names, &n, e);
 
-	for (n = 0; names[n] && !err; n++)
-		err = n < BOX_MAX ? name_check(names, n, e) :
-				    error_set(e, -E2BIG, "too many boxes: at most %d fit on one machine", BOX_MAX);
 	if (err)
 		return err;
-	if (!n)
-		return error_set(e, -EINVAL, "a run needs at least one box");
-	boxes = calloc(1, sizeof(*boxes));
+	boxes = boxes_new(n);
 	rtnl = calloc(n + 1, sizeof(struct rtnl *));
-	if (boxes) {
-		boxes->hub = -1;
-		boxes->box = calloc(n, sizeof(*boxes->box));
-	}
-	if (!boxes || !rtnl || !boxes->box) {
+	if (!boxes || !rtnl) {
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}
@@ -211,6 +244,7 @@ int boxes_open(char *const *names, struct boxes **ret_boxes, struct error *e)
 			box->address6[0] = '\0';
 		}
 	}
+	boxes->n_known = boxes->n;
 	err = namespaces_make(boxes, rtnl, e);
 	if (!err)
 		err = network_make(boxes, rtnl, e);
@@ -222,6 +256,77 @@ out:
 		boxes_close(boxes);
 	else
 		*ret_boxes = boxes;
+	return err;
+}
+
+int boxes_guests(char *const *names, const struct served *served, struct boxes **ret_boxes, struct error *e)
+{
+	struct boxes *boxes = NULL;
+	size_t n = 0;
+	int err = names_check(names, &n, e);
+
+	if (err)
+		return err;
+	boxes = boxes_new(n);
+	if (!boxes)
+		return error_set(e, -ENOMEM, "out of memory");
+	while (boxes->n < n && !err) {
+		const struct box *from = served_find(served, names[boxes->n]);
+		struct box *box = &boxes->box[boxes->n];
+
+		if (!from || !from->guest) {
+			err = error_set(e, -ENOENT, "this agent serves no box '%s'", names[boxes->n]);
+			break;
+		}
+		*box = *from;
+		box->index = (uint32_t)++boxes->n;
+		box->netns = fcntl(from->netns, F_DUPFD_CLOEXEC, 3);
+		if (box->netns < 0)
+			err = error_set(e, -errno, "box '%s': %s", box->name, strerror(errno));
+	}
+	boxes->n_known = boxes->n;
+	if (err)
+		boxes_close(boxes);
+	else
+		*ret_boxes = boxes;
+	return err;
+}
+
+static int peer_fill(struct boxes *boxes, struct box *box, const struct trace_box *peer, struct error *e)
+{
+	int err = box_name_check(peer->name, e);
+
+	for (size_t i = 0; i < boxes->n_known && !err; i++)
+		if (!strcasecmp(boxes->box[i].name, peer->name))
+			err = error_set(e, -EINVAL, "there are two boxes called '%s'", peer->name);
+	if (err)
+		return err;
+	*box = (struct box){ .netns = -1, .index = (uint32_t)boxes->n_known + 1 };
+	snprintf(box->name, sizeof(box->name), "%s", peer->name);
+	snprintf(box->address, sizeof(box->address), "%s", peer->address);
+	snprintf(box->address6, sizeof(box->address6), "%s", peer->address6);
+	box->ip4[10] = box->ip4[11] = 0xff;
+	if (inet_pton(AF_INET, peer->address, box->ip4 + 12) != 1 ||
+	    (*peer->address6 && inet_pton(AF_INET6, peer->address6, box->ip6) != 1))
+		return error_set(e, -EINVAL, "box '%s' of another agent has no address", box->name);
+	return 0;
+}
+
+int boxes_peers(struct boxes *boxes, const struct trace_box *peers, size_t n, struct error *e)
+{
+	struct box *grown;
+	int err = 0;
+
+	if (boxes->n_known + n > BOX_MAX)
+		return error_set(e, -E2BIG, "too many boxes: at most %d in a run", BOX_MAX);
+	grown = realloc(boxes->box, (boxes->n_known + n + 1) * sizeof(*grown));
+	if (!grown)
+		return error_set(e, -ENOMEM, "out of memory");
+	boxes->box = grown;
+	for (size_t i = 0; i < n && !err; i++) {
+		err = peer_fill(boxes, &grown[boxes->n_known], &peers[i], e);
+		boxes->n_known += !err;
+	}
 	return err;
 }
 
@@ -248,10 +353,14 @@ const struct box *boxes_find(const struct boxes *boxes, const char *name)
 
 const struct box *boxes_at(const struct boxes *boxes, const uint8_t ip[16])
 {
-	/* The N-th box has N in its last byte, in both families. */
-	const struct box *box = ip[15] && ip[15] <= boxes->n ? &boxes->box[ip[15] - 1] : NULL;
+	static const uint8_t any6[16];
 
-	return box && (!memcmp(box->ip4, ip, 16) || !memcmp(box->ip6, ip, 16)) ? box : NULL;
+	if (!memcmp(ip, any6, 16))
+		return NULL;
+	for (size_t i = 0; i < boxes->n_known; i++)
+		if (!memcmp(boxes->box[i].ip4, ip, 16) || !memcmp(boxes->box[i].ip6, ip, 16))
+			return &boxes->box[i];
+	return NULL;
 }
 
 char *boxes_hosts(const struct boxes *boxes)
@@ -263,9 +372,9 @@ char *boxes_hosts(const struct boxes *boxes)
 	if (!f)
 		return NULL;
 	fprintf(f, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-	for (size_t i = 0; i < boxes->n; i++)
+	for (size_t i = 0; i < boxes->n_known; i++)
 		fprintf(f, "%s\t%s\n", boxes->box[i].address, boxes->box[i].name);
-	for (size_t i = 0; i < boxes->n; i++)
+	for (size_t i = 0; i < boxes->n_known; i++)
 		if (boxes->box[i].address6[0])
 			fprintf(f, "%s\t%s.v6\n", boxes->box[i].address6, boxes->box[i].name);
 	if (fclose(f) != 0) {

@@ -17,7 +17,8 @@
 #define EXIT_TROUBLE 3
 
 static const char usage[] =
-	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--memory SIZE] [--spool SIZE]\n"
+	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--box NAME[=NETNS]]...\n"
+	"           [--memory SIZE] [--spool SIZE]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
@@ -33,6 +34,10 @@ static const char usage[] =
 	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
 	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
 	"      --key FILE        our secret key, as `bop keys make` wrote it; nobody else may be able to read it\n"
+	"      --box NAME[=NETNS]\n"
+	"                        serve a box of this name: made for each run, or the network namespace NETNS that is there\n"
+	"                        (one of `ip netns`, a path, or host). In such a one only processes that were started for\n"
+	"                        the run, and their children, are traced. Without --box any box that a run needs is made\n"
 	"      --memory SIZE     what may wait for the collector in memory (default 256M), and\n"
 	"      --spool SIZE      in a file without a name in $BOP_TMPDIR, else /tmp, when that is full (default 512M);\n"
 	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
@@ -48,6 +53,7 @@ enum {
 	OPTION_COLLECTOR = 256,
 	OPTION_SERVER_KEY,
 	OPTION_KEY,
+	OPTION_BOX,
 	OPTION_PARENT_DEATH,
 	OPTION_MEMORY,
 	OPTION_SPOOL,
@@ -59,6 +65,7 @@ static const struct option long_options[] = {
 	{ "collector", required_argument, NULL, OPTION_COLLECTOR },
 	{ "server-key", required_argument, NULL, OPTION_SERVER_KEY },
 	{ "key", required_argument, NULL, OPTION_KEY },
+	{ "box", required_argument, NULL, OPTION_BOX },
 	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
 	{ "spool", required_argument, NULL, OPTION_SPOOL },
@@ -160,6 +167,11 @@ int main(int argc, char **argv)
 		case OPTION_KEY:
 			options.key = optarg;
 			break;
+		case OPTION_BOX:
+			if (options.n_boxes < BOX_MAX)
+				options.boxes[options.n_boxes] = optarg;
+			options.n_boxes++;
+			break;
 		case OPTION_PARENT_DEATH:
 			options.parent_death = true;
 			break;
@@ -196,6 +208,10 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
 	else if (command && (options.collector || options.key || options.server_key || sized))
 		error_set(&e, -EINVAL, "%s takes no --collector, no keys and no sizes; see tfj --help", command);
+	else if (command && options.n_boxes)
+		error_set(&e, -EINVAL, "%s takes no --box; see tfj --help", command);
+	else if (options.n_boxes > BOX_MAX)
+		error_set(&e, -E2BIG, "too many boxes: at most %d", BOX_MAX);
 	else if (!options.key != !options.server_key)
 		error_set(&e, -EINVAL, "--key and --server-key go together: each side proves who it is; see tfj --help");
 	else if (command && options.backend)

@@ -23,7 +23,7 @@ struct names *names_new(struct stream *stream, const struct boxes *boxes, uint32
 	names->box_base = box_base;
 	names->on_listen = on_listen;
 	names->arg = arg;
-	for (size_t i = 0; i < boxes->n; i++) {
+	for (size_t i = 0; i < boxes->n_known; i++) {
 		struct trace_box *row = stream_box(stream, boxes->box[i].index);
 
 		if (!row)
@@ -107,7 +107,7 @@ char *label_take(struct names *names, const char *text)
 
 static const char *box_name(const struct names *names, uint32_t box)
 {
-	return box && box <= names->boxes->n ? names->boxes->box[box - 1].name : "?";
+	return box && box <= names->boxes->n_known ? names->boxes->box[box - 1].name : "?";
 }
 
 struct process *process_find(struct names *names, uint32_t tgid)

@@ -57,6 +57,7 @@ struct run {
 	bool deferring;
 	struct cgroup cgroup;
 	struct claim files; /* directory of the two below */
+	struct claim directory; /* where the programs work, if nobody had made it: the collector is on another machine */
 	char hosts[FILE_PATH_MAX], resolv[FILE_PATH_MAX];
 	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
 	uint64_t received; /* records that came out of the ring buffer */
@@ -103,12 +104,14 @@ static int files_make(struct run *run, struct error *e)
 /* Tells the kernel side which boxes there are. */
 static int boxes_announce(struct run *run, struct error *e)
 {
-	for (size_t i = 0; i < run->boxes->n; i++) {
+	for (size_t i = 0; i < run->boxes->n_known; i++) {
 		const struct box *box = &run->boxes->box[i];
 		uint32_t number = run->place.box_base + box->index;
-		int err;
+		int err = 0;
 
-		err = tracer_add_box(run->place.tracer, box->cookie, number, e);
+		if (i < run->boxes->n)
+			err = box->guest ? tracer_add_guest(run->place.tracer, box->cookie, number, e) :
+					   tracer_add_box(run->place.tracer, box->cookie, number, e);
 		if (!err)
 			err = tracer_add_address(run->place.tracer, number, box->ip4, e);
 		if (!err && box->address6[0])
@@ -129,6 +132,41 @@ static void on_listen(void *arg, uint32_t root, uint16_t port)
 		run->place.on_ready(name, run->place.arg);
 }
 
+/* Those that are there, if we serve such; else they are made. Then the others of the run. */
+static int boxes_find_or_make(struct run *run, const struct message_order *order, struct error *e)
+{
+	const struct served *served = run->place.served;
+	int err = 0;
+
+	for (char **name = order->begin.boxes; served->n && *name && !err; name++)
+		if (!served_find(served, *name))
+			err = error_set(e, -ENOENT, "this agent serves no box '%s'", *name);
+	if (err)
+		return err;
+	err = served->n && served->box[0].guest ? boxes_guests(order->begin.boxes, served, &run->boxes, e) :
+						  boxes_open(order->begin.boxes, &run->boxes, e);
+	if (!err && order->begin.n_peers)
+		err = boxes_peers(run->boxes, order->begin.peers, order->begin.n_peers, e);
+	return err;
+}
+
+/*
+ * The run's directory is named by the collector, bop.run.TAG with a tag that nobody else has. On the collector's machine it
+ * is there; elsewhere it is ours to make, and to remove.
+ */
+static int directory_make(struct run *run, const char *path, struct error *e)
+{
+	const char *slash = strrchr(path, '/'), *tag = strrchr(path, '.');
+	char base[FILE_PATH_MAX];
+
+	if (access(path, F_OK) == 0 || !slash || strncmp(slash, "/bop.run.", 9) || !tag)
+		return 0;
+	snprintf(base, sizeof(base), "%.*s", (int)(slash - path), path);
+	if (claim_open(&run->directory, base, "run", tag + 1, 0711, e) == 0 || access(path, F_OK) == 0)
+		return 0; /* another agent of this machine may have been quicker */
+	return -EIO;
+}
+
 int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -141,11 +179,13 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 		return error_set(e, -ENOMEM, "out of memory");
 	run->place = *place;
 	run->cgroup = (struct cgroup)CGROUP_NONE;
-	run->files = (struct claim)CLAIM_NONE;
+	run->files = run->directory = (struct claim)CLAIM_NONE;
 	stream_init(&run->stream, order->begin.run);
 	tracer_drain(place->tracer); /* what is left of others is not ours */
 	tracer_counters(place->tracer, run->before);
-	err = boxes_open(order->begin.boxes, &run->boxes, e);
+	err = boxes_find_or_make(run, order, e);
+	if (!err)
+		err = directory_make(run, order->begin.directory, e);
 	if (!err)
 		err = files_make(run, e);
 	if (!err)
@@ -175,7 +215,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	crew.boxes = run->boxes;
 	crew.cgroup = &run->cgroup;
 	crew.hosts = run->hosts;
-	crew.resolv = run->resolv;
+	crew.resolv = run->boxes->box[0].guest ? NULL : run->resolv; /* a guest has its own way to names outside */
 	crew.box_base = place->box_base;
 	run->crew = run->names ? crew_new(&crew, &events) : NULL;
 	if (!run->crew)
@@ -248,6 +288,9 @@ struct boxes *run_close(struct run *run)
 	if (run->files.fd >= 0)
 		claim_remove_tree(run->files.path);
 	claim_close(&run->files);
+	if (run->directory.fd >= 0)
+		claim_remove_tree(run->directory.path);
+	claim_close(&run->directory);
 	stream_fini(&run->stream);
 	free(run);
 	return boxes;

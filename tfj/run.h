@@ -11,6 +11,7 @@
 #include "bpf/record.h"
 #include "proto/wire.h"
 #include "tfj/link.h"
+#include "tfj/served.h"
 #include "tfj/spool.h"
 #include "tfj/tracer.h"
 
@@ -22,6 +23,7 @@ struct run_place {
 	struct link *link;
 	struct spool_room *room;
 	const char *cgroup_root;
+	const struct served *served;
 	int epoll;
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
 	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);

@@ -15,7 +15,7 @@ from harness import BOP, OUT, ROOT, TFJ, WAIT, Skip, bop, command, equal, run_te
 COMPLETION = os.path.join(ROOT, "docs/completion/bop.bash")
 PAGES = {name: os.path.join(ROOT, f"docs/man/{name}.1") for name in ("bop", "tfj")}
 OPTION = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
-ROW = re.compile(r"^ +((?:-\w, +)?--[\w-]+(?: [A-Z]+)?)(?:  |$)", re.M)
+ROW = re.compile(r"^ +((?:-\w, +)?--[\w-]+(?:(?:\[=| )[A-Z]+(?:\[=[A-Z]+)?\]?)?)(?:  |$)", re.M)
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES",
             "SEE ALSO"]
 

@@ -115,4 +115,5 @@ def test_busy():
         fifty("primary-backup", 32)
 
 
-sys.exit(run_tests(test_quorum, test_primary_backup, test_busy))
+if __name__ == "__main__":
+    sys.exit(run_tests(test_quorum, test_primary_backup, test_busy))

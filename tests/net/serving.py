@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests of `bop serve` share: a server, agents, and namespaces that are joined by a bridge."""
+import json
+import os
+import signal
+import socket
+import subprocess
+
+from harness import BOP, TFJ, Running, bop, kill_quietly, scratch, wait_for
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    """A server in a directory of its own, with its store; over TCP as well if tcp. Use it with `with`."""
+
+    def __init__(self, tcp=False, directory=None):
+        self.directory = directory or scratch()
+        self.folder, self.keys = os.path.join(self.directory, "sockets"), os.path.join(self.directory, "keys")
+        self.store = os.path.join(self.directory, "runs.db")
+        self.api, self.agents_url = f"ipc://{self.folder}/api", f"ipc://{self.folder}/agents"
+        self.agents, self.running = [], None
+        self.port = free_port() if tcp else None
+        if tcp and not os.path.exists(self.keys):
+            self.key = bop("keys", "--keys", self.keys, "make", "server").out.strip()
+
+    def start(self):
+        argv = ["serve", "--dir", self.folder, "--store", self.store, "--keys", self.keys]
+        if self.port:
+            argv += ["--listen", f"tcp://127.0.0.1:{self.port}"]
+        self.running = Running(BOP, *argv)
+        wait_for("the server", lambda: self.running.process.poll() is not None or self.answers())
+        if self.running.process.poll() is not None:
+            raise AssertionError(f"the server did not start: {self.running.result()}")
+        return self
+
+    def answers(self):
+        return bop("boxes", "--server", self.api, status=None).status == 0
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        for agent in self.agents:
+            kill_quietly(agent.pid, signal.SIGTERM)
+        for agent in self.agents:
+            agent.end()
+        if self.running:
+            kill_quietly(self.running.pid, signal.SIGTERM)
+            self.running.end()
+
+    def log(self):
+        return self.running.result().err
+
+    def boxes(self):
+        return json.loads(bop("boxes", "--server", self.api, "--json").out)
+
+    def agent(self, *boxes, url=None, argv=(), wait=True):
+        """Starts an agent, over the private socket unless url says otherwise, and waits until it is there."""
+        before = len(self.boxes()["agents"])
+        named = [word for box in boxes for word in ("--box", box)]
+        agent = Running(TFJ, "--collector", url or self.agents_url, *argv, *named)
+        self.agents.append(agent)
+        if wait:
+            wait_for("the agent", lambda: agent.process.poll() is not None or len(self.boxes()["agents"]) > before)
+            if agent.process.poll() is not None:
+                raise AssertionError(f"the agent ended: {agent.result()}\n{self.log()}")
+        return agent
+
+    def allow(self, name):
+        """Makes a pair and lets it in; returns the arguments of its agent."""
+        bop("keys", "--keys", self.keys, "make", name)
+        bop("keys", "--keys", self.keys, "allow", name, f"{self.keys}/{name}.public")
+        return self.key_arguments(f"{self.keys}/{name}.secret")
+
+    def key_arguments(self, secret, server_key=None):
+        return ["--server-key", server_key or self.key, "--key", secret]
+
+    @property
+    def tcp_url(self):
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def run(self, path, *argv, **kwargs):
+        return bop("run", path, f"--server={self.api}", *argv, **kwargs)
+
+
+class Namespaces:
+    """Named namespaces with an address each, joined by a bridge in one of their own."""
+
+    def __init__(self, *names):
+        self.names = {name: f"bopnet{os.getpid()}{name}" for name in names}
+        self.hub = f"bopnet{os.getpid()}hub"
+
+    def __enter__(self):
+        try:
+            return self.make()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def make(self):
+        for name in [self.hub, *self.names.values()]:
+            self.ip("netns", "add", name)
+        self.ip("-n", self.hub, "link", "add", "name", "br0", "type", "bridge")
+        self.ip("-n", self.hub, "link", "set", "br0", "up")
+        for i, name in enumerate(self.names.values(), 1):
+            self.ip("-n", self.hub, "link", "add", "name", f"p{i}", "type", "veth", "peer", "name", "eth0", "netns", name)
+            self.ip("-n", self.hub, "link", "set", f"p{i}", "master", "br0", "up")
+            self.ip("-n", name, "addr", "add", f"10.91.0.{i}/24", "dev", "eth0")
+            self.ip("-n", name, "link", "set", "lo", "up")
+            self.ip("-n", name, "link", "set", "eth0", "up")
+        return self
+
+    @staticmethod
+    def ip(*argv):
+        subprocess.run(["ip", *argv], check=True, capture_output=True, timeout=30)
+
+    def box(self, name):
+        """For --box."""
+        return f"{name}={self.names[name]}"
+
+    def __exit__(self, *_):
+        for name in [*self.names.values(), self.hub]:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=30)

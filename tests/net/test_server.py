@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""bop serve, its agents, and runs on their boxes."""
+import os
+import signal
+import sys
+
+from harness import (BOP, Running, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
+                     scratch, show, store, true, wait_for)
+from serving import Namespaces, Server
+from test_labels import agrees
+
+
+def labels(run):
+    return sorted(m["label"] for m in run["messages"])
+
+
+def whole(run):
+    equal(run["outcome"], "good", f"outcome ({run['reason']})")
+    equal((run["incomplete"], run["lost"], run["holes"], run["unmatched_bytes"]), (False, 0, [], 0), "losses")
+
+
+def test_one_agent():
+    """a run on an agent that makes boxes is like one without a server, and is kept in the server's store"""
+    before, at = leftovers(), store()
+    bop("run", example("primary-backup"), "--store", at)
+    with Server() as server:
+        server.agent()
+        for number in (1, 2):
+            result = server.run(example("primary-backup"), "--json").json()
+            equal((result["run"], result["outcome"], result["lost"]), (number, "good", 0), "the run's end")
+        run, wanted = show(1, server.store), show(1, at)
+        whole(run)
+        equal(labels(run), labels(wanted), "labels")
+        equal(bop("runs", "--store", server.store, "--json").json()["runs"][0]["messages"], len(run["messages"]), "kept")
+    nothing_left(before)
+
+
+def test_several_agents():
+    """a run over three agents is one graph: the messages, edges and labels that one agent gives, all bytes matched"""
+    before, at = leftovers(), store()
+    bop("run", example("primary-backup"), "--store", at)
+    with Namespaces("p", "b", "c") as spaces, Server() as server:
+        for box in "pbc":
+            server.agent(spaces.box(box))
+        listed = {box["name"]: box["address"] for agent in server.boxes()["agents"] for box in agent["boxes"]}
+        equal(listed, {"p": "10.91.0.1", "b": "10.91.0.2", "c": "10.91.0.3"}, "addresses")
+        server.run(example("primary-backup"))
+        run, wanted = show("last", server.store), show("last", at)
+        whole(run)
+        equal(labels(run), labels(wanted), "labels")
+        true(agrees(run) >= 32, "too few messages compared")
+        equal(len(run["agents"]), 3, "agents of the run")
+        for what, key in (("boxes", "name"), ("processes", "name"), ("connections", "label")):
+            equal(sorted(x[key] for x in run[what]), sorted(x[key] for x in wanted[what]), what)
+        for kind in ("mark", "connect", "accept", "listen", "send"):
+            equal(*(sorted((v["process"] or "", v["label"]) for v in r["vertices"] if v["kind"] == kind)
+                    for r in (run, wanted)), kind)
+        for rule in ("message", "connect", "close"):
+            equal(*(sum(e["rule"] == rule for e in r["edges"]) for r in (run, wanted)), f"edges of rule {rule}")
+        equal({agent["state"] for agent in server.boxes()["agents"]}, {"idle"}, "states after the run")
+    nothing_left(before)
+
+
+def test_two_boxes_each():
+    """agents with several boxes each: in every message of quorum stands what it is called"""
+    with Namespaces("s1", "s2", "s3", "c") as spaces, Server() as server:
+        server.agent(*map(spaces.box, ("s1", "c")))
+        server.agent(*map(spaces.box, ("s2", "s3")))
+        for _ in range(3):
+            server.run(example("quorum"))
+            run = show("last", server.store)
+            whole(run)
+            true(agrees(run) >= 20, "too few messages compared")
+
+
+def test_strangers_untraced():
+    """in a namespace that was there, only what the run started is traced; the namespace stays as it was"""
+    before = leftovers()
+    with Namespaces("s", "c") as spaces, Server() as server:
+        listen = ["ip", "netns", "exec", spaces.names["s"], sys.executable, "-c",
+                  "import socket\nl = socket.create_server(('', 6000))\nwhile True:\n    c = l.accept()[0]\n    "
+                  "c.sendall(c.recv(100))\n    c.close()"]
+        stranger = Running(*listen)
+        try:
+            server.agent(spaces.box("s"))
+            server.agent(spaces.box("c"))
+            talk = "import socket; c = socket.create_connection(('10.91.0.1', 6000)); c.sendall(b'x'); c.recv(9)"
+            other = f"nsenter --net=/run/netns/{spaces.names['c']} {sys.executable} -c \"{talk}\""
+            script = scratch(0o755) + "/talk.py"
+            with open(script, "w", encoding="ascii") as f:
+                f.write(talk.replace("6000", "7000").replace("10.91.0.1", "s"))
+            path = experiment("experiment: strangers\nboxes: [s, c]\nprocesses:\n"
+                              f"  - {{name: s, box: s, run: {[*listen[4:6], listen[6].replace('6000', '7000')]!r}, "
+                              "ready: {listen: 7000}}\n"
+                              f"workload: {{name: w, box: c, run: [{sys.executable}, {script}]}}\n")
+            wait_for("the stranger", lambda: bop_talks(other))
+            running = Running("sh", "-c", f"while {other}; do :; done")
+            server.run(path)
+            os.killpg(running.pid, signal.SIGKILL)
+            running.end()
+            run = show("last", server.store)
+            whole(run)
+            equal(labels(run), ["w<s:7000#1/1", "w>s:7000#1/1"], "labels")
+            equal({p["name"] for p in run["processes"]}, {"s", "w"}, "processes")
+            true(bop_talks(other), "the stranger does not serve any more")
+        finally:
+            kill_quietly(stranger.pid)
+            stranger.end()
+    nothing_left(before)
+
+
+def bop_talks(command_line):
+    return os.system(f"{command_line} 2>/dev/null") == 0
+
+
+def test_whose_box():
+    """boxes go to the agent that is named, or serves the name; what cannot be placed is refused, and no run is made"""
+    with Namespaces("a", "b") as spaces, Server() as server:
+        one = "experiment: x\nboxes: [%s]\nworkload: {name: w, box: a, run: [/bin/true]}\n"
+        one_line(server.run(experiment(one % "a"), status=3), "box 'a'", "bop boxes")
+        one_line(server.run(experiment(one % "{name: a, agent: nobody}"), status=3), "agent 'nobody'", "not connected")
+        one_line(server.run(experiment(one % "a, a"), status=3), "experiment.yaml:2:", "listed twice")
+        server.agent(spaces.box("a"))
+        server.run(experiment(one % "a"))
+        server.run(experiment(one % f"{{name: a, agent: {server.boxes()['agents'][0]['host']}}}"))
+        one_line(server.run(experiment(one % "a, b"), status=3), "box 'b'")
+        server.agent("b")
+        one_line(server.run(experiment(one % "a, b"), status=3), "no network in common", "--box b=NETNS")
+        server.agent(spaces.box("a"))
+        one_line(server.run(experiment(one % "a"), status=3), "2 agents", "say which")
+        equal([run["outcome"] for run in bop("runs", "--store", server.store, "--json").json()["runs"]], ["good"] * 2, "runs")
+        one_line(bop("run", experiment(one % "{name: a, agent: x}"), "--store", store(), status=3), "--server")
+
+
+def endless(server, marker):
+    """A run that goes on until somebody ends it; returns the command, when the workload runs."""
+    path = experiment("experiment: long\nboxes: [a]\ngrace: 300ms\nworkload: {name: w, box: a, "
+                      f"run: [sh, -c, 'echo >{marker}; sleep 1000']}}\ntimeout: 10m\n")
+    running = Running(BOP, "run", path, f"--server={server.api}")
+    wait_for("the workload", lambda: os.path.exists(marker) or running.process.poll() is not None)
+    true(running.process.poll() is None, f"the run ended: {running.process.poll()} {server.log()}")
+    return running
+
+
+def ended(server):
+    """The last run, when the server has ended it and the agents are free again."""
+    wait_for("the end of the run", lambda: bop("runs", "--store", server.store, "--json").json()["runs"][-1]["outcome"])
+    wait_for("the agents", lambda: {agent["state"] for agent in server.boxes()["agents"]} <= {"idle"})
+    return show("last", server.store)
+
+
+def test_cancel():
+    """Ctrl-C, the death of whoever asked, and the server's end stop a run in order; the agent is free for the next"""
+    before = leftovers()
+    with Server() as server:
+        server.agent()
+        for kill, status in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+            marker = os.path.join(scratch(0o777), "marker")
+            running = endless(server, marker)
+            equal(server.boxes()["agents"][0]["state"], "running", "state")
+            running.signal(kill)
+            equal(running.end().status, status, "exit status")
+            run = ended(server)
+            equal((run["outcome"], run["incomplete"], run["lost"]), ("interrupted", False, 0), "the run")
+        server.run(example("quorum"))
+        running = endless(server, os.path.join(scratch(0o777), "marker"))
+        server.running.signal(signal.SIGTERM)
+        equal(running.end().status, 130, "exit status when the server ends")
+        equal(server.running.end().status, 0, "exit status of the server")
+    nothing_left(before)
+
+
+def test_agent_dies():
+    """an agent that is killed in a run makes it an error, incomplete and said so; what the others have goes on to the store"""
+    before = leftovers()
+    with Namespaces("a", "b") as spaces, Server() as server:
+        first = server.agent(spaces.box("a"))
+        server.agent(spaces.box("b"))
+        marker = os.path.join(scratch(0o777), "marker")
+        path = experiment("experiment: two\nboxes: [a, b]\nprocesses: [{name: p, box: b, run: [sleep, '1000']}]\n"
+                          f"workload: {{name: w, box: a, run: [sh, -c, 'echo >{marker}; sleep 1000']}}\ntimeout: 1s\n")
+        running = Running(BOP, "run", path, f"--server={server.api}")
+        wait_for("the workload", lambda: os.path.exists(marker))
+        first.signal(signal.SIGKILL)
+        first.end()
+        equal(running.end().status, 3, "exit status")
+        run = show("last", server.store)
+        equal((run["outcome"], run["incomplete"], run["lost"]), ("error", True, None), "the run")
+        true("agent" in run["reason"], f"the reason does not name the agent: {run['reason']}")
+        server.agents.remove(first)
+        server.agent(spaces.box("a"))
+        server.run(experiment("experiment: after\nboxes: [a, b]\nworkload: {name: w, box: a, run: [/bin/true]}\n"))
+    nothing_left(before)
+
+
+def test_server_restarts():
+    """a server that was killed and started again finds its agents; the run of before is incomplete, and the next one good"""
+    before = leftovers()
+    with Server() as server:
+        server.agent()
+        running = endless(server, os.path.join(scratch(0o777), "marker"))
+        server.running.signal(signal.SIGKILL)
+        server.running.end()
+        result = running.end()
+        equal(result.status, 3, "exit status of the run")
+        one_line(result, "the server", "is gone")
+        server.start()
+        wait_for("the agent", lambda: [a["state"] for a in server.boxes()["agents"]] == ["idle"])
+        run = show("last", server.store)
+        equal((run["outcome"], run["incomplete"], run["lost"]), ("error", True, None), "the run of before")
+        equal(server.run(example("quorum"), "--json").json()["lost"], 0, "lost in the next one")
+        whole(show("last", server.store))
+    nothing_left(before)
+
+
+def test_refused():
+    """what cannot work is said in one line before anything is made: TCP without keys, two servers in one place, others' folders"""
+    folder = scratch()
+    serve = ["serve", "--dir", f"{folder}/s", "--store", f"{folder}/r.db", "--keys", f"{folder}/k"]
+    one_line(bop(*serve, "--listen", "tcp://127.0.0.1:0", status=3), "bop keys make server")
+    bop("keys", "--keys", f"{folder}/k", "make", "server")
+    os.chmod(f"{folder}/k/server.secret", 0o644)
+    one_line(bop(*serve, "--listen", "tcp://127.0.0.1:0", status=3), "others can read")
+    one_line(bop(*serve, "--listen", "udp://127.0.0.1:0", status=3), "tcp://")
+    one_line(bop("boxes", "--server", f"ipc://{folder}/s/api", status=3), "no server runs", "bop serve")
+    one_line(bop("run", example("quorum"), f"--server=ipc://{folder}/s/api", status=3), "no server runs")
+    one_line(bop("run", "/nonexistent.yaml", f"--server=ipc://{folder}/s/api", status=3), "/nonexistent.yaml")
+    with Server() as server:
+        one_line(bop("serve", "--dir", server.folder, "--store", f"{folder}/r.db", status=3), "runs in", "--dir")
+        equal(os.stat(server.folder).st_mode & 0o777, 0o700, "mode of the directory")
+        for name in ("agents", "api"):
+            equal(os.stat(f"{server.folder}/{name}").st_mode & 0o777, 0o600, f"mode of {name}")
+        with Server() as other:
+            equal(other.boxes()["agents"], server.boxes()["agents"], "agents of two servers")
+    os.chmod(server.folder, 0o755)
+    one_line(bop("serve", "--dir", server.folder, "--store", f"{folder}/r.db", status=3), "closed to others")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_cancel,
+                       test_agent_dies, test_server_restarts, test_refused))

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See served.h. The calling thread visits a namespace to look at its addresses, and returns to its own. */
+#include "tfj/served.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <limits.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define NSFS_MAGIC_NUMBER 0x6e736673 /* linux/magic.h: NSFS_MAGIC */
+
+static void path_of(const char *netns, char path[PATH_MAX])
+{
+	if (!strcmp(netns, "host"))
+		snprintf(path, PATH_MAX, "/proc/self/ns/net");
+	else
+		snprintf(path, PATH_MAX, "%s%s", strchr(netns, '/') ? "" : "/run/netns/", netns);
+}
+
+static int netns_open(const char *name, const char *netns, int *ret_netns, struct error *e)
+{
+	char path[PATH_MAX];
+	struct statfs fs;
+	int fd;
+
+	path_of(netns, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return error_set(e, -errno, "box '%s': there is no network namespace '%s' (%s: %s; `ip netns` lists them)", name,
+				 netns, path, strerror(errno));
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != NSFS_MAGIC_NUMBER) {
+		close(fd);
+		return error_set(e, -EINVAL, "box '%s': %s is not a network namespace", name, path);
+	}
+	*ret_netns = fd;
+	return 0;
+}
+
+/* An address that says where in the network we are. */
+static bool is_global(const struct sockaddr *address)
+{
+	const struct in6_addr *ip6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+
+	return address->sa_family == AF_INET || (address->sa_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(ip6));
+}
+
+static void address_take(struct box *box, const struct sockaddr *address)
+{
+	const struct in_addr *ip4 = &((const struct sockaddr_in *)address)->sin_addr;
+	const struct in6_addr *ip6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+
+	if (address->sa_family == AF_INET && !*box->address) {
+		inet_ntop(AF_INET, ip4, box->address, sizeof(box->address));
+		box->ip4[10] = box->ip4[11] = 0xff;
+		memcpy(box->ip4 + 12, ip4, 4);
+	} else if (address->sa_family == AF_INET6 && !*box->address6) {
+		inet_ntop(AF_INET6, ip6, box->address6, sizeof(box->address6));
+		memcpy(box->ip6, ip6, 16);
+	}
+}
+
+/* In the namespace. */
+static int addresses_find(struct box *box)
+{
+	struct ifaddrs *list = NULL;
+
+	if (getifaddrs(&list) < 0)
+		return -errno;
+	for (struct ifaddrs *at = list; at; at = at->ifa_next)
+		if (at->ifa_addr && at->ifa_flags & IFF_UP && !(at->ifa_flags & IFF_LOOPBACK) && is_global(at->ifa_addr))
+			address_take(box, at->ifa_addr);
+	freeifaddrs(list);
+	return *box->address ? 0 : -EADDRNOTAVAIL;
+}
+
+static int netns_look(struct box *box, const char *netns, struct error *e)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
+
+	if (home < 0 || setns(box->netns, CLONE_NEWNET) < 0) {
+		err = -errno;
+	} else {
+		err = box_cookie(&box->cookie);
+		if (!err)
+			err = addresses_find(box);
+		if (setns(home, CLONE_NEWNET) < 0 && !err)
+			err = -errno;
+	}
+	if (home >= 0)
+		close(home);
+	if (err == -EADDRNOTAVAIL)
+		return error_set(e, err, "box '%s': the network namespace '%s' has no IPv4 address besides its loopback: other "
+				 "boxes could not reach it", box->name, netns);
+	return err ? error_set(e, err, "box '%s': cannot look into the network namespace '%s': %s", box->name, netns,
+			       strerror(-err)) :
+		     0;
+}
+
+static int one_open(struct served *served, const char *spec, struct error *e)
+{
+	struct box *box = &served->box[served->n];
+	const char *equals = strchrnul(spec, '=');
+	int err;
+
+	*box = (struct box){ .netns = -1 };
+	if (equals - spec >= (ptrdiff_t)sizeof(box->name))
+		return error_set(e, -EINVAL, "'%s': the name of a box has at most 63 characters", spec);
+	snprintf(box->name, sizeof(box->name), "%.*s", (int)(equals - spec), spec);
+	err = box_name_check(box->name, e);
+	if (!err && served_find(served, box->name))
+		err = error_set(e, -EINVAL, "there are two boxes called '%s'", box->name);
+	if (!err && *equals)
+		err = netns_open(box->name, equals + 1, &box->netns, e);
+	if (err)
+		return err;
+	served->n++;
+	box->guest = *equals;
+	if (box->guest != served->box[0].guest)
+		return error_set(e, -EINVAL, "boxes '%s' and '%s' have no network in common: give all of an agent's boxes a "
+				 "network namespace, or none", served->box[0].name, box->name);
+	return *equals ? netns_look(box, equals + 1, e) : 0;
+}
+
+int served_open(const char *const *specs, size_t n, struct served *served, struct error *e)
+{
+	int err = 0;
+
+	served->n = 0;
+	for (size_t i = 0; i < n && !err; i++)
+		err = one_open(served, specs[i], e);
+	for (size_t i = 1; i < served->n && !err; i++)
+		for (size_t k = 0; k < i && !err; k++)
+			if (served->box[i].guest && served->box[i].cookie == served->box[k].cookie)
+				err = error_set(e, -EINVAL, "boxes '%s' and '%s' are the same network namespace", served->box[k].name,
+						served->box[i].name);
+	if (err)
+		served_close(served);
+	return err;
+}
+
+void served_close(struct served *served)
+{
+	for (size_t i = 0; i < served->n; i++)
+		if (served->box[i].netns >= 0)
+			close(served->box[i].netns);
+	served->n = 0;
+}
+
+const struct box *served_find(const struct served *served, const char *name)
+{
+	for (size_t i = 0; i < served->n; i++)
+		if (!strcasecmp(served->box[i].name, name))
+			return &served->box[i];
+	return NULL;
+}
+
+struct trace_box *served_rows(const struct served *served)
+{
+	struct trace_box *rows = calloc(served->n + 1, sizeof(*rows));
+
+	for (size_t i = 0; rows && i < served->n; i++)
+		rows[i] = (struct trace_box){ (char *)served->box[i].name, (char *)served->box[i].address,
+					      (char *)served->box[i].address6 };
+	return rows;
+}
