@@ -137,6 +137,16 @@ static void lost_set(struct loading *loading)
 	trace->lost = lost;
 }
 
+/* The first stream from the same kernel. */
+static unsigned kernel_of(const struct run *run, size_t i)
+{
+	unsigned first = 0;
+
+	while (first < i && strcmp(run->streams[first].boot_id, run->streams[i].boot_id))
+		first++;
+	return first;
+}
+
 /* How much more the clock of a stream shows than the first one's. */
 static int64_t clock_offset(const struct run *run, size_t i, const struct trace *trace)
 {
@@ -162,7 +172,8 @@ static int streams_join(struct run *run, struct loading *streams, struct error *
 			run->trace = streams[0].trace;
 			trace_init(&streams[0].trace);
 		} else {
-			err = merge_stream(&run->trace, &streams[i].trace, clock_offset(run, i, &streams[i].trace), (unsigned)i);
+			err = merge_stream(&run->trace, &streams[i].trace, clock_offset(run, i, &streams[i].trace), (unsigned)i,
+					   kernel_of(run, i));
 		}
 	}
 	if (!err && run->n_streams > 1)

@@ -12,6 +12,7 @@ enum { STREAM_SHIFT = 60, OFFSETS_MAX = 64 };
 struct shift {
 	uint32_t *box; /* of each box: its index in the other trace */
 	uint32_t process, end, text; /* added to every index that is not 0 */
+	uint32_t salt; /* of numbers that are unique in their kernel only */
 };
 
 static uint32_t moved(uint32_t index, uint32_t by)
@@ -65,6 +66,10 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 		row->target = NULL;
 		to->process = moved(to->process, shift->process);
 		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
+		if (to->transport != TRANSPORT_TCP) {
+			to->first_local ^= shift->salt;
+			to->first_remote ^= shift->salt;
+		}
 		to->established_ns -= to->established_ns ? (uint64_t)offset_ns : 0;
 	}
 	for (size_t i = 1; i <= from->n_texts; i++) {
@@ -130,13 +135,14 @@ static int outputs_move(struct trace *into, struct trace *from, const struct shi
 	return 0;
 }
 
-int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream)
+int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream, unsigned kernel)
 {
 	struct shift shift = {
 		.box = calloc(from->n_boxes + 1, sizeof(*shift.box)),
 		.process = (uint32_t)into->n_processes,
 		.end = (uint32_t)into->n_ends,
 		.text = (uint32_t)into->n_texts,
+		.salt = kernel * 0x9e3779b9u,
 	};
 	int err = shift.box ? boxes_move(into, from, shift.box) : -ENOMEM;
 

@@ -12,9 +12,10 @@
 /*
  * Moves all of `from`, whose clock shows offset_ns more than that of `into`, to the end of `into`. The marks of the run
  * are in every stream; those of `from` are dropped. stream (from 1): of `from`, tells sequence numbers of the same CPU
- * apart. 0 or -ENOMEM; then both must only be freed. from is empty afterwards.
+ * apart. kernel: 0 if both come from one kernel, else a number of its own for that of `from`: what only a kernel tells
+ * apart (sockets without a key of TCP) is not mixed up. 0 or -ENOMEM; then both must only be freed. from is empty afterwards.
  */
-int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream);
+int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream, unsigned kernel);
 
 /*
  * How much more the clock of b shows than that of a: from the marks, which all agents are told at the same moment. The

@@ -15,7 +15,7 @@ static struct box box_rows[2] = {
 	{ .name = "s1", .index = 1, .address = "10.83.0.1", .address6 = "fd83::1" },
 	{ .name = "s2", .index = 2, .address = "10.83.0.2", .address6 = "fd83::2" },
 };
-static struct boxes boxes = { .box = box_rows, .n = 2 };
+static struct boxes boxes = { .box = box_rows, .n = 2, .n_known = 2 };
 static struct stream stream;
 static struct names *names;
 static uint32_t listened_root;
