@@ -76,7 +76,8 @@ static void starting_advance(struct conduct *c, uint64_t now)
 	if (!actor->ready && process->exited) {
 		c->result.blame = process->name;
 		status_text((int)process->status, how, sizeof(how));
-		conduct_failf(c, now, "%s ended before it was ready: %s", process->name, how);
+		conduct_failf(c, now, "%s ended before it was ready: %s%s", process->name, how,
+			      process->status ? "" : "; it must stay in the foreground, not become a daemon");
 		return;
 	}
 	if (!actor->ready) {

@@ -375,6 +375,17 @@ START_TEST(dies_before_ready)
 }
 END_TEST
 
+/* One that puts itself into the background cannot be supervised; it is told what to do. */
+START_TEST(becomes_daemon)
+{
+	const struct behaviour script[] = { { .name = "s1", .ready = 5 * MS, .exit = MS }, { 0 } };
+	struct fixture f;
+
+	fixture_init(&f, script);
+	ends(&f, OUTCOME_ERROR, "must stay in the foreground", "begin start:s1 mark:outcome mark:teardown finish ");
+}
+END_TEST
+
 /* One that ends badly later, while nobody asks it to, is no verdict but a warning; one that ends with 0 is nothing odd. */
 START_TEST(dies_later)
 {
@@ -629,6 +640,7 @@ int main(void)
 	tcase_add_test(tc, environment);
 	tcase_add_test(tc, environment_shared);
 	tcase_add_test(tc, dies_before_ready);
+	tcase_add_test(tc, becomes_daemon);
 	tcase_add_test(tc, dies_later);
 	tcase_add_test(tc, never_listens);
 	tcase_add_test(tc, ready_program);
