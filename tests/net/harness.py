@@ -303,6 +303,24 @@ def succeeds_by_rank(vertices, edges):
     return order if len(order) == len(waiting) else None
 
 
+def bytes_match(run):
+    """What was sent was received, but for what a reader that closed its end had not read yet: the last of its direction."""
+    equal((run["holes"], run["unmatched_bytes"]), ([], 0), "holes and unmatched bytes")
+    closed = {(v["connection"], v["process"]) for v in run["vertices"] if v["kind"] in ("close", "reset")}
+    ends = {c["label"]: (c["from"], c["to"]) for c in run["connections"]}
+    unread = set()
+    streams = [m for m in run["messages"] if "~" not in m["label"]]  # a datagram may get lost
+    for message in sorted(streams, key=lambda m: m["number"]):
+        way = (message["connection"], message["direction"])
+        if way in unread:
+            equal(message["received"], 0, f"bytes of {message['label']} received, behind others that were not")
+        if message["received"] == message["bytes"]:
+            continue
+        reader = ends[message["connection"]][message["direction"] == ">"]
+        true((message["connection"], reader) in closed, f"{message} was not received, and {reader} had not closed its end")
+        unread.add(way)
+
+
 def kill_quietly(pid, number=signal.SIGKILL):
     try:
         os.kill(pid, number)

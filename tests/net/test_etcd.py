@@ -6,33 +6,11 @@ import re
 import shutil
 import sys
 
-from harness import Skip, bop, equal, example, leftovers, nothing_left, run_tests, show, store, true
+from harness import Skip, bop, bytes_match, equal, example, leftovers, nothing_left, run_tests, show, store, true
 from test_examples import graph_holds, pictures_hold
 
 RUNS = 2
 VALUES = 6
-
-
-def connection_ends(run):
-    """(connection, process) -> it has closed its end."""
-    return {(v["connection"], v["process"]) for v in run["vertices"] if v["kind"] in ("close", "reset")}
-
-
-def bytes_match(run):
-    """What was sent was received, but for what a reader that closed its end had not read yet: the last of its direction."""
-    equal((run["holes"], run["unmatched_bytes"]), ([], 0), "holes and unmatched bytes")
-    closed = connection_ends(run)
-    ends = {c["label"]: (c["from"], c["to"]) for c in run["connections"]}
-    unread = set()
-    for message in sorted(run["messages"], key=lambda m: m["number"]):
-        way = (message["connection"], message["direction"])
-        if way in unread:
-            equal(message["received"], 0, f"bytes of {message['label']} received, behind others that were not")
-        if message["received"] == message["bytes"]:
-            continue
-        reader = ends[message["connection"]][message["direction"] == ">"]
-        true((message["connection"], reader) in closed, f"{message} was not received, and {reader} had not closed its end")
-        unread.add(way)
 
 
 def answers(run):
