@@ -7,6 +7,7 @@
 
 #include "bpf/local.bpf.h"
 #include "bpf/order.bpf.h"
+#include "bpf/pipe.bpf.h"
 #include "bpf/scope.bpf.h"
 
 /*
@@ -36,7 +37,7 @@ static __always_inline int sock_is_tcp(struct sock *sk)
 
 static __always_inline int sock_is_local(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
+	return transports & TRACE_UNIX && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 }
 
 /* A unix-domain stream was accepted. */
@@ -292,7 +293,7 @@ static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long 
 	case NR_RECVMMSG:
 		return mmsg_returned(task);
 	}
-	return 0;
+	return transports & TRACE_PIPE ? pipe_call_returned(task, regs, call, result) : 0;
 }
 
 #endif

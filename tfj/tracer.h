@@ -61,6 +61,15 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
  */
 int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e);
 
+/*
+ * What is traced from now on until tracer_clear, besides TCP: bits of enum traced_transport (bpf/state.h). Pipes cost every
+ * read and write of the machine something while they are traced; without being asked they are not.
+ */
+int tracer_transports(struct tracer *tracer, uint32_t transports, struct error *e);
+
+/* A pipe of ours that traced tasks use, too: it makes no records. Without effect if it cannot be told to the kernel. */
+void tracer_ignore_pipe(struct tracer *tracer, int fd);
+
 /* Forgets every box, address and ordinal: the end of a run. Sockets that still live make no more records. */
 void tracer_clear(struct tracer *tracer);
 
