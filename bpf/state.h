@@ -15,6 +15,7 @@
  * that tfj added, with their children, and what they do; never a stranger who has a socket there.
  */
 #define BOX_GUEST 0x80000000u
+
 /* What is traced besides TCP. */
 enum traced_transport {
 	TRACE_UDP = 1 << 1,
