@@ -60,9 +60,9 @@ static __always_inline void remote_address(struct sock *sk, struct rec_addr *add
 	struct sock_common *skc = &sk->__sk_common;
 	__be32 v6[4] = {};
 
-	if (skc->skc_family == AF_INET6)
+	if (peek(skc, skc_family) == AF_INET6)
 		BPF_CORE_READ_INTO(&v6, skc, skc_v6_daddr.in6_u.u6_addr32);
-	address_fill(addr, skc->skc_family, skc->skc_daddr, v6, bpf_ntohs(skc->skc_dport));
+	address_fill(addr, peek(skc, skc_family), peek(skc, skc_daddr), v6, bpf_ntohs(peek(skc, skc_dport)));
 }
 
 static __always_inline void local_address(struct sock *sk, struct rec_addr *addr)
@@ -70,9 +70,9 @@ static __always_inline void local_address(struct sock *sk, struct rec_addr *addr
 	struct sock_common *skc = &sk->__sk_common;
 	__be32 v6[4] = {};
 
-	if (skc->skc_family == AF_INET6)
+	if (peek(skc, skc_family) == AF_INET6)
 		BPF_CORE_READ_INTO(&v6, skc, skc_v6_rcv_saddr.in6_u.u6_addr32);
-	address_fill(addr, skc->skc_family, skc->skc_rcv_saddr, v6, skc->skc_num);
+	address_fill(addr, peek(skc, skc_family), peek(skc, skc_rcv_saddr), v6, peek(skc, skc_num));
 }
 
 /* A program's struct sockaddr. -1: it cannot be read, or is of another family. */
