@@ -616,6 +616,12 @@ int main(void)
 	TEST(cut_off, check_cut(w), "a datagram that was cut off keeps the digest of its beginning");
 	TEST(lost_ones, check_lost_ones(w), "datagrams that nobody took");
 	TEST(chosen_port, check_chosen(w), "a server at a port that the kernel chose");
+	if (!strcmp(tracer_backend(w->tracer), "kprobe")) {
+		printf("ok %d - unix-domain sockets # SKIP kprobes cannot use a socket's storage, and nothing tells them "
+		       "when such a socket goes\n", ++w->tests);
+		world_free(w);
+		return !!status;
+	}
 	TEST(local_pair, check_local(w, 1, "", false), "a pair of unix-domain sockets");
 	TEST(local_abstract, check_local(w, 2, "@some/name", true), "unix-domain sockets with an abstract name");
 	TEST(local_path, check_local(w, 2, NULL, true), "unix-domain sockets with a path");
