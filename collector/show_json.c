@@ -215,6 +215,19 @@ static void boxes_write(struct json_writer *w, const struct trace *trace)
 	json_array_end(w);
 }
 
+/* Of the connector, of the acceptor: as the connector's kernel saw them, else the acceptor's. */
+static json_t *addresses_json(const struct trace *trace, const struct graph_connection *c)
+{
+	const struct trace_end *end = &trace->ends[c->connector ? c->connector : c->acceptor];
+	char local[GRAPH_ENDPOINT_MAX], remote[GRAPH_ENDPOINT_MAX];
+
+	graph_endpoint_text(&end->local, local);
+	graph_endpoint_text(&end->remote, remote);
+	if (c->connector)
+		return json_pack("[s?,s?]", end->local.port ? local : NULL, end->remote.port ? remote : NULL);
+	return json_pack("[s?,s?]", end->remote.port ? remote : NULL, end->local.port ? local : NULL);
+}
+
 static int connections_write(struct json_writer *w, const struct graph *graph, struct error *e)
 {
 	const struct trace *trace = graph->trace;
@@ -236,6 +249,7 @@ static int connections_write(struct json_writer *w, const struct graph *graph, s
 		json_object_set_new(object, "from", json_text(process_name(trace, graph_connection_process(trace, c))));
 		json_object_set_new(object, "to", json_text(process_name(trace, c->acceptor_process)));
 		json_object_set_new(object, "target", json_text(trace->ends[c->connector ? c->connector : c->acceptor].target));
+		json_object_set_new(object, "addresses", addresses_json(trace, c));
 		json_object_set_new(object, "messages", json_pack("[i,i]", (int)c->messages[0], (int)c->messages[1]));
 		json_object_set_new(object, "bytes",
 				    json_pack("[I,I]", (json_int_t)c->bytes[0], (json_int_t)c->bytes[1]));
@@ -331,6 +345,7 @@ static void flags_member(json_t *object, uint16_t flags)
 		{ EVENT_F_THREAD, "thread" },	{ EVENT_F_CONTINUED, "continued" }, { EVENT_F_SHUTDOWN, "shutdown" },
 		{ EVENT_F_RST, "rst" },		{ EVENT_F_EXITING, "exiting" },	    { EVENT_F_INTERLEAVED, "interleaved" },
 		{ EVENT_F_URGENT, "urgent" },	{ EVENT_F_TRUNCATED, "truncated" },
+		{ EVENT_F_SKIPPED, "skipped" },	{ EVENT_F_INFERRED, "inferred" },
 	};
 	json_t *array = json_array();
 

@@ -45,6 +45,7 @@ struct end_facts {
 	uint32_t reset;	     /* the RESET of this end */
 	uint64_t sent;	     /* this end certainly sent that many bytes (close, final count) */
 	uint64_t received;   /* and its program certainly took that many */
+	uint64_t skipped_last; /* end of file was read here, behind an urgent byte that was stepped over; 0: not */
 };
 
 struct build {

@@ -7,7 +7,6 @@
  */
 #include "graph/build.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -94,7 +93,36 @@ static void match_group(const struct trace *trace, const struct keyed_end *group
 	}
 }
 
-/* partner[end]: the other end, 0 none. */
+/* A connector that nobody accepted may have met itself, or another: TCP lets both ends connect. */
+static void match_connector(const struct trace *trace, const struct keyed_end *keyed, size_t n,
+			    const struct keyed_end *end, uint32_t *partner)
+{
+	struct keyed_end wanted = { .transport = end->transport, .from = end->to, .to = end->from, .connector = true };
+	size_t low = 0, high = n;
+	uint32_t found = 0;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (keyed_compare(&keyed[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t i = low; i < n && i < low + GROUP_MAX && keyed[i].from == wanted.from && keyed[i].to == wanted.to &&
+			     keyed[i].connector && keyed[i].transport == wanted.transport; i++) {
+		if (partner[keyed[i].end] || !tuple_fits(trace, end->end, keyed[i].end))
+			continue;
+		if (found)
+			return;
+		found = keyed[i].end;
+	}
+	partner[end->end] = found;
+	if (found)
+		partner[found] = end->end;
+}
+
+/* partner[end]: the other end (of a connection of an end with itself, itself), 0 none. */
 static int match_ends(const struct build *b, uint32_t *partner)
 {
 	const struct trace *trace = b->trace;
@@ -123,6 +151,9 @@ static int match_ends(const struct build *b, uint32_t *partner)
 			;
 		match_group(trace, keyed + i, k - i, partner);
 	}
+	for (size_t i = 0; i < n; i++)
+		if (keyed[i].connector && !partner[keyed[i].end])
+			match_connector(trace, keyed, n, &keyed[i], partner);
 	free(keyed);
 	return 0;
 }
@@ -197,6 +228,10 @@ static int make_connections(struct build *b, const uint32_t *partner)
 			continue;
 		if (trace->ends[i].role != END_CONNECTOR && partner[i])
 			continue;
+		/* both connect: the first by name stands as the connector, the other where an acceptor would */
+		if (trace->ends[i].role == END_CONNECTOR && trace->ends[partner[i]].role == END_CONNECTOR &&
+		    build_end_compare(trace, partner[i], i) < 0)
+			continue;
 		/* an end of unknown role stands where an acceptor would: nobody's connect names it */
 		if (trace->ends[i].role == END_CONNECTOR) {
 			connection->connector = i;
@@ -211,20 +246,6 @@ static int make_connections(struct build *b, const uint32_t *partner)
 	qsort_r(g->connections + 1, n, sizeof(*g->connections), connection_compare, (void *)trace);
 	number_connections(b, n);
 	return 0;
-}
-
-static void endpoint_text(const struct endpoint *endpoint, char *buf, size_t size)
-{
-	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	char ip[INET6_ADDRSTRLEN];
-
-	if (!memcmp(endpoint->ip, mapped, sizeof(mapped))) {
-		inet_ntop(AF_INET, endpoint->ip + 12, ip, sizeof(ip));
-		snprintf(buf, size, "%s:%u", ip, endpoint->port);
-	} else {
-		inet_ntop(AF_INET6, endpoint->ip, ip, sizeof(ip));
-		snprintf(buf, size, "[%s]:%u", ip, endpoint->port);
-	}
 }
 
 /* client~s1:53; ?~s1:53(10.0.0.4:40312) if nobody knows whose address that is. */
@@ -248,10 +269,10 @@ static char *connection_label(const struct trace *trace, const struct graph_conn
 	const struct trace_end *end = &trace->ends[connection->connector ? connection->connector :
 									     connection->acceptor];
 	const struct endpoint *connector = connection->connector ? &end->local : &end->remote;
-	char address[80], *label = NULL;
+	char address[GRAPH_ENDPOINT_MAX], *label = NULL;
 	int n;
 
-	endpoint_text(connector, address, sizeof(address));
+	graph_endpoint_text(connector, address);
 	if (connection->transport == TRANSPORT_UDP)
 		return exchange_label(trace, end, address);
 	if (connection->connector) {

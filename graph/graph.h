@@ -135,6 +135,10 @@ struct graph {
 int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e);
 void graph_free(struct graph *graph);
 
+/* 10.83.0.1:7000 or [fd83::1]:7000. */
+#define GRAPH_ENDPOINT_MAX 56
+void graph_endpoint_text(const struct endpoint *endpoint, char buf[GRAPH_ENDPOINT_MAX]);
+
 /* Writes the label of message (or of the vertex's thing: message, connection, process) into buf; always terminated. */
 void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size);
 void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* What things are called: the one spelling that pictures, listings and fault plans share. Cannot fail. */
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,16 @@ static const char *process_name(const struct graph *graph, uint32_t process)
 static const char *box_name(const struct trace *trace, uint32_t box)
 {
 	return box && box <= trace->n_boxes ? text_or(trace->boxes[box].name, "?") : "?";
+}
+
+void graph_endpoint_text(const struct endpoint *endpoint, char buf[GRAPH_ENDPOINT_MAX])
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+	bool ipv4 = !memcmp(endpoint->ip, mapped, sizeof(mapped));
+	char ip[INET6_ADDRSTRLEN];
+
+	inet_ntop(ipv4 ? AF_INET : AF_INET6, endpoint->ip + (ipv4 ? 12 : 0), ip, sizeof(ip));
+	snprintf(buf, GRAPH_ENDPOINT_MAX, ipv4 ? "%s:%u" : "[%s]:%u", ip, endpoint->port);
 }
 
 /* The connection's label with the connector on the left and the arrow in the message's direction. */

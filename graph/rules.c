@@ -105,6 +105,8 @@ static void note_end(struct build *b, uint32_t v, const struct event *event, uin
 	case EVENT_RECV:
 		if (event->pos > end->received && event->value <= 0)
 			end->received = event->pos;
+		if (event->flags & EVENT_F_SKIPPED)
+			end->skipped_last = event->pos;
 		break;
 	case EVENT_NONE:
 	case EVENT_START:
@@ -166,8 +168,10 @@ static uint32_t stream_of(const struct build *b, const struct event *event, uint
 	if (build_transport(b, end) == TRANSPORT_UDP)
 		return event->kind == EVENT_SEND && event->value >= 0 ?
 			       STREAM(connection, b->trace->ends[end].role != END_CONNECTOR, 0) : 0;
-	if ((event->kind != EVENT_SEND && !receive) || event->value <= 0 || event->flags & EVENT_F_URGENT)
+	if ((event->kind != EVENT_SEND && !receive) || event->value <= 0)
 		return 0;
+	if (b->g->connections[connection].connector == b->g->connections[connection].acceptor)
+		return STREAM(connection, 0, receive); /* connected to itself */
 	return STREAM(connection, connector == receive, receive);
 }
 

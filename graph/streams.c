@@ -4,7 +4,8 @@
  * whatever the segmentation; a receive is after every send whose bytes it returned. One sweep over both, sorted.
  *
  * Ranges must tile: a gap below a position that something later proves to have passed is an event that no record
- * shows (a hole). An urgent byte that was read out of band leaves a gap of one byte, which is none.
+ * shows (a hole). An urgent byte that was read out of band is a range like any other, but proves nothing of what is before it;
+ * one that was stepped over leaves a gap of one byte, which is none.
  *
  * Ranges that overlap (two writers really interleaved, see EVENT_F_INTERLEAVED) are taken as they are: a receive is
  * then after both. A trace in which everything overlaps everything is refused with -EINVAL, or it would cost quadratic
@@ -22,11 +23,13 @@
 struct range {
 	uint64_t from, to;
 	uint32_t vertex;
-	union { /* of a send */
-		uint32_t number;  /* of its message, until those are made */
+	union {
+		uint32_t number;  /* of its message, until those are made; of a receive: what is special about it */
 		uint32_t message; /* then index into graph.messages */
 	};
 };
+
+enum { URGENT = 1, SKIPPED }; /* flags of a receive, EVENT_F_* */
 
 /* All ranges of a run, those of one stream together. A stream is connection * 2 + direction. */
 struct ranges {
@@ -51,6 +54,11 @@ static int ranges_init(struct ranges *ranges, size_t n_streams, size_t **ret_pla
 	*ret_place = ranges->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
 	ranges->items = malloc((ranges->first[n_streams + 1] + 1) * sizeof(*ranges->items));
 	return ranges->items ? 0 : -ENOMEM;
+}
+
+static uint32_t receive_flags(const struct event *event)
+{
+	return (event->flags & EVENT_F_URGENT ? URGENT : 0) | (event->flags & EVENT_F_SKIPPED ? SKIPPED : 0);
 }
 
 /* The ranges of all streams, by stream. One pass over the events for both sides. */
@@ -81,7 +89,7 @@ static int gather(struct build *b, struct ranges *sends, struct ranges *receives
 		(receive ? receives : sends)->items[place[receive][stream / 2]++] = (struct range){
 			.from = datagram ? 0 : event->pos,
 			.to = datagram ? (uint64_t)event->value : range_end(event->pos, event->value), .vertex = v,
-			.number = receive ? 0 : event->message,
+			.number = receive ? receive_flags(event) : event->message,
 		};
 	}
 	return 0;
@@ -179,23 +187,25 @@ static int hole_add(struct build *b, size_t stream, bool receive_side, uint64_t 
 }
 
 /*
- * Gaps between sorted ranges, and between the last one and `all`. `urgent` gaps of a single byte are accounted for.
- * An end without key may have been there before us: then nothing is known of what came before its first range.
+ * Gaps between sorted ranges, and between the last one and `all`. A byte that was stepped over is accounted for. Of an end
+ * that may have been there before us nothing is known of what came before its first range.
  */
 static int find_holes(struct build *b, size_t stream, bool receive_side, const struct range *ranges, size_t n,
-		      uint64_t all, uint32_t end, size_t urgent)
+		      uint64_t all, uint32_t end)
 {
+	const struct trace_end *row = &b->trace->ends[end];
 	uint64_t covered = 0;
 	int err = 0;
 
-	if (!b->trace->ends[end].keyed)
+	if (!row->keyed || row->older)
 		covered = n ? ranges[0].from : all;
 	for (size_t i = 0; i <= n && !err; i++) {
 		uint64_t from = i < n ? ranges[i].from : all;
+		bool skipped = receive_side && (i < n ? ranges[i].number & SKIPPED : b->ends[end].skipped_last == all);
 
-		if (from > covered && from - covered == 1 && urgent)
-			urgent--;
-		else if (from > covered)
+		if (receive_side && i < n && ranges[i].number & URGENT && from >= all)
+			continue; /* ahead of the stream */
+		if (from > covered && !(skipped && from - covered == 1))
 			err = hole_add(b, stream, receive_side, covered, from);
 		if (from > covered)
 			covered = from;
@@ -286,12 +296,13 @@ static int sweep_stream(struct sweep *s, size_t stream)
 	return err;
 }
 
-static uint64_t last_end(const struct range *ranges, size_t n)
+/* but: what these flags are set of does not count. */
+static uint64_t last_end(const struct range *ranges, size_t n, uint32_t but)
 {
 	uint64_t last = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (ranges[i].to > last)
+		if (ranges[i].to > last && !(ranges[i].number & but))
 			last = ranges[i].to;
 	return last;
 }
@@ -312,7 +323,7 @@ static enum graph_rule transport_rule(enum transport transport)
 	return RULE_MESSAGE;
 }
 
-static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
+static int do_stream(struct sweep *s, size_t stream)
 {
 	struct build *b = s->b;
 	struct graph_connection *connection = &b->g->connections[stream / 2];
@@ -322,9 +333,11 @@ static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
 	struct range *receives = s->receives.items + s->receives.first[stream];
 	size_t n_sends = s->sends.first[stream + 1] - s->sends.first[stream];
 	size_t n_receives = s->receives.first[stream + 1] - s->receives.first[stream];
-	uint64_t taken = last_end(receives, n_receives), sent = last_end(sends, n_sends);
+	uint64_t taken = last_end(receives, n_receives, URGENT), sent = last_end(sends, n_sends, 0);
 	int err;
 
+	if (stream % 2 && sender && sender == receiver)
+		return 0; /* connected to itself: one direction is all there is */
 	s->rule = transport_rule(connection->transport);
 	s->inferred = s->rule == RULE_DATAGRAM || (s->rule != RULE_MESSAGE && (b->ends[sender].shared || b->ends[receiver].shared));
 	err = make_messages(s, stream, sends, n_sends);
@@ -347,9 +360,9 @@ static int do_stream(struct sweep *s, size_t stream, const size_t *urgent)
 	if (s->rule != RULE_MESSAGE) /* whoever is not traced can write to it and read from it as well */
 		return err;
 	if (!err && sender)
-		err = find_holes(b, stream, false, sends, n_sends, sent, sender, 0);
+		err = find_holes(b, stream, false, sends, n_sends, sent, sender);
 	if (!err && receiver)
-		err = find_holes(b, stream, true, receives, n_receives, taken, receiver, urgent[receiver]);
+		err = find_holes(b, stream, true, receives, n_receives, taken, receiver);
 	return err;
 }
 
@@ -364,33 +377,19 @@ static int label_sends(struct sweep *s)
 	return err;
 }
 
-static size_t *count_urgent(const struct build *b)
-{
-	size_t *urgent = calloc(b->trace->n_ends + 1, sizeof(*urgent));
-
-	for (uint32_t v = 0; v < b->g->n_vertices && urgent; v++) {
-		const struct event *event = build_event(b, v);
-
-		if (!b->stream[v] && event->kind == EVENT_RECV && event->flags & EVENT_F_URGENT && event->value > 0)
-			urgent[build_end(b, event)]++;
-	}
-	return urgent;
-}
-
 int build_streams(struct build *b)
 {
 	struct sweep s = { .b = b };
-	size_t *urgent = count_urgent(b);
 	size_t n_streams = 2 * (b->g->n_connections + 1);
 	int err = -ENOMEM;
 
-	if (!urgent || gather(b, &s.sends, &s.receives) < 0 ||
+	if (gather(b, &s.sends, &s.receives) < 0 ||
 	    reserve(b, s.sends.first[n_streams], s.receives.first[n_streams]) < 0)
 		goto out;
 	s.active = malloc((s.sends.first[n_streams] + 1) * sizeof(*s.active));
 	err = s.active ? 0 : -ENOMEM;
 	for (size_t stream = 2; stream < n_streams && !err; stream++)
-		err = do_stream(&s, stream, urgent);
+		err = do_stream(&s, stream);
 	if (!err)
 		err = label_sends(&s);
 out:
@@ -399,6 +398,5 @@ out:
 	free(s.sends.first);
 	free(s.receives.items);
 	free(s.receives.first);
-	free(urgent);
 	return err;
 }

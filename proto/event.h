@@ -54,8 +54,10 @@ enum event_flag {
 	EVENT_F_RST = 1 << 3,	      /* CLOSE: sent an RST, not a FIN */
 	EVENT_F_EXITING = 1 << 4,     /* CLOSE: because the process ended */
 	EVENT_F_INTERLEAVED = 1 << 5, /* SEND: range may contain another writer's bytes */
-	EVENT_F_URGENT = 1 << 6,      /* RECV: out-of-band byte, pos did not move */
+	EVENT_F_URGENT = 1 << 6,      /* RECV: out-of-band byte at pos; the stream has not moved, and may be behind it */
 	EVENT_F_TRUNCATED = 1 << 7,   /* RECV of a datagram that filled its buffer: the rest, if there was any, is gone */
+	EVENT_F_SKIPPED = 1 << 8,     /* RECV: the byte before pos was urgent; the stream stepped over it */
+	EVENT_F_INFERRED = 1 << 9,    /* ACCEPT: of which nothing told but the first use of the connection, by that thread */
 };
 
 struct event {
@@ -140,6 +142,7 @@ struct trace_end {
 	uint8_t role;	  /* enum end_role */
 	uint8_t transport; /* enum transport */
 	bool keyed;	  /* first_local and first_remote are known */
+	bool older;	  /* was there before we looked: what moved before its first event is not known */
 	bool finished;	  /* sent, received, unacked, unread are final */
 	uint32_t first_local, first_remote; /* connection key: first sequence number of this end's and of the peer's bytes */
 	struct endpoint local, remote;
@@ -205,7 +208,6 @@ struct trace_process *trace_process_at(struct trace *trace, uint32_t index);
 struct trace_end *trace_end_at(struct trace *trace, uint32_t index);
 char **trace_text_at(struct trace *trace, uint32_t index);
 struct event *trace_event_add(struct trace *trace);
-struct event *trace_events_add(struct trace *trace, size_t n); /* the first of n */
 struct trace_output *trace_output_add(struct trace *trace);
 struct trace_content *trace_content_add(struct trace *trace);
 

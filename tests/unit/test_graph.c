@@ -609,27 +609,169 @@ START_TEST(holes_proved_by_the_reader)
 }
 END_TEST
 
-/* An urgent byte that was read out of band leaves a gap of one byte, which is no hole. */
+/* An urgent byte that was read out of band has its place, and its send; ahead of the stream it proves nothing. */
 START_TEST(urgent_byte)
 {
 	struct story s;
 	struct graph *g;
-	size_t u;
+	size_t send, u;
 
 	story_init(&s);
 	connection(&s, 1, 1);
-	transfer(&s, 1, EVENT_SEND, 1, 0, 11, 1);
-	u = transfer(&s, 2, EVENT_RECV, 2, 0, 1, 0);
+	send = transfer(&s, 1, EVENT_SEND, 1, 0, 11, 1);
+	u = transfer(&s, 2, EVENT_RECV, 2, 5, 1, 0);
 	at(&s, u)->flags = EVENT_F_URGENT;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 0);
+	ck_assert_ptr_nonnull(edge(g, send, u, RULE_MESSAGE));
+	ck_assert_uint_eq(g->unmatched_bytes, 0);
+	graph_free(g);
 	transfer(&s, 2, EVENT_RECV, 2, 0, 5, 0);
 	transfer(&s, 2, EVENT_RECV, 2, 6, 5, 0);
 	g = build(&s, GRAPH_ORDER_THREAD);
 	ck_assert_uint_eq(g->n_holes, 0);
+	ck_assert_uint_eq(g->messages[0].received, 11);
 	graph_free(g);
-	at(&s, u)->flags = 0; /* then it is an ordinary byte twice, and byte 5 is missing */
+	at(&s, u)->pos = 4; /* then it is another byte, and byte 5 is missing */
 	g = build(&s, GRAPH_ORDER_THREAD);
 	ck_assert_uint_eq(g->n_holes, 1);
 	ck_assert_uint_eq(g->holes[0].from, 5);
+	done(&s, g);
+}
+END_TEST
+
+/* An urgent byte that nobody read is no hole where a receive, or the end of file, says that it was stepped over. */
+START_TEST(urgent_byte_skipped)
+{
+	struct story s;
+	struct graph *g;
+	size_t later, last;
+
+	story_init(&s);
+	connection(&s, 1, 1);
+	transfer(&s, 1, EVENT_SEND, 1, 0, 11, 1);
+	at(&s, event(&s, 1, EVENT_CLOSE, 1, 0))->pos = 11;
+	transfer(&s, 2, EVENT_RECV, 2, 0, 5, 0);
+	later = transfer(&s, 2, EVENT_RECV, 2, 6, 4, 0);
+	last = transfer(&s, 2, EVENT_RECV, 2, 11, 0, 0);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 2);
+	graph_free(g);
+	at(&s, later)->flags = EVENT_F_SKIPPED;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 1);
+	ck_assert_uint_eq(g->holes[0].from, 10);
+	graph_free(g);
+	at(&s, last)->flags = EVENT_F_SKIPPED;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 0);
+	graph_free(g);
+	at(&s, later)->pos = 7; /* two bytes are more than were stepped over */
+	at(&s, later)->value = 3;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 1);
+	done(&s, g);
+}
+END_TEST
+
+/* A socket that met itself is both ends: what it sends is what it receives. */
+START_TEST(connected_to_itself)
+{
+	struct story s;
+	struct graph *g;
+	struct trace_end *end;
+	size_t send, recv, fin, eof;
+
+	story_init(&s);
+	end = end_new(&s, 1, END_CONNECTOR, 1);
+	end->process = 1;
+	end->target = strdup("c:40001");
+	end->ordinal = 1;
+	end->keyed = end->finished = true;
+	end->first_local = end->first_remote = 500;
+	end->remote = end->local;
+	end->sent = end->received = 10;
+	send = transfer(&s, 1, EVENT_SEND, 1, 0, 10, 1);
+	recv = transfer(&s, 1, EVENT_RECV, 1, 0, 10, 0);
+	fin = event(&s, 1, EVENT_CLOSE, 1, 0);
+	at(&s, fin)->pos = 10;
+	eof = transfer(&s, 1, EVENT_RECV, 1, 10, 0, 0);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_connections, 1);
+	ck_assert_ptr_nonnull(edge(g, send, recv, RULE_MESSAGE));
+	ck_assert_ptr_nonnull(edge(g, fin, eof, RULE_CLOSE));
+	assert_label(g, recv, "client>c:40001#1/1");
+	ck_assert_uint_eq(g->n_holes + g->unmatched_bytes, 0);
+	ck_assert_uint_eq(g->connections[1].bytes[0], 10);
+	ck_assert_uint_eq(g->connections[1].bytes[1], 0);
+	done(&s, g);
+}
+END_TEST
+
+/* Two ends that both connected are one connection, called as the first of the two by name calls it. */
+START_TEST(both_connect)
+{
+	struct story s;
+	struct graph *g;
+	struct trace_end *end;
+	size_t send, recv, reply, got;
+
+	story_init(&s);
+	for (uint32_t i = 1; i <= 2; i++) {
+		end = end_new(&s, i, END_CONNECTOR, i);
+		end->process = 3 - i; /* the row that comes first is not the name that comes first */
+		end->target = strdup(i == 1 ? "c:7000" : "s1:8000");
+		end->ordinal = 1;
+		end->keyed = true;
+		end->first_local = i == 1 ? 70 : 80;
+		end->first_remote = i == 1 ? 80 : 70;
+		endpoint(&end->local, 3 - i, i == 1 ? 8000 : 7000);
+		endpoint(&end->remote, i, i == 1 ? 7000 : 8000);
+	}
+	send = transfer(&s, 1, EVENT_SEND, 2, 0, 7, 1);
+	recv = transfer(&s, 2, EVENT_RECV, 1, 0, 7, 0);
+	reply = transfer(&s, 2, EVENT_SEND, 1, 0, 3, 1);
+	got = transfer(&s, 1, EVENT_RECV, 2, 0, 3, 0);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_connections, 1);
+	ck_assert_ptr_nonnull(edge(g, send, recv, RULE_MESSAGE));
+	ck_assert_ptr_nonnull(edge(g, reply, got, RULE_MESSAGE));
+	assert_label(g, recv, "client>s1:8000#1/1");
+	assert_label(g, got, "client<s1:8000#1/1");
+	ck_assert_uint_eq(g->n_holes + g->unmatched_bytes, 0);
+	graph_free(g);
+	trace_end_at(&s.trace, 2)->remote.port++; /* the same numbers by accident */
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_connections, 2);
+	ck_assert_uint_eq(g->unmatched_bytes, 10);
+	done(&s, g);
+}
+END_TEST
+
+/* Of an end that was there before tracing began, nothing is known of what came before its first bytes; after them, all. */
+START_TEST(older_connection)
+{
+	struct story s;
+	struct graph *g;
+	size_t last;
+
+	story_init(&s);
+	connection(&s, 1, 0);
+	for (uint32_t i = 1; i <= 2; i++)
+		trace_end_at(&s.trace, i)->older = true;
+	transfer(&s, 1, EVENT_SEND, 1, 1000, 10, 1);
+	transfer(&s, 2, EVENT_RECV, 2, 1000, 10, 0);
+	last = transfer(&s, 2, EVENT_RECV, 2, 1010, 5, 0);
+	transfer(&s, 1, EVENT_SEND, 1, 1010, 5, 2);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes + g->unmatched_bytes, 0);
+	assert_label(g, last, "client>s1:7000#?(10.0.0.1:40001)/2");
+	graph_free(g);
+	at(&s, last)->pos = 1012;
+	at(&s, last)->value = 3;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(g->n_holes, 1);
+	ck_assert_uint_eq(g->holes[0].from, 1010);
 	done(&s, g);
 }
 END_TEST
@@ -875,6 +1017,10 @@ int main(void)
 	tcase_add_test(tc, holes_proved_by_the_end);
 	tcase_add_test(tc, holes_proved_by_the_reader);
 	tcase_add_test(tc, urgent_byte);
+	tcase_add_test(tc, urgent_byte_skipped);
+	tcase_add_test(tc, connected_to_itself);
+	tcase_add_test(tc, both_connect);
+	tcase_add_test(tc, older_connection);
 	tcase_add_test(tc, teardown);
 	tcase_add_test(tc, racy_connects);
 	tcase_add_test(tc, cycle);
