@@ -1,44 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Results that only the return of a system call knows: accept, connect, wait.
+ * Results that only the return of a system call knows, or a completion of io_uring: accept, connect, listen, wait,
+ * the end that splice finds.
  */
 #ifndef BPF_CALL_BPF_H
 #define BPF_CALL_BPF_H
 
+#include "bpf/begin.bpf.h"
+#include "bpf/file.bpf.h"
 #include "bpf/local.bpf.h"
-#include "bpf/order.bpf.h"
-#include "bpf/pipe.bpf.h"
-#include "bpf/scope.bpf.h"
-
-/*
- * The socket behind a descriptor of the current task, read without a reference: only for looking.
- */
-static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
-{
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **slot = BPF_CORE_READ(fdt, fd), *file = 0;
-	struct socket *socket;
-
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), slot + fd);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	return BPF_CORE_READ(socket, sk);
-}
-
-static __always_inline int sock_is_tcp(struct sock *sk)
-{
-	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-
-	return (family == AF_INET || family == AF_INET6) && BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP;
-}
-
-static __always_inline int sock_is_local(struct sock *sk)
-{
-	return transports & TRACE_UNIX && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
-}
 
 /* A unix-domain stream was accepted. */
 static __noinline int local_accepted(struct task_struct *task, struct sock *sk, int result)
@@ -104,44 +74,62 @@ static __noinline int local_connected(struct task_struct *task, struct sock *sk,
 	return 0;
 }
 
-static __always_inline __u32 fd_box(struct sock *sk)
+/* A descriptor of a socket that was accepted. */
+static __always_inline int accept_done(struct task_struct *task, struct sock *sk, __u32 box)
 {
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
-	__u32 *box = bpf_map_lookup_elem(&boxes, &cookie);
+	struct task_state *state = task_current(task, box);
+	__u64 cookie = fd_cookie(sk);
 
-	return box ? *box : 0;
+	if (!state || (ignoring && bpf_map_lookup_elem(&ignored_cookies, &cookie)))
+		return 0;
+	bpf_map_delete_elem(&unaccepted, &cookie);
+	accept_emit(task, state, box, cookie, 0, 0);
+	return 0;
 }
 
-static __noinline int accept_returned(struct task_struct *task, struct sock *sk, int result)
+static __noinline int accept_returned(struct task_struct *task, struct pt_regs *regs, int result)
 {
+	struct sock *sk = fd_sock(task, result >= 0 ? result : (int)regs_arg1(regs));
 	struct task_state *state;
-	struct rec_accept *record;
-	__u64 order, now, cookie = 0;
 	__u32 box;
 
-	if (is_retry(result))
+	if (!sk || is_retry(result))
 		return 0;
+	if (!sock_is_tcp(sk))
+		return sock_is_local(sk) ? local_accepted(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
+	if (result >= 0)
+		return accept_done(task, sk, box);
 	state = task_current(task, box);
-	if (!state)
+	if (state)
+		accept_emit(task, state, box, 0, result, 0);
+	return 0;
+}
+
+/* listen() gave a port to a socket that had none. */
+static __noinline int listen_done(struct task_struct *task, struct sock *sk)
+{
+	struct task_state *state = task_find(task);
+	struct rec_addr local;
+	__u16 family;
+	__u32 box;
+	__be32 v6[4] = {};
+
+	if (!state || !state->listen_cookie || !sk || !sock_is_tcp(sk) || fd_cookie(sk) != state->listen_cookie)
 		return 0;
-	now = bpf_ktime_get_ns();
-	if (result >= 0) {
-		cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
-		if (ignoring && bpf_map_lookup_elem(&ignored_cookies, &cookie))
-			return 0;
-	}
-	order = order_draw(task, state);
-	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, box, order,
-				call_enter(task, state, now), now, task);
-	if (!record)
+	state->listen_cookie = 0;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family == AF_INET6)
+		BPF_CORE_READ_INTO(&v6, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+	address_fill(&local, family, BPF_CORE_READ(sk, __sk_common.skc_rcv_saddr), v6,
+		     BPF_CORE_READ(sk, __sk_common.skc_num));
+	if (!local.port)
 		return 0;
-	record->cookie = cookie;
-	record->result = result;
-	record->local = 0;
-	record_submit(record);
+	box = fd_box(sk);
+	listener_note(local.port, box, 1);
+	listen_emit(task, state, box, fd_cookie(sk), &local, REC_F_EPHEMERAL);
 	return 0;
 }
 
@@ -168,13 +156,18 @@ static __always_inline int open_late(struct task_struct *task, struct task_state
 	return 0;
 }
 
-static __noinline int connect_returned(struct task_struct *task, struct sock *sk, struct pt_regs *regs, int result)
+static __noinline int connect_returned(struct task_struct *task, struct pt_regs *regs, int result)
 {
+	struct sock *sk = fd_sock(task, regs_arg1(regs));
 	struct rec_connect *record;
 	struct task_state *state;
 	__u64 cookie, now, none = 0;
 	__u32 box, one = 1;
 
+	if (!sk)
+		return 0;
+	if (!sock_is_tcp(sk))
+		return sock_is_local(sk) ? local_connected(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
@@ -268,30 +261,54 @@ static __always_inline int mmsg_returned(struct task_struct *task)
 	return 0;
 }
 
-/*
- * Each body is called from here: before Linux 6.2, three functions deep is more stack than a program may have.
- */
+/* splice() found the end of a connection's stream: no receive tells of that. */
+static __noinline int splice_returned(struct task_struct *task, struct pt_regs *regs)
+{
+	struct task_state *state = task_find(task);
+	struct rec_transfer *record;
+	struct tcp_sock *tp;
+	struct sock *sk;
+	__u64 now, order;
+	__u32 box, end;
+
+	if (!state || state->seed.ignored || !regs_arg5(regs))
+		return 0;
+	sk = fd_sock(task, regs_arg1(regs));
+	box = sk && sock_is_tcp(sk) ? fd_box(sk) : 0;
+	if (!box || !(BPF_CORE_READ(sk, __sk_common.skc_flags) & SOCK_DONE_BIT))
+		return 0;
+	tp = (struct tcp_sock *)sk;
+	end = BPF_CORE_READ(tp, rcv_nxt);
+	if (BPF_CORE_READ(tp, copied_seq) != end && BPF_CORE_READ(tp, copied_seq) + 1 != end)
+		return 0;
+	now = bpf_ktime_get_ns();
+	order = order_draw(task, state);
+	record = record_reserve(sizeof(*record), REC_RECV, 0, box, order, now, now, task);
+	if (!record)
+		return 0;
+	record->cookie = fd_cookie(sk);
+	record->pos = BPF_CORE_READ(tp, bytes_received) - 1; /* less the FIN */
+	record->result = 0;
+	record->message = 0;
+	record->local = 0;
+	record_submit(record);
+	return 0;
+}
+
 static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct sock *sk;
 
 	switch (call) {
 	case NR_ACCEPT:
 	case NR_ACCEPT4:
-		sk = fd_sock(task, result >= 0 ? (int)result : (int)regs_arg1(regs));
-		if (!sk)
-			return 0;
-		if (sock_is_tcp(sk))
-			return accept_returned(task, sk, result);
-		return sock_is_local(sk) ? local_accepted(task, sk, result) : 0;
+		return accept_returned(task, regs, result);
 	case NR_CONNECT:
-		sk = fd_sock(task, regs_arg1(regs));
-		if (!sk)
-			return 0;
-		if (sock_is_tcp(sk))
-			return connect_returned(task, sk, regs, result);
-		return sock_is_local(sk) ? local_connected(task, sk, result) : 0;
+		return connect_returned(task, regs, result);
+	case NR_LISTEN:
+		return result ? 0 : listen_done(task, fd_sock(task, regs_arg1(regs)));
+	case NR_SPLICE:
+		return result ? 0 : splice_returned(task, regs);
 	case NR_WAIT4:
 	case NR_WAITID:
 		return wait_returned(task, regs, call, result);
@@ -299,7 +316,40 @@ static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long 
 	case NR_RECVMMSG:
 		return mmsg_returned(task);
 	}
-	return transports & TRACE_PIPE ? pipe_call_returned(task, regs, call, result) : 0;
+	return 0;
+}
+
+/*
+ * A request of io_uring was completed, in the task that has made it or in a thread of the kernel's for it, before the
+ * program can see that. request NULL: it has several results. What no request tells is not guessed from the result alone:
+ * the descriptor must be of a socket that nobody is known to have accepted.
+ */
+static __always_inline int request_completed(struct io_kiocb *request, int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = task_find(task);
+	struct sock *sk;
+	__u64 cookie;
+	__u32 box;
+	__u8 opcode;
+
+	if (!state || state->seed.ignored || result < 0)
+		return 0;
+	if (request) {
+		opcode = BPF_CORE_READ(request, opcode);
+		if (opcode == IORING_OP_LISTEN)
+			return listen_done(task, file_sock(BPF_CORE_READ(request, file)));
+		if (opcode != IORING_OP_ACCEPT || BPF_CORE_READ((struct io_accept *)request, file_slot))
+			return 0;
+	}
+	sk = fd_sock(task, result);
+	box = sk && sock_is_tcp(sk) ? fd_box(sk) : 0;
+	if (!box)
+		return 0;
+	cookie = fd_cookie(sk);
+	if (!bpf_map_lookup_elem(&unaccepted, &cookie))
+		return 0;
+	return accept_done(task, sk, box);
 }
 
 #endif

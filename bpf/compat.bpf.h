@@ -9,13 +9,14 @@
 
 #include "bpf/kernel.bpf.h"
 
+#define CALL_NONE 0xffffffff
+
 #if defined(__TARGET_ARCH_x86)
 enum {
 	NR_READ = 0,
 	NR_WRITE = 1,
 	NR_READV = 19,
 	NR_WRITEV = 20,
-	NR_SENDFILE = 40,
 	NR_CONNECT = 42,
 	NR_ACCEPT = 43,
 	NR_SENDTO = 44,
@@ -23,12 +24,11 @@ enum {
 	NR_SENDMSG = 46,
 	NR_RECVMSG = 47,
 	NR_SHUTDOWN = 48,
+	NR_LISTEN = 50,
 	NR_GETSOCKOPT = 55,
 	NR_WAIT4 = 61,
 	NR_WAITID = 247,
 	NR_SPLICE = 275,
-	NR_TEE = 276,
-	NR_VMSPLICE = 278,
 	NR_ACCEPT4 = 288,
 	NR_RECVMMSG = 299,
 	NR_SENDMMSG = 307,
@@ -59,6 +59,11 @@ static __always_inline __u64 regs_arg4(struct pt_regs *regs)
 	return regs->r10;
 }
 
+static __always_inline __u64 regs_arg5(struct pt_regs *regs)
+{
+	return regs->r8;
+}
+
 /* Arguments of a function, n from 0 and constant, at its entry; what it returned, at its return. */
 static __always_inline __u64 function_arg(struct pt_regs *regs, __u32 n)
 {
@@ -79,21 +84,15 @@ static __always_inline __u64 function_result(struct pt_regs *regs)
 {
 	return regs->ax;
 }
-static __always_inline __u64 regs_arg5(struct pt_regs *regs)
-{
-	return regs->r8;
-}
 #elif defined(__TARGET_ARCH_arm64)
 enum {
 	NR_READ = 63,
 	NR_WRITE = 64,
 	NR_READV = 65,
 	NR_WRITEV = 66,
-	NR_SENDFILE = 71,
-	NR_VMSPLICE = 75,
 	NR_SPLICE = 76,
-	NR_TEE = 77,
 	NR_WAITID = 95,
+	NR_LISTEN = 201,
 	NR_ACCEPT = 202,
 	NR_CONNECT = 203,
 	NR_SENDTO = 206,
@@ -133,6 +132,11 @@ static __always_inline __u64 regs_arg4(struct pt_regs *regs)
 	return regs->regs[3];
 }
 
+static __always_inline __u64 regs_arg5(struct pt_regs *regs)
+{
+	return regs->regs[4];
+}
+
 static __always_inline __u64 function_arg(struct pt_regs *regs, __u32 n)
 {
 	switch (n) {
@@ -152,10 +156,6 @@ static __always_inline __u64 function_result(struct pt_regs *regs)
 {
 	return regs->regs[0];
 }
-static __always_inline __u64 regs_arg5(struct pt_regs *regs)
-{
-	return regs->regs[4];
-}
 #else
 #error "system call numbers of this architecture are missing here"
 #endif
@@ -164,6 +164,26 @@ static __always_inline __u64 regs_arg5(struct pt_regs *regs)
 static __always_inline struct pt_regs *task_regs(struct task_struct *task)
 {
 	return (struct pt_regs *)bpf_task_pt_regs(task);
+}
+
+/*
+ * The system call that a task is in. A thread of io_uring is in none: its registers are those of whoever made it.
+ */
+static __always_inline __u32 task_call(struct task_struct *task)
+{
+	return task->flags & PF_IO_WORKER ? CALL_NONE : regs_call(task_regs(task));
+}
+
+/* What a thread of io_uring is doing for a request. -1: nothing that can be known. */
+static __always_inline int worker_opcode(struct task_struct *task)
+{
+	struct io_worker *worker = task->worker_private;
+	struct io_wq_work *work;
+
+	work = worker ? BPF_CORE_READ(worker, cur_work) : 0;
+	if (!work)
+		return -1;
+	return BPF_CORE_READ((struct io_kiocb *)((void *)work - bpf_core_field_offset(struct io_kiocb, work)), opcode);
 }
 
 /* Calls that may sleep and whose entry we want to know. */

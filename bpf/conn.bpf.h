@@ -7,8 +7,7 @@
 #ifndef BPF_CONN_BPF_H
 #define BPF_CONN_BPF_H
 
-#include "bpf/order.bpf.h"
-#include "bpf/scope.bpf.h"
+#include "bpf/begin.bpf.h"
 
 /* Bytes of the program that the peer has not acknowledged. */
 static __always_inline __u64 tcp_unacked(struct tcp_sock *tp, struct sock_state *ss)
@@ -69,13 +68,38 @@ static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 r
 	state = task_current(task, ss->box);
 	if (!state)
 		return 0;
+	if (sk->sk_socket) /* else it goes with its listening socket, and was never accepted */
+		accept_settle(ss, task, state);
 	if (task->flags & PF_EXITING)
 		flags |= REC_F_EXITING;
 	else if ((sk->sk_shutdown & (SEND_SHUTDOWN | RCV_SHUTDOWN)) == SEND_SHUTDOWN ||
-		 regs_call(task_regs(task)) == NR_SHUTDOWN)
+		 task_call(task) == NR_SHUTDOWN)
 		flags |= REC_F_SHUTDOWN;
 	close_emit(ss, REC_CLOSE, flags, order_draw(task, state), task);
 	return 0;
+}
+
+/*
+ * A SYN leaves, but not in a connect(): by io_uring, or with the first bytes of a send (Fast Open). Nothing will return
+ * that tells; the outcome comes as ESTABLISHED or FAILED.
+ */
+static __always_inline void connect_emit(struct task_struct *task, struct task_state *state, __u32 box)
+{
+	__u64 cookie = state->open.cookie, now = state->open.enter_ns;
+	struct rec_connect *record;
+	__u32 one = 1;
+
+	state->open.cookie = 0;
+	bpf_map_update_elem(&pending, &cookie, &one, BPF_ANY);
+	record = record_reserve(sizeof(*record), REC_CONNECT, 0, box, state->open.order, now, now, task);
+	if (!record)
+		return;
+	record->cookie = cookie;
+	record->remote = state->open.remote;
+	record->ordinal = state->open.ordinal;
+	record->result = -115; /* EINPROGRESS */
+	record->local = 0;
+	record_submit(record);
 }
 
 static __noinline int sock_open(struct sock *sk)
@@ -113,54 +137,32 @@ static __noinline int sock_open(struct sock *sk)
 	record->remote = state->open.remote;
 	record->ordinal = state->open.ordinal;
 	record_submit(record);
+	if (task_call(task) != NR_CONNECT)
+		connect_emit(task, state, box);
 	return 0;
 }
 
-/* Whose a listener is in the box of a guest is known when it begins to listen, and its children are the same one's. */
-static __always_inline void listener_note(struct sock *sk, __u32 box, int ours)
-{
-	struct port_key key = { box, sk->__sk_common.skc_num };
-	__u32 one = 1;
-
-	if (!(box & BOX_GUEST))
-		return;
-	if (ours)
-		bpf_map_update_elem(&listeners, &key, &one, BPF_ANY);
-	else
-		bpf_map_delete_elem(&listeners, &key);
-}
-
-/* Is the child of a listening socket in this box ours? */
-static __always_inline int child_ours(struct sock *sk, __u32 box)
-{
-	struct port_key key = { box, sk->__sk_common.skc_num };
-
-	return box && (!(box & BOX_GUEST) || bpf_map_lookup_elem(&listeners, &key));
-}
-
+/* Nobody bound it: it has a port when listen() returns, see listen_returned. */
 static __noinline int sock_listen(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u32 box = sock_box(sk);
-	struct rec_listen *record;
 	struct task_state *state;
-	__u64 order, now;
+	struct rec_addr local;
 
 	if (!box)
 		return 0;
 	state = task_current(task, box);
-	listener_note(sk, box, state != 0);
+	listener_note(sk->__sk_common.skc_num, box, state != 0);
 	if (!state)
 		return 0;
-	order = order_draw(task, state);
-	now = bpf_ktime_get_ns();
-	record = record_reserve(sizeof(*record), REC_LISTEN, port_is_chosen(sk) ? 0 : REC_F_EPHEMERAL, box, order, now,
-				now, task);
-	if (!record)
-		return 0;
-	record->cookie = bpf_get_socket_cookie(sk);
-	local_address(sk, &record->local);
-	record_submit(record);
+	state->listen_cookie = 0;
+	local_address(sk, &local);
+	if (local.port)
+		listen_emit(task, state, box, bpf_get_socket_cookie(sk), &local,
+			    port_is_chosen(sk) ? 0 : REC_F_EPHEMERAL);
+	else
+		state->listen_cookie = bpf_get_socket_cookie(sk);
 	return 0;
 }
 
@@ -168,48 +170,37 @@ static __noinline int sock_listen(struct sock *sk)
 static __noinline int sock_established(struct sock *sk, int accepted)
 {
 	struct tcp_sock *tp = sock_tcp(sk);
-	__u64 now = bpf_ktime_get_ns(), key;
-	struct rec_established *record;
-	struct sock_state *ss;
-	__u32 box, one = 1;
+	struct sock_state *ss = sock_state(sk);
+	__u32 data;
 
 	if (!tp)
 		return 0;
-	if (accepted) {
-		box = sock_box(sk);
-		ss = child_ours(sk, box) ? sock_create(sk, box, SOCK_F_ACCEPTOR) : 0;
-	} else {
-		ss = sock_state(sk);
-	}
-	if (!ss || ss->epoch != epoch)
+	if (accepted && !(ss && ss->epoch == epoch && ss->flags & SOCK_F_ACCEPTOR))
+		ss = child_create(sk, tp);
+	if (!ss || ss->epoch != epoch || ss->flags & SOCK_F_KEYED)
 		return 0;
-	ss->flags |= SOCK_F_KEYED;
-	ss->first_local = ss->sent_seq = tp->write_seq;
-	ss->first_remote = ss->received_seq = tp->copied_seq;
-	ss->opened = -1;
-	if (ignoring && accepted) {
-		key = (__u64)ss->first_local << 32 | ss->first_remote;
-		if (bpf_map_lookup_elem(&ignored_keys, &key)) {
-			bpf_map_delete_elem(&ignored_keys, &key);
-			ss->flags |= SOCK_F_IGNORED;
-			bpf_map_update_elem(&ignored_cookies, &ss->cookie, &one, BPF_ANY);
+	if (!accepted) {
+		/* what went with the SYN counts in write_seq already */
+		data = tp->write_seq - (tp->snd_sml + 1);
+		if (!(ss->flags & SOCK_F_BASED)) {
+			ss->first_local = ss->sent_seq = data < SYN_DATA_MAX ? tp->snd_sml + 1 : tp->write_seq;
+			ss->opened = -1;
 		}
-	} else if (ss->flags & SOCK_F_IGNORED) {
-		key = (__u64)ss->first_remote << 32 | ss->first_local;
-		bpf_map_update_elem(&ignored_keys, &key, &one, BPF_ANY);
+		ss->first_remote = ss->received_seq = tp->copied_seq;
 	}
-	if (ss->flags & SOCK_F_IGNORED)
+	return end_keyed(sk, ss);
+}
+
+/* A child of a listening socket was made: with Fast Open, long before it is established. */
+static __always_inline int sock_born(struct sock *sk)
+{
+	struct tcp_sock *tp;
+
+	if (sk->__sk_common.skc_state != TCP_SYN_RECV || sk->sk_protocol != IPPROTO_TCP || sock_state(sk))
 		return 0;
-	record = record_reserve(sizeof(*record), REC_ESTABLISHED, accepted ? REC_F_ACCEPTOR : 0,
-				ss->box, 0, ss->syn_ns, now, 0);
-	if (!record)
-		return 0;
-	record->cookie = ss->cookie;
-	local_address(sk, &record->local);
-	remote_address(sk, &record->remote);
-	record->first_local = ss->first_local;
-	record->first_remote = ss->first_remote;
-	record_submit(record);
+	tp = sock_tcp(sk);
+	if (tp)
+		child_create(sk, tp);
 	return 0;
 }
 
@@ -273,6 +264,13 @@ static __always_inline int sock_connects(struct sock *sk)
 	return ss && ss->epoch == epoch && !(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED));
 }
 
+/* Can nothing but a call of the current task have caused this change? */
+static __always_inline int closes(struct sock *sk, int from, int to)
+{
+	return to == TCP_FIN_WAIT1 || to == TCP_LAST_ACK ||
+	       (to == TCP_CLOSE && (from == TCP_ESTABLISHED || from == TCP_CLOSE_WAIT) && !sk->sk_err);
+}
+
 static __noinline int state_changed(struct sock *sk, int from, int to)
 {
 	struct sock_state *ss;
@@ -284,7 +282,7 @@ static __noinline int state_changed(struct sock *sk, int from, int to)
 	/* a connector passes SYN_RECV too when the two SYNs cross, or when it meets itself */
 	if (to == TCP_ESTABLISHED && (from == TCP_SYN_RECV || from == TCP_SYN_SENT))
 		return sock_established(sk, from == TCP_SYN_RECV && !sock_connects(sk));
-	ss = sock_find(sk);
+	ss = closes(sk, from, to) ? sock_used(sk) : sock_find(sk);
 	if (!ss)
 		return 0;
 	if (from == TCP_SYN_SENT && to == TCP_CLOSE)

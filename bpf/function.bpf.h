@@ -12,14 +12,15 @@
 /* tcp_sendmsg or tcp_sendpage was called. The socket is not locked yet. */
 static __always_inline int send_entered(struct sock *sk, __u64 size)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct sock_state *ss = sock_used(sk);
 	struct task_state *state;
 
-	if (!ss)
+	state = ss ? task_current(task, ss->box) : task_find(task);
+	if (!state || state->seed.ignored)
 		return 0;
-	state = task_current(bpf_get_current_task_btf(), ss->box);
-	if (!state)
-		return 0;
+	if (!ss && peek(sk, __sk_common.skc_state) != TCP_CLOSE)
+		return 0; /* else it may connect with this very send */
 	state->send.cookie = 0; /* of a send whose return was missed */
 	state->function.send_sk = (__u64)sk;
 	state->function.left = size;
@@ -31,12 +32,18 @@ static __always_inline int send_locked(struct sock *sk)
 {
 	struct task_state *state = task_find(bpf_get_current_task_btf());
 	struct tcp_sock *tp = sock_tcp(sk);
+	struct sock_state *ss;
 
 	if (!state || !tp || !sk || state->function.send_sk != (__u64)sk)
 		return 0;
 	if (peek(sk, __sk_common.skc_state) == TCP_SYN_SENT)
 		return 0; /* waits for the connection next */
 	state->function.seq = peek(tp, write_seq);
+	if (!state->send.cookie) {
+		ss = sock_find(sk);
+		if (ss)
+			state->function.left -= syn_data(ss, tp);
+	}
 	return send_begins(sk, state->function.left);
 }
 

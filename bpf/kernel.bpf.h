@@ -53,6 +53,8 @@ struct sock_common {
 	unsigned long skc_flags;
 };
 
+struct socket;
+
 struct sk_buff_head {
 	__u32 qlen;
 };
@@ -61,12 +63,16 @@ struct sock {
 	struct sock_common __sk_common;
 	struct sk_buff_head sk_receive_queue;
 	int sk_err;
-	struct socket *sk_socket;
+	struct socket *sk_socket; /* NULL: nobody has accepted it, or it was closed */
 	void *sk_bpf_storage;
 	__u16 sk_protocol;
 	__u16 sk_type;
 	__u8 sk_shutdown;
 	__u8 sk_userlocks;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
 };
 
 struct tcp_sock {
@@ -75,6 +81,12 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 	__u32 urg_seq;
+	__u32 snd_nxt;
+	__u64 bytes_acked;
+	__u64 bytes_received;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
+	__u32 snd_sml; /* before anything but a SYN was sent: the connector's ISN */
 };
 
 struct sockaddr_un {
@@ -102,37 +114,13 @@ struct msghdr {
 
 struct sk_buff;
 
-struct pipe_inode_info {
-	unsigned int head, tail;
-};
-
-struct super_block {
-	unsigned int s_dev;
-	unsigned long s_magic;
-};
-
-struct qstr {
-	const unsigned char *name;
-};
-
-struct dentry {
-	struct qstr d_name;
-};
-
-struct path {
-	struct dentry *dentry;
-};
-
 struct inode {
 	unsigned short i_mode;
-	struct super_block *i_sb;
-	struct pipe_inode_info *i_pipe;
 	unsigned long i_ino;
 };
 
 struct file {
 	struct inode *f_inode;
-	struct path f_path;
 	void *private_data;
 };
 
@@ -167,7 +155,33 @@ struct task_struct {
 	char comm[16];
 	struct files_struct *files;
 	struct signal_struct *signal;
+	void *worker_private;
 	void *bpf_storage;
+};
+
+/* io_uring: what a thread of the kernel is working on, a request, a result. */
+struct io_wq_work {
+	int cancel_seq;
+};
+
+struct io_worker {
+	struct io_wq_work *cur_work;
+};
+
+struct io_ring_ctx;
+
+struct io_kiocb {
+	struct file *file;
+	__u8 opcode;
+	struct io_wq_work work;
+};
+
+struct io_accept {
+	__u32 file_slot; /* 0: the socket becomes a descriptor */
+};
+
+struct io_uring_cqe {
+	__s32 res;
 };
 
 struct linux_binprm {
@@ -236,7 +250,9 @@ enum {
 	CLONE_THREAD = 0x10000,
 	S_IFMT = 0170000,
 	S_IFSOCK = 0140000,
-	S_IFIFO = 0010000,
+	IORING_OP_ACCEPT = 13,
+	IORING_OP_SPLICE = 30,
+	IORING_OP_LISTEN = 57,
 };
 
 #endif

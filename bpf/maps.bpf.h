@@ -11,8 +11,6 @@
 #include "bpf/record.h"
 #include "bpf/state.h"
 
-#define CALL_NONE 0xffffffff
-
 struct send_state {
 	__u64 cookie; /* socket of the send that this thread is in; 0: none */
 	__u64 enter_ns;
@@ -53,6 +51,7 @@ struct task_state {
 	__u32 sleep_fd;
 	__u32 mmsg_sent;  /* datagrams of the sendmmsg() that this thread is in */
 	__u32 mmsg_taken; /* and of the recvmmsg() */
+	__u64 listen_cookie; /* of the socket that this thread's listen() gives a port to; 0: none */
 	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0:
 			      none */
 	__u64 recv_start;
@@ -69,6 +68,9 @@ enum sock_flag {
 	SOCK_F_KEYED = 1 << 2, /* has been established: sequence numbers are known */
 	SOCK_F_RESET = 1 << 3, /* an RST arrived */
 	SOCK_F_FIN = 1 << 4,   /* our FIN is counted in write_seq */
+	SOCK_F_BASED = 1 << 5, /* sent something before it was established: `sent` counts already */
+	SOCK_F_ACCEPTED = 1 << 6, /* an ACCEPT has told who */
+	SOCK_F_OLDER = 1 << 7, /* was there before us */
 };
 
 struct sock_state {
@@ -228,6 +230,14 @@ struct {
 	__type(value, __u32);
 } pending SEC(".maps") __weak;
 
+/* children of listening sockets (cookies) of whose accept nothing has told */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u32);
+} unaccepted SEC(".maps") __weak;
+
 /* Changes of state that one of the two programs for them has seen, see shared.bpf.c. */
 #define CHANGES 32 /* many more than can be nested on a CPU: some stay behind */
 
@@ -258,7 +268,6 @@ extern const __u8 sock_none[sizeof(struct sock_state)]; /* zeros */
 /* A state of another epoch is not there: that is how everything of the last run is forgotten. */
 extern volatile __u32 epoch;
 extern volatile __u32 ignoring; /* some task is ignored */
-extern volatile __u32 transports; /* bits by enum traced_transport; TCP always is */
-extern volatile __u64 pipe_numbers; /* given out */
+extern volatile __u32 adopting; /* sockets that are older than the tracer are taken in when a traced task uses them */
 
 #endif

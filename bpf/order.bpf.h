@@ -57,22 +57,24 @@ static __always_inline void address_fill(struct rec_addr *addr, __u16 family, __
 
 static __always_inline void remote_address(struct sock *sk, struct rec_addr *addr)
 {
-	struct sock_common *skc = &sk->__sk_common;
-	__be32 v6[4] = {};
+	__u16 family = peek(sk, __sk_common.skc_family);
+	__be32 v4 = peek(sk, __sk_common.skc_daddr), v6[4] = {};
 
-	if (peek(skc, skc_family) == AF_INET6)
-		BPF_CORE_READ_INTO(&v6, skc, skc_v6_daddr.in6_u.u6_addr32);
-	address_fill(addr, peek(skc, skc_family), peek(skc, skc_daddr), v6, bpf_ntohs(peek(skc, skc_dport)));
+	if (family == AF_INET6)
+		BPF_CORE_READ_INTO(&v6, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	barrier_var(v4); /* else it is read where v6 would be, by one instruction for both */
+	address_fill(addr, family, v4, v6, bpf_ntohs(peek(sk, __sk_common.skc_dport)));
 }
 
 static __always_inline void local_address(struct sock *sk, struct rec_addr *addr)
 {
-	struct sock_common *skc = &sk->__sk_common;
-	__be32 v6[4] = {};
+	__u16 family = peek(sk, __sk_common.skc_family);
+	__be32 v4 = peek(sk, __sk_common.skc_rcv_saddr), v6[4] = {};
 
-	if (peek(skc, skc_family) == AF_INET6)
-		BPF_CORE_READ_INTO(&v6, skc, skc_v6_rcv_saddr.in6_u.u6_addr32);
-	address_fill(addr, peek(skc, skc_family), peek(skc, skc_rcv_saddr), v6, peek(skc, skc_num));
+	if (family == AF_INET6)
+		BPF_CORE_READ_INTO(&v6, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32);
+	barrier_var(v4); /* else it is read where v6 would be, by one instruction for both */
+	address_fill(addr, family, v4, v6, peek(sk, __sk_common.skc_num));
 }
 
 /* A program's struct sockaddr. -1: it cannot be read, or is of another family. */

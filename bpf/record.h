@@ -10,8 +10,8 @@
  *
  * Order inside a process: `order` is drawn from a counter of the process, at the entry of a send, connect, close or
  * fork and at the return of a receive, accept or wait. It only ever grows; it is not dense. 0 = the record belongs to
- * no process (softirq). OPEN and CONNECT of one connect() share theirs. EXIT is far above all others (1 << 48, that of the
- * process 2 << 48), because the kernel announces it before it closes the process's sockets.
+ * no process (softirq). OPEN and CONNECT of one connect() share theirs. EXIT is far above all others (1 << 48), because
+ * the kernel announces it before it closes the process's sockets.
  *
  * Sockets are named by cookies. A socket can connect again after it failed or was disconnected: an OPEN begins a new end,
  * whatever its cookie was used for before. CLOSE is charged to a task only when that task's own call (or death) did it;
@@ -69,6 +69,10 @@ enum rec_flag {
 	REC_F_EPHEMERAL = 1 << 9, /* LISTEN: the kernel chose the port, not the program. DATAGRAM_*: it did, and is asked there */
 	REC_F_REPLY = 1 << 10,	  /* DATAGRAM_*: an answer: to a port that only asks */
 	REC_F_TRUNCATED = 1 << 11, /* DATAGRAM_TAKEN: the buffer was full, the rest (if any) is gone */
+	REC_F_SKIPPED = 1 << 12,  /* RECV: the byte before pos was urgent; the stream stepped over it */
+	REC_F_INFERRED = 1 << 13, /* ACCEPT: nothing returned; this is the first use of the socket, by whom it was used */
+	REC_F_OLDER = 1 << 14,	  /* ESTABLISHED: before we looked, by the socket's counters; the task has used it now */
+	REC_F_UNKNOWN = 1 << 15,  /* ESTABLISHED, with OLDER: who connected, and first_local, could not be told */
 };
 
 /* 48 bytes in front of every record. */
@@ -146,7 +150,7 @@ struct rec_connect {
 };
 
 struct rec_established {
-	struct rec_head head; /* enter_ns: when the SYN left; 0 at the end that accepts */
+	struct rec_head head; /* enter_ns: when the SYN left; 0 at the end that accepts. No task, but with OLDER */
 	__u64 cookie;
 	struct rec_addr local;
 	struct rec_addr remote;

@@ -139,18 +139,20 @@ static __always_inline struct sock_state *sock_find(struct sock *sk)
 	return state && state->epoch == epoch && !(state->flags & SOCK_F_IGNORED) ? state : 0;
 }
 
-#ifndef HOOK_UNTYPED
 /* Room for a state; what is in it does not matter. */
 static __always_inline struct sock_state *sock_room(struct sock *sk)
 {
 	__u64 address = (__u64)sk;
 
+#ifndef HOOK_UNTYPED
 	if (!socks_in_table)
 		return bpf_sk_storage_get(&socks, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+#endif
 	bpf_map_update_elem(&sock_table, &address, &sock_none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&sock_table, &address);
 }
 
+#ifndef HOOK_UNTYPED
 /* The socket is about to go. A storage goes with it by itself. */
 static __always_inline void sock_forget(struct sock *sk)
 {
@@ -160,17 +162,30 @@ static __always_inline void sock_forget(struct sock *sk)
 		bpf_map_delete_elem(&sock_table, &address);
 }
 
+#endif
+
+/* Its cookie, which it gets if it has none; from a kprobe it cannot get one: 0. */
+static __always_inline __u64 sock_cookie(struct sock *sk)
+{
+#ifdef HOOK_UNTYPED
+	return peek(sk, __sk_common.skc_cookie.counter);
+#else
+	return bpf_get_socket_cookie(sk);
+#endif
+}
+
 /* A fresh state, also when the socket had one: it may connect again. */
 static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box, __u32 flags)
 {
-	struct sock_state *state = sock_room(sk);
+	__u64 cookie = sock_cookie(sk);
+	struct sock_state *state = cookie ? sock_room(sk) : 0;
 
 	if (!state) {
 		count(COUNTER_LOST_SOCKET);
 		return 0;
 	}
 	__builtin_memset(state, 0, sizeof(*state));
-	state->cookie = bpf_get_socket_cookie(sk);
+	state->cookie = cookie;
 	state->epoch = epoch;
 	state->box = box;
 	state->flags = flags;
@@ -180,12 +195,12 @@ static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box
 /* Box of a socket's network namespace, 0: not in scope. */
 static __always_inline __u32 sock_box(struct sock *sk)
 {
-	__u64 cookie = sk->__sk_common.skc_net.net->net_cookie;
+	struct net *net = peek(sk, __sk_common.skc_net.net);
+	__u64 cookie = peek(net, net_cookie);
 	__u32 *box = bpf_map_lookup_elem(&boxes, &cookie);
 
 	return box ? *box : 0;
 }
-#endif
 
 /* When the current call went to sleep, else now; forgets it. */
 static __always_inline __u64 call_enter(struct task_struct *task, struct task_state *state,
@@ -198,7 +213,7 @@ static __always_inline __u64 call_enter(struct task_struct *task, struct task_st
 		return now;
 	state->sleep_ns = 0;
 	regs = task_regs(task);
-	if (regs_call(regs) != state->sleep_call || (__u32)regs_arg1(regs) != state->sleep_fd)
+	if (task_call(task) != state->sleep_call || (__u32)regs_arg1(regs) != state->sleep_fd)
 		return now;
 	return slept;
 }

@@ -81,6 +81,13 @@ int BPF_PROG(on_state_nested, struct sock *sk, int from, int to)
 	return state_changed(sk, from, to);
 }
 
+/* Every child of a listening socket gets its congestion control. */
+SEC("tp_btf/tcp_cong_state_set")
+int BPF_PROG(on_born, struct sock *sk)
+{
+	return sock_born(sk);
+}
+
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(on_reset, struct sock *sk)
 {
@@ -124,4 +131,19 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_any_exit, struct pt_regs *regs, long result)
 {
 	return call_returned(regs, regs_call(regs), result);
+}
+
+/*
+ * Completions of io_uring, as newer and as older kernels tell of them: tfj loads the one that fits.
+ */
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_completed, struct io_ring_ctx *ring, void *request, struct io_uring_cqe *cqe)
+{
+	return request_completed(request, BPF_CORE_READ(cqe, res));
+}
+
+SEC("tp_btf/io_uring_complete")
+int BPF_PROG(on_completed_older, struct io_ring_ctx *ring, void *request, __u64 user_data, int result)
+{
+	return request_completed(request, result);
 }

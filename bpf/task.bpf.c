@@ -94,8 +94,6 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	order = order_draw(task, state);
 	if (flags || all)
 		order += ORDER_EXIT;
-	if (flags) /* another thread may have seen the same and draws later */
-		order += ORDER_EXIT;
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_EXIT, flags, state->seed.box, order, now, now,
 				task);
@@ -126,7 +124,7 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *task, struct task_s
 	if (!state)
 		return 0;
 	regs = task_regs(task);
-	call = regs_call(regs);
+	call = task_call(task);
 	if (!call_waits(call))
 		return 0;
 	fd = regs_arg1(regs);

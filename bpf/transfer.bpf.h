@@ -10,10 +10,10 @@
 #ifndef BPF_TRANSFER_BPF_H
 #define BPF_TRANSFER_BPF_H
 
+#include "bpf/begin.bpf.h"
 #include "bpf/datagram.bpf.h"
+#include "bpf/file.bpf.h"
 #include "bpf/local.bpf.h"
-#include "bpf/order.bpf.h"
-#include "bpf/scope.bpf.h"
 
 static __always_inline void send_emit(struct sock_state *ss, struct send_state *send,
 				      struct task_struct *task, __u64 now, __s64 result,
@@ -71,11 +71,12 @@ static __always_inline void message_reserve(struct sock_state *ss, struct send_s
  */
 static __always_inline int send_begins(struct sock *sk, __u64 left)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
 	struct task_state *state;
 	struct send_state *send;
 	struct tcp_sock *tp;
+	__u32 data;
 	__u64 pos;
 
 	if (!ss)
@@ -86,14 +87,18 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 	if (!state || !tp)
 		return 0;
 	send = &state->send;
+	end_base(ss, tp);
 	pos = sent_position(ss, peek(tp, write_seq));
 	if (send->cookie != ss->cookie) {
+		accept_settle(ss, task, state);
 		send->cookie = ss->cookie;
 		send->enter_ns = bpf_ktime_get_ns();
 		send->order = order_draw(task, state);
 		send->requested = left;
 		send->parted = 0;
-		message_reserve(ss, send, task->tgid, pos);
+		data = syn_data(ss, tp);
+		send->requested += data;
+		message_reserve(ss, send, task->tgid, pos - data);
 		return 0;
 	}
 	if (left == send->requested &&
@@ -124,7 +129,10 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 {
 	struct send_state *send = &state->send;
 	struct tcp_sock *tp;
+	__u64 asked;
+	__u32 call;
 
+	accept_settle(ss, task, state);
 	send->enter_ns = bpf_ktime_get_ns();
 	send->order = order_draw(task, state);
 	send->parted = 0;
@@ -137,7 +145,14 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 	tp = sock_tcp(sk);
 	if (!tp)
 		return -1;
+	end_base(ss, tp);
 	send->requested = result;
+	call = task_call(task);
+	if (call == NR_SENDTO || call == NR_WRITE) { /* a short write, if it was */
+		asked = regs_arg3(task_regs(task));
+		if (asked > send->requested)
+			send->requested = asked;
+	}
 	message_reserve(ss, send, task->tgid,
 			sent_position(ss, peek(tp, write_seq) - !!(ss->flags & SOCK_F_FIN)) - result);
 	return 0;
@@ -147,9 +162,9 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 static __always_inline int other_sent(struct sock *sk, int result)
 {
 	if (peek(sk, sk_protocol) == IPPROTO_UDP)
-		return transports & TRACE_UDP ? datagram_sent(sk, result) : 0;
+		return datagram_sent(sk, result);
 #ifndef HOOK_UNTYPED
-	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM && transports & TRACE_UNIX)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
 		return local_sent(sk, result);
 #endif
 	return 0;
@@ -158,9 +173,9 @@ static __always_inline int other_sent(struct sock *sk, int result)
 static __always_inline int other_taken(struct sock *sk, int result, int flags)
 {
 	if (peek(sk, sk_protocol) == IPPROTO_UDP)
-		return transports & TRACE_UDP ? datagram_taken(sk, result, flags) : 0;
+		return datagram_taken(sk, result, flags);
 #ifndef HOOK_UNTYPED
-	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM && transports & TRACE_UNIX)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
 		return local_taken(sk, result, flags);
 #endif
 	return 0;
@@ -169,7 +184,7 @@ static __always_inline int other_taken(struct sock *sk, int result, int flags)
 /* A send returned: bytes or negative errno. The socket is not locked any more. */
 static __always_inline int send_returned(struct sock *sk, int result)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
 	struct task_state *state;
 	struct send_state *send;
@@ -181,7 +196,7 @@ static __always_inline int send_returned(struct sock *sk, int result)
 	if (!state)
 		return 0;
 	send = &state->send;
-	if (!result || is_retry(result)) {
+	if (!result || is_retry(result) || result == -115) { /* EINPROGRESS: an ordinary SYN instead of Fast Open */
 		send->cookie = 0;
 		return 0;
 	}
@@ -227,18 +242,30 @@ static __always_inline void recv_emit(struct sock_state *ss, struct task_struct 
 	record_submit(record);
 }
 
+/* Are bytes taken without a receive that returns? By splice and by TCP_ZEROCOPY_RECEIVE. */
+static __always_inline int taken_alone(struct sock *sk, struct task_struct *task)
+{
+	__u32 call = task_call(task);
+
+	if (call == CALL_NONE)
+		return worker_opcode(task) == IORING_OP_SPLICE;
+	if (call != NR_SPLICE && call != NR_GETSOCKOPT)
+		return 0;
+	/* at the end of any call a task also does what io_uring has for it */
+	return fd_sock(task, regs_arg1(task_regs(task))) == sk;
+}
+
 /*
  * Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice
  * took it too.
  */
 static __always_inline int bytes_taken(struct sock *sk)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
 	struct task_state *state;
 	struct tcp_sock *tp;
 	__u64 before, end;
-	__u32 call;
 
 	if (!ss)
 		return 0;
@@ -247,10 +274,10 @@ static __always_inline int bytes_taken(struct sock *sk)
 	tp = sock_tcp(sk);
 	if (!state || !tp)
 		return 0;
+	accept_settle(ss, task, state);
 	before = ss->received;
 	end = received_position(ss, received_end(sk, tp));
-	call = regs_call(task_regs(task));
-	if (call == NR_SPLICE || call == NR_GETSOCKOPT) { /* no sock_recv_length comes */
+	if (taken_alone(sk, task)) {
 		if (end > before)
 			recv_emit(ss, task, state, before, end - before, 0);
 		return 0;
@@ -277,7 +304,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 {
 	struct pt_regs *regs = task_regs(task);
-	__u32 call = regs_call(regs);
+	__u32 call = task_call(task);
 
 	if (!(peek(sk, __sk_common.skc_flags) & SOCK_DONE_BIT) &&
 	    peek(sk, __sk_common.skc_state) != TCP_CLOSE)
@@ -288,10 +315,11 @@ static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 /* A receive with these flags returned: bytes, 0 or negative errno. The socket is not locked any more. */
 static __always_inline int receive_returned(struct sock *sk, int result, int flags)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
 	struct task_state *state;
 	struct tcp_sock *tp;
+	__u16 skipped = 0;
 	__u64 pos;
 
 	if (!ss)
@@ -300,6 +328,7 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	state = task_current(task, ss->box);
 	if (!state)
 		return 0;
+	accept_settle(ss, task, state);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;
@@ -318,11 +347,20 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 		pos = state->recv_end;
 		if (result > 0)
 			result -= state->recv_parted;
+		/* of the bytes that the stream moved by, an urgent one was not handed over */
+		if (result > 0 && pos - state->recv_start == (__u64)result + 1)
+			skipped = REC_F_SKIPPED;
 	} else {
 		pos = ss->received + (__s64)(__s32)(received_end(sk, tp) - ss->received_seq);
+		if (!(ss->flags & SOCK_F_KEYED)) {
+			pos = 0;
+		} else if (!result && pos == ss->received + 1) {
+			received_position(ss, received_end(sk, tp));
+			skipped = REC_F_SKIPPED;
+		}
 	}
 	state->recv_cookie = 0;
-	recv_emit(ss, task, state, result > 0 ? pos - result : pos, result, 0);
+	recv_emit(ss, task, state, result > 0 ? pos - result : pos, result, skipped);
 	return 0;
 }
 

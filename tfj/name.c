@@ -203,6 +203,24 @@ void thread_add(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordin
 	}
 	thread->tgid = tgid;
 	thread->ordinal = ordinal;
+	thread->lent = false;
+}
+
+void thread_lend(struct names *names, const struct rec_head *head, uint32_t tid)
+{
+	struct thread *thread;
+
+	thread_add(names, head->tgid, tid, thread_ordinal(names, head));
+	thread = thread_find(names, tid);
+	if (thread)
+		thread->lent = true;
+}
+
+bool thread_is_lent(struct names *names, const struct rec_head *head)
+{
+	struct thread *thread = thread_find(names, head->tid);
+
+	return thread && thread->tgid == head->tgid && thread->lent;
 }
 
 uint32_t thread_ordinal(struct names *names, const struct rec_head *head)

@@ -116,9 +116,14 @@ static struct process *child_add(struct names *names, struct process *parent, co
 static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t box, struct process *process)
 {
 	bool thread = fork->head.flags & REC_F_GROUP;
-	struct event *event = record_event(names, EVENT_SPAWN, &fork->head, box, process);
 	struct process *child;
+	struct event *event;
 
+	if (thread && !fork->ordinal) { /* the kernel makes and ends them when it likes: no events of the program */
+		thread_lend(names, &fork->head, fork->child_tid);
+		return;
+	}
+	event = record_event(names, EVENT_SPAWN, &fork->head, box, process);
 	if (!event || !process)
 		return;
 	event->value = fork->ordinal;
@@ -174,9 +179,12 @@ static void take_appear(struct names *names, const struct rec_exec *exec, uint32
 
 static void take_exit(struct names *names, const struct rec_exit *exit, uint32_t box, struct process *process)
 {
-	struct event *event = record_event(names, EVENT_EXIT, &exit->head, box, process);
 	bool group = exit->head.flags & REC_F_GROUP;
+	struct event *event;
 
+	if (!group && thread_is_lent(names, &exit->head))
+		return;
+	event = record_event(names, EVENT_EXIT, &exit->head, box, process);
 	if (!event)
 		return;
 	event->value = exit->status;
@@ -238,23 +246,28 @@ static void take_connect(struct names *names, const struct rec_connect *connect,
 	event->value = connect->result;
 }
 
-static void take_established(struct names *names, const struct rec_established *established, uint32_t box)
+static void take_established(struct names *names, const struct rec_established *established, uint32_t box,
+			     const struct process *process)
 {
-	bool acceptor = established->head.flags & REC_F_ACCEPTOR;
-	uint32_t index = end_of(names, established->cookie, box, acceptor ? END_ACCEPTOR : END_CONNECTOR);
+	bool acceptor = established->head.flags & REC_F_ACCEPTOR, unknown = established->head.flags & REC_F_UNKNOWN;
+	uint8_t role = unknown ? END_UNKNOWN : acceptor ? END_ACCEPTOR : END_CONNECTOR;
+	uint32_t index = end_of(names, established->cookie, box, role);
 	struct trace_end *row = stream_end(names->stream, index);
 
 	if (!row)
 		return;
-	if (acceptor)
-		row->role = END_ACCEPTOR;
+	if (role == END_ACCEPTOR)
+		row->role = role;
 	row->local = endpoint_of(&established->local);
 	row->remote = endpoint_of(&established->remote);
 	row->first_local = established->first_local;
 	row->first_remote = established->first_remote;
-	row->keyed = true;
+	row->keyed = !unknown;
+	row->older = established->head.flags & REC_F_OLDER;
+	if (row->older && role == END_CONNECTOR)
+		row->process = process ? process->index : 0;
 	row->established_ns = established->head.return_ns;
-	if (!acceptor && !row->target)
+	if (role == END_CONNECTOR && !row->target)
 		row->target = target_text(names, &established->remote, box);
 }
 
@@ -275,6 +288,7 @@ static void take_accept(struct names *names, const struct rec_accept *accept, ui
 		return;
 	event->end = end;
 	event->value = accept->result < 0 ? accept->result : 0;
+	event->flags = accept->head.flags & REC_F_INFERRED ? EVENT_F_INFERRED : 0;
 }
 
 static void take_transfer(struct names *names, enum event_kind kind, const struct rec_transfer *transfer, uint32_t box,
@@ -293,7 +307,7 @@ static void take_transfer(struct names *names, enum event_kind kind, const struc
 	event->message = transfer->message;
 	event->flags = (flags & REC_F_CONTINUED ? EVENT_F_CONTINUED : 0) |
 		       (flags & REC_F_INTERLEAVED ? EVENT_F_INTERLEAVED : 0) |
-		       (flags & REC_F_URGENT ? EVENT_F_URGENT : 0);
+		       (flags & REC_F_URGENT ? EVENT_F_URGENT : 0) | (flags & REC_F_SKIPPED ? EVENT_F_SKIPPED : 0);
 }
 
 static void take_close(struct names *names, enum event_kind kind, const struct rec_close *close, uint32_t box,
@@ -384,7 +398,7 @@ void names_record(struct names *names, const struct rec_head *record, size_t siz
 	case REC_CONNECT:
 		return take_connect(names, RECORD(rec_connect), box, process);
 	case REC_ESTABLISHED:
-		return take_established(names, RECORD(rec_established), box);
+		return take_established(names, RECORD(rec_established), box, process);
 	case REC_FAILED:
 		return take_failed(names, RECORD(rec_failed), box);
 	case REC_ACCEPT:

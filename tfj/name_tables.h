@@ -41,6 +41,7 @@ struct thread {
 	uint32_t tid;
 	uint32_t tgid;
 	uint32_t ordinal;
+	bool lent; /* the kernel's own, for io_uring: what it does counts for the thread whose ordinal this is */
 };
 
 struct end {
@@ -115,6 +116,12 @@ struct process *process_of(struct names *names, const struct rec_head *head, uin
 
 /* Without memory its events will seem to be the main thread's. */
 void thread_add(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordinal);
+
+/* The thread that the record is of was given another, by the kernel, that works for it. */
+void thread_lend(struct names *names, const struct rec_head *head, uint32_t tid);
+
+/* Is the record of such a one? */
+bool thread_is_lent(struct names *names, const struct rec_head *head);
 uint32_t thread_ordinal(struct names *names, const struct rec_head *head);
 struct end *end_find(struct names *names, uint64_t cookie);
 

@@ -27,6 +27,12 @@
 	X(TAKEN, "bytes that are taken", 1, "on_taken", "tracepoint tcp_rcv_space_adjust", "")                         \
 	X(CALLS, "accept, connect and wait", 1, "on_call_exit", "perf events on the returns of these calls", "")       \
 	X(WAITING, "entry of calls that wait", 1, "on_switch", "tracepoint sched_switch", "")                          \
+	X(BORN, "TCP Fast Open", 0, "on_born", "tracepoint tcp_cong_state_set",                                        \
+	  "bytes that a server takes before the connection is established are holes")                                  \
+	X(RINGS, "accept by io_uring", 0, "on_completed", "tracepoint io_uring_complete",                              \
+	  "such an accept is shown where its connection is first used")                                                \
+	X(MPTCP, "MPTCP", 0, "", "", "not traced: bytes of such a connection are shown as holes")                      \
+	X(TLS, "TLS in the kernel", 0, "", "", "not traced: what TLS adds to a stream is shown as holes")              \
 	X(EXEC, "exec by any thread", 0, "on_prepare_exec", "tracepoint sched_prepare_exec",                           \
 	  "numbers of children start again when a thread other than the first executes a program")
 
@@ -119,15 +125,21 @@ static int programs_try(const char *programs)
 
 static void capability_try(const struct capability *capability, struct answer *answer)
 {
-	int err = programs_try(capability->programs);
+	int err = *capability->programs ? programs_try(capability->programs) : -ENOTSUP;
 
 	memset(answer, 0, sizeof(*answer));
 	answer->works = !err;
 	answer->served = capability->served;
+	if (!*capability->programs) {
+		snprintf(answer->reason, sizeof(answer->reason), "%s", capability->without);
+		return;
+	}
+	if (err && !strcmp(capability->programs, "on_completed"))
+		answer->works = !programs_try("on_completed_older");
 	if (err && !strcmp(capability->programs, "on_call_exit") && !programs_try("on_any_exit")) {
 		answer->works = 1;
 		answer->served = "raw tracepoint sys_exit (dearer for every process of the machine)";
-	} else if (err) {
+	} else if (!answer->works) {
 		snprintf(answer->reason, sizeof(answer->reason), "%s%s%s",
 			 tracer_complaint()[0] ? tracer_complaint() : strerror(-err),
 			 capability->without[0] ? "; without it " : "", capability->without);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -37,8 +36,6 @@ struct tracer {
 	struct kretprobe kretprobes[16];
 	unsigned int n_kretprobes;
 	struct bpf_link *call_links[CALL_EXITS]; /* of perf events: slow to let go of */
-	struct bpf_link *pipe_links[PIPE_EXITS];
-	size_t n_pipe_links;
 	size_t n_call_links;
 	uint64_t missed; /* returns, by kretprobes that are detached */
 	struct tracer_content *content; /* NULL: nobody asks for it */
@@ -130,6 +127,7 @@ static int programs_attach(struct tracer *tracer, int all, struct error *e)
 static void programs_set(struct tracer *tracer, size_t ring_bytes, struct btf *btf)
 {
 	int events = calls_watchable(), table = tracer->backend == BACKEND_KPROBE;
+	int completed = btf ? tracer_arguments(btf, "io_uring_complete") : 3;
 	struct tracer_bpf *bpf = tracer->bpf;
 
 	bpf_map__set_max_entries(bpf->maps.records, ring_bytes);
@@ -140,6 +138,8 @@ static void programs_set(struct tracer *tracer, size_t ring_bytes, struct btf *b
 		bpf->rodata->recv_flags_at = backend_recv_flags(btf);
 	bpf_program__set_autoload(bpf->progs.on_call_exit, events);
 	bpf_program__set_autoload(bpf->progs.on_any_exit, !events);
+	bpf_program__set_autoload(bpf->progs.on_completed, completed == 3);
+	bpf_program__set_autoload(bpf->progs.on_completed_older, completed > 3);
 }
 
 /*
@@ -258,19 +258,12 @@ out:
 	return 0;
 }
 
-static void pipes_rest(struct tracer *tracer)
-{
-	call_exits_release(tracer->pipe_links, tracer->n_pipe_links);
-	tracer->n_pipe_links = 0;
-}
-
 void tracer_close(struct tracer *tracer)
 {
 	if (!tracer)
 		return;
 	tracer_content_close(tracer->content);
 	tracer_detach(tracer);
-	pipes_rest(tracer);
 	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
 	tracer_bpf__destroy(tracer->bpf);
@@ -282,26 +275,6 @@ const char *tracer_backend(const struct tracer *tracer)
 	return backend_names[tracer->backend];
 }
 
-/* Perf events on the returns of these calls. */
-static int exits_attach(struct tracer *tracer, const char *const *names, size_t n, struct bpf_link **links, size_t *n_links,
-			struct error *e)
-{
-	int tracefs = tracefs_open("events/syscalls"), err = 0;
-
-	if (tracefs < 0)
-		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s", strerror(-tracefs));
-	for (size_t i = 0; !err && i < n; i++) {
-		struct bpf_link *link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs, names[i]);
-
-		if (link)
-			links[(*n_links)++] = link;
-		else
-			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s", names[i], strerror(errno));
-	}
-	close(tracefs);
-	return err;
-}
-
 /*
  * Watches returns by perf events, or where there are none by the raw tracepoint, which is dearer
  * for everybody.
@@ -309,6 +282,7 @@ static int exits_attach(struct tracer *tracer, const char *const *names, size_t 
 static int calls_attach(struct tracer *tracer, struct error *e)
 {
 	struct bpf_link *link;
+	int tracefs, err = 0;
 
 	if (tracer->n_call_links)
 		return 0; /* kept from the last time */
@@ -322,7 +296,21 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 		tracer->links[tracer->n_links++] = link;
 		return 0;
 	}
-	return exits_attach(tracer, tracer_call_exits, CALL_EXITS, tracer->call_links, &tracer->n_call_links, e);
+	tracefs = tracefs_open("events/syscalls");
+	if (tracefs < 0)
+		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s",
+				 strerror(-tracefs));
+	for (size_t i = 0; !err && i < CALL_EXITS; i++) {
+		link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs,
+					tracer_call_exits[i]);
+		if (link)
+			tracer->call_links[tracer->n_call_links++] = link;
+		else
+			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s",
+					tracer_call_exits[i], strerror(errno));
+	}
+	close(tracefs);
+	return err;
 }
 
 int tracer_attach(struct tracer *tracer, struct error *e)
@@ -426,35 +414,9 @@ int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
 	return tracer_content_open(&place, &tracer->content, e);
 }
 
-int tracer_transports(struct tracer *tracer, uint32_t transports, struct error *e)
+void tracer_adopt(struct tracer *tracer)
 {
-	int err = 0;
-
-	/* without perf events every call is looked at anyway */
-	if (transports & TRACE_PIPE && !tracer->n_pipe_links && bpf_program__autoload(tracer->bpf->progs.on_call_exit))
-		err = exits_attach(tracer, tracer_pipe_exits, PIPE_EXITS, tracer->pipe_links, &tracer->n_pipe_links, e);
-	if (err) {
-		pipes_rest(tracer);
-		return err;
-	}
-	tracer->bpf->data->transports = transports;
-	return 0;
-}
-
-void tracer_ignore_pipe(struct tracer *tracer, int fd)
-{
-	size_t size = bpf_map__value_size(tracer->bpf->maps.pipes);
-	struct {
-		uint64_t inode, device;
-	} key = {0};
-	void *nothing = calloc(1, size);
-	struct stat st;
-
-	if (nothing && !fstat(fd, &st) && S_ISFIFO(st.st_mode)) {
-		key.inode = st.st_ino;
-		bpf_map__update_elem(tracer->bpf->maps.pipes, &key, sizeof(key), nothing, size, BPF_ANY);
-	}
-	free(nothing);
+	tracer->bpf->bss->adopting = 1;
 }
 
 static void map_clear(const struct bpf_map *map)
@@ -473,16 +435,15 @@ void tracer_clear(struct tracer *tracer)
 	tracer->content = NULL;
 	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
-	tracer->bpf->data->transports = TRACE_DEFAULT;
-	pipes_rest(tracer);
 	tracer->bpf->bss->ignoring = 0;
 	map_clear(tracer->bpf->maps.sock_table);
 	map_clear(tracer->bpf->maps.listeners);
+	tracer->bpf->bss->adopting = 0;
 	map_clear(tracer->bpf->maps.addresses);
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.port_users);
-	map_clear(tracer->bpf->maps.pipes);
 	map_clear(tracer->bpf->maps.pending);
+	map_clear(tracer->bpf->maps.unaccepted);
 	map_clear(tracer->bpf->maps.ignored_keys);
 	map_clear(tracer->bpf->maps.ignored_cookies);
 }
@@ -499,7 +460,8 @@ int tracer_drain(struct tracer *tracer)
 
 /*
  * Runs that were skipped because the program, or another perf program, was running on that CPU
- * already. Of the two for changes of state one always runs.
+ * already. Of the two for changes of state one always runs; a child of a listening socket that is not seen when it is born is
+ * seen when it is established.
  */
 static uint64_t runs_missed(const struct tracer *tracer)
 {
@@ -512,7 +474,7 @@ static uint64_t runs_missed(const struct tracer *tracer)
 		__u32 size = sizeof(info);
 
 		if (program == tracer->bpf->progs.on_state ||
-		    program == tracer->bpf->progs.on_state_nested)
+		    program == tracer->bpf->progs.on_state_nested || program == tracer->bpf->progs.on_born)
 			continue;
 		if (bpf_program__fd(program) >= 0 &&
 		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))

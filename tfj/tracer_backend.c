@@ -34,12 +34,9 @@ static const char *const tracepoint_only[] = {SEND_ENTRY, "tp_btf/sock_send_leng
 #define EXEC_TRACEPOINT "sched_prepare_exec"
 #define EXEC_FUNCTION "begin_new_exec"
 
-/*
- * Places that only some kernels have. tcp_sendpage until 6.5, where nothing is lost without it; the others in kernels with IPv6 and
- * with unix-domain sockets.
- */
-static const char *const optional[] = {EXEC_TRACEPOINT,	     EXEC_FUNCTION,	    "tcp_sendpage",	  "udpv6_sendmsg",
-				       "udpv6_recvmsg", "unix_stream_sendmsg", "unix_stream_recvmsg"};
+/* Places that only some kernels have; tcp_sendpage until 6.5, where nothing is lost without it. */
+static const char *const optional[] = {EXEC_TRACEPOINT, EXEC_FUNCTION, "tcp_sendpage", "tcp_cong_state_set",
+				       "io_uring_complete"};
 
 static int is_among(const char *const *words, size_t n, const char *word)
 {

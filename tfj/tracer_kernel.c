@@ -75,6 +75,20 @@ int tracer_has(struct btf *btf, const char *tracepoint)
 	return btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF) > 0;
 }
 
+int tracer_arguments(struct btf *btf, const char *tracepoint)
+{
+	const struct btf_type *type;
+	char name[64];
+	int id;
+
+	snprintf(name, sizeof(name), "btf_trace_%s", tracepoint);
+	id = btf__find_by_name_kind(btf, name, BTF_KIND_TYPEDEF);
+	type = id > 0 ? btf__type_by_id(btf, (__u32)id) : NULL; /* of a pointer to a function */
+	type = type ? btf__type_by_id(btf, type->type) : NULL;
+	type = type ? btf__type_by_id(btf, type->type) : NULL;
+	return type && btf_is_func_proto(type) ? btf_vlen(type) - 1 : 0; /* less the context */
+}
+
 /*
  * tracefs, without mounting it anywhere: fds of a mount that no namespace shows (Linux 5.2). The
  * numbers are those of every architecture with the unified table.
@@ -99,13 +113,10 @@ int tracefs_open(const char *directory)
 }
 
 const char *const tracer_call_exits[CALL_EXITS] = {"sys_exit_accept", "sys_exit_accept4",
-						   "sys_exit_connect", "sys_exit_wait4",
+						   "sys_exit_connect", "sys_exit_listen",
+						   "sys_exit_splice", "sys_exit_wait4",
 						   "sys_exit_waitid", "sys_exit_sendmmsg",
 						   "sys_exit_recvmmsg"};
-
-const char *const tracer_pipe_exits[PIPE_EXITS] = {"sys_exit_read", "sys_exit_write", "sys_exit_readv", "sys_exit_writev",
-						   "sys_exit_splice", "sys_exit_sendfile64", "sys_exit_tee",
-						   "sys_exit_vmsplice"};
 
 int trace_event_open(int tracefs, const char *name)
 {
@@ -192,7 +203,7 @@ static void fds_close_but(int *keep, size_t n)
  */
 void call_exits_release(struct bpf_link **links, size_t n)
 {
-	int gate[2] = {-1, -1}, keep[CALL_EXITS + PIPE_EXITS + 1];
+	int gate[2] = {-1, -1}, keep[CALL_EXITS + 1];
 	char byte;
 	pid_t pid;
 

@@ -29,6 +29,9 @@ const void *tracer_object(size_t *ret_size);
 /* Does this kernel have that tracepoint? */
 int tracer_has(struct btf *btf, const char *tracepoint);
 
+/* How many arguments has that tracepoint? 0: there is none. */
+int tracer_arguments(struct btf *btf, const char *tracepoint);
+
 /* Are there perf events on system calls, and may we have one? */
 int calls_watchable(void);
 
@@ -41,18 +44,14 @@ int tracefs_open(const char *directory);
  */
 int trace_event_open(int tracefs, const char *name);
 
-#define CALL_EXITS 7
+#define CALL_EXITS 9
 extern const char *const tracer_call_exits[CALL_EXITS];
-
-/* Those that move bytes of pipes; watched only in runs that ask for it. */
-#define PIPE_EXITS 8
-extern const char *const tracer_pipe_exits[PIPE_EXITS];
 
 /* Runs the program at each return of that call until the link is destroyed. NULL: see errno. */
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name);
 
 /*
- * Lets go of n such links (at most CALL_EXITS or PIPE_EXITS) without waiting for the kernel to be done with them.
+ * Lets go of n such links (at most CALL_EXITS) without waiting for the kernel to be done with them.
  */
 void call_exits_release(struct bpf_link **links, size_t n);
 
