@@ -22,7 +22,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
 	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
-	etcd-server etcd-client libclang-rt-14-dev man-db
+	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
@@ -60,6 +60,7 @@ KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
 FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
+TORTURE := $(O)/tests/torture/torture
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm -lpthread
@@ -126,6 +127,10 @@ $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $
 $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz_%,$(*F)),-fsanitize=fuzzer) -o $@ $^ $(LIBS_BOP)
 
+# Stands alone, like the examples.
+$(TORTURE): $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/torture/*.c))
+	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread -luring
+
 # dpkg-query asks nothing and needs no network; apt runs only when something is missing. No server that is installed on
 # the way is started: policy-rc.d says no, as long as apt runs.
 define install-missing
@@ -156,11 +161,11 @@ test: deps-test ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory check-built
 
 check-built:
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE)
 	@O=$(O) tests/run
 
 soak: deps-test ## the long matrices in tests/soak/: hours
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE)
 	@O=$(O) tests/run --soak
 
 bench: deps-bench ## measure: the table of goals beside what this machine does
