@@ -9,6 +9,9 @@
 #include "bpf/begin.bpf.h"
 #include "bpf/file.bpf.h"
 #include "bpf/local.bpf.h"
+#include "bpf/order.bpf.h"
+#include "bpf/pipe.bpf.h"
+#include "bpf/scope.bpf.h"
 
 /* A unix-domain stream was accepted. */
 static __noinline int local_accepted(struct task_struct *task, struct sock *sk, int result)
@@ -87,16 +90,13 @@ static __always_inline int accept_done(struct task_struct *task, struct sock *sk
 	return 0;
 }
 
-static __noinline int accept_returned(struct task_struct *task, struct pt_regs *regs, int result)
+static __noinline int accept_returned(struct task_struct *task, struct sock *sk, int result)
 {
-	struct sock *sk = fd_sock(task, result >= 0 ? result : (int)regs_arg1(regs));
 	struct task_state *state;
 	__u32 box;
 
-	if (!sk || is_retry(result))
+	if (is_retry(result))
 		return 0;
-	if (!sock_is_tcp(sk))
-		return sock_is_local(sk) ? local_accepted(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
@@ -156,18 +156,13 @@ static __always_inline int open_late(struct task_struct *task, struct task_state
 	return 0;
 }
 
-static __noinline int connect_returned(struct task_struct *task, struct pt_regs *regs, int result)
+static __noinline int connect_returned(struct task_struct *task, struct sock *sk, struct pt_regs *regs, int result)
 {
-	struct sock *sk = fd_sock(task, regs_arg1(regs));
 	struct rec_connect *record;
 	struct task_state *state;
 	__u64 cookie, now, none = 0;
 	__u32 box, one = 1;
 
-	if (!sk)
-		return 0;
-	if (!sock_is_tcp(sk))
-		return sock_is_local(sk) ? local_connected(task, sk, result) : 0;
 	box = fd_box(sk);
 	if (!box)
 		return 0;
@@ -295,20 +290,36 @@ static __noinline int splice_returned(struct task_struct *task, struct pt_regs *
 	return 0;
 }
 
+/*
+ * Each body is called from here: before Linux 6.2, three functions deep is more stack than a program may have.
+ */
 static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct sock *sk;
 
 	switch (call) {
 	case NR_ACCEPT:
 	case NR_ACCEPT4:
-		return accept_returned(task, regs, result);
+		sk = fd_sock(task, result >= 0 ? (int)result : (int)regs_arg1(regs));
+		if (!sk)
+			return 0;
+		if (sock_is_tcp(sk))
+			return accept_returned(task, sk, result);
+		return sock_is_local(sk) ? local_accepted(task, sk, result) : 0;
 	case NR_CONNECT:
-		return connect_returned(task, regs, result);
+		sk = fd_sock(task, regs_arg1(regs));
+		if (!sk)
+			return 0;
+		if (sock_is_tcp(sk))
+			return connect_returned(task, sk, regs, result);
+		return sock_is_local(sk) ? local_connected(task, sk, result) : 0;
 	case NR_LISTEN:
 		return result ? 0 : listen_done(task, fd_sock(task, regs_arg1(regs)));
 	case NR_SPLICE:
-		return result ? 0 : splice_returned(task, regs);
+		if (!result)
+			splice_returned(task, regs);
+		break;
 	case NR_WAIT4:
 	case NR_WAITID:
 		return wait_returned(task, regs, call, result);
@@ -316,7 +327,7 @@ static __always_inline int call_returned(struct pt_regs *regs, __u32 call, long 
 	case NR_RECVMMSG:
 		return mmsg_returned(task);
 	}
-	return 0;
+	return transports & TRACE_PIPE ? pipe_call_returned(task, regs, call, result) : 0;
 }
 
 /*

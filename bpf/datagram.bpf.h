@@ -186,10 +186,11 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct user_message message = {};
+	struct rec_addr remote = {}; /* before Linux 6.2 no map can be asked with what lies in the ring buffer */
 	struct rec_datagram *record;
 	struct task_state *state;
 	struct port_key key = {};
-	struct port_user *other;
+	struct port_user *other = 0;
 	int serves, chosen, cut = 0;
 	__u64 now, digest = 0;
 	__u16 mark;
@@ -212,20 +213,20 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 	if (result >= 0)
 		digest = digest_take(1, &message, result, &cut);
 	mark = (serves ? 0 : REC_F_REPLY) | (serves && !chosen ? REC_F_EPHEMERAL : 0) | (cut ? REC_F_TRUNCATED : 0);
+	remote_address(sk, &remote); /* its port is 0 where the socket is not connected */
+	if (serves && remote.port) {
+		key.box = address_box(&remote, box);
+		key.port = remote.port;
+		other = bpf_map_lookup_elem(&port_users, &key);
+	}
 	now = bpf_ktime_get_ns();
 	record = datagram_reserve(sk, task, state, REC_DATAGRAM_TAKEN, mark, box, call_enter(task, state, now), now);
 	if (!record)
 		return 0;
 	record->result = result;
 	record->digest = digest;
-	remote_address(sk, &record->remote); /* its port is 0 where the socket is not connected */
-	record->asker = serves ? 0 : task->tgid;
-	if (serves && record->remote.port) {
-		key.box = address_box(&record->remote, box);
-		key.port = record->remote.port;
-		other = bpf_map_lookup_elem(&port_users, &key);
-		record->asker = other ? other->tgid : 0;
-	}
+	record->remote = remote;
+	record->asker = !serves ? task->tgid : other ? other->tgid : 0;
 	record_submit(record);
 	return 0;
 }

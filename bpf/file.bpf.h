@@ -28,7 +28,8 @@ static __always_inline int sock_is_tcp(struct sock *sk)
 
 static __always_inline int sock_is_local(struct sock *sk)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX && BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
+	return transports & TRACE_UNIX && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX &&
+	       BPF_CORE_READ(sk, sk_type) == SOCK_STREAM;
 }
 
 /* The same for a descriptor of that task. */

@@ -114,13 +114,37 @@ struct msghdr {
 
 struct sk_buff;
 
+struct pipe_inode_info {
+	unsigned int head, tail;
+};
+
+struct super_block {
+	unsigned int s_dev;
+	unsigned long s_magic;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct inode {
 	unsigned short i_mode;
+	struct super_block *i_sb;
+	struct pipe_inode_info *i_pipe;
 	unsigned long i_ino;
 };
 
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
 	void *private_data;
 };
 
@@ -250,6 +274,7 @@ enum {
 	CLONE_THREAD = 0x10000,
 	S_IFMT = 0170000,
 	S_IFSOCK = 0140000,
+	S_IFIFO = 0010000,
 	IORING_OP_ACCEPT = 13,
 	IORING_OP_SPLICE = 30,
 	IORING_OP_LISTEN = 57,

@@ -8,6 +8,8 @@ const volatile __u32 socks_in_table = 0;
 const __u8 sock_none[sizeof(struct sock_state)] = {};
 volatile __u32 epoch = 1;
 volatile __u32 ignoring = 0;
+volatile __u32 transports = TRACE_DEFAULT;
+volatile __u64 pipe_numbers = 0;
 volatile __u32 adopting = 0;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -268,6 +268,8 @@ extern const __u8 sock_none[sizeof(struct sock_state)]; /* zeros */
 /* A state of another epoch is not there: that is how everything of the last run is forgotten. */
 extern volatile __u32 epoch;
 extern volatile __u32 ignoring; /* some task is ignored */
+extern volatile __u32 transports; /* bits by enum traced_transport; TCP always is */
+extern volatile __u64 pipe_numbers; /* given out */
 extern volatile __u32 adopting; /* sockets that are older than the tracer are taken in when a traced task uses them */
 
 #endif

@@ -10,8 +10,8 @@
  *
  * Order inside a process: `order` is drawn from a counter of the process, at the entry of a send, connect, close or
  * fork and at the return of a receive, accept or wait. It only ever grows; it is not dense. 0 = the record belongs to
- * no process (softirq). OPEN and CONNECT of one connect() share theirs. EXIT is far above all others (1 << 48), because
- * the kernel announces it before it closes the process's sockets.
+ * no process (softirq). OPEN and CONNECT of one connect() share theirs. EXIT is far above all others (1 << 48, that of the
+ * process 2 << 48), because the kernel announces it before it closes the process's sockets.
  *
  * Sockets are named by cookies. A socket can connect again after it failed or was disconnected: an OPEN begins a new end,
  * whatever its cookie was used for before. CLOSE is charged to a task only when that task's own call (or death) did it;

@@ -16,6 +16,14 @@
  */
 #define BOX_GUEST 0x80000000u
 
+/* What is traced besides TCP. */
+enum traced_transport {
+	TRACE_UDP = 1 << 1,
+	TRACE_UNIX = 1 << 2,
+	TRACE_PIPE = 1 << 3,
+	TRACE_DEFAULT = TRACE_UDP | TRACE_UNIX,
+};
+
 struct task_seed {
 	__u32 epoch; /* as in the programs' variable; others do not count */
 	__u32 box;

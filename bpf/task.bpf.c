@@ -94,6 +94,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	order = order_draw(task, state);
 	if (flags || all)
 		order += ORDER_EXIT;
+	if (flags) /* another thread may have seen the same and draws later */
+		order += ORDER_EXIT;
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_EXIT, flags, state->seed.box, order, now, now,
 				task);

@@ -70,6 +70,52 @@ int BPF_PROG(fexit_receive, struct sock *sk)
 	return receive_returned(sk, result, flags);
 }
 
+/* udpv6_sendmsg hands what goes to IPv4 on to it: that is told by udpv6_sendmsg. */
+SEC("fexit/udp_sendmsg")
+int BPF_PROG(fexit_udp_send, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
+{
+	return sk->__sk_common.skc_family == AF_INET ? datagram_sent(sk, result) : 0;
+}
+
+SEC("fexit/udpv6_sendmsg")
+int BPF_PROG(fexit_udp6_send, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
+{
+	return datagram_sent(sk, result);
+}
+
+static __always_inline int udp_received(unsigned long long *ctx, struct sock *sk)
+{
+	__u64 flags = 0, result = 0;
+
+	bpf_get_func_arg(ctx, recv_flags_at, &flags);
+	bpf_get_func_ret(ctx, &result);
+	return datagram_taken(sk, result, flags);
+}
+
+SEC("fexit/udp_recvmsg")
+int BPF_PROG(fexit_udp_recv, struct sock *sk)
+{
+	return udp_received(ctx, sk);
+}
+
+SEC("fexit/udpv6_recvmsg")
+int BPF_PROG(fexit_udp6_recv, struct sock *sk)
+{
+	return udp_received(ctx, sk);
+}
+
+SEC("fexit/unix_stream_sendmsg")
+int BPF_PROG(fexit_unix_send, struct socket *socket, struct msghdr *msg, unsigned long size, int result)
+{
+	return local_sent(socket->sk, result);
+}
+
+SEC("fexit/unix_stream_recvmsg")
+int BPF_PROG(fexit_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size, int flags, int result)
+{
+	return local_taken(socket->sk, result, flags);
+}
+
 /* Only where there is no tracepoint sched_prepare_exec. */
 SEC("fentry/begin_new_exec")
 int BPF_PROG(fentry_exec)

@@ -201,6 +201,7 @@ void conduct_begin(struct conduct *c, uint64_t now)
 			.boxes = c->x->boxes,
 			.deferred = c->x->deferred,
 			.content_bytes = c->x->content_bytes,
+			.transports = c->x->transports,
 			.redact = c->x->redact,
 		},
 	};

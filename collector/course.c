@@ -10,7 +10,7 @@
 #include "lib/clock.h"
 
 /* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
-#define COMMIT_NS (CLOCK_SECOND_NS / 100)
+#define COMMIT_NS (CLOCK_SECOND_NS / 20)
 
 static int on_order(void *arg, size_t agent, const struct message_order *order, struct error *e)
 {

@@ -26,7 +26,7 @@
 /* X(key): the keys of the file, of a check, of content. */
 #define FILE_KEYS(X)                                                                               \
 	X(experiment) X(boxes) X(path) X(processes) X(roles) X(workload) X(check)                  \
-	X(timeout) X(ready_timeout) X(grace) X(send) X(content)
+	X(timeout) X(ready_timeout) X(grace) X(send) X(content) X(trace)
 #define CHECK_KEYS(X) X(run) X(box)
 #define CONTENT_KEYS(X) X(bytes) X(redact)
 #define BOX_KEYS(X) X(name) X(agent)
@@ -337,6 +337,27 @@ static int read_content(const struct reading *r, int node)
 	return err;
 }
 
+/* TCP is traced in any case: what is known of who is ready comes from there. */
+static int read_trace(const struct reading *r, int node)
+{
+	char **words = NULL;
+	int err = yaml_strings(r->yaml, node, "trace", &words, r->e);
+
+	r->x->transports = 1 << TRANSPORT_TCP;
+	for (char **word = words; !err && *word; word++) {
+		unsigned i = 0;
+
+		while (i < TRANSPORT_COUNT && strcmp(*word, transport_name(i)) != 0)
+			i++;
+		if (i == TRANSPORT_COUNT)
+			err = yaml_refuse(r->yaml, node, r->e, "trace: '%s' is none of tcp, udp, unix, pipe", *word);
+		else
+			r->x->transports |= 1u << i;
+	}
+	yaml_strings_free(words);
+	return err;
+}
+
 static int read_file(struct reading *r)
 {
 	int v[FILE_COUNT], root = yaml_root(r->yaml), err;
@@ -369,6 +390,8 @@ static int read_file(struct reading *r)
 		err = read_send(r, v[FILE_send]);
 	if (!err && v[FILE_content])
 		err = read_content(r, v[FILE_content]);
+	if (!err && v[FILE_trace])
+		err = read_trace(r, v[FILE_trace]);
 	return err;
 }
 

@@ -50,6 +50,7 @@ struct experiment {
 	uint64_t ready_timeout_ns; /* for each process; default 10 s */
 	uint64_t grace_ns;	   /* from the stop signal to SIGKILL; default 2 s */
 	bool deferred;		   /* send: what was recorded is sent after the run, not while it goes on */
+	uint32_t transports;	/* to trace: bits 1 << enum transport; 0: those that cost nothing to speak of */
 	uint32_t content_bytes; /* of each message to keep; default 0: nothing */
 	char **redact;		/* what in them is hidden: patterns that lib/redact.h takes, NULL-terminated; NULL: none */
 };

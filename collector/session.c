@@ -3,6 +3,7 @@
  * See session.h. Starts the agent, greets it, hears the user (SIGINT, SIGTERM, SIGHUP), and takes all down again.
  */
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,9 @@ int session_open(struct session **ret_session, struct error *e)
 	err = agent_greet(session, e);
 	if (err < 0)
 		goto out;
+	/* As the agent does: what the system under test leaves is enough. Not before the agent is started, which would inherit it. */
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 });
 	*ret_session = session;
 	session = NULL;
 out:

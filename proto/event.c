@@ -89,7 +89,8 @@ static int grow(void **array, size_t *cap, size_t need, size_t size)
 #define TABLE_AT(type, what, plural)                                                               \
 	type *trace_##what##_at(struct trace *trace, uint32_t index)                               \
 	{                                                                                          \
-		if (grow((void **)&trace->plural, &trace->cap_##plural, (size_t)index + 1,         \
+		if (index >= trace->cap_##plural &&                                                \
+		    grow((void **)&trace->plural, &trace->cap_##plural, (size_t)index + 1,         \
 			 sizeof(*trace->plural)) < 0)                                              \
 			return NULL;                                                               \
 		if (index > trace->n_##plural)                                                     \
@@ -105,7 +106,8 @@ TABLE_AT(char *, text, texts)
 #define LIST_ADD(type, what, plural)                                                               \
 	type *trace_##what##_add(struct trace *trace)                                              \
 	{                                                                                          \
-		if (grow((void **)&trace->plural, &trace->cap_##plural, trace->n_##plural + 1,     \
+		if (trace->n_##plural == trace->cap_##plural &&                                    \
+		    grow((void **)&trace->plural, &trace->cap_##plural, trace->n_##plural + 1,     \
 			 sizeof(*trace->plural)) < 0)                                              \
 			return NULL;                                                               \
 		return &trace->plural[trace->n_##plural++];                                        \
@@ -114,3 +116,14 @@ TABLE_AT(char *, text, texts)
 LIST_ADD(struct event, event, events)
 LIST_ADD(struct trace_output, output, outputs)
 LIST_ADD(struct trace_content, content, contents)
+
+struct event *trace_events_add(struct trace *trace, size_t n)
+{
+	struct event *events;
+
+	if (grow((void **)&trace->events, &trace->cap_events, trace->n_events + n, sizeof(*events)) < 0)
+		return NULL;
+	events = trace->events + trace->n_events;
+	trace->n_events += n;
+	return events;
+}

@@ -208,6 +208,7 @@ struct trace_process *trace_process_at(struct trace *trace, uint32_t index);
 struct trace_end *trace_end_at(struct trace *trace, uint32_t index);
 char **trace_text_at(struct trace *trace, uint32_t index);
 struct event *trace_event_add(struct trace *trace);
+struct event *trace_events_add(struct trace *trace, size_t n); /* the first of n */
 struct trace_output *trace_output_add(struct trace *trace);
 struct trace_content *trace_content_add(struct trace *trace);
 

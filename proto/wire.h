@@ -103,6 +103,7 @@ struct message_order {
 		char *experiment, *directory;
 		char **boxes; /* names, NULL-terminated */
 		uint32_t content_bytes; /* 0: none */
+		uint32_t transports; /* bits 1 << enum transport; 0: what is traced without being asked */
 		bool deferred;
 		char **redact; /* patterns, NULL-terminated; never NULL when decoded */
 		struct trace_box *peers; /* n_peers of them: boxes of the run on other agents, with addresses */

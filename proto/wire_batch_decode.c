@@ -13,49 +13,21 @@
 #include "proto/trace.pb-c.h"
 #include "proto/wire_columns.h"
 
-static Bop__Wire__Batch *batch_unpack(const unsigned char *bytes, size_t size, struct error *e)
-{
-	Bop__Wire__Batch *batch = NULL;
-
-	if (size > WIRE_MAX_BATCH) {
-		error_set(e, -EBADMSG, "batch of %zu bytes is larger than %u", size, WIRE_MAX_BATCH);
-		return NULL;
-	}
-	batch = bop__wire__batch__unpack(NULL, size, bytes);
-	if (!batch)
-		error_set(e, -EBADMSG, "batch is damaged: not a protobuf message of its type");
-	return batch;
-}
-
-static int varint_take(const unsigned char **p, const unsigned char *end, uint64_t *ret_value)
-{
-	uint64_t value = 0;
-
-	for (unsigned shift = 0; *p < end && shift < 64; shift += 7) {
-		value |= (uint64_t)(**p & 0x7f) << shift;
-		if (!(*(*p)++ & 0x80)) {
-			*ret_value = value;
-			return 0;
-		}
-	}
-	return -EBADMSG;
-}
-
 /* One field of a protobuf message: its number and, if it is a varint, its value; the content of others is stepped over. */
 static int field_take(const unsigned char **p, const unsigned char *end, uint64_t *ret_field, uint64_t *ret_value)
 {
 	uint64_t tag, skip = 0;
 
-	if (varint_take(p, end, &tag) < 0)
+	if (wire_varint_take(p, end, &tag) < 0)
 		return -EBADMSG;
 	*ret_field = (tag & 7) == 0 ? tag >> 3 : 0;
 	if ((tag & 7) == 0)
-		return varint_take(p, end, ret_value);
+		return wire_varint_take(p, end, ret_value);
 	if ((tag & 7) == 1)
 		skip = 8;
 	else if ((tag & 7) == 5)
 		skip = 4;
-	else if ((tag & 7) != 2 || varint_take(p, end, &skip) < 0)
+	else if ((tag & 7) != 2 || wire_varint_take(p, end, &skip) < 0)
 		return -EBADMSG;
 	if (skip > (size_t)(end - *p))
 		return -EBADMSG;
@@ -266,75 +238,77 @@ static int take_contents(struct trace *trace, const Bop__Wire__Batch *batch)
 	return 0;
 }
 
-#define AT(c, field, i) ((c)->n_##field ? (c)->field[i] : 0)
+/* A batch whose events are read apart. */
+struct halves {
+	const unsigned char *events; /* NULL: none */
+	size_t n_events;
+	unsigned char *rest_copy;
+	const unsigned char *rest;
+	size_t n_rest;
+};
 
-static void columns_get(const Bop__Wire__Columns *c, size_t i, struct wire_predict *p, struct event *event)
+/* Events stand at the end of what the encoder writes; elsewhere (older ones), what is around them is copied. */
+static int halves_make(const unsigned char *bytes, size_t size, struct halves *h)
 {
-	unsigned slot;
-	uint64_t cpu;
+	const unsigned char *p = bytes, *end = bytes + size, *from = end, *to = end, *at;
+	uint64_t field, value;
 
-	event->kind = c->kind.data[i];
-	event->flags = (uint16_t)AT(c, flags, i);
-	event->box = p->box + (uint32_t)AT(c, box, i);
-	event->process = p->process + (uint32_t)AT(c, process, i);
-	event->thread = AT(c, thread, i);
-	event->enter_ns = p->enter_ns + (uint64_t)AT(c, enter_ns, i);
-	event->return_ns = event->enter_ns + AT(c, duration_ns, i);
-	event->order = p->order[event->process % WIRE_SLOTS] + 1 + (uint64_t)AT(c, order, i);
-	cpu = AT(c, cpu, i) & 0xffff;
-	event->seq = cpu << WIRE_SEQ_BITS |
-		     ((p->cpu_seq[cpu % WIRE_CPU_SLOTS] + 1 + (uint64_t)AT(c, cpu_seq, i)) & WIRE_SEQ_MASK);
-	event->end = p->end + (uint32_t)AT(c, end, i);
-	slot = wire_stream_slot(event);
-	event->pos = p->stream[slot].pos + (uint64_t)AT(c, pos, i);
-	event->value = (int64_t)((uint64_t)p->stream[slot].value + (uint64_t)AT(c, value, i));
-	event->message = wire_message_expected(p, event) + (uint32_t)AT(c, message, i);
-	event->peer = AT(c, peer, i);
-	event->text = AT(c, text, i);
-	wire_predict_learn(p, event);
+	*h = (struct halves){ .rest = bytes };
+	while (p < end) {
+		at = p;
+		if (wire_varint_take(&p, end, &value) < 0)
+			return -EBADMSG;
+		if (value == (WIRE_COLUMN_EVENTS << 3 | WIRE_BYTES)) {
+			if (h->events || wire_varint_take(&p, end, &value) < 0 || value > (size_t)(end - p))
+				return -EBADMSG;
+			h->events = p;
+			h->n_events = (size_t)value;
+			p += value;
+			from = at;
+			to = p;
+		} else {
+			p = at;
+			if (field_take(&p, end, &field, &value) < 0)
+				return -EBADMSG;
+		}
+	}
+	h->n_rest = (size_t)(from - bytes) + (size_t)(end - to);
+	if (to == end)
+		return 0;
+	h->rest_copy = malloc(h->n_rest + 1);
+	if (!h->rest_copy)
+		return -ENOMEM;
+	memcpy(h->rest_copy, bytes, (size_t)(from - bytes));
+	memcpy(h->rest_copy + (from - bytes), to, (size_t)(end - to));
+	h->rest = h->rest_copy;
+	return 0;
 }
 
-static int take_events(struct trace *trace, const Bop__Wire__Columns *c)
+/* Everything but the events, which *ret_halves holds as they came. */
+static int batch_unpack(const unsigned char *bytes, size_t size, Bop__Wire__Batch **ret_batch, struct halves *ret_halves,
+			struct error *e)
 {
-	struct wire_predict *p;
-	int err = 0;
+	int err;
 
-	if (c->count > WIRE_MAX_EVENTS || c->kind.len != c->count)
-		return -EBADMSG;
-#define X(field, type)                                                                             \
-	if (c->n_##field && c->n_##field != c->count)                                              \
-		return -EBADMSG;
-	WIRE_COLUMNS(X)
-#undef X
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return -ENOMEM;
-	for (size_t i = 0; !err && i < c->count; i++) {
-		struct event *event = trace_event_add(trace);
-
-		if (!event) {
-			err = -ENOMEM;
-			break;
-		}
-		columns_get(c, i, p, event);
-		if (event->kind == EVENT_NONE || event->kind >= EVENT_KIND_COUNT ||
-		    event->box > trace->n_boxes || event->process > trace->n_processes ||
-		    event->peer > trace->n_processes || event->end > trace->n_ends ||
-		    event->text > trace->n_texts)
-			err = -EBADMSG;
-	}
-	free(p);
-	return err;
+	if (size > WIRE_MAX_BATCH)
+		return error_set(e, -EBADMSG, "batch of %zu bytes is larger than %u", size, WIRE_MAX_BATCH);
+	err = halves_make(bytes, size, ret_halves);
+	if (err == -ENOMEM)
+		return error_set(e, err, "no memory for a batch of %zu bytes", size);
+	*ret_batch = err ? NULL : bop__wire__batch__unpack(NULL, ret_halves->n_rest, ret_halves->rest);
+	free(ret_halves->rest_copy);
+	return *ret_batch ? 0 : error_set(e, -EBADMSG, "batch is damaged: not a protobuf message of its type");
 }
 
 int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch *ret_head, struct trace *trace,
 		      struct error *e)
 {
-	Bop__Wire__Batch *batch = batch_unpack(bytes, size, e);
-	int err;
+	Bop__Wire__Batch *batch;
+	struct halves halves;
+	int err = batch_unpack(bytes, size, &batch, &halves, e);
 
-	if (!batch)
-		return -EBADMSG;
+	if (err)
+		return err;
 	err = take_boxes(trace, batch);
 	if (!err)
 		err = take_processes(trace, batch);
@@ -348,8 +322,8 @@ int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch
 		err = take_outputs(trace, batch);
 	if (!err)
 		err = take_contents(trace, batch);
-	if (!err && batch->events)
-		err = take_events(trace, batch->events);
+	if (!err && halves.events)
+		err = wire_columns_decode(halves.events, halves.n_events, trace);
 	if (err == -EBADMSG)
 		error_set(e, err, "batch %llu is damaged: an index, column or size in it is out of range",
 			  (unsigned long long)batch->number);

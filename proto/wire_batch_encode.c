@@ -9,68 +9,6 @@
 #include "proto/trace.pb-c.h"
 #include "proto/wire_columns.h"
 
-/* Differences wrap: subtraction and addition modulo 2^64 (2^32) undo each other for every input. */
-static void columns_put(Bop__Wire__Columns *c, size_t i, struct wire_predict *p, const struct event *event)
-{
-	uint64_t seq = event->seq & WIRE_SEQ_MASK;
-	unsigned slot = wire_stream_slot(event);
-
-	c->kind.data[i] = (uint8_t)event->kind;
-	c->flags[i] = event->flags;
-	c->box[i] = (int32_t)(event->box - p->box);
-	c->process[i] = (int32_t)(event->process - p->process);
-	c->thread[i] = event->thread;
-	c->enter_ns[i] = (int64_t)(event->enter_ns - p->enter_ns);
-	c->duration_ns[i] = event->return_ns - event->enter_ns;
-	c->order[i] = (int64_t)(event->order - p->order[event->process % WIRE_SLOTS] - 1);
-	c->cpu[i] = (uint32_t)(event->seq >> WIRE_SEQ_BITS);
-	c->cpu_seq[i] = (int64_t)(seq - p->cpu_seq[(event->seq >> WIRE_SEQ_BITS) % WIRE_CPU_SLOTS] - 1);
-	c->end[i] = (int32_t)(event->end - p->end);
-	c->pos[i] = (int64_t)(event->pos - p->stream[slot].pos);
-	c->value[i] = (int64_t)((uint64_t)event->value - (uint64_t)p->stream[slot].value);
-	c->message[i] = (int32_t)(event->message - wire_message_expected(p, event));
-	c->peer[i] = event->peer;
-	c->text[i] = event->text;
-	wire_predict_learn(p, event);
-}
-
-static void columns_free(Bop__Wire__Columns *c)
-{
-#define X(field, type) free(c->field);
-	WIRE_COLUMNS(X)
-#undef X
-	free(c->kind.data);
-}
-
-static int columns_alloc(Bop__Wire__Columns *c, size_t n)
-{
-#define X(field, type)                                                                             \
-	c->field = calloc(n, sizeof(*c->field));                                                   \
-	c->n_##field = n;                                                                          \
-	if (!c->field)                                                                             \
-		return -ENOMEM;
-	WIRE_COLUMNS(X)
-#undef X
-	c->kind.data = malloc(n);
-	c->kind.len = n;
-	c->count = (uint32_t)n;
-	return c->kind.data ? 0 : -ENOMEM;
-}
-
-/* A column that is all zero is left out. */
-static void columns_drop_zero(Bop__Wire__Columns *c, size_t n)
-{
-	size_t i;
-
-#define X(field, type)                                                                             \
-	for (i = 0; i < n && !c->field[i]; i++)                                                    \
-		;                                                                                  \
-	if (i == n)                                                                                \
-		c->n_##field = 0;
-	WIRE_COLUMNS(X)
-#undef X
-}
-
 static char *or_empty(char *s)
 {
 	return s ? s : (char *)"";
@@ -207,29 +145,12 @@ static int contents_fill(Bop__Wire__Batch *batch, const struct trace *part)
 	return 0;
 }
 
-static int columns_fill(Bop__Wire__Columns *columns, const struct trace *part)
-{
-	struct wire_predict *p = calloc(1, sizeof(*p));
-	int err;
-
-	if (!p)
-		return -ENOMEM;
-	err = columns_alloc(columns, part->n_events);
-	for (size_t i = 0; !err && i < part->n_events; i++)
-		columns_put(columns, i, p, &part->events[i]);
-	if (!err)
-		columns_drop_zero(columns, part->n_events);
-	free(p);
-	return err;
-}
-
 int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
 		      unsigned char **ret_bytes, size_t *ret_size)
 {
 	Bop__Wire__Batch batch = BOP__WIRE__BATCH__INIT;
-	Bop__Wire__Columns columns = BOP__WIRE__COLUMNS__INIT;
-	unsigned char *bytes = NULL;
-	size_t size = 0;
+	unsigned char *bytes = NULL, *columns = NULL, *p;
+	size_t size = 0, columns_size = 0;
 	int err;
 
 	batch.run = head->run;
@@ -248,23 +169,27 @@ int wire_batch_encode(const struct wire_batch *head, const struct trace *part, c
 		err = outputs_fill(&batch, part);
 	if (!err)
 		err = contents_fill(&batch, part);
-	if (!err && part->n_events) {
-		err = columns_fill(&columns, part);
-		batch.events = &columns;
-	}
+	if (!err && part->n_events)
+		err = wire_columns_encode(part->events, part->n_events, &columns, &columns_size);
 	if (err)
 		goto out;
 	size = bop__wire__batch__get_packed_size(&batch);
-	bytes = malloc(size + 1);
+	bytes = malloc(size + 16 + columns_size);
 	if (!bytes) {
 		err = -ENOMEM;
 		goto out;
 	}
-	bop__wire__batch__pack(&batch, bytes);
+	p = bytes + bop__wire__batch__pack(&batch, bytes);
+	if (columns) {
+		p = wire_varint_put(p, WIRE_COLUMN_EVENTS << 3 | WIRE_BYTES);
+		p = wire_varint_put(p, columns_size);
+		memcpy(p, columns, columns_size);
+		p += columns_size;
+	}
 	*ret_bytes = bytes;
-	*ret_size = size;
+	*ret_size = (size_t)(p - bytes);
 out:
-	columns_free(&columns);
+	free(columns);
 	free(batch.boxes);
 	free(batch.processes);
 	free(batch.ends);

@@ -176,6 +176,7 @@ static int decode_begin(const Bop__Wire__Begin *from, struct message_order *orde
 	if (err)
 		return err;
 	order->begin.content_bytes = from->content_bytes;
+	order->begin.transports = from->transports;
 	order->begin.deferred = from->deferred;
 	if (text_copy(&order->begin.experiment, from->experiment) ||
 	    text_copy(&order->begin.directory, from->directory))

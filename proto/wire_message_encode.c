@@ -236,6 +236,7 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 		begin.experiment = text_of(from->begin.experiment);
 		begin.directory = text_of(from->begin.directory);
 		begin.content_bytes = from->begin.content_bytes;
+		begin.transports = from->begin.transports;
 		begin.deferred = from->begin.deferred;
 		begin.redact = from->begin.redact;
 		begin.n_redact = strings_count(from->begin.redact);

@@ -6,6 +6,7 @@
 #include "tfj/agent_inside.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "lib/key.h"
 #include "tfj/clean.h"
 #include "tfj/rights.h"
+#include "tfj/spawn.h"
 
 static int signals_open(void)
 {
@@ -90,6 +92,15 @@ static void on_link_open(void *arg)
 	opening->err = link_open(opening->url, opening->keys, &agent->hello, &agent->room, &agent->link, opening->e);
 }
 
+/* We take what the programs that we watch leave: a wake-up of ours is no reason to stop one of them. */
+static void give_way(void)
+{
+	const struct sched_param none = { 0 };
+
+	if (sched_getscheduler(0) == SCHED_OTHER)
+		sched_setscheduler(0, SPAWN_BATCH, &none); /* as well if it cannot be had */
+}
+
 static int all_open(struct agent *agent, const struct agent_options *options, const struct link_keys *keys, struct error *e)
 {
 	struct error ignored;
@@ -118,6 +129,7 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 	err = tracer_open(options->backend, 0, agent_on_record, agent, &agent->tracer, e);
 	if (err < 0)
 		return err;
+	give_way();
 	agent->signals = signals_open();
 	agent->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (agent->signals < 0 || agent->epoll < 0)

@@ -218,6 +218,11 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 	err = spawn_prepare(&spec, &member->spawn, e);
 	if (err < 0)
 		goto out;
+	tracer_ignore_pipe(place->tracer, member->spawn.go);
+	tracer_ignore_pipe(place->tracer, member->spawn.failure);
+	tracer_ignore_pipe(place->tracer, member->spawn.out);
+	if (member->spawn.err >= 0)
+		tracer_ignore_pipe(place->tracer, member->spawn.err);
 	output_init(&member->out, member->spawn.out, start->quiet ? OUTPUT_QUIET : OUTPUT_KEEP,
 		    start->quiet ? 0 : OUTPUT_KEEP);
 	output_init(&member->err, member->spawn.err, OUTPUT_KEEP, OUTPUT_KEEP);

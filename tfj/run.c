@@ -205,6 +205,8 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 		err = contents_new(order->begin.content_bytes, order->begin.redact, &run->contents, e);
 	if (run->contents)
 		err = tracer_content(place->tracer, order->begin.content_bytes, e);
+	if (!err && order->begin.transports)
+		err = tracer_transports(place->tracer, order->begin.transports, e);
 	if (err)
 		goto out;
 	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);

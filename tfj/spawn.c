@@ -70,6 +70,7 @@ struct child {
 	char **candidates; /* paths to try, NULL-terminated */
 	pid_t parent;
 	int go, failure, in, out, err;
+	bool usual; /* scheduled as usual, other than its parent */
 	int go_other; /* the parent's end: as long as we hold it, its closing does not show */
 	int ret_step;
 };
@@ -158,6 +159,8 @@ static void child_run(struct child *child)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (child->usual)
+		syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &(struct sched_param){ 0 });
 	setsid();
 	if (getppid() != child->parent || read(child->go, &byte, 1) != 1)
 		_exit(127);
@@ -350,6 +353,7 @@ int spawn_prepare(const struct spawn_spec *spec, struct spawn *ret_spawn, struct
 	if (err)
 		return err;
 	child.user = &user;
+	child.usual = sched_getscheduler(0) == SPAWN_BATCH;
 	child.candidates = candidates_make(spec);
 	if (!child.candidates) {
 		err = error_set(e, -ENOMEM, "out of memory");

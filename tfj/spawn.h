@@ -6,9 +6,16 @@
 #ifndef TFJ_SPAWN_H
 #define TFJ_SPAWN_H
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include "lib/error.h"
+
+/*
+ * How a starter gives way to what it starts (sched(7)): its programs are scheduled as usual again. With any other policy they
+ * have its own.
+ */
+#define SPAWN_BATCH (SCHED_BATCH | SCHED_RESET_ON_FORK)
 
 struct spawn_spec {
 	const char *host; /* host name inside */

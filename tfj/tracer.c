@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -36,6 +37,8 @@ struct tracer {
 	struct kretprobe kretprobes[16];
 	unsigned int n_kretprobes;
 	struct bpf_link *call_links[CALL_EXITS]; /* of perf events: slow to let go of */
+	struct bpf_link *pipe_links[PIPE_EXITS];
+	size_t n_pipe_links;
 	size_t n_call_links;
 	uint64_t missed; /* returns, by kretprobes that are detached */
 	struct tracer_content *content; /* NULL: nobody asks for it */
@@ -258,12 +261,19 @@ out:
 	return 0;
 }
 
+static void pipes_rest(struct tracer *tracer)
+{
+	call_exits_release(tracer->pipe_links, tracer->n_pipe_links);
+	tracer->n_pipe_links = 0;
+}
+
 void tracer_close(struct tracer *tracer)
 {
 	if (!tracer)
 		return;
 	tracer_content_close(tracer->content);
 	tracer_detach(tracer);
+	pipes_rest(tracer);
 	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
 	tracer_bpf__destroy(tracer->bpf);
@@ -275,6 +285,26 @@ const char *tracer_backend(const struct tracer *tracer)
 	return backend_names[tracer->backend];
 }
 
+/* Perf events on the returns of these calls. */
+static int exits_attach(struct tracer *tracer, const char *const *names, size_t n, struct bpf_link **links, size_t *n_links,
+			struct error *e)
+{
+	int tracefs = tracefs_open("events/syscalls"), err = 0;
+
+	if (tracefs < 0)
+		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s", strerror(-tracefs));
+	for (size_t i = 0; !err && i < n; i++) {
+		struct bpf_link *link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs, names[i]);
+
+		if (link)
+			links[(*n_links)++] = link;
+		else
+			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s", names[i], strerror(errno));
+	}
+	close(tracefs);
+	return err;
+}
+
 /*
  * Watches returns by perf events, or where there are none by the raw tracepoint, which is dearer
  * for everybody.
@@ -282,7 +312,6 @@ const char *tracer_backend(const struct tracer *tracer)
 static int calls_attach(struct tracer *tracer, struct error *e)
 {
 	struct bpf_link *link;
-	int tracefs, err = 0;
 
 	if (tracer->n_call_links)
 		return 0; /* kept from the last time */
@@ -296,21 +325,7 @@ static int calls_attach(struct tracer *tracer, struct error *e)
 		tracer->links[tracer->n_links++] = link;
 		return 0;
 	}
-	tracefs = tracefs_open("events/syscalls");
-	if (tracefs < 0)
-		return error_set(e, tracefs, "cannot trace: tracefs cannot be opened: %s",
-				 strerror(-tracefs));
-	for (size_t i = 0; !err && i < CALL_EXITS; i++) {
-		link = call_exit_attach(tracer->bpf->progs.on_call_exit, tracefs,
-					tracer_call_exits[i]);
-		if (link)
-			tracer->call_links[tracer->n_call_links++] = link;
-		else
-			err = error_set(e, -errno, "cannot trace: %s cannot be watched: %s",
-					tracer_call_exits[i], strerror(errno));
-	}
-	close(tracefs);
-	return err;
+	return exits_attach(tracer, tracer_call_exits, CALL_EXITS, tracer->call_links, &tracer->n_call_links, e);
 }
 
 int tracer_attach(struct tracer *tracer, struct error *e)
@@ -414,6 +429,37 @@ int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
 	return tracer_content_open(&place, &tracer->content, e);
 }
 
+int tracer_transports(struct tracer *tracer, uint32_t transports, struct error *e)
+{
+	int err = 0;
+
+	/* without perf events every call is looked at anyway */
+	if (transports & TRACE_PIPE && !tracer->n_pipe_links && bpf_program__autoload(tracer->bpf->progs.on_call_exit))
+		err = exits_attach(tracer, tracer_pipe_exits, PIPE_EXITS, tracer->pipe_links, &tracer->n_pipe_links, e);
+	if (err) {
+		pipes_rest(tracer);
+		return err;
+	}
+	tracer->bpf->data->transports = transports;
+	return 0;
+}
+
+void tracer_ignore_pipe(struct tracer *tracer, int fd)
+{
+	size_t size = bpf_map__value_size(tracer->bpf->maps.pipes);
+	struct {
+		uint64_t inode, device;
+	} key = {0};
+	void *nothing = calloc(1, size);
+	struct stat st;
+
+	if (nothing && !fstat(fd, &st) && S_ISFIFO(st.st_mode)) {
+		key.inode = st.st_ino;
+		bpf_map__update_elem(tracer->bpf->maps.pipes, &key, sizeof(key), nothing, size, BPF_ANY);
+	}
+	free(nothing);
+}
+
 void tracer_adopt(struct tracer *tracer)
 {
 	tracer->bpf->bss->adopting = 1;
@@ -435,6 +481,8 @@ void tracer_clear(struct tracer *tracer)
 	tracer->content = NULL;
 	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
+	tracer->bpf->data->transports = TRACE_DEFAULT;
+	pipes_rest(tracer);
 	tracer->bpf->bss->ignoring = 0;
 	map_clear(tracer->bpf->maps.sock_table);
 	map_clear(tracer->bpf->maps.listeners);
@@ -442,6 +490,7 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(tracer->bpf->maps.addresses);
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.port_users);
+	map_clear(tracer->bpf->maps.pipes);
 	map_clear(tracer->bpf->maps.pending);
 	map_clear(tracer->bpf->maps.unaccepted);
 	map_clear(tracer->bpf->maps.ignored_keys);

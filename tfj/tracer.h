@@ -62,6 +62,15 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
 int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e);
 
 /*
+ * What is traced from now on until tracer_clear, besides TCP: bits of enum traced_transport (bpf/state.h). Pipes cost every
+ * read and write of the machine something while they are traced; without being asked they are not.
+ */
+int tracer_transports(struct tracer *tracer, uint32_t transports, struct error *e);
+
+/* A pipe of ours that traced tasks use, too: it makes no records. Without effect if it cannot be told to the kernel. */
+void tracer_ignore_pipe(struct tracer *tracer, int fd);
+
+/*
  * From now on, until tracer_clear: a connection that is older than all this is traced from its first use by a traced task
  * on. Costs every send and receive on the machine a little. Kprobes can take in only what has a cookie (SO_COOKIE gives it one).
  */

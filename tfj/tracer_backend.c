@@ -34,9 +34,13 @@ static const char *const tracepoint_only[] = {SEND_ENTRY, "tp_btf/sock_send_leng
 #define EXEC_TRACEPOINT "sched_prepare_exec"
 #define EXEC_FUNCTION "begin_new_exec"
 
-/* Places that only some kernels have; tcp_sendpage until 6.5, where nothing is lost without it. */
-static const char *const optional[] = {EXEC_TRACEPOINT, EXEC_FUNCTION, "tcp_sendpage", "tcp_cong_state_set",
-				       "io_uring_complete"};
+/*
+ * Places that only some kernels have. tcp_sendpage until 6.5, where nothing is lost without it; udp and unix functions in kernels
+ * with IPv6 and with unix-domain sockets; for the others see `tfj probe`.
+ */
+static const char *const optional[] = {EXEC_TRACEPOINT, EXEC_FUNCTION,	     "tcp_sendpage",	    "tcp_cong_state_set",
+				       "io_uring_complete", "udpv6_sendmsg", "udpv6_recvmsg", "unix_stream_sendmsg",
+				       "unix_stream_recvmsg"};
 
 static int is_among(const char *const *words, size_t n, const char *word)
 {

@@ -118,6 +118,10 @@ const char *const tracer_call_exits[CALL_EXITS] = {"sys_exit_accept", "sys_exit_
 						   "sys_exit_waitid", "sys_exit_sendmmsg",
 						   "sys_exit_recvmmsg"};
 
+const char *const tracer_pipe_exits[PIPE_EXITS] = {"sys_exit_read", "sys_exit_write", "sys_exit_readv", "sys_exit_writev",
+						   "sys_exit_sendfile64", "sys_exit_tee",
+						   "sys_exit_vmsplice"};
+
 int trace_event_open(int tracefs, const char *name)
 {
 	struct perf_event_attr attr = {
@@ -203,7 +207,7 @@ static void fds_close_but(int *keep, size_t n)
  */
 void call_exits_release(struct bpf_link **links, size_t n)
 {
-	int gate[2] = {-1, -1}, keep[CALL_EXITS + 1];
+	int gate[2] = {-1, -1}, keep[CALL_EXITS + PIPE_EXITS + 1];
 	char byte;
 	pid_t pid;
 

@@ -47,11 +47,15 @@ int trace_event_open(int tracefs, const char *name);
 #define CALL_EXITS 9
 extern const char *const tracer_call_exits[CALL_EXITS];
 
+/* Those that move bytes of pipes; watched only in runs that ask for it. */
+#define PIPE_EXITS 7
+extern const char *const tracer_pipe_exits[PIPE_EXITS];
+
 /* Runs the program at each return of that call until the link is destroyed. NULL: see errno. */
 struct bpf_link *call_exit_attach(struct bpf_program *program, int tracefs, const char *name);
 
 /*
- * Lets go of n such links (at most CALL_EXITS) without waiting for the kernel to be done with them.
+ * Lets go of n such links (at most CALL_EXITS or PIPE_EXITS) without waiting for the kernel to be done with them.
  */
 void call_exits_release(struct bpf_link **links, size_t n);
 

@@ -1,26 +1,48 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The batches of a stored run, each behind two bytes of its length: read as a run is read, then shown in every way. Every
+ * The batches of a stored run, each behind two bytes of its length, of one agent or several: read as a run is read, then shown in every way. Every
  * other mutation changes what the batches say instead of their bytes, so that the graph sees events that hang together.
  */
+#include "proto/merge.h"
 #include "proto/wire.h"
 #include "tests/fuzz/shown.h"
 
-static int trace_read(const uint8_t *data, size_t size, struct trace *trace)
+static int trace_read(const uint8_t **data, const uint8_t *end, struct trace *trace)
 {
 	struct wire_batch head;
 	struct error e = { "" };
-	int err = size ? 0 : -1;
-	size_t n;
+	int err = *data < end ? 0 : -1;
+	size_t n = 1;
 
-	while (size >= 2 && !err) {
-		n = data[0] | (size_t)data[1] << 8;
-		n = n > size - 2 ? size - 2 : n;
-		err = wire_batch_decode(data + 2, n, &head, trace, &e);
-		data += 2 + n;
-		size -= 2 + n;
+	while (end - *data >= 2 && n && !err) {
+		n = (*data)[0] | (size_t)(*data)[1] << 8;
+		*data += 2;
+		n = n > (size_t)(end - *data) ? (size_t)(end - *data) : n;
+		if (n)
+			err = wire_batch_decode(*data, n, &head, trace, &e);
+		*data += n;
 	}
 	return err;
+}
+
+/* Behind a length of 0 comes what another agent recorded. */
+static int traces_read(const uint8_t *data, const uint8_t *end, struct trace *trace)
+{
+	struct trace other;
+	int64_t offset = 0;
+	int err = trace_read(&data, end, trace);
+	unsigned n = 0;
+
+	while (!err && end - data > 2 && n < 3) {
+		trace_init(&other);
+		err = trace_read(&data, end, &other);
+		if (!err) {
+			merge_offset(trace, &other, &offset);
+			err = merge_stream(trace, &other, offset, ++n);
+		}
+		trace_fini(&other);
+	}
+	return !err && n ? merge_names(trace) : err;
 }
 
 /* One event, or one end, says something a little different. */
@@ -107,7 +129,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 	size_t n = 0;
 
 	trace_init(&trace);
-	if (seed % 2 && max_size > 2 && !trace_read(data, size, &trace) && trace.n_events) {
+	if (seed % 2 && max_size > 2 && !traces_read(data, data + size, &trace) && trace.n_events) {
 		for (unsigned i = 1 + seed % 5; i; i--)
 			trace_change(&trace, &seed);
 		n = trace_write(&trace, data, max_size);
@@ -122,8 +144,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct run run = { .row = &row };
 
 	trace_init(&run.trace);
-	if (!trace_read(data, size, &run.trace)) {
-		run_count(&run, &row, NULL);
+	if (!traces_read(data, data + size, &run.trace)) {
+		run_count(&run, &row, NULL, NULL);
 		run_show(&run);
 	}
 	trace_fini(&run.trace);

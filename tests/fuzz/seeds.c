@@ -98,7 +98,7 @@ static void batch_make(const struct trace *trace, unsigned char **ret_bytes, siz
 	must(!wire_batch_encode(&head, trace, &rows, ret_bytes, ret_size));
 }
 
-static void store_write(const char *folder, const void *bytes, size_t size)
+static void store_write(const char *folder, unsigned number, const void *bytes, size_t size)
 {
 	struct store_process process = { .name = "s1", .box = "s1", .command = "prog", .role = STORE_PROCESS, .started = true };
 	struct store_run run = { .experiment = "x", .path = "/x.yaml", .text = "experiment: x\n", .version = "1" };
@@ -109,14 +109,33 @@ static void store_write(const char *folder, const void *bytes, size_t size)
 
 	snprintf(path, sizeof(path), "%s/store", folder);
 	must(!mkdir(path, 0777) || errno == EEXIST);
-	snprintf(path, sizeof(path), "%s/store/seed", folder);
+	snprintf(path, sizeof(path), "%s/store/seed-%u", folder, number);
 	unlink(path);
 	must(!store_open(path, STORE_CREATE, &store, &e) && !store_owner_self(&run.owner, &e));
 	must(!store_run_create(store, &run, &e) && !store_stream_add(store, run.id, &stream, &e));
 	must(!store_begin(store, &e) && !store_batch_put(store, run.id, 1, 1, bytes, size, &e) && !store_commit(store, &e));
+	if (number == 6) { /* two agents */
+		stream.boot_id = "c";
+		must(!store_stream_add(store, run.id, &stream, &e) && !store_begin(store, &e));
+		must(!store_batch_put(store, run.id, 2, 1, bytes, size, &e) && !store_commit(store, &e));
+	}
 	run.outcome = OUTCOME_GOOD;
 	must(!store_run_seal(store, &run, &process, 1, &e));
 	store_close(store);
+}
+
+/* The same by two agents. */
+static void pair_write(const char *folder, unsigned number, const unsigned char length[2], const unsigned char *bytes, size_t size)
+{
+	unsigned char *twice = malloc(2 * size + 4);
+
+	must(twice);
+	memcpy(twice, bytes, size);
+	memset(twice + size, 0, 2);
+	memcpy(twice + size + 2, length, 2);
+	memcpy(twice + size + 4, bytes, size);
+	file_write(folder, "run", 100 + number, length, 2, twice, 2 * size + 4);
+	free(twice);
 }
 
 int main(int argc, char **argv)
@@ -139,8 +158,10 @@ int main(int argc, char **argv)
 		length[1] = (unsigned char)(size >> 8);
 		must(size <= UINT16_MAX);
 		file_write(argv[1], "run", i, length, 2, bytes, size);
-		if (i == 3)
-			store_write(argv[1], bytes, size);
+		if (i % 3 == 0)
+			store_write(argv[1], i, bytes, size);
+		if (i % 4 == 0)
+			pair_write(argv[1], i, length, bytes, size);
 		free(bytes);
 		random_run_fini(&run);
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Everything that is done with a run that was read: both graphs, every form in which it is shown. */
+/* Everything that is done with a run that was read: both graphs, their prints, every form in which they are shown. */
 #ifndef TESTS_FUZZ_SHOWN_H
 #define TESTS_FUZZ_SHOWN_H
 
 #include "collector/run.h"
+#include "collector/prints.h"
 #include "collector/show.h"
 #include "graph/render.h"
 #include "tests/fuzz/fuzz.h"
@@ -24,16 +25,29 @@ static void graph_show(const struct run *run, const struct graph *graph, FILE *o
 		must(!render_graph(graph, RENDER_PNG, &options, out, &e));
 }
 
+/* Plain, and as if all processes could stand for each other. The order of the graph must not matter. */
+static void graph_print(const struct graph *graph, struct print ret_prints[2])
+{
+	const char **roles = calloc(graph->trace->n_processes + 1, sizeof(*roles));
+
+	must(roles);
+	for (size_t i = 1; i <= graph->trace->n_processes; i++)
+		roles[i] = "all";
+	must(!print_graph(graph, NULL, &ret_prints[0]) && !print_graph(graph, roles, &ret_prints[1]));
+	free(roles);
+}
+
 /* run->row is filled. */
 static void run_show(const struct run *run)
 {
+	struct print prints[2][2] = { 0 };
 	struct error e = { "" };
 	struct graph *graph;
 	FILE *out = fopen("/dev/null", "we");
-	int err;
+	int err, built = 0;
 
 	must(out);
-	show_run_line(run, NULL, out);
+	show_run_line(run, NULL, NULL, out);
 	must(!show_output(run, out, &e));
 	for (int order = GRAPH_ORDER_THREAD; order <= GRAPH_ORDER_PROCESS; order++) {
 		err = graph_build(&run->trace, (enum graph_order)order, &graph, &e);
@@ -42,8 +56,12 @@ static void run_show(const struct run *run)
 			continue;
 		}
 		graph_show(run, graph, out);
+		graph_print(graph, prints[order]);
+		built++;
 		graph_free(graph);
 	}
+	for (int i = 0; built == 2 && i < 2; i++)
+		must(!print_compare(&prints[GRAPH_ORDER_THREAD][i], &prints[GRAPH_ORDER_PROCESS][i]));
 	fclose(out);
 }
 

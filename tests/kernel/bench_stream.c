@@ -6,6 +6,7 @@
  * acknowledged, that is, when it is on disk.
  *
  *     bench_stream --encode                      no collector: records to batches that are thrown away
+ *     bench_stream --decode                      the same, and each is checked as the collector does it
  *     tfj --collector URL --parent-death         EVENTS in the environment; writes what it measured to $BENCH_RESULT
  *
  * Prints one `name number` a line.
@@ -34,7 +35,9 @@ struct bench {
 	struct link *link; /* NULL: batches are thrown away */
 	uint64_t now, seq[2], order[2], pos[CONNECTIONS][2];
 	uint32_t message[CONNECTIONS][2];
-	uint64_t made, bytes, began_ns;
+	uint64_t made, bytes, began_ns, decode_ns;
+	bool decode;
+	struct trace tables;
 	bool quit;
 };
 
@@ -72,6 +75,19 @@ static struct rec_head head(struct bench *b, int side, enum rec_kind kind)
 	};
 }
 
+/* What collector/ingest.c does with a batch before it goes to the store. */
+static void decode(struct bench *b, const unsigned char *bytes, size_t size)
+{
+	uint64_t before = clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
+	struct wire_batch head;
+	struct error e;
+
+	if (wire_batch_decode(bytes, size, &head, &b->tables, &e) < 0)
+		abort();
+	trace_drop_events(&b->tables);
+	b->decode_ns += clock_read_ns(CLOCK_THREAD_CPUTIME_ID) - before;
+}
+
 static void cut(struct bench *b, bool last)
 {
 	unsigned char *bytes;
@@ -80,6 +96,8 @@ static void cut(struct bench *b, bool last)
 	if (stream_cut(&b->stream, last, b->made, 0, &bytes, &size) < 0)
 		abort();
 	b->bytes += size;
+	if (b->decode)
+		decode(b, bytes, size);
 	if (b->link)
 		link_batch(b->link, b->stream.run, b->stream.batches, bytes, size);
 	else
@@ -160,9 +178,9 @@ static uint64_t wanted(void)
 	return text ? strtoull(text, NULL, 10) : 2000000;
 }
 
-static int encode_only(void)
+static int encode_only(bool decode)
 {
-	struct bench b = { 0 };
+	struct bench b = { .decode = decode };
 	uint64_t events = wanted(), cpu;
 
 	prepare(&b, 1);
@@ -170,11 +188,14 @@ static int encode_only(void)
 	for (uint32_t i = 0; b.stream.events < events; i++)
 		exchange(&b, i % CONNECTIONS);
 	cut(&b, true);
-	cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+	cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu - b.decode_ns;
+	if (decode)
+		printf("decode_ns %.1f\n", (double)b.decode_ns / (double)b.stream.events);
 	printf("encode_ns %.1f\nencode_bytes %.2f\n", (double)cpu / (double)b.stream.events,
 	       (double)b.bytes / (double)b.stream.events);
 	names_free(b.names);
 	stream_fini(&b.stream);
+	trace_fini(&b.tables);
 	return 0;
 }
 
@@ -283,8 +304,8 @@ int main(int argc, char **argv)
 	struct bench bench = { 0 };
 	struct error e;
 
-	if (argc == 2 && !strcmp(argv[1], "--encode"))
-		return encode_only();
+	if (argc == 2 && (!strcmp(argv[1], "--encode") || !strcmp(argv[1], "--decode")))
+		return encode_only(argv[1][2] == 'd');
 	if (argc < 3 || strcmp(argv[1], "--collector") ||
 	    getrandom(hello.session, sizeof(hello.session), 0) != sizeof(hello.session))
 		return 3;

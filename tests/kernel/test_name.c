@@ -460,6 +460,101 @@ START_TEST(commands)
 END_TEST
 
 /* Records that are too short, of no kind, or of no box of this run are left out. */
+static const struct trace_end *datagram(unsigned kind, unsigned flags, uint32_t box, uint32_t pid, uint64_t socket,
+					const char *remote, uint16_t port, uint32_t asker)
+{
+	struct rec_datagram record = { .head = HEAD(DATAGRAM_SENT, box, pid, pid, .order = 5, .flags = flags), .socket = socket,
+				       .digest = 99, .result = 10, .message = 4, .asker = asker, .local.port = 53 };
+
+	record.head.kind = kind;
+	address(remote, port, &record.remote);
+	TAKE(record);
+	ck_assert(last()->pos == 99 && last()->value == 10 && last()->message == 4 && last()->end);
+	return stream_end_at(&stream, last()->end);
+}
+
+/* What one process asks through one socket is one end for each address; in both roles it bears the asker's name. */
+START_TEST(exchanges)
+{
+	const struct trace_end *asks, *other, *answers;
+	uint32_t first;
+
+	names_root(names, "client", 1, 100, "");
+	names_root(names, "server", 2, 200, "");
+	asks = datagram(REC_DATAGRAM_SENT, 0, 1, 100, 7, "10.83.0.2", 53, 100);
+	ck_assert(asks->role == END_CONNECTOR && asks->transport == TRANSPORT_UDP && asks->first_local == 7);
+	ck_assert_str_eq(asks->target, "s2:53");
+	ck_assert_str_eq(process_name(asks->process), "client");
+	first = last()->end;
+	datagram(REC_DATAGRAM_TAKEN, REC_F_REPLY, 1, 100, 7, "10.83.0.2", 53, 100);
+	ck_assert_uint_eq(last()->end, first);
+	other = datagram(REC_DATAGRAM_SENT, 0, 1, 100, 7, "239.1.1.1", 53, 100);
+	ck_assert_uint_ne(last()->end, first);
+	ck_assert_str_eq(other->target, "239.1.1.1:53");
+	answers = datagram(REC_DATAGRAM_SENT, REC_F_REPLY, 2, 200, 8, "10.83.0.1", 40000, 100);
+	ck_assert(answers->role == END_ACCEPTOR);
+	ck_assert_str_eq(answers->target, "s2:53");
+	ck_assert_str_eq(process_name(answers->process), "client");
+	ck_assert_uint_eq(datagram(REC_DATAGRAM_TAKEN, 0, 2, 200, 8, "10.9.9.9", 40000, 0)->process, 0);
+	ck_assert_uint_eq(names_open_ends(names), 0);
+}
+END_TEST
+
+/* A port that the kernel chose gets its label when it is asked, also where it was named before. */
+START_TEST(asked_ports)
+{
+	const struct trace_end *asks;
+
+	names_root(names, "client", 1, 100, "");
+	names_root(names, "server", 2, 200, "");
+	asks = datagram(REC_DATAGRAM_SENT, 0, 1, 100, 7, "10.83.0.2", 53, 100);
+	ck_assert_str_eq(asks->target, "s2:53");
+	datagram(REC_DATAGRAM_TAKEN, REC_F_EPHEMERAL, 2, 200, 8, "10.83.0.1", 40000, 100);
+	ck_assert_str_eq(stream_end_at(&stream, last()->end)->target, "s2:*1");
+	ck_assert_str_eq(asks->target, "s2:*1");
+}
+END_TEST
+
+/* An id is given away again: each connect, accept and first use without one begins an end. */
+START_TEST(local_ids)
+{
+	struct rec_connect connect = { .head = HEAD(CONNECT, 1, 100, 100, .order = 1), .cookie = 5, .ordinal = 3, .local = 1 };
+	struct rec_local local = { .head = HEAD(LOCAL, 1, 100, 100, .order = 2), .id = 5, .ordinal = 3, .name = "/run/a/x#y.sock" };
+	struct rec_transfer send = { .head = HEAD(SEND, 1, 100, 100, .order = 5), .cookie = 5, .result = 20, .local = 1 };
+	const struct trace_end *row;
+
+	names_root(names, "client", 1, 100, "");
+	TAKE(connect);
+	TAKE(local); /* only the name */
+	row = stream_end_at(&stream, 1);
+	ck_assert(!row->keyed && row->role == END_CONNECTOR && row->ordinal == 3);
+	ck_assert_str_eq(row->target, "unix:x_y.sock");
+	local.number = 11;
+	local.peer = 12;
+	TAKE(local);
+	TAKE(send);
+	ck_assert_uint_eq(last()->end, 1);
+	ck_assert(row->keyed && row->first_local == 11 && row->first_remote == 12 && row->transport == TRANSPORT_UNIX);
+	local.number = 13;
+	local.peer = 14;
+	local.head.flags = REC_F_ACCEPTOR;
+	local.name[0] = '\0';
+	TAKE(local);
+	TAKE(send);
+	ck_assert_uint_eq(last()->end, 2);
+	ck_assert(row->finished);
+	row = stream_end_at(&stream, 2);
+	ck_assert(row->role == END_ACCEPTOR && row->first_local == 13 && !row->process);
+	ck_assert_str_eq(row->target, "unix:pair");
+	names_salt(names, 100);
+	local.number = 15;
+	local.kind = REC_LOCAL_PIPE;
+	TAKE(local);
+	ck_assert_str_eq(stream_end_at(&stream, 3)->target, "pipe");
+	ck_assert(stream_end_at(&stream, 3)->first_local == 115 && stream_end_at(&stream, 3)->transport == TRANSPORT_PIPE);
+}
+END_TEST
+
 START_TEST(damaged)
 {
 	struct rec_transfer send = { .head = HEAD(SEND, 1, 100, 100), .cookie = 1 };
@@ -613,6 +708,9 @@ int main(void)
 	tcase_add_test(tc, listeners);
 	tcase_add_test(tc, ephemeral_ports);
 	tcase_add_test(tc, commands);
+	tcase_add_test(tc, exchanges);
+	tcase_add_test(tc, asked_ports);
+	tcase_add_test(tc, local_ids);
 	tcase_add_test(tc, damaged);
 	tcase_add_loop_test(tc, senseless, 0, 20);
 	tcase_add_test(tc, batches);

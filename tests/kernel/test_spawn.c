@@ -85,6 +85,8 @@ START_TEST(clean_slate)
 	check_shell("env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= -e ^OLDPWD= | sort | tr '\\n' ' '",
 		    "PATH=/usr/sbin:/usr/bin:/sbin:/bin WORD=yes ");
 	check_shell("umask", "0022\n");
+	ck_assert_int_eq(sched_setscheduler(0, SPAWN_BATCH, &(struct sched_param){ 0 }), 0);
+	check_shell("cut -d ' ' -f 41 /proc/self/stat", "0\n"); /* the scheduling policy: SCHED_OTHER */
 	check_shell("cat", "");
 	check_shell("test $(ps -o sid= -p $$) = $$ && test $(ps -o pgid= -p $$) = $$ && echo leader", "leader\n");
 	snprintf(expect, sizeof(expect), "%s\n", inbox_base);

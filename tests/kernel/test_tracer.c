@@ -837,9 +837,14 @@ int main(void)
 	     "connects that fail or end later are counted once each");
 	TEST(connect_interrupted, check_interrupted(w),
 	     "a connect that a signal interrupts is recorded, once");
-	TEST(short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
-	TEST(many_writers, check_writers(w),
-	     "many threads on one socket: every range holds one message's bytes");
+	if (!strcmp(tracer_backend(w->tracer), "tracepoint-late")) {
+		printf("ok %d - short writes, many writers on one socket # SKIP this backend does not see the entry of sends\n",
+		       ++w->tests);
+	} else {
+		TEST(short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
+		TEST(many_writers, check_writers(w),
+		     "many threads on one socket: every range holds one message's bytes");
+	}
 	TEST(half_close, check_half(w), "shutdown is a close of one direction");
 	TEST(own_shutdown, check_own_shutdown(w),
 	     "shutting the receiving side down is no end of the stream");

@@ -75,6 +75,12 @@ static const char *const world_kinds[] = {"none",
 #undef X
 };
 
+static const char *const world_counters[] = {
+#define X(name, text) text,
+	COUNTERS(X)
+#undef X
+};
+
 /* A condition of the current test; tells once which one failed. */
 #define expect(w, cond) expect_at((w), (cond), #cond, __LINE__)
 static unused_ok bool expect_at(struct world *w, bool cond, const char *text, int line)
@@ -391,7 +397,8 @@ static void check_lost(struct world *w)
 
 	tracer_counters(w->tracer, now);
 	for (int i = COUNTER_LOST_RING; i < COUNTER_COUNT; i++)
-		expect(w, now[i] == w->counters[i]);
+		if (!expect(w, now[i] == w->counters[i]))
+			printf("# %llu more: %s\n", (unsigned long long)(now[i] - w->counters[i]), world_counters[i]);
 	expect(w, now[COUNTER_EMITTED] - w->counters[COUNTER_EMITTED] == w->n);
 	if (!sorted)
 		abort();

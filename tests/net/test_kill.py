@@ -121,14 +121,16 @@ def kept(at):
     return found
 
 
-def kill_once(path, library, victim, delay):
-    """Runs, kills after the delay, cleans up. Returns how many batches were acknowledged."""
+def kill_once(path, library, victim, late, delay):
+    """Runs, kills after the delay, counted from the first acknowledgement if it is to be late, else from the start."""
     before, at = leftovers(), store()
     acks = os.path.join(os.path.dirname(at), "acks")
     running = Running(BOP, "run", path, "--store", at,
                       env={**os.environ, "LD_PRELOAD": library, "BOP_TEST_ACKS": acks})
     agent = wait_for("the agent", lambda: agent_of(running.pid) or running.process.poll() is not None)
     true(agent is not True, f"bop ended by itself: {running.result()}")
+    if late:
+        wait_for("an acknowledgement", lambda: os.path.exists(acks) or running.process.poll() is not None)
     try:
         running.process.wait(delay)
     except subprocess.TimeoutExpired:
@@ -172,15 +174,15 @@ def test_kill():
     foreign, library, path, total, cut = Foreign(), preload(), experiment(TRAFFIC), 0, 0
     try:
         for i in range(KILLS):
-            victim, delay = rng.choice(["bop", "tfj"]), rng.uniform(0, 1.5)
+            victim, late, delay = rng.choice(["bop", "tfj"]), i % 4 > 1, rng.uniform(0, 1)
             cleaner = ["tfj clean", "next start"][i % 2]
             try:
-                before, at, acks, ended = kill_once(path, library, victim, delay)
+                before, at, acks, ended = kill_once(path, library, victim, late, delay)
                 cut += not ended
                 total += check_after(before, at, acks, ended, cleaner)
                 equal(foreign.state(), foreign.before, "what is not ours")
             except AssertionError as e:
-                raise AssertionError(f"kill {i}, {victim} after {delay:.3f} s, then {cleaner}: {e}") from e
+                raise AssertionError(f"kill {i}, {victim} {'late, ' if late else ''}after {delay:.3f} s, then {cleaner}: {e}") from e
         true(cut >= KILLS / 2, f"only {cut} runs were still going on")
         true(total > 0, "nothing was ever acknowledged")
     finally:

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "collector/experiment.h"
+#include "proto/event.h"
 
 static char folder[64];
 static struct error e;
@@ -114,6 +115,7 @@ START_TEST(test_minimal)
 	ck_assert_uint_eq(x->grace_ns, 2000000000u);
 	ck_assert(!x->deferred);
 	ck_assert_uint_eq(x->content_bytes, 0);
+	ck_assert_uint_eq(x->transports, 0);
 	ck_assert_ptr_null(x->redact);
 	experiment_free(x);
 }
@@ -141,7 +143,8 @@ START_TEST(test_full)
 		      "  - {name: v, box: a, run: [/bin/sh]}\n"
 		      "check: {run: [tool, check], box: a}\n"
 		      "timeout: 2m\nready_timeout: 500ms\ngrace: 0s\nsend: deferred\n"
-		      "content: {bytes: 4096, redact: ['password=\\S+', '[0-9]{16}']}\n");
+		      "content: {bytes: 4096, redact: ['password=\\S+', '[0-9]{16}']}\n"
+		      "trace: [pipe, udp]\n");
 	ck_assert_uint_eq(x->n_processes, 2);
 	p = &x->processes[0];
 	ck_assert_str_eq(p->run[0], path_of("server"));
@@ -173,6 +176,7 @@ START_TEST(test_full)
 	ck_assert_uint_eq(x->grace_ns, 0);
 	ck_assert(x->deferred);
 	ck_assert_uint_eq(x->content_bytes, 4096);
+	ck_assert_uint_eq(x->transports, 1 << TRANSPORT_TCP | 1 << TRANSPORT_PIPE | 1 << TRANSPORT_UDP);
 	ck_assert_str_eq(x->redact[0], "password=\\S+");
 	ck_assert_ptr_null(x->redact[2]);
 	ck_assert(!strncmp(x->search_path, path_of("sub:/nowhere:"), strlen(path_of("sub:/nowhere:"))));
@@ -239,6 +243,8 @@ static const struct {
 	{ HEAD W "check: [sh]\n", "4:8", "check must be a mapping" },
 	{ HEAD W "check: {box: a}\n", "4:8", "check needs run" },
 	/* content */
+	{ HEAD W "trace: udp\n", "4:8", "trace must be a sequence" },
+	{ HEAD W "trace: [udp, sctp]\n", "4:8", "'sctp' is none of tcp, udp, unix, pipe" },
 	{ HEAD W "content: 64\n", "4:10", "content must be a mapping" },
 	{ HEAD W "content: {redact: [a]}\n", "4:10", "content needs bytes" },
 	{ HEAD W "content: {bytes: 0}\n", "4:18", "1 to 4096" },

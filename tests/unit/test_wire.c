@@ -214,6 +214,40 @@ START_TEST(batch_head_is_one)
 }
 END_TEST
 
+/* Events may stand before the rest of a batch, as older ones have them; twice they are refused. */
+START_TEST(batch_events_anywhere)
+{
+	struct trace part, back;
+	struct wire_batch head;
+	struct error e = { "" };
+	unsigned char *without, *bytes, *moved;
+	size_t rest, size;
+
+	trace_init(&part);
+	trace_init(&back);
+	tables_fill(&part);
+	encode(&part, true, &without, &rest);
+	events_fill(&part, 300, 5);
+	encode(&part, true, &bytes, &size);
+	ck_assert(!memcmp(bytes, without, rest));
+	moved = malloc(2 * size);
+	memcpy(moved, bytes + rest, size - rest);
+	memcpy(moved + size - rest, bytes, rest);
+	ck_assert_msg(!wire_batch_decode(moved, size, &head, &back, &e), "%s", e.text);
+	ck_assert_uint_eq(back.n_events, part.n_events);
+	ck_assert(!memcmp(back.events, part.events, part.n_events * sizeof(*part.events)));
+	trace_fini(&back);
+	trace_init(&back);
+	memcpy(moved + size, bytes + rest, size - rest);
+	ck_assert_int_eq(wire_batch_decode(moved, 2 * size - rest, &head, &back, &e), -EBADMSG);
+	free(moved);
+	free(without);
+	free(bytes);
+	trace_fini(&part);
+	trace_fini(&back);
+}
+END_TEST
+
 /* An event that names a row which was never sent is refused. */
 START_TEST(batch_unknown_row)
 {
@@ -269,9 +303,13 @@ START_TEST(message_orders)
 	m.order = (struct message_order){ .id = 6, .kind = ORDER_BEGIN };
 	m.order.begin.run = 12;
 	m.order.begin.boxes = boxes;
+	m.order.begin.deferred = true;
+	m.number = 77;
+	m.heard = UINT64_MAX;
 	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
 	ck_assert_str_eq(back.order.begin.boxes[1], "s2");
-	ck_assert(!back.order.begin.boxes[2]);
+	ck_assert(!back.order.begin.boxes[2] && back.order.begin.deferred);
+	ck_assert(back.number == 77 && back.heard == UINT64_MAX);
 	message_fini(&back);
 	free(bytes);
 }
@@ -346,6 +384,7 @@ int main(void)
 	tcase_add_loop_test(tc, batch_round_trip, 0, 5);
 	tcase_add_test(tc, batch_is_small);
 	tcase_add_test(tc, batch_damaged);
+	tcase_add_test(tc, batch_events_anywhere);
 	tcase_add_test(tc, batch_unknown_row);
 	tcase_add_test(tc, batch_head_is_one);
 	tcase_add_test(tc, message_orders);
