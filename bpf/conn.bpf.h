@@ -298,13 +298,13 @@ static __noinline int state_changed(struct sock *sk, int from, int to)
 	return 0;
 }
 
-/* An RST of the peer arrived. */
+/* An RST of the peer arrived. It ends the socket: the second time it is the same one. */
 static __always_inline int reset_arrived(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 	struct tcp_sock *tp;
 
-	if (!ss)
+	if (!ss || ss->flags & SOCK_F_RESET)
 		return 0;
 	ss->flags |= SOCK_F_RESET;
 	tp = sock_tcp(sk);
@@ -315,13 +315,15 @@ static __always_inline int reset_arrived(struct sock *sk)
 	return 0;
 }
 
-/* The kernel forgets the socket. */
+/* The kernel forgets the socket. The second time there is nothing to be found. */
 static __always_inline int sock_destroyed(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 
-	if (ss)
+	if (ss) {
 		close_emit(ss, REC_DESTROY, 0, 0, 0);
+		ss->epoch = epoch - 1; /* not of this run any more */
+	}
 	sock_forget(sk);
 	return 0;
 }

@@ -88,14 +88,27 @@ int BPF_PROG(on_born, struct sock *sk)
 	return sock_born(sk);
 }
 
+/* These two happen in softirqs too, in the midst of one that a call's own work brought about. What was done already is not done again. */
 SEC("tp_btf/tcp_receive_reset")
 int BPF_PROG(on_reset, struct sock *sk)
 {
 	return reset_arrived(sk);
 }
 
+SEC("tp_btf/tcp_receive_reset")
+int BPF_PROG(on_reset_nested, struct sock *sk)
+{
+	return reset_arrived(sk);
+}
+
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock *sk)
+{
+	return sock_destroyed(sk);
+}
+
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_destroy_nested, struct sock *sk)
 {
 	return sock_destroyed(sk);
 }

@@ -22,7 +22,7 @@
 #define CAPABILITIES(X)                                                                                                \
 	X(TASKS, "processes", 1, "on_newtask on_exec on_exit",                                                         \
 	  "tracepoints task_newtask, sched_process_exec, sched_process_exit", "")                                      \
-	X(CONNECTIONS, "connections", 1, "on_state on_state_nested on_reset on_destroy",                               \
+	X(CONNECTIONS, "connections", 1, "on_state on_state_nested on_reset on_reset_nested on_destroy on_destroy_nested", \
 	  "tracepoints inet_sock_set_state, tcp_receive_reset, tcp_destroy_sock", "")                                  \
 	X(TAKEN, "bytes that are taken", 1, "on_taken", "tracepoint tcp_rcv_space_adjust", "")                         \
 	X(CALLS, "accept, connect and wait", 1, "on_call_exit", "perf events on the returns of these calls", "")       \

@@ -509,11 +509,16 @@ int tracer_drain(struct tracer *tracer)
 
 /*
  * Runs that were skipped because the program, or another perf program, was running on that CPU
- * already. Of the two for changes of state one always runs; a child of a listening socket that is not seen when it is born is
- * seen when it is established.
+ * already. Of two at the same hook one always runs; a child of a listening socket that is not seen when it is born is seen
+ * when it is established.
  */
 static uint64_t runs_missed(const struct tracer *tracer)
 {
+	const struct bpf_program *harmless[] = {
+		tracer->bpf->progs.on_state,	     tracer->bpf->progs.on_state_nested, tracer->bpf->progs.on_reset,
+		tracer->bpf->progs.on_reset_nested,  tracer->bpf->progs.on_destroy,	 tracer->bpf->progs.on_destroy_nested,
+		tracer->bpf->progs.on_born,
+	};
 	struct bpf_program *program;
 	uint64_t missed = 0;
 
@@ -521,11 +526,11 @@ static uint64_t runs_missed(const struct tracer *tracer)
 	{
 		struct bpf_prog_info info = {0};
 		__u32 size = sizeof(info);
+		bool missing = true;
 
-		if (program == tracer->bpf->progs.on_state ||
-		    program == tracer->bpf->progs.on_state_nested || program == tracer->bpf->progs.on_born)
-			continue;
-		if (bpf_program__fd(program) >= 0 &&
+		for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
+			missing &= program != harmless[i];
+		if (missing && bpf_program__fd(program) >= 0 &&
 		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
 			missed += info.recursion_misses;
 	}

@@ -10,7 +10,7 @@ from harness import (BOP, OUT, SOAK, WAIT, Running, agent_of, bop, equal, experi
                      store, true)
 
 TOGETHER = 2000
-SHORT_ONES = 100000 if SOAK else 20000
+SHORT_ONES = 300000 if SOAK else 20000
 PORTS = 2000  # that the client of short ones has
 AT_A_TIME = 50
 
