@@ -97,6 +97,7 @@ struct graph_message {
 	uint8_t direction; /* 0 from the connector, 1 from the acceptor */
 	uint32_t number;   /* from 1 */
 	uint64_t pos, size; /* range [pos, pos + size) of its direction */
+	uint64_t end;	   /* behind its last byte: pos + size, unless another message stands inside */
 	uint64_t received; /* bytes of it that receives returned; datagram: the most that one of them did */
 	uint32_t send;	   /* first send vertex */
 	bool delivered;	   /* a receive returned it, or some of it; a datagram can be empty */

@@ -97,9 +97,15 @@ int print_keep(struct print_run *run)
 
 	if (!queue)
 		return -ENOMEM;
-	for (size_t i = run->n_items; i-- > 0;)
-		if (is_core(run, &run->items[i]))
-			keep(run, i, queue, &n_queue);
+	for (size_t i = 0; i < run->n_threads; i++) {
+		const struct print_thread *thread = &run->threads[i];
+		uint32_t last = thread->first + thread->n;
+
+		while (last > thread->first && !is_core(run, &run->items[last - 1]))
+			last--;
+		if (last > thread->first)
+			keep(run, last - 1, queue, &n_queue);
+	}
 	keep_causes(run, queue, n_queue);
 	free(queue);
 	place_items(run);

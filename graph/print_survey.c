@@ -36,39 +36,49 @@ void take_fini(struct take *t)
 	free(t->seen[1]);
 }
 
-/* A message of which only a part was received reaches as far as that. */
-static void note_part(struct take *t, const struct graph_edge *edge)
+/* The receive that goes furthest into a message. Nearly all have one only, so that no event need be looked at. */
+static void note_receive(struct take *t, const struct graph_edge *edge)
 {
-	const struct event *send = take_event(t, edge->from), *receive = take_event(t, edge->to);
-	uint32_t message = t->g->vertex_messages[t->g->vertices[edge->from].first_message];
-	uint64_t a = range_end(send->pos, send->value), b = range_end(receive->pos, receive->value);
+	uint32_t *last = &t->last[t->g->vertex_messages[t->g->vertices[edge->from].first_message]];
+	const struct event *event, *other;
 
-	if (t->g->messages[message].received < t->g->messages[message].size && t->reach[message] < (a < b ? a : b))
-		t->reach[message] = a < b ? a : b;
+	if (*last != NO_VERTEX) {
+		event = take_event(t, edge->to);
+		other = take_event(t, *last);
+		if (range_end(event->pos, event->value) < range_end(other->pos, other->value) ||
+		    (range_end(event->pos, event->value) == range_end(other->pos, other->value) && edge->to < *last))
+			return;
+	}
+	*last = edge->to;
 }
 
-/* Whole messages are find_last()'s; connections know their two vertices. */
+static void note_spawn(struct take *t, const struct graph_edge *edge)
+{
+	const struct event *from = take_event(t, edge->from);
+
+	if (from->kind == EVENT_SPAWN)
+		t->origin[edge->to] = edge->from + 1;
+	else if (!(from->flags & EVENT_F_THREAD))
+		t->cause[edge->to] = edge->from + 1;
+}
+
+/* Connections know their two vertices, datagrams their sends. */
 static void find_causes(struct take *t)
 {
 	for (size_t i = 0; i < t->g->n_edges; i++) {
 		const struct graph_edge *edge = &t->g->edges[i];
-		const struct event *from;
 
 		switch (edge->rule) {
 		case RULE_CLOSE:
 			t->cause[edge->to] = edge->from + 1;
 			break;
 		case RULE_SPAWN:
-			from = take_event(t, edge->from);
-			if (from->kind == EVENT_SPAWN)
-				t->origin[edge->to] = edge->from + 1;
-			else if (!(from->flags & EVENT_F_THREAD))
-				t->cause[edge->to] = edge->from + 1;
+			note_spawn(t, edge);
 			break;
 		case RULE_MESSAGE:
 		case RULE_LOCAL:
 		case RULE_PIPE:
-			note_part(t, edge);
+			note_receive(t, edge);
 			break;
 		case RULE_THREAD:
 		case RULE_PROCESS:
@@ -80,41 +90,32 @@ static void find_causes(struct take *t)
 	}
 }
 
-static void note_end(struct take *t, const struct graph_vertex *vertex, const struct event *event)
-{
-	uint32_t message = t->g->vertex_messages[vertex->first_message];
-	uint64_t end = range_end(event->pos, event->value);
-
-	if (t->g->messages[message].received >= t->g->messages[message].size && t->reach[message] < end)
-		t->reach[message] = end;
-}
-
-/* The receive that goes furthest into a message, and where a whole message ends. */
-static void find_last(struct take *t)
+/* Where messages end. What was received in part only ends, for those who received it, before that. */
+static void find_ends(struct take *t)
 {
 	const struct graph *g = t->g;
+	bool parts = false;
 
-	for (uint32_t v = 0; v < g->n_vertices; v++) {
-		const struct graph_vertex *vertex = &g->vertices[v];
-		const struct event *event, *other;
+	for (size_t i = 0; i < g->n_messages; i++) {
+		bool part = g->messages[i].received < g->messages[i].size;
 
-		if (!vertex->n_messages || take_is_datagram(t, v)) /* datagrams have no positions */
+		t->reach[i] = part ? 0 : g->messages[i].end;
+		parts |= part;
+	}
+	for (size_t i = 0; parts && i < g->n_edges; i++) {
+		const struct graph_edge *edge = &g->edges[i];
+		const struct event *send, *receive;
+		uint64_t a, b, *reach;
+
+		if (edge->rule != RULE_MESSAGE && edge->rule != RULE_LOCAL && edge->rule != RULE_PIPE)
 			continue;
-		event = take_event(t, v);
-		if (event->kind != EVENT_RECV) {
-			note_end(t, vertex, event);
-			continue;
-		}
-		for (uint32_t i = 0; i < vertex->n_messages; i++) {
-			uint32_t *last = &t->last[g->vertex_messages[vertex->first_message + i]];
-
-			if (*last != NO_VERTEX) {
-				other = take_event(t, *last);
-				if (range_end(event->pos, event->value) < range_end(other->pos, other->value))
-					continue;
-			}
-			*last = v;
-		}
+		reach = &t->reach[g->vertex_messages[g->vertices[edge->from].first_message]];
+		send = take_event(t, edge->from);
+		receive = take_event(t, edge->to);
+		a = range_end(send->pos, send->value);
+		b = range_end(receive->pos, receive->value);
+		if (*reach < (a < b ? a : b))
+			*reach = a < b ? a : b;
 	}
 }
 
@@ -126,7 +127,7 @@ int take_survey(struct take *t, struct print_run *run)
 	err = take_init(t);
 	if (!err) {
 		find_causes(t);
-		find_last(t);
+		find_ends(t);
 	}
 	return err;
 }

@@ -326,37 +326,63 @@ static int thread_begin(struct take *t, uint32_t v)
 	return 0;
 }
 
-/* Events [first, end) of one process, in their order; those of each thread together. */
-static int take_process(struct take *t, uint32_t first, uint32_t end, struct pair **pairs, size_t *n_pairs)
+/* What has no place in its process is in no thread. */
+static bool has_place(const struct take *t, uint32_t v, const struct event *event)
 {
-	static const size_t share = 64;
-	struct pair *spare = NULL;
-	size_t n = 0, n_spare = 0;
-	int err = 0;
+	return event->process == t->g->vertices[v].process && !event_floats(event);
+}
 
-	if (end - first > *n_pairs) {
-		free(*pairs);
-		*n_pairs = end - first + share;
-		*pairs = malloc(*n_pairs * sizeof(**pairs));
-		if (!*pairs) {
-			*n_pairs = 0;
-			return -ENOMEM;
-		}
-	}
+static bool is_single(const struct take *t, uint32_t first, uint32_t end)
+{
+	uint32_t differ = 0, thread = take_event(t, first)->thread;
+
 	for (uint32_t v = first; v < end; v++) {
 		const struct event *event = take_event(t, v);
 
-		/* what has no place in the process is in no thread */
-		if (event->process == t->g->vertices[v].process && (event->order || event->kind == EVENT_START))
-			(*pairs)[n++] = (struct pair){ .key = event->thread, .value = v };
+		take_prefetch(t, v);
+		differ |= has_place(t, v, event) ? event->thread ^ thread : 0;
 	}
-	err = pairs_sort(*pairs, n, &spare, &n_spare);
-	for (size_t i = 0; i < n && !err; i++) {
-		if (!i || (*pairs)[i].key != (*pairs)[i - 1].key)
-			err = thread_begin(t, (*pairs)[i].value);
+	return !differ;
+}
+
+/* Vertices [first, end) of a process with one thread. */
+static int take_single(struct take *t, uint32_t first, uint32_t end)
+{
+	bool begun = false;
+	int err = 0;
+
+	for (uint32_t v = first; v < end && !err; v++) {
+		take_prefetch(t, v);
+		if (!has_place(t, v, take_event(t, v)))
+			continue;
+		if (!begun)
+			err = thread_begin(t, v);
+		begun = true;
 		if (!err)
-			err = take_vertex(t, (*pairs)[i].value);
+			err = take_vertex(t, v);
 	}
+	return err;
+}
+
+/* With several: those of each thread together. */
+static int take_several(struct take *t, uint32_t first, uint32_t end)
+{
+	struct pair *pairs = malloc((end - first) * sizeof(*pairs)), *spare = NULL;
+	size_t n = 0, n_spare = 0;
+	int err = pairs ? 0 : -ENOMEM;
+
+	for (uint32_t v = first; v < end && !err; v++)
+		if (has_place(t, v, take_event(t, v)))
+			pairs[n++] = (struct pair){ .key = take_event(t, v)->thread, .value = v };
+	if (!err)
+		err = pairs_sort(pairs, n, &spare, &n_spare);
+	for (size_t i = 0; i < n && !err; i++) {
+		if (!i || pairs[i].key != pairs[i - 1].key)
+			err = thread_begin(t, pairs[i].value);
+		if (!err)
+			err = take_vertex(t, pairs[i].value);
+	}
+	free(pairs);
 	free(spare);
 	return err;
 }
@@ -364,17 +390,19 @@ static int take_process(struct take *t, uint32_t first, uint32_t end, struct pai
 static int take_all(struct take *t)
 {
 	const struct graph *g = t->g;
-	struct pair *pairs = NULL;
-	size_t n_pairs = 0;
 	int err = 0;
 
+	/* room for what nearly all runs make: an item an event at most */
+	t->run->items = malloc((g->n_vertices + 1) * sizeof(*t->run->items));
+	if (!t->run->items)
+		return -ENOMEM;
+	t->run->cap_items = g->n_vertices + 1;
 	for (uint32_t v = 0, end; v < g->n_vertices && !err; v = end) {
 		for (end = v + 1; end < g->n_vertices && g->vertices[end].process == g->vertices[v].process; end++)
 			;
 		if (g->vertices[v].process)
-			err = take_process(t, v, end, &pairs, &n_pairs);
+			err = is_single(t, v, end) ? take_single(t, v, end) : take_several(t, v, end);
 	}
-	free(pairs);
 	return err;
 }
 

@@ -168,6 +168,8 @@ static int make_messages(struct sweep *s, size_t stream, struct range *sends, si
 			g->connections[stream / 2].messages[stream % 2]++;
 		}
 		message->size = range_end(message->size, sends[i].to - sends[i].from);
+		if (message->end < sends[i].to)
+			message->end = sends[i].to;
 		last = sends[i].number;
 		sends[i].message = g->n_messages - 1;
 	}
@@ -284,6 +286,8 @@ static int sweep_stream(struct sweep *s, size_t stream)
 		const struct range *receive = &s->receives.items[i];
 		uint64_t matched = 0, unmatched;
 
+		if (i + 8 < n_receives)
+			__builtin_prefetch(&g->vertices[s->receives.items[i + 8].vertex], 1);
 		for (; next < n_sends && s->sends.items[next].from < receive->to; next++)
 			s->active[s->n_active++] = next;
 		err = match_receive(s, receive, &matched);
@@ -372,8 +376,11 @@ static int label_sends(struct sweep *s)
 	size_t n = s->sends.first[2 * (s->b->g->n_connections + 1)];
 	int err = 0;
 
-	for (size_t i = 0; i < n && !err; i++)
+	for (size_t i = 0; i < n && !err; i++) {
+		if (i + 8 < n)
+			__builtin_prefetch(&s->b->g->vertices[s->sends.items[i + 8].vertex], 1);
 		err = build_vertex_message_add(s->b, s->sends.items[i].vertex, s->sends.items[i].message);
+	}
 	return err;
 }
 

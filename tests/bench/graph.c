@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * How fast a graph is built from events that are in memory already, and what it costs in bytes: one client, one
- * server, 20 connections, requests and replies, as redis-benchmark makes them; then the picture of it. Prints one
- * `name number` a line; the median of several rounds, in this process's CPU time.
+ * server, 20 connections, requests and replies, as redis-benchmark makes them; then its exact print, and the picture of
+ * it. Prints one `name number` a line; the median of several rounds, in this process's CPU time.
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "graph/graph.h"
+#include "graph/print.h"
 #include "graph/render.h"
 
 #define CONNECTIONS 20
@@ -131,10 +132,22 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Seconds of one build, the median; bytes that the graph keeps. */
-static double measure(size_t n_events, size_t *ret_n, double *ret_bytes)
+struct measured {
+	size_t n; /* events */
+	double build, print; /* seconds, the medians */
+	double bytes; /* that the graph keeps */
+};
+
+static double median(double *times)
 {
-	double times[ROUNDS];
+	qsort(times, ROUNDS, sizeof(*times), compare);
+	return times[ROUNDS / 2];
+}
+
+static struct measured measure(size_t n_events)
+{
+	double builds[ROUNDS], prints[ROUNDS];
+	struct measured measured;
 	struct trace trace;
 
 	make_trace(&trace, n_events);
@@ -142,25 +155,29 @@ static double measure(size_t n_events, size_t *ret_n, double *ret_bytes)
 		struct graph *graph = NULL;
 		struct error e;
 		struct mallinfo2 before, after;
+		struct print print;
 		double start;
 
 		chill();
 		before = mallinfo2();
 		start = cpu_seconds();
-
 		if (graph_build(&trace, GRAPH_ORDER_THREAD, &graph, &e) < 0) {
 			fprintf(stderr, "%s\n", e.text);
 			exit(1);
 		}
-		times[i] = cpu_seconds() - start;
+		builds[i] = cpu_seconds() - start;
 		after = mallinfo2();
-		*ret_bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) / trace.n_events;
+		measured.bytes = (double)(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd) / trace.n_events;
+		if (print_graph(graph, NULL, &print) < 0 || print.approximate)
+			exit(1);
+		prints[i] = cpu_seconds() - start - builds[i];
 		graph_free(graph);
 	}
-	*ret_n = trace.n_events;
+	measured.n = trace.n_events;
+	measured.build = median(builds);
+	measured.print = median(prints);
 	trace_fini(&trace);
-	qsort(times, ROUNDS, sizeof(*times), compare);
-	return times[ROUNDS / 2];
+	return measured;
 }
 
 static double measure_picture(size_t n_events)
@@ -187,12 +204,14 @@ static double measure_picture(size_t n_events)
 
 int main(void)
 {
-	size_t n_small, n_big;
-	double bytes, small = measure(100000, &n_small, &bytes), big = measure(1000000, &n_big, &bytes);
+	struct measured small = measure(100000), big = measure(1000000);
+	double scale = 10.0 * small.n / big.n;
 
-	printf("graph_events_per_s %.0f\n", n_big / big);
-	printf("graph_bytes_per_event %.1f\n", bytes);
-	printf("graph_time_ratio_10x %.2f\n", big / small * n_small * 10 / n_big);
+	printf("graph_events_per_s %.0f\n", big.n / big.build);
+	printf("print_events_per_s %.0f\n", big.n / (big.build + big.print));
+	printf("graph_bytes_per_event %.1f\n", big.bytes);
+	printf("graph_time_ratio_10x %.2f\n", scale * big.build / small.build);
+	printf("print_time_ratio_10x %.2f\n", scale * (big.build + big.print) / (small.build + small.print));
 	printf("picture_100k_s %.2f\n", measure_picture(100000));
 	return 0;
 }
