@@ -91,7 +91,7 @@ def test_shown():
     true(f"print     {exact}\n" in text and f"{symmetric} up to its roles\n" in text, text)
     equal(show("last", at)["print"], json.loads(bop("show", "last", "--order", "thread", "--json", "--store", at).out)["print"],
           "print in the other order")
-    done = subprocess.run([os.path.join(ROOT, "tests/unit/print_reference.py"), "--check"], input=json.dumps(run), text=True,
+    done = subprocess.run([os.path.join(ROOT, "tests/unit/print_check.py")], input=json.dumps(run), text=True,
                           capture_output=True, check=False)
     equal((done.returncode, done.stderr), (0, ""), done.stdout)
 

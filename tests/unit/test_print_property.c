@@ -18,7 +18,7 @@
 #include "tests/unit/random_run.c"
 
 #define RUNS 1500
-#define PAIRS 2000
+#define PAIRS 10000
 #define JSON_RUNS 1000
 
 /* For inner loops: Check writes a line to a file for each assertion, also for one that holds. */
@@ -457,7 +457,7 @@ static void write_json(FILE *out, struct random_run *random, unsigned number)
 /* docs/print.md says enough: another program, which knows nothing but that page, finds the same prints. */
 START_TEST(another_program_finds_the_same)
 {
-	FILE *out = popen("python3 tests/unit/print_reference.py --check", "w");
+	FILE *out = popen("python3 tests/unit/print_check.py", "w");
 
 	ck_assert_ptr_nonnull(out);
 	for (unsigned i = 0; i < JSON_RUNS; i++) {
