@@ -410,6 +410,104 @@ START_TEST(nothing_at_all)
 }
 END_TEST
 
+#ifndef __has_feature
+#define __has_feature(x) 0
+#endif
+#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
+/* Every allocation of the program passes here: the fail_at-th from now on gets no memory. */
+static struct {
+	bool armed;
+	long seen, fail_at, balance;
+} heap;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t n, size_t size);
+void *__libc_realloc(void *old, size_t size);
+void __libc_free(void *old);
+
+static bool heap_fails(void)
+{
+	return heap.armed && ++heap.seen == heap.fail_at;
+}
+
+void *malloc(size_t size)
+{
+	void *made = heap_fails() ? NULL : __libc_malloc(size);
+
+	heap.balance += made != NULL;
+	return made;
+}
+
+void *calloc(size_t n, size_t size)
+{
+	void *made = heap_fails() ? NULL : __libc_calloc(n, size);
+
+	heap.balance += made != NULL;
+	return made;
+}
+
+void *realloc(void *old, size_t size)
+{
+	void *made = heap_fails() ? NULL : __libc_realloc(old, size);
+
+	heap.balance += made && !old;
+	return made;
+}
+
+void free(void *old)
+{
+	heap.balance -= old != NULL;
+	__libc_free(old);
+}
+
+/* Prints a graph with each allocation failing in turn. Returns how many there were. */
+static long fail_each(const struct trace *trace, const char *const *roles)
+{
+	struct print print, same = print_of(trace, roles);
+	struct graph *graph = NULL;
+	struct error e;
+	long before;
+	int err;
+
+	ck_assert_int_eq(graph_build(trace, GRAPH_ORDER_PROCESS, &graph, &e), 0);
+	for (heap.fail_at = 1;; heap.fail_at++) {
+		before = heap.balance;
+		heap.seen = 0;
+		heap.armed = true;
+		err = print_graph(graph, roles, &print);
+		heap.armed = false;
+		ck_assert_msg(heap.balance == before, "allocation %ld: %ld not freed", heap.fail_at, heap.balance - before);
+		ck_assert_msg(err == -ENOMEM || (!err && !print_compare(&print, &same)), "allocation %ld: %d", heap.fail_at, err);
+		if (heap.seen < heap.fail_at)
+			break;
+	}
+	graph_free(graph);
+	return heap.fail_at - 1;
+}
+
+/* Whichever allocation fails: no memory, said so, or no harm done; and nothing is kept. */
+START_TEST(no_memory)
+{
+	static const char *const roles[] = { NULL, "client", "client", NULL, NULL };
+	const char *nodes[10];
+	struct story s = { .now = 0 };
+	struct trace ring;
+
+	trace_init(&s.trace);
+	begins(&s, CLOSE_MATTERS);
+	goes_on(&s, CLOSE_MATTERS);
+	ends(&s, CLOSE_MATTERS);
+	ck_assert_int_gt(fail_each(&s.trace, roles), 30);
+	trace_fini(&s.trace);
+	make_ring(&ring, 6, 0, 1, nodes);
+	ck_assert_int_gt(fail_each(&ring, nodes), 60);
+	trace_fini(&ring);
+}
+END_TEST
+#else
+#define SANITIZED
+#endif
+
 int main(void)
 {
 	Suite *suite = suite_create("print");
@@ -423,6 +521,9 @@ int main(void)
 	tcase_add_test(tc, past_the_bound);
 	tcase_add_test(tc, many_alike);
 	tcase_add_test(tc, nothing_at_all);
+#ifndef SANITIZED
+	tcase_add_test(tc, no_memory);
+#endif
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
