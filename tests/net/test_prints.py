@@ -21,6 +21,35 @@ processes:
 workload: {name: client, box: c, run: [redis-benchmark, -h, r1, -n, "50", -c, "1", -t, "set,get"]}
 timeout: 20s
 """
+ECHO = """
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+u.bind(("", 53))
+while True:
+    data, peer = u.recvfrom(100)
+    u.sendto(data.upper(), peer)
+"""
+ASK = """
+import os, socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(5):
+    u.sendto(b"%d" % i, ("s1", 53))
+    u.recvfrom(100)
+a, b = socket.socketpair()
+if not os.fork():
+    a.sendall(b.recv(10) + b"x")
+    os._exit(0)
+a.sendall(b"hello")
+os.wait()
+"""
+LOCAL = f"""\
+experiment: datagrams
+boxes: [s1, c]
+processes:
+  - {{name: s1, box: s1, run: [python3, -c, {json.dumps(ECHO)}], ready: {{run: [sh, -c, "ss -Hlun 'sport = :53' | grep -q ."]}}}}
+workload: {{name: client, box: c, run: [python3, -c, {json.dumps(ASK)}]}}
+timeout: 20s
+"""
 WAITING = """\
 experiment: waiting
 boxes: [a]
@@ -77,6 +106,23 @@ def test_redis():
     same(experiment(REDIS))
 
 
+def check(run):
+    """An independent implementation finds the same in the JSON."""
+    done = subprocess.run([os.path.join(ROOT, "tests/unit/print_check.py")], input=json.dumps(run), text=True,
+                          capture_output=True, check=False)
+    equal((done.returncode, done.stderr), (0, ""), done.stdout)
+
+
+def test_local():
+    """datagrams and unix-domain streams: one print in 10 runs, the one that the independent implementation finds"""
+    at = store()
+    equal(len(set(prints(experiment(LOCAL), 10, at))), 1, "different prints")
+    run = show("last", at)
+    found = [m["transport"] for m in run["messages"]]
+    equal((found.count("udp"), found.count("unix")), (10, 2), "messages")
+    check(run)
+
+
 def test_shown():
     """bop run, bop show and bop show --json say the same print, and an independent implementation finds it in the JSON"""
     at = store()
@@ -91,9 +137,7 @@ def test_shown():
     true(f"print     {exact}\n" in text and f"{symmetric} up to its roles\n" in text, text)
     equal(show("last", at)["print"], json.loads(bop("show", "last", "--order", "thread", "--json", "--store", at).out)["print"],
           "print in the other order")
-    done = subprocess.run([os.path.join(ROOT, "tests/unit/print_check.py")], input=json.dumps(run), text=True,
-                          capture_output=True, check=False)
-    equal((done.returncode, done.stderr), (0, ""), done.stdout)
+    check(run)
 
 
 def test_not_whole():
@@ -110,4 +154,5 @@ def test_not_whole():
     true("does not count: the record ends before the run did" in bop("show", "last", "--store", at).out, "bop show")
 
 
-sys.exit(run_tests(test_three_clients, test_client_server, test_primary_backup, test_redis, test_shown, test_not_whole))
+sys.exit(run_tests(test_three_clients, test_client_server, test_primary_backup, test_redis, test_local, test_shown,
+                   test_not_whole))
