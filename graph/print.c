@@ -157,6 +157,8 @@ int print_run_init(struct print_run *run, const struct graph *graph, const char 
 	if (!err)
 		err = print_take(run);
 	if (!err)
+		err = print_drop(run);
+	if (!err)
 		err = print_keep(run);
 	if (!err)
 		err = name_threads(run);

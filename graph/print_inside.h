@@ -3,6 +3,7 @@
  * What the steps of print_graph() share. Private to graph/. docs/print.md is the specification: names here are its names.
  *
  *   print_survey.c, print_take.c   graph to threads, each a list of items
+ *   print_drop.c    closes and waits that are luck
  *   print_keep.c    what of them is in and what is out
  *   print_canon.c   puts the threads into an order that no numbering decides, writes them down
  *   print.c         names, and all in turn
@@ -56,6 +57,7 @@ struct print_item {
 	uint32_t connection; /* index into graph.connections, 0 none */
 	uint32_t box;	     /* that can be renamed, 0 none */
 	uint8_t kind, side;
+	bool dropped; /* was a matter of luck, see print_drop.c */
 	bool in;
 };
 
@@ -96,6 +98,7 @@ void print_run_fini(struct print_run *run);
 
 /* The steps. All return 0 or -ENOMEM; what they made stays in run. */
 int print_take(struct print_run *run);
+int print_drop(struct print_run *run);
 int print_keep(struct print_run *run);
 int print_canon(struct print_run *run, struct print *ret_print);
 

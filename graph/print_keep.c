@@ -49,8 +49,9 @@ static void keep_causes(struct print_run *run, uint32_t *queue, size_t n_queue)
 		for (uint32_t i = thread->first + from; i < thread->first + to; i++) {
 			struct print_item *item = &run->items[i];
 
-			item->in |= item->kind != PRINT_SPAWN;
-			if ((item->kind == PRINT_FIN || item->kind == PRINT_ERROR || item->kind == PRINT_WAIT) && item->link)
+			item->in |= item->kind != PRINT_SPAWN && !item->dropped;
+			if (item->in && item->link &&
+			    (item->kind == PRINT_FIN || item->kind == PRINT_ERROR || item->kind == PRINT_WAIT))
 				keep(run, item->link - 1, queue, &n_queue);
 		}
 	}

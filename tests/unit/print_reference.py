@@ -49,9 +49,15 @@ class Print:
         items = [item for thread in self.threads for item in thread.items]
         for thing, vertex in [(item, item.link) for item in items] + [(t, self.origin.get(t.link)) for t in self.threads]:
             thing.link = self.at.get(vertex)
+        users = {(i.connection, i.side, i.thread.process) for i in items if SEND <= i.kind <= ERROR}
         for item in items:
             if item.kind in (RECV, PART, ACCEPT) and item.link and not item.datagram:
                 item.link.link = item
+            later = [i.kind for i in item.thread.items[item.index + 1:] if i.kind != WAIT][:1] if item.kind == WAIT else []
+            item.dropped = (item.kind == WAIT and later not in ([SPAWN], [EXIT])) or (item.kind == CLOSE and any(
+                u[:2] == (item.connection, item.side) and u[2] != item.thread.process for u in users))
+        for item in items:
+            item.link = item.link if item.link and not item.link.dropped else None
 
     def thread(self, process, vertices):
         root = process
@@ -115,8 +121,8 @@ class Print:
             thread, item.kept = item.thread, True
             todo += [thread.link] if thread.link and not thread.kept_to else []
             for other in thread.items[thread.kept_to:item.index + 1]:
-                other.kept |= other.kind != SPAWN
-                todo += [other.link] if other.kind in (FIN, ERROR, WAIT) and other.link else []
+                other.kept |= other.kind != SPAWN and not other.dropped
+                todo += [other.link] if other.kept and other.kind in (FIN, ERROR, WAIT) and other.link else []
             thread.kept_to = max(thread.kept_to, item.index + 1)
         for thread in self.threads:
             thread.kept, last = [], None
@@ -186,15 +192,14 @@ class Print:
 
     def written(self, colours):
         order, start, n = sorted(self.threads, key=lambda t: colours[id(t)]), {}, 0
+        connections, processes, boxes, data = {0: 0}, {None: 0}, {None: 0}, [b"bop print 1 exact\n"]
         for thread in order:
             start[id(thread)], n = n, n + len(thread.kept)
-        connections, processes, boxes = {0: 0}, {None: 0}, {None: 0}
 
         def token(i, connection):
             link = start[id(i.link.thread)] + i.link.place + 1 if i.link else 0
             return struct.pack("<IIIIIIQ", i.kind, i.side, connection, link, boxes.setdefault(i.box, len(boxes)), 0, i.text)
-        data = []
         for t in order:
             data.append(token(t, processes.setdefault(t.process, len(processes))))
             data += [token(i, connections.setdefault(i.connection, len(connections))) for i in t.kept]
-        return h128(b"bop print 1 exact\n" + b"".join(data)), [id(t) for t in order]
+        return h128(b"".join(data)), [id(t) for t in order]
