@@ -40,6 +40,8 @@ struct link {
 	void *context, *socket, *monitor;
 	struct message_hello hello;
 	bool tcp;
+	char url[256];
+	uint64_t dial_ns; /* when to connect again ourselves; 0: ZeroMQ does it */
 	char trouble[256]; /* why there is no connection; said once */
 	bool trouble_said;
 	char public[KEY_SIZE];
@@ -130,6 +132,7 @@ int link_open(const char *url, const struct link_keys *keys, const struct messag
 		return error_set(e, -ENOMEM, "out of memory");
 	link->hello = *hello;
 	link->tcp = keys != NULL;
+	snprintf(link->url, sizeof(link->url), "%s", url);
 	if (keys)
 		memcpy(link->public, keys->public, KEY_SIZE);
 	spool_init(&link->spool, room);
@@ -281,6 +284,17 @@ static void on_handshake_failed(struct link *link, uint16_t event)
 	else
 		snprintf(text, sizeof(text), "who answers at the collector's address ends the handshake: is --server-key its key?");
 	trouble_set(link, text);
+	if (event != ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) /* ZeroMQ does not come back to who refused it */
+		link->dial_ns = clock_monotonic_ns() + RECONNECT_MAX_MS * (CLOCK_SECOND_NS / 1000);
+}
+
+static void dial_again(struct link *link)
+{
+	if (!link->dial_ns || clock_monotonic_ns() < link->dial_ns)
+		return;
+	link->dial_ns = 0;
+	zmq_disconnect(link->socket, link->url);
+	zmq_connect(link->socket, link->url);
 }
 
 void link_on_monitor(struct link *link)
@@ -299,7 +313,10 @@ void link_on_monitor(struct link *link)
 		link->n_unsent = link->n_kept;
 		if (!link->connected && what != ZMQ_EVENT_DISCONNECTED && link->tcp)
 			on_handshake_failed(link, what);
+		if (link->connected)
+			*link->trouble = '\0';
 	}
+	dial_again(link);
 	if (link->connected && !link->greeted)
 		hello_send(link);
 }
