@@ -177,7 +177,7 @@ static int boxes_take(struct troupe *troupe, size_t agent, const struct message_
 static bool boxes_missing(const struct troupe *troupe)
 {
 	for (size_t i = 0; i < troupe->cast->n_boxes; i++)
-		if (!troupe->boxes[i].name)
+		if (!troupe->boxes[i].name || !troupe->boxes[i].address || !troupe->boxes[i].address6)
 			return true;
 	return false;
 }
@@ -251,12 +251,11 @@ static const struct message *owed_done(struct troupe *troupe, struct owed *owed)
 	return reply;
 }
 
-const struct message *troupe_message(struct troupe *troupe, size_t agent, const struct message *message, int *ret_err)
+const struct message *troupe_message(struct troupe *troupe, size_t agent, const struct message *message)
 {
 	const struct message_reply *reply = &message->reply;
 	struct owed *owed = NULL;
 
-	*ret_err = 0;
 	if (message->kind != MESSAGE_REPLY)
 		return message;
 	for (size_t i = 0; i < troupe->n_owed && !owed; i++)
@@ -266,12 +265,13 @@ const struct message *troupe_message(struct troupe *troupe, size_t agent, const 
 		return NULL;
 	owed->waiting[agent] = false;
 	owed->left--;
-	if (reply->code || *reply->error)
+	if (reply->code || *reply->error) {
 		failure_take(owed, reply->code, reply->error);
-	else if (owed->kind == ORDER_BEGIN) {
+	} else if (owed->kind == ORDER_BEGIN) {
 		troupe->began[agent] = true;
-		*ret_err = boxes_take(troupe, agent, reply);
+		if (boxes_take(troupe, agent, reply) < 0)
+			failure_take(owed, -ENOMEM, "out of memory");
 	}
 	owed->pid = reply->pid;
-	return owed->left || *ret_err ? NULL : owed_done(troupe, owed);
+	return owed->left ? NULL : owed_done(troupe, owed);
 }

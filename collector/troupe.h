@@ -30,8 +30,8 @@ int troupe_order(struct troupe *troupe, const struct message_order *order, struc
 
 /*
  * A message of an agent, as the conduct is to see it: the message itself, or a reply of all (valid until the next call),
- * or NULL: there is more to come. *ret_e: out of memory, and the conduct cannot go on; else 0.
+ * or NULL: there is more to come.
  */
-const struct message *troupe_message(struct troupe *troupe, size_t agent, const struct message *message, int *ret_err);
+const struct message *troupe_message(struct troupe *troupe, size_t agent, const struct message *message);
 
 #endif
