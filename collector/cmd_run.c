@@ -11,7 +11,7 @@
 #include "collector/show.h"
 
 /* What there is to say of a run that has ended. Returns the exit status for it. */
-static int result_print(struct course_result *run, const struct cmd_args *args)
+static int result_print(struct course_result *run, const char *store, const struct cmd_args *args)
 {
 	const struct prints *prints = run->has_prints ? &run->prints : NULL;
 	int status = outcome_status(run->outcome);
@@ -21,7 +21,7 @@ static int result_print(struct course_result *run, const struct cmd_args *args)
 	if (run->run && args->json)
 		show_run_line_json(run->run, prints, &run->timing, run->directory, stdout);
 	else if (run->run)
-		show_run_line(run->run, prints, args->store, stdout);
+		show_run_line(run->run, prints, store, stdout);
 	if (*run->directory && !args->json)
 		printf("  directory: %s\n", run->directory);
 	course_result_fini(run);
@@ -36,7 +36,7 @@ static int run_once(struct session *session, struct store *store, const struct e
 
 	if (session_run(session, store, x, args->keep, &run, &e) < 0)
 		return cmd_fail(&e);
-	return result_print(&run, args);
+	return result_print(&run, args->store, args);
 }
 
 static int run_all(struct session *session, struct store *store, const struct experiment *x,
@@ -65,7 +65,7 @@ static int run_remote(const struct cmd_args *args)
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
 		err = remote_run(remote, args->keep, args->send, &run, &e);
 		if (!err)
-			status = outcome_worse_status(status, result_print(&run, args));
+			status = outcome_worse_status(status, result_print(&run, remote_store(remote), args));
 	}
 	if (err < 0)
 		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);

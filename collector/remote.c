@@ -21,6 +21,7 @@ struct remote {
 	struct progress progress;
 	unsigned told; /* how many signals the server knows of */
 	char *name, *path, *text;
+	char *why_not, *store; /* of the last run */
 	size_t size;
 	uint64_t last_id;
 };
@@ -83,7 +84,14 @@ void remote_close(struct remote *remote)
 	free(remote->name);
 	free(remote->path);
 	free(remote->text);
+	free(remote->why_not);
+	free(remote->store);
 	free(remote);
+}
+
+const char *remote_store(const struct remote *remote)
+{
+	return remote->store;
 }
 
 bool remote_interrupted(const struct remote *remote)
@@ -114,7 +122,7 @@ static char *text_or_null(const char *text)
 }
 
 /* A run with no more than its row. */
-static int end_take(const struct api_run_end *end, struct course_result *ret, struct error *e)
+static int end_take(struct remote *remote, const struct api_run_end *end, struct course_result *ret, struct error *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	struct store_run *row = calloc(1, sizeof(*row));
@@ -145,6 +153,15 @@ static int end_take(const struct api_run_end *end, struct course_result *ret, st
 		.check = end->check_ns, .stop = end->stop_ns, .cpu = STORE_UNKNOWN,
 	};
 	ret->run = run;
+	ret->has_prints = end->exact.known;
+	ret->prints.exact = (struct print){ end->exact.high, end->exact.low, end->exact.approximate };
+	ret->prints.symmetric = (struct print){ end->symmetric.high, end->symmetric.low, end->symmetric.approximate };
+	ret->prints.has_symmetric = end->symmetric.known;
+	free(remote->why_not);
+	remote->why_not = text_or_null(end->print_why_not);
+	ret->prints.why_not = remote->why_not;
+	free(remote->store);
+	remote->store = text_or_null(end->store);
 	if (row->experiment && ret->outcome)
 		return 0;
 	course_result_fini(ret);
@@ -166,7 +183,7 @@ static int answer_take(struct remote *remote, const struct api_answer *answer, s
 		return 0;
 	case API_RUN_END:
 		progress_clear(&remote->progress);
-		err = end_take(&answer->run_end, ret, e);
+		err = end_take(remote, &answer->run_end, ret, e);
 		return err < 0 ? err : 1;
 	case API_ERROR:
 		progress_clear(&remote->progress);

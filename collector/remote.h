@@ -20,6 +20,9 @@ void remote_close(struct remote *remote);
  */
 int remote_run(struct remote *remote, bool keep, const char *send, struct course_result *ret, struct error *e);
 
+/* Where the server keeps the last run; NULL: it did not say. What remote_run() gave out of prints lives as long. */
+const char *remote_store(const struct remote *remote);
+
 bool remote_interrupted(const struct remote *remote);
 
 #endif

@@ -201,6 +201,8 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 		err = signals_open(serve, e);
 	if (!err)
 		err = store_open(options->store, STORE_CREATE, &serve->store, e);
+	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
+		serve->store_url = serve->store_path; /* means the same to whoever asks */
 	if (!err)
 		err = run_seal_orphans(serve->store, e);
 	if (err >= 0) {

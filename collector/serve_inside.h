@@ -30,6 +30,7 @@ struct serve {
 	void *context;
 	char directory[PATH_MAX], agents_url[SERVER_ADDRESS_MAX];
 	const char *store_url;
+	char store_path[PATH_MAX];
 	int lock, signals;
 	struct allowed allowed;
 	struct server *server;

@@ -233,6 +233,11 @@ bool acts_full(const struct serve *serve)
 	return false;
 }
 
+static struct api_print print_of(bool known, const struct print *print)
+{
+	return known ? (struct api_print){ true, print->high, print->low, print->approximate } : (struct api_print){ false };
+}
+
 static void run_end_tell(struct act *act, const struct course_result *result)
 {
 	const struct store_run *row = result->run ? result->run->row : NULL;
@@ -258,6 +263,10 @@ static void run_end_tell(struct act *act, const struct course_result *result)
 		.workload_ns = result->timing.workload,
 		.check_ns = result->timing.check,
 		.stop_ns = result->timing.stop,
+		.exact = print_of(result->has_prints, &result->prints.exact),
+		.symmetric = print_of(result->has_prints && result->prints.has_symmetric, &result->prints.symmetric),
+		.print_why_not = (char *)result->prints.why_not,
+		.store = (char *)act->serve->store_url,
 	};
 	serve_log("run %llu: %s%s%s%s", (unsigned long long)result->id, outcome_name(result->outcome),
 		  answer.run_end.incomplete ? ", incomplete" : "", *result->reason ? ": " : "", result->reason);

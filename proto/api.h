@@ -59,10 +59,18 @@ struct api_boxes {
 	size_t n_refusals;
 };
 
+struct api_print {
+	bool known;
+	uint64_t high, low;
+	bool approximate;
+};
+
 struct api_run_end {
 	uint64_t run, started_ns, duration_ns;
 	uint64_t events, messages, lost, holes; /* UINT64_MAX: not known */
-	char *experiment, *outcome, *reason, *directory;
+	char *experiment, *outcome, *reason, *directory, *store;
+	struct api_print exact, symmetric;
+	char *print_why_not;
 	char **warnings; /* NULL-terminated; NULL: none */
 	bool incomplete;
 	uint64_t total_ns, boxes_ns, ready_ns, workload_ns, check_ns, stop_ns;

@@ -132,6 +132,11 @@ static int boxes_decode(const Bop__Api__Boxes *from, struct api_boxes *boxes)
 	return err;
 }
 
+static struct api_print print_decode(const Bop__Api__Print *from)
+{
+	return from ? (struct api_print){ true, from->high, from->low, from->approximate } : (struct api_print){ false };
+}
+
 static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 {
 	if (from->n_warnings > ROWS_MAX)
@@ -141,11 +146,12 @@ static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 		.events = from->events, .messages = from->messages, .lost = from->lost, .holes = from->holes,
 		.incomplete = from->incomplete, .total_ns = from->total_ns, .boxes_ns = from->boxes_ns,
 		.ready_ns = from->ready_ns, .workload_ns = from->workload_ns, .check_ns = from->check_ns,
-		.stop_ns = from->stop_ns,
+		.stop_ns = from->stop_ns, .exact = print_decode(from->exact), .symmetric = print_decode(from->symmetric),
 	};
 	end->warnings = calloc(from->n_warnings + 1, sizeof(*end->warnings));
 	if (!end->warnings || text_copy(&end->experiment, from->experiment) || text_copy(&end->outcome, from->outcome) ||
-	    text_copy(&end->reason, from->reason) || text_copy(&end->directory, from->directory))
+	    text_copy(&end->reason, from->reason) || text_copy(&end->directory, from->directory) ||
+	    text_copy(&end->store, from->store) || text_copy(&end->print_why_not, from->print_why_not))
 		return -ENOMEM;
 	for (size_t i = 0; i < from->n_warnings; i++)
 		if (text_copy(&end->warnings[i], from->warnings[i]))
@@ -243,6 +249,8 @@ void api_answer_fini(struct api_answer *answer)
 		free(answer->run_end.outcome);
 		free(answer->run_end.reason);
 		free(answer->run_end.directory);
+		free(answer->run_end.store);
+		free(answer->run_end.print_why_not);
 		for (char **warning = answer->run_end.warnings; warning && *warning; warning++)
 			free(*warning);
 		free(answer->run_end.warnings);

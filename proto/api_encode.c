@@ -145,8 +145,27 @@ static void boxes_fill(Bop__Api__Boxes *to, const struct api_boxes *from, struct
 	}
 }
 
-static void run_end_fill(Bop__Api__RunEnd *to, const struct api_run_end *from)
+static void print_fill(Bop__Api__Print **to, Bop__Api__Print *row, const struct api_print *from)
 {
+	if (!from->known)
+		return;
+	bop__api__print__init(row);
+	row->high = from->high;
+	row->low = from->low;
+	row->approximate = from->approximate;
+	*to = row;
+}
+
+static void run_end_fill(Bop__Api__RunEnd *to, const struct api_run_end *from, struct parts *parts)
+{
+	Bop__Api__Print *prints = part(parts, 2, sizeof(*prints));
+
+	if (!prints)
+		return;
+	print_fill(&to->exact, &prints[0], &from->exact);
+	print_fill(&to->symmetric, &prints[1], &from->symmetric);
+	to->print_why_not = text_of(from->print_why_not);
+	to->store = text_of(from->store);
 	to->run = from->run;
 	to->started_ns = from->started_ns;
 	to->duration_ns = from->duration_ns;
@@ -201,7 +220,7 @@ int api_answer_encode(const struct api_answer *from, unsigned char **ret_bytes, 
 		answer.progress = &progress;
 		break;
 	case API_RUN_END:
-		run_end_fill(&run_end, &from->run_end);
+		run_end_fill(&run_end, &from->run_end, &parts);
 		answer.what_case = BOP__API__ANSWER__WHAT_RUN_END;
 		answer.run_end = &run_end;
 		break;

@@ -31,6 +31,7 @@ def test_one_agent():
             equal((result["run"], result["outcome"], result["lost"]), (number, "good", 0), "the run's end")
         run, wanted = show(1, server.store), show(1, at)
         whole(run)
+        equal((result["print"], run["print"]), (wanted["print"], wanted["print"]), "prints")
         equal(labels(run), labels(wanted), "labels")
         equal(bop("runs", "--store", server.store, "--json").json()["runs"][0]["messages"], len(run["messages"]), "kept")
     nothing_left(before)
@@ -50,6 +51,7 @@ def test_several_agents():
         whole(run)
         equal(labels(run), labels(wanted), "labels")
         true(agrees(run) >= 32, "too few messages compared")
+        equal(run["print"], wanted["print"], "print")
         equal(len(run["agents"]), 3, "agents of the run")
         for what, key in (("boxes", "name"), ("processes", "name"), ("connections", "label")):
             equal(sorted(x[key] for x in run[what]), sorted(x[key] for x in wanted[what]), what)

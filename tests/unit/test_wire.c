@@ -289,6 +289,7 @@ START_TEST(message_orders)
 {
 	char *argv[] = { "redis-server", "--port", "6379", NULL }, *env[] = { "A=b", NULL };
 	char *boxes[] = { "s1", "s2", NULL };
+	struct trace_box peers[] = { { "s3", "10.0.0.3", "fd::3" }, { "c", "10.0.0.4", "" } };
 	struct message m = { .kind = MESSAGE_ORDER }, back;
 	unsigned char *bytes;
 
@@ -303,11 +304,16 @@ START_TEST(message_orders)
 	m.order = (struct message_order){ .id = 6, .kind = ORDER_BEGIN };
 	m.order.begin.run = 12;
 	m.order.begin.boxes = boxes;
+	m.order.begin.peers = peers;
+	m.order.begin.n_peers = 2;
 	m.order.begin.deferred = true;
 	m.number = 77;
 	m.heard = UINT64_MAX;
 	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
 	ck_assert_str_eq(back.order.begin.boxes[1], "s2");
+	ck_assert_uint_eq(back.order.begin.n_peers, 2);
+	ck_assert_str_eq(back.order.begin.peers[1].name, "c");
+	ck_assert_str_eq(back.order.begin.peers[0].address6, "fd::3");
 	ck_assert(!back.order.begin.boxes[2] && back.order.begin.deferred);
 	ck_assert(back.number == 77 && back.heard == UINT64_MAX);
 	message_fini(&back);
@@ -326,6 +332,14 @@ START_TEST(message_from_agent)
 	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
 	ck_assert(back.reply.code == -2 && back.reply.pid == 77 && back.reply.n_boxes == 1);
 	ck_assert_str_eq(back.reply.boxes[0].address6, "fd83::1");
+	message_fini(&back);
+	free(bytes);
+	m = (struct message){ .kind = MESSAGE_HELLO };
+	m.hello = (struct message_hello){ .protocol = 1, .host = "h", .boxes = boxes, .n_boxes = 1 };
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert_uint_eq(back.hello.n_boxes, 1);
+	ck_assert_str_eq(back.hello.boxes[0].name, "s1");
+	ck_assert_str_eq(back.hello.boxes[0].address, "10.83.0.1");
 	message_fini(&back);
 	free(bytes);
 	memset(batch, 0x5a, sizeof(batch));

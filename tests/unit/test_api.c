@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Requests and answers: what goes in comes out, and bytes that are anything else are refused. */
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/api.h"
+
+static struct api_request request_back(const struct api_request *request)
+{
+	struct api_request back;
+	struct error e = { "" };
+	unsigned char *bytes;
+	size_t size;
+
+	ck_assert_int_eq(api_request_encode(request, &bytes, &size), 0);
+	ck_assert_msg(api_request_decode(bytes, size, &back, &e) == 0, "%s", e.text);
+	free(bytes);
+	ck_assert_uint_eq(back.id, request->id);
+	ck_assert_int_eq(back.kind, request->kind);
+	return back;
+}
+
+static struct api_answer answer_back(const struct api_answer *answer)
+{
+	struct api_answer back;
+	struct error e = { "" };
+	unsigned char *bytes;
+	size_t size;
+
+	ck_assert_int_eq(api_answer_encode(answer, &bytes, &size), 0);
+	ck_assert_msg(api_answer_decode(bytes, size, &back, &e) == 0, "%s", e.text);
+	free(bytes);
+	ck_assert_uint_eq(back.id, answer->id);
+	ck_assert_int_eq(back.kind, answer->kind);
+	return back;
+}
+
+/* Every request comes back as it was; a text may hold any byte. */
+START_TEST(requests)
+{
+	struct api_request run = { .id = 7, .kind = API_RUN,
+				   .run = { .name = "e.yaml", .path = "/x/e.yaml", .text = "a\0b", .size = 3, .keep = true,
+					    .send = "live" } };
+	struct api_request back;
+
+	back = request_back(&(struct api_request){ .id = UINT64_MAX, .kind = API_LIST_BOXES });
+	api_request_fini(&back);
+	back = request_back(&(struct api_request){ .id = 1, .kind = API_CANCEL, .cancel = 9, .at_once = true });
+	ck_assert(back.cancel == 9 && back.at_once);
+	api_request_fini(&back);
+	back = request_back(&run);
+	ck_assert_str_eq(back.run.name, "e.yaml");
+	ck_assert_str_eq(back.run.path, "/x/e.yaml");
+	ck_assert_str_eq(back.run.send, "live");
+	ck_assert(back.run.size == 3 && back.run.keep && !memcmp(back.run.text, "a\0b", 4));
+	api_request_fini(&back);
+}
+END_TEST
+
+static struct trace_box two_boxes[] = { { "s1", "10.0.0.1", "fd::1" }, { "s2", "", "" } };
+static struct api_agent two_agents[] = {
+	{ .host = "h", .key = "k", .state = "running", .since_ns = 5, .run = 6, .boxes = two_boxes, .n_boxes = 2 },
+	{ .host = "i", .address = "10.0.0.9" },
+};
+static struct api_refusal one_refusal[] = { { "noise", "sent noise", 12 } };
+static char *two_warnings[] = { "one", "two", NULL };
+static const struct api_answer all_answers[] = {
+	{ .id = 1, .kind = API_ERROR, .error = { API_BUSY, "busy" } },
+	{ .id = 2, .kind = API_BOXES, .boxes = { "1", "r.db", two_agents, 2, one_refusal, 1 } },
+	{ .id = 3, .kind = API_BOXES },
+	{ .id = 4, .kind = API_PROGRESS, .progress = { 5, 6, "check" } },
+	{ .id = 5, .kind = API_RUN_END, .run_end = { .run = 8, .experiment = "x", .outcome = "good", .lost = UINT64_MAX,
+						     .warnings = two_warnings, .incomplete = true, .stop_ns = 9, .store = "r.db",
+						     .exact = { true, 1, UINT64_MAX, true }, .print_why_not = "lost" } },
+};
+enum { N_ANSWERS = sizeof(all_answers) / sizeof(*all_answers) };
+
+/* Every answer comes back as it was. */
+START_TEST(answers)
+{
+	struct api_answer back[N_ANSWERS];
+
+	for (size_t i = 0; i < N_ANSWERS; i++)
+		back[i] = answer_back(&all_answers[i]);
+	ck_assert(back[0].error.kind == API_BUSY && !strcmp(back[0].error.text, "busy"));
+	ck_assert(back[1].boxes.n_agents == 2 && back[1].boxes.n_refusals == 1);
+	ck_assert_str_eq(back[1].boxes.agents[0].boxes[1].name, "s2");
+	ck_assert_str_eq(back[1].boxes.agents[0].boxes[0].address6, "fd::1");
+	ck_assert_str_eq(back[1].boxes.agents[1].address, "10.0.0.9");
+	ck_assert_str_eq(back[1].boxes.agents[1].key, "");
+	ck_assert_uint_eq(back[1].boxes.refusals[0].count, 12);
+	ck_assert(back[2].boxes.n_agents == 0 && !*back[2].boxes.version);
+	ck_assert(back[3].progress.run == 5 && back[3].progress.events == 6 && !strcmp(back[3].progress.phase, "check"));
+	ck_assert(back[4].run_end.lost == UINT64_MAX && back[4].run_end.incomplete && back[4].run_end.stop_ns == 9);
+	ck_assert(back[4].run_end.exact.known && back[4].run_end.exact.low == UINT64_MAX && back[4].run_end.exact.approximate);
+	ck_assert(!back[4].run_end.symmetric.known && !strcmp(back[4].run_end.store, "r.db"));
+	ck_assert(!strcmp(back[4].run_end.warnings[1], "two") && !back[4].run_end.warnings[2]);
+	for (size_t i = 0; i < N_ANSWERS; i++)
+		api_answer_fini(&back[i]);
+}
+END_TEST
+
+/* Another version, nothing, an unknown kind and too much are refused; the id is told where there is one. */
+START_TEST(refused)
+{
+	static unsigned char huge[API_MAX_REQUEST + 1];
+	struct api_request back;
+	struct error e = { "" };
+
+	ck_assert_int_eq(api_request_decode((const unsigned char *)"\x08\x02\x10\x07\x1a\x00", 6, &back, &e), -EPROTO);
+	ck_assert_uint_eq(back.id, 7);
+	ck_assert_ptr_nonnull(strstr(e.text, "version 2"));
+	ck_assert_int_eq(api_request_decode((const unsigned char *)"\x08\x01\x10\x07", 4, &back, &e), -EBADMSG);
+	ck_assert_uint_eq(back.id, 7);
+	ck_assert_int_eq(api_request_decode((const unsigned char *)"", 0, &back, &e), -EPROTO);
+	ck_assert_int_eq(api_request_decode((const unsigned char *)"\x08\x01\x10\x07\xfa\x3f\x00", 7, &back, &e), -EBADMSG);
+	ck_assert_int_eq(api_request_decode((const unsigned char *)"\xff\xff\xff", 3, &back, &e), -EBADMSG);
+	ck_assert_int_eq(api_request_decode(huge, sizeof(huge), &back, &e), -EBADMSG);
+	ck_assert_uint_eq(back.id, 0);
+}
+END_TEST
+
+/* Every prefix of a good message, and every one with a byte changed, is taken or refused, never worse. */
+START_TEST(damage)
+{
+	struct api_request request = { .id = 7, .kind = API_RUN, .run = { .name = "e", .path = "/e", .text = "abc", .size = 3 } };
+	struct api_request back;
+	struct api_answer answer;
+	unsigned char *bytes;
+	size_t size;
+
+	for (size_t i = 0; i <= N_ANSWERS; i++) {
+		ck_assert_int_eq(i < N_ANSWERS ? api_answer_encode(&all_answers[i], &bytes, &size) :
+						 api_request_encode(&request, &bytes, &size), 0);
+		for (size_t at = 0; at < size; at++)
+			for (int value = -1; value < 256; value += value < 0 ? 1 : 17) {
+				unsigned char before = bytes[at];
+				size_t n = value < 0 ? at : size;
+
+				if (value >= 0)
+					bytes[at] = (unsigned char)value;
+				if (!api_request_decode(bytes, n, &back, NULL))
+					api_request_fini(&back);
+				if (!api_answer_decode(bytes, n, &answer, NULL))
+					api_answer_fini(&answer);
+				bytes[at] = before;
+			}
+		free(bytes);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("api");
+	TCase *tc = tcase_create("api");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, requests);
+	tcase_add_test(tc, answers);
+	tcase_add_test(tc, refused);
+	tcase_add_test(tc, damage);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

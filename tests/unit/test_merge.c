@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Random runs, cut into the streams that several agents would have sent and put together again: the graph has the same
+ * edges and the same print as if one agent had seen everything.
+ */
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/print.h"
+#include "proto/merge.h"
+#include "tests/unit/random_run.c"
+
+enum { STREAMS = 3, RUNS = 1000 };
+
+static uint32_t of_stream(uint32_t box, unsigned stream)
+{
+	return box % STREAMS == stream;
+}
+
+static char *copy(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+/* What the agent of some boxes would have sent: rows and events of those, with indices of its own, on its own clock. */
+static void stream_cut(const struct trace *all, unsigned stream, int64_t offset_ns, struct trace *part)
+{
+	uint32_t *boxes = calloc(all->n_boxes + 1, sizeof(*boxes)), *processes = calloc(all->n_processes + 1, sizeof(*boxes));
+	uint32_t *ends = calloc(all->n_ends + 1, sizeof(*boxes));
+
+	trace_init(part);
+	for (uint32_t i = 1; i <= all->n_boxes; i++) {
+		struct trace_box *to;
+
+		/* an agent tells of its peers' boxes as well, whose events it does not have */
+		boxes[i] = (uint32_t)part->n_boxes + 1;
+		to = trace_box_at(part, boxes[i]);
+		to->name = copy(all->boxes[i].name);
+		to->address = copy(all->boxes[i].address);
+	}
+	for (uint32_t i = 1; i <= all->n_processes; i++)
+		if (of_stream(all->processes[i].box, stream))
+			processes[i] = (uint32_t)(trace_process_at(part, (uint32_t)part->n_processes + 1) - part->processes);
+	for (uint32_t i = 1; i <= all->n_processes; i++) {
+		struct trace_process *to = &part->processes[processes[i]];
+
+		if (!processes[i])
+			continue;
+		*to = all->processes[i];
+		to->name = copy(to->name);
+		to->command = copy(to->command);
+		to->box = boxes[to->box];
+		to->parent = processes[to->parent];
+	}
+	for (uint32_t i = 1; i <= all->n_ends; i++) {
+		struct trace_end *to;
+
+		if (!of_stream(all->ends[i].box, stream))
+			continue;
+		ends[i] = (uint32_t)part->n_ends + 1;
+		to = trace_end_at(part, ends[i]);
+		*to = all->ends[i];
+		to->target = copy(to->target);
+		to->box = boxes[to->box];
+		to->process = processes[to->process];
+		to->established_ns += to->established_ns ? (uint64_t)offset_ns : 0;
+	}
+	for (uint32_t i = 1; i <= all->n_texts; i++)
+		*trace_text_at(part, i) = copy(all->texts[i]);
+	for (size_t i = 0; i < all->n_events; i++) {
+		struct event *to;
+
+		if (all->events[i].kind != EVENT_MARK && !of_stream(all->events[i].box, stream))
+			continue;
+		to = trace_event_add(part);
+		*to = all->events[i];
+		to->enter_ns += (uint64_t)offset_ns;
+		to->return_ns += (uint64_t)offset_ns;
+		to->box = to->box ? boxes[to->box] : 0;
+		to->process = processes[to->process];
+		to->peer = processes[to->peer];
+		to->end = ends[to->end];
+	}
+	free(boxes);
+	free(processes);
+	free(ends);
+}
+
+/* A mark in every stream, which says how their clocks differ. */
+static void mark_add(struct trace *trace, uint64_t now, const char *text)
+{
+	uint32_t index = (uint32_t)trace->n_texts + 1;
+	struct event *event;
+
+	*trace_text_at(trace, index) = strdup(text);
+	event = trace_event_add(trace);
+	*event = (struct event){ .kind = EVENT_MARK, .enter_ns = now, .return_ns = now, .text = index };
+}
+
+struct edges {
+	struct truth_edge *edge;
+	size_t n;
+};
+
+static int by_all(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct truth_edge));
+}
+
+static struct edges edges_of(const struct graph *g)
+{
+	struct edges edges = { calloc(g->n_edges + 1, sizeof(*edges.edge)), g->n_edges };
+
+	for (size_t i = 0; i < g->n_edges; i++) {
+		edges.edge[i].from = event_id(&g->trace->events[g->vertices[g->edges[i].from].event]);
+		edges.edge[i].to = event_id(&g->trace->events[g->vertices[g->edges[i].to].event]);
+		edges.edge[i].rule = g->edges[i].rule;
+		edges.edge[i].bytes = g->edges[i].bytes;
+	}
+	qsort(edges.edge, edges.n, sizeof(*edges.edge), by_all);
+	return edges;
+}
+
+static void same_graphs(const struct trace *a, const struct trace *b)
+{
+	struct graph *g = NULL, *h = NULL;
+	struct edges x, y;
+	struct print p, q;
+	struct error e;
+
+	ck_assert_msg(!graph_build(a, GRAPH_ORDER_PROCESS, &g, &e), "%s", e.text);
+	ck_assert_msg(!graph_build(b, GRAPH_ORDER_PROCESS, &h, &e), "%s", e.text);
+	ck_assert_uint_eq(g->n_messages, h->n_messages);
+	ck_assert_uint_eq(g->n_holes, h->n_holes);
+	ck_assert_uint_eq(g->n_connections, h->n_connections);
+	x = edges_of(g);
+	y = edges_of(h);
+	ck_assert_uint_eq(x.n, y.n);
+	ck_assert_int_eq(memcmp(x.edge, y.edge, x.n * sizeof(*x.edge)), 0);
+	ck_assert_int_eq(print_graph(g, NULL, &p), 0);
+	ck_assert_int_eq(print_graph(h, NULL, &q), 0);
+	ck_assert_int_eq(print_compare(&p, &q), 0);
+	free(x.edge);
+	free(y.edge);
+	graph_free(g);
+	graph_free(h);
+}
+
+static const struct random_options shapes[] = {
+	{ .processes = 4, .steps = 200, .resets = true },
+	{ .processes = 6, .steps = 300, .threads = true, .forks = true, .resets = true },
+};
+
+/* Cut into three streams with clocks that differ by hours, and merged: nothing of the graph has changed. */
+START_TEST(cut_and_merged)
+{
+	static const int64_t offsets[STREAMS] = { 0, 7200000000000, -3600000000000 };
+
+	for (uint64_t seed = 1; seed <= RUNS; seed++) {
+		struct random_run run;
+		struct trace parts[STREAMS];
+		int64_t offset = 0;
+
+		random_run_init(&run, seed, &shapes[_i]);
+		mark_add(&run.trace, 1ull << 50, "outcome");
+		for (unsigned i = 0; i < STREAMS; i++)
+			stream_cut(&run.trace, i, offsets[i], &parts[i]);
+		for (unsigned i = 1; i < STREAMS; i++) {
+			ck_assert(merge_offset(&parts[0], &parts[i], &offset));
+			ck_assert_int_eq(offset, offsets[i]);
+			ck_assert_int_eq(merge_stream(&parts[0], &parts[i], offset, i, i), 0);
+		}
+		ck_assert_int_eq(merge_names(&parts[0]), 0);
+		ck_assert_uint_eq(parts[0].n_events, run.trace.n_events);
+		same_graphs(&run.trace, &parts[0]);
+		trace_fini(&parts[0]);
+		random_run_fini(&run);
+	}
+}
+END_TEST
+
+/* A port that the kernel chose is called by its order also where another agent's process connects to it. */
+START_TEST(names_of_ports)
+{
+	struct trace a, b;
+	struct trace_end *end;
+	struct event *event;
+
+	trace_init(&a);
+	trace_init(&b);
+	trace_box_at(&a, 1)->name = strdup("s");
+	*trace_text_at(&a, 1) = strdup("s:*1");
+	event = trace_event_add(&a);
+	*event = (struct event){ .kind = EVENT_LISTEN, .box = 1, .value = 40000, .text = 1 };
+	trace_box_at(&b, 1)->name = strdup("c");
+	end = trace_end_at(&b, 1);
+	end->box = 1;
+	end->target = strdup("s:40000");
+	trace_end_at(&b, 2)->target = strdup("s:4000");
+	ck_assert_int_eq(merge_stream(&a, &b, 0, 1, 0), 0);
+	ck_assert_int_eq(merge_names(&a), 0);
+	ck_assert_str_eq(a.ends[1].target, "s:*1");
+	ck_assert_str_eq(a.ends[2].target, "s:4000");
+	ck_assert_uint_eq(a.n_boxes, 2);
+	ck_assert_uint_eq(a.ends[1].box, 2);
+	trace_fini(&a);
+	trace_fini(&b);
+}
+END_TEST
+
+/* Losses add up, and an unknown number stays one; marks are kept once; numbers of sockets of two kernels are kept apart. */
+START_TEST(sums)
+{
+	struct trace a, b;
+	int64_t offset;
+
+	trace_init(&a);
+	trace_init(&b);
+	ck_assert(!merge_offset(&a, &b, &offset));
+	a.lost = 2;
+	b.lost = 3;
+	mark_add(&a, 1, "check");
+	mark_add(&b, 5, "check");
+	for (int i = 0; i < 2; i++) {
+		struct trace_end *end = trace_end_at(i ? &b : &a, 1);
+
+		end->transport = TRANSPORT_UNIX;
+		end->first_local = 7;
+		end->first_remote = 8;
+	}
+	ck_assert_int_eq(merge_stream(&a, &b, 4, 1, 1), 0);
+	ck_assert_uint_eq(a.lost, 5);
+	ck_assert_uint_eq(a.n_events, 1);
+	ck_assert_uint_ne(a.ends[2].first_local, 7);
+	b.lost = UINT64_MAX;
+	ck_assert_int_eq(merge_stream(&a, &b, 0, 2, 0), 0);
+	ck_assert_uint_eq(a.lost, UINT64_MAX);
+	trace_fini(&a);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("merge");
+	TCase *tc = tcase_create("merge");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 240);
+	tcase_add_loop_test(tc, cut_and_merged, 0, sizeof(shapes) / sizeof(*shapes));
+	tcase_add_test(tc, names_of_ports);
+	tcase_add_test(tc, sums);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
