@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "collector/store.h"
+#include "proto/api.h"
 #include "proto/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/random_run.c"
@@ -39,9 +40,9 @@ static void messages_write(const char *folder)
 {
 	char *argv[] = { "prog", "-x", NULL }, *environment[] = { "A=b", NULL }, *boxes[] = { "s1", "c", NULL };
 	char *redact[] = { "secret=\\S+", NULL };
-	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" };
+	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" }, peers[] = { { "b", "10.0.0.2", "" }, { "d", "10.0.0.3", "" } };
 	struct message from_agent[] = {
-		{ .kind = MESSAGE_HELLO, .hello = { 1, "1", "host", "boot", "6.1", "tracepoint", "0123456789abcde", 1, 2 } },
+		{ .kind = MESSAGE_HELLO, .hello = { 1, "1", "host", "boot", "6.1", "tracepoint", "0123456789abcde", 1, 2, &box, 1 } },
 		{ .kind = MESSAGE_REPLY, .reply = { .id = 3, .code = -2, .error = "no", .boxes = &box, .n_boxes = 1, .pid = 9 } },
 		{ .kind = MESSAGE_READY, .ready = { "s1" } },
 		{ .kind = MESSAGE_EXITED, .exited = { "check", 256, "bad\n", 4 } },
@@ -54,7 +55,8 @@ static void messages_write(const char *folder)
 		{ .kind = MESSAGE_ACK, .ack = { 7, 8 } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 1, .kind = ORDER_BEGIN,
 						    .begin = { .run = 7, .experiment = "x", .directory = "/tmp",
-							       .boxes = boxes, .content_bytes = 64, .redact = redact } } },
+							       .boxes = boxes, .peers = peers, .n_peers = 2,
+							       .content_bytes = 64, .redact = redact } } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 2, .kind = ORDER_START,
 						    .start = { "s1", "s1", "", "/tmp", argv, environment, 7000, true, true } } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 3, .kind = ORDER_SIGNAL, .signal = { "s1", 15 } } },
@@ -68,6 +70,41 @@ static void messages_write(const char *folder)
 		message_write(folder, n++, 0, &from_agent[i]);
 	for (size_t i = 0; i < sizeof(to_agent) / sizeof(*to_agent); i++)
 		message_write(folder, n++, 1, &to_agent[i]);
+}
+
+static void requests_write(const char *folder)
+{
+	struct api_request requests[] = {
+		{ .id = 1, .kind = API_LIST_BOXES },
+		{ .id = 2, .kind = API_RUN, .run = { "e.yaml", "/x/e.yaml", "live", "experiment: x\n", 14, true } },
+		{ .id = 3, .kind = API_CANCEL, .cancel = 2, .at_once = true },
+	};
+	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" };
+	struct api_agent agent = { .host = "h", .state = "idle", .boxes = &box, .n_boxes = 1 };
+	struct api_refusal refusal = { "noise", "sent noise", 5 };
+	char *warnings[] = { "slow", NULL };
+	struct api_answer answers[] = {
+		{ .id = 1, .kind = API_BOXES, .boxes = { "1", "r.db", &agent, 1, &refusal, 1 } },
+		{ .id = 2, .kind = API_PROGRESS, .progress = { 7, 100, "check" } },
+		{ .id = 2, .kind = API_RUN_END,
+		  .run_end = { .run = 7, .outcome = "good", .warnings = warnings, .exact = { true, 1, 2, false } } },
+		{ .id = 3, .kind = API_ERROR, .error = { API_NOT_FOUND, "no" } },
+	};
+	static const uint8_t of_controller = 0, of_server = 1;
+	unsigned char *bytes;
+	unsigned n = 0;
+	size_t size;
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(*requests); i++) {
+		must(!api_request_encode(&requests[i], &bytes, &size));
+		file_write(folder, "api", n++, &of_controller, 1, bytes, size);
+		free(bytes);
+	}
+	for (size_t i = 0; i < sizeof(answers) / sizeof(*answers); i++) {
+		must(!api_answer_encode(&answers[i], &bytes, &size));
+		file_write(folder, "api", n++, &of_server, 1, bytes, size);
+		free(bytes);
+	}
 }
 
 static void contents_add(struct trace *trace)
@@ -148,6 +185,7 @@ int main(int argc, char **argv)
 
 	must(argc == 2);
 	messages_write(argv[1]);
+	requests_write(argv[1]);
 	for (unsigned i = 1; i <= 12; i++) {
 		options = (struct random_options){ 2 + i % 3, 10 * i, i % 2, i % 3 == 0, i % 4 == 0 };
 		random_run_init(&run, i, &options);

@@ -32,12 +32,13 @@ enum { AGENTS = 3, NOTICES = 256 };
 #endif
 #endif
 
-static long heap_left = -1; /* allocations until one fails; negative: none does */
-static bool in_product;	    /* else it is the test's, or Check's, which has all it wants */
+static bool in_product; /* else it is the test's, or Check's, which has all it wants */
 
 #define PRODUCT(call) ((void)(in_product = true), (void)(call), (void)(in_product = false))
 
 #ifndef SANITIZED
+static long heap_left = -1; /* allocations until one fails; negative: none does */
+
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *old, size_t size);
