@@ -140,7 +140,7 @@ static __always_inline int udp_send_left(struct pt_regs *ctx, struct sock *sk)
 	if (!state)
 		return 0;
 	state->function.send_sk = 0;
-	return datagram_sent(sk, function_result(ctx));
+	return other_sent(sk, function_result(ctx));
 }
 
 SEC("kprobe/udp_sendmsg")
@@ -190,7 +190,7 @@ static __always_inline int udp_received(struct pt_regs *ctx)
 	struct sock *sk = 0;
 	struct task_state *state = receiving(&sk);
 
-	return state ? datagram_taken(sk, function_result(ctx), state->function.recv_flags) : 0;
+	return state ? other_taken(sk, function_result(ctx), state->function.recv_flags) : 0;
 }
 
 SEC("kretprobe/udp_recvmsg")

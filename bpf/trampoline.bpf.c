@@ -74,13 +74,13 @@ int BPF_PROG(fexit_receive, struct sock *sk)
 SEC("fexit/udp_sendmsg")
 int BPF_PROG(fexit_udp_send, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
 {
-	return sk->__sk_common.skc_family == AF_INET ? datagram_sent(sk, result) : 0;
+	return sk->__sk_common.skc_family == AF_INET ? other_sent(sk, result) : 0;
 }
 
 SEC("fexit/udpv6_sendmsg")
 int BPF_PROG(fexit_udp6_send, struct sock *sk, struct msghdr *msg, unsigned long size, int result)
 {
-	return datagram_sent(sk, result);
+	return other_sent(sk, result);
 }
 
 static __always_inline int udp_received(unsigned long long *ctx, struct sock *sk)
@@ -89,7 +89,7 @@ static __always_inline int udp_received(unsigned long long *ctx, struct sock *sk
 
 	bpf_get_func_arg(ctx, recv_flags_at, &flags);
 	bpf_get_func_ret(ctx, &result);
-	return datagram_taken(sk, result, flags);
+	return other_taken(sk, result, flags);
 }
 
 SEC("fexit/udp_recvmsg")
@@ -107,13 +107,13 @@ int BPF_PROG(fexit_udp6_recv, struct sock *sk)
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(fexit_unix_send, struct socket *socket, struct msghdr *msg, unsigned long size, int result)
 {
-	return local_sent(socket->sk, result);
+	return other_sent(socket->sk, result);
 }
 
 SEC("fexit/unix_stream_recvmsg")
 int BPF_PROG(fexit_unix_recv, struct socket *socket, struct msghdr *msg, unsigned long size, int flags, int result)
 {
-	return local_taken(socket->sk, result, flags);
+	return other_taken(socket->sk, result, flags);
 }
 
 /* Only where there is no tracepoint sched_prepare_exec. */
