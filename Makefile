@@ -22,7 +22,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
 	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
-	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev
+	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
@@ -58,6 +58,7 @@ EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard examples/*/*.c))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
+GUEST := $(patsubst %.c,$(O)/%,$(wildcard tests/vm/*.c))
 FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 TORTURE := $(O)/tests/torture/torture
@@ -65,7 +66,7 @@ TORTURE := $(O)/tests/torture/torture
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) -lm
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8) -lm -lpthread
 
-.PHONY: all examples deps deps-test deps-bench demo test check-built soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
+.PHONY: all examples deps deps-test deps-bench demo test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -107,6 +108,9 @@ $(OBJ_TFJ): | $(SKEL)
 # Example programs stand alone: plain C and sockets, nothing of ours.
 $(O)/examples/%: examples/%.c $(wildcard examples/*.h)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
+
+$(O)/tests/vm/%: tests/vm/%.c
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $<
 
 $(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $<
@@ -161,8 +165,12 @@ test: deps-test ## install what is missing, build, run every test
 	@$(MAKE) --no-print-directory check-built
 
 check-built:
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE) $(GUEST)
 	@O=$(O) tests/run
+
+test-vm: deps-test ## boot Debian's kernels 6.1 and 6.12 in qemu, run the kernel tests there under each backend
+	@$(MAKE) --no-print-directory all $(KERNEL) $(GUEST)
+	@O=$(O) tests/run vm/
 
 soak: deps-test ## the long matrices in tests/soak/: hours
 	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE)
