@@ -234,7 +234,7 @@ static __noinline int sock_adopt(struct sock *sk)
 	ss->sent_seq = peek(tp, write_seq);
 	ss->sent = peek(tp, bytes_acked) - (connector == 1) + (peek(tp, write_seq) - peek(tp, snd_una));
 	ss->received_seq = end;
-	ss->received = peek(tp, bytes_received) - (peek(tp, rcv_nxt) - end);
+	ss->received = ss->taken = peek(tp, bytes_received) - (peek(tp, rcv_nxt) - end);
 	ss->opened = -1;
 	if (!connector)
 		ss->flags |= SOCK_F_ACCEPTOR;

@@ -84,6 +84,7 @@ struct sock_state {
 	__u64 syn_ns;
 	__u64 sent; /* position that belongs to sent_seq */
 	__u64 received;
+	__u64 taken; /* up to where receives have told of it: what a look at the socket finds beyond is not theirs yet */
 	__u32 sent_seq;
 	__u32 received_seq;
 	__u64 opened;	 /* position at which `message` was given out */

@@ -275,8 +275,8 @@ static __always_inline int bytes_taken(struct sock *sk)
 	if (!state || !tp)
 		return 0;
 	accept_settle(ss, task, state);
-	before = ss->received;
-	end = received_position(ss, received_end(sk, tp));
+	before = ss->taken;
+	ss->taken = end = received_position(ss, received_end(sk, tp));
 	if (taken_alone(sk, task)) {
 		if (end > before)
 			recv_emit(ss, task, state, before, end - before, 0);
@@ -354,8 +354,8 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 		pos = ss->received + (__s64)(__s32)(received_end(sk, tp) - ss->received_seq);
 		if (!(ss->flags & SOCK_F_KEYED)) {
 			pos = 0;
-		} else if (!result && pos == ss->received + 1) {
-			received_position(ss, received_end(sk, tp));
+		} else if (!result && pos == ss->taken + 1) {
+			ss->taken = pos;
 			skipped = REC_F_SKIPPED;
 		}
 	}
