@@ -89,6 +89,7 @@ class Torture:
     def run(cls):
         before, at = leftovers(), store()
         result = bop("run", experiment(EXPERIMENT), "--store", at, "--json", status=None)
+        true(result.status in (0, 1), str(result))
         run = show("last", at)
         cls.trace = Trace(run)
         cls.moved, cls.accepted = cls.trace.moved(), cls.trace.accepted()
