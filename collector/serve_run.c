@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Runs that controllers asked for, on connected agents. An agent that goes may come back within a minute; then the run
+ * Runs that controllers asked for, on connected agents. An agent that goes may come back within two minutes; then the run
  * goes on. One that does not makes the run an error, incomplete, and said so. A controller that goes ends its run, in order.
  */
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "collector/serve_inside.h"
 #include "lib/clock.h"
 
-#define AWAY_NS (60 * CLOCK_SECOND_NS)
+#define AWAY_NS (120 * CLOCK_SECOND_NS)
 #define AWAY_PRIVATE_NS (3 * CLOCK_SECOND_NS) /* by a private socket: there is no link that could break, it has ended */
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
 #define ORDER_LAST UINT64_MAX /* id of the Finish that ends what nobody wants any more: see course_agent_lost() */
