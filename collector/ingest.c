@@ -99,6 +99,23 @@ fail:
 	return err;
 }
 
+int ingest_resume(struct ingest *ingest, const void *bytes, size_t size, struct error *e)
+{
+	struct wire_batch head;
+	int err = wire_batch_decode(bytes, size, &head, &ingest->tables, e);
+
+	trace_drop_events(&ingest->tables);
+	if (err < 0)
+		return err;
+	if (head.number != ingest->committed + 1)
+		return error_set(e, -EBADMSG, "batch %llu of run %llu is missing", (unsigned long long)ingest->committed + 1,
+				 (unsigned long long)ingest->run);
+	ingest->committed = ingest->taken = head.number;
+	if (head.last)
+		ingest->last = head.number;
+	return 0;
+}
+
 bool ingest_full(const struct ingest *ingest)
 {
 	return ingest->bytes_waiting >= FLUSH_BYTES;

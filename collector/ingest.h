@@ -35,6 +35,9 @@ struct ingest {
 void ingest_init(struct ingest *ingest, struct store *store, uint64_t run, uint64_t stream);
 void ingest_fini(struct ingest *ingest);
 
+/* A batch that is in the store already, in order, before anything is put: so that the stream goes on after it. */
+int ingest_resume(struct ingest *ingest, const void *bytes, size_t size, struct error *e);
+
 /*
  * A batch as it came; it is copied, and waits for the next flush. A repeated one, or one of another run, is dropped;
  * one that is too early as well: its sender will send it again. -EBADMSG for a batch that cannot be decoded, -ENOMEM;

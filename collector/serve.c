@@ -176,6 +176,11 @@ static int remove_stale(struct claim *claim, void *arg)
 	return claim_remove_tree(claim->path);
 }
 
+static void on_seal(uint64_t run, const struct error *why)
+{
+	serve_log("run %llu, of a server that was killed: %s", (unsigned long long)run, why ? why->text : "sealed");
+}
+
 int serve_open(const struct serve_options *options, struct serve **ret_serve, struct error *e)
 {
 	struct serve *serve = calloc(1, sizeof(*serve));
@@ -204,7 +209,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
 	if (!err)
-		err = run_seal_orphans(serve->store, e);
+		err = heirs_open(serve->store, clock_monotonic_ns(), on_seal, &serve->heirs, e);
 	if (err >= 0) {
 		err = 0;
 		descriptors_raise();
@@ -224,6 +229,7 @@ void serve_close(struct serve *serve)
 	if (!serve)
 		return;
 	acts_free(serve);
+	heirs_close(serve->heirs);
 	door_close(serve->api, 1000);
 	server_close(serve->server);
 	if (serve->context)
@@ -278,7 +284,7 @@ static void signals_read(struct serve *serve, uint64_t now)
 	}
 }
 
-static void on_client_gone(struct door *door, int fd, void *arg)
+void serve_client_gone(struct door *door, int fd, void *arg)
 {
 	acts_client_gone(arg, fd, clock_monotonic_ns());
 }
@@ -320,7 +326,7 @@ int serve_loop(struct serve *serve, struct error *e)
 		wait_for_something(serve, now);
 		now = clock_monotonic_ns();
 		signals_read(serve, now);
-		door_watch(serve->api, on_client_gone, serve);
+		door_watch(serve->api, serve_client_gone, serve);
 		server_work(serve->server, now);
 		err = agents_hear(serve, e);
 		api_work(serve, now);

@@ -121,7 +121,9 @@ void api_work(struct serve *serve, uint64_t now)
 {
 	struct door_frame frame;
 
-	for (int i = 0; i < REQUESTS_TURN && door_receive(serve->api, &frame); i++)
+	for (int i = 0; i < REQUESTS_TURN && door_receive(serve->api, &frame); i++) {
+		door_watch(serve->api, serve_client_gone, serve); /* the connection may be younger than the last look */
 		if (door_claim(serve->api, frame.fd)) /* else the client is gone: nobody waits for an answer */
 			request_take(serve, &frame, now);
+	}
 }

@@ -5,6 +5,7 @@
 
 #include "collector/course.h"
 #include "collector/door.h"
+#include "collector/heir.h"
 #include "collector/serve.h"
 #include "collector/server.h"
 #include "proto/api.h"
@@ -38,10 +39,14 @@ struct serve {
 	struct refusals api_refusals;
 	struct store *store;
 	struct act *acts;
+	struct heirs *heirs;
 	unsigned stopping; /* signals to end, so far */
 	struct refusals told; /* what the log said */
 	uint64_t told_ns;
 };
+
+/* For door_watch(): a connection of the API ended. */
+void serve_client_gone(struct door *door, int fd, void *arg);
 
 /* One line on stderr, with the time. */
 void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -199,8 +199,11 @@ void acts_message(struct serve *serve, struct server_agent *agent, const struct 
 	    wire_batch_peek(message->batch.bytes, message->batch.size, &head, NULL) == 0 &&
 	    (!act || head.run != course_id(act->course))) {
 		forget.ack.run = head.run;
-		forget.ack.number = UINT64_MAX;
-		server_send(serve->server, agent, &forget, NULL);
+		if (!heirs_batch(serve->heirs, agent->hello->session, head.run, message->batch.bytes, message->batch.size,
+				 now, &forget.ack.number))
+			forget.ack.number = UINT64_MAX;
+		if (forget.ack.number)
+			server_send(serve->server, agent, &forget, NULL);
 		return;
 	}
 	if (act)
@@ -302,6 +305,7 @@ void acts_time(struct serve *serve, uint64_t now)
 {
 	struct act *act, *next;
 
+	heirs_time(serve->heirs, now);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
 		for (size_t i = 0; i < act->cast.n_agents; i++)
@@ -317,7 +321,7 @@ void acts_time(struct serve *serve, uint64_t now)
 
 uint64_t acts_deadline(const struct serve *serve)
 {
-	uint64_t at = UINT64_MAX, deadline;
+	uint64_t at = heirs_deadline(serve->heirs), deadline;
 	const struct act *act;
 
 	DL_FOREACH(serve->acts, act)

@@ -291,13 +291,16 @@ static struct server_agent *agent_new(struct server *server, const struct door_f
 /* Takes server->message as a hello. 0, or -EPROTO: not an agent for us. */
 static int greet(struct server *server, struct door *door, const struct door_frame *frame, struct error *e)
 {
-	struct server_agent *agent = agent_by_session(server, server->message.hello.session);
-	enum server_news what = agent ? SERVER_BACK : SERVER_CAME;
+	struct server_agent *agent;
+	enum server_news what;
 	struct message welcome = { .kind = MESSAGE_WELCOME, .welcome = { .version = BOP_VERSION } };
 	enum refusal refusal;
 	const char *why;
 	char text[256];
 
+	door_watch(door, on_gone, server); /* the connection may be younger than the last look */
+	agent = agent_by_session(server, server->message.hello.session);
+	what = agent ? SERVER_BACK : SERVER_CAME;
 	why = objection(server, frame, agent, text, sizeof(text), &refusal);
 	if (why) {
 		server->refusals.n[refusal]++;

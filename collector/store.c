@@ -82,6 +82,14 @@ void store_rollback(struct store *store)
 	store->ops->rollback(store);
 }
 
+int store_run_adopt(struct store *store, uint64_t id, struct error *e)
+{
+	struct store_owner self;
+	int err = store_owner_self(&self, e);
+
+	return err ? err : store->ops->run_adopt(store, id, &self, e);
+}
+
 int store_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
 		   struct error *e)
 {

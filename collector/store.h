@@ -94,6 +94,9 @@ int store_batch_put(struct store *store, uint64_t run, uint64_t stream, uint64_t
 int store_commit(struct store *store, struct error *e);
 void store_rollback(struct store *store);
 
+/* Makes this process the owner of a running one. -ESTALE: it is not running any more. */
+int store_run_adopt(struct store *store, uint64_t id, struct error *e);
+
 /* Writes what sealing sets, and the processes (n 0: leaves them). -ESTALE: it is not running any more. */
 int store_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
 		   struct error *e);
@@ -132,6 +135,7 @@ struct store_ops {
 			 size_t size, struct error *e);
 	int (*commit)(struct store *store, struct error *e);
 	void (*rollback)(struct store *store);
+	int (*run_adopt)(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e);
 	int (*run_seal)(struct store *store, const struct store_run *run, const struct store_process *processes,
 			size_t n, struct error *e);
 	int (*run_get)(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);

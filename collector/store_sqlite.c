@@ -165,6 +165,30 @@ static int process_put(struct store_sqlite *s, uint64_t run, size_t place, const
 	return finish(s, st, "ending a run", e);
 }
 
+static int run_adopt(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e)
+{
+	struct store_sqlite *s = sqlite_of(store);
+	sqlite3_stmt *st = NULL;
+	int err;
+
+	err = sqlite_prepare(s,
+		      "UPDATE run SET owner_boot = ?2, owner_pid_namespace = ?3, owner_pid = ?4, owner_start = ?5"
+		      " WHERE id = ?1 AND running",
+		      &st, "taking over a run", e);
+	if (err < 0)
+		return err;
+	sqlite_bind_number(st, 1, id);
+	bind_text(st, 2, owner->boot_id);
+	sqlite_bind_number(st, 3, owner->pid_namespace);
+	sqlite3_bind_int(st, 4, owner->pid);
+	sqlite_bind_number(st, 5, owner->start);
+	err = finish(s, st, "taking over a run", e);
+	if (!err && !sqlite3_changes(s->db))
+		err = error_set(e, -ESTALE, "store %s: run %llu was ended or removed by somebody else", s->path,
+				(unsigned long long)id);
+	return err;
+}
+
 static int run_update(struct store_sqlite *s, const struct store_run *run, struct error *e)
 {
 	sqlite3_stmt *st = NULL;
@@ -275,6 +299,7 @@ const struct store_ops store_sqlite_ops = {
 	.batch_put = batch_put,
 	.commit = commit,
 	.rollback = rollback,
+	.run_adopt = run_adopt,
 	.run_seal = run_seal,
 	.run_get = sqlite_run_get,
 	.run_last = sqlite_run_last,
