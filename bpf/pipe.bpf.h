@@ -36,7 +36,7 @@ struct {
 struct pipe_look {
 	struct pipe_key key;
 	struct file *file;
-	__u32 empty;
+	struct pipe_inode_info *pipe;
 };
 
 /* The pipe behind a descriptor of the current task; 0: it is none. */
@@ -61,7 +61,7 @@ static __always_inline int pipe_find(struct task_struct *task, int fd, struct pi
 	look->key.device = 0;
 	if (BPF_CORE_READ(inode, i_sb, s_magic) != PIPEFS_MAGIC)
 		look->key.device = BPF_CORE_READ(inode, i_sb, s_dev) + 1;
-	look->empty = BPF_CORE_READ(pipe, head) == BPF_CORE_READ(pipe, tail);
+	look->pipe = pipe;
 	return 1;
 }
 
@@ -111,6 +111,7 @@ static __noinline int pipe_moved(struct task_struct *task, struct pipe_look *loo
 	struct task_state *state = task_find(task);
 	struct rec_transfer *record;
 	struct pipe_state *ps;
+	struct pipe_inode_info *pipe;
 	__u64 now, pos, enter, written;
 	__u32 side = writes & 1;
 
@@ -120,10 +121,11 @@ static __noinline int pipe_moved(struct task_struct *task, struct pipe_look *loo
 	if (!ps || !ps->number)
 		return 0;
 	pipe_tell(ps, look, task, state, writes);
-	written = ps->sides[1];
+	pipe = look->pipe;
+	written = ps->sides[1]; /* before looking whether anything is left */
 	pos = result > 0 ? __sync_fetch_and_add(&ps->sides[side], result) : ps->sides[side];
 	/* it was empty after all that is counted had been written: what is missing was read in a way that is not seen */
-	if (!writes && result > 0 && look->empty && pos + result < written) {
+	if (!writes && result > 0 && pos + result < written && BPF_CORE_READ(pipe, head) == BPF_CORE_READ(pipe, tail)) {
 		__sync_fetch_and_add(&ps->sides[0], written - result - pos);
 		pos = written - result;
 	}

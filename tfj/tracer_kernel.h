@@ -47,7 +47,7 @@ int trace_event_open(int tracefs, const char *name);
 #define CALL_EXITS 9
 extern const char *const tracer_call_exits[CALL_EXITS];
 
-/* Those that move bytes of pipes; watched only in runs that ask for it. */
+/* Others that move bytes of pipes; watched only in runs that ask for it. */
 #define PIPE_EXITS 7
 extern const char *const tracer_pipe_exits[PIPE_EXITS];
 
