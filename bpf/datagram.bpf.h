@@ -141,7 +141,7 @@ static __noinline int datagram_sent(struct sock *sk, int result)
 	int serves, chosen, reply, cut = 0;
 	__u64 now, digest = 0;
 
-	box = datagram_box(sk);
+	box = transports & TRACE_UDP ? datagram_box(sk) : 0;
 	state = box ? task_current(task, box) : 0;
 	box &= ~BOX_GUEST;
 	if (!state || is_retry(result))
@@ -196,7 +196,7 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 	__u16 mark;
 	__u32 box;
 
-	box = datagram_box(sk);
+	box = transports & TRACE_UDP ? datagram_box(sk) : 0;
 	state = box ? task_current(task, box) : 0;
 	box &= ~BOX_GUEST;
 	if (!state)

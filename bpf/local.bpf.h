@@ -181,8 +181,10 @@ static __noinline int local_tell(struct sock *sk, struct local_state *ls)
 /* The state of a stream that is traced, whoever uses it now; NULL: it is not. */
 static __always_inline struct local_state *local_use(struct sock *sk, struct task_state *state)
 {
-	struct local_state *ls = local_find(sk);
+	struct local_state *ls = transports & TRACE_UNIX ? local_find(sk) : 0;
 
+	if (!(transports & TRACE_UNIX))
+		return 0;
 	if (!ls && state)
 		ls = locals_create(sk);
 	if (ls && state && !ls->told)

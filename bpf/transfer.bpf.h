@@ -162,9 +162,9 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 static __always_inline int other_sent(struct sock *sk, int result)
 {
 	if (peek(sk, sk_protocol) == IPPROTO_UDP)
-		return transports & TRACE_UDP ? datagram_sent(sk, result) : 0;
+		return datagram_sent(sk, result);
 #ifndef HOOK_UNTYPED
-	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM && transports & TRACE_UNIX)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
 		return local_sent(sk, result);
 #endif
 	return 0;
@@ -173,9 +173,9 @@ static __always_inline int other_sent(struct sock *sk, int result)
 static __always_inline int other_taken(struct sock *sk, int result, int flags)
 {
 	if (peek(sk, sk_protocol) == IPPROTO_UDP)
-		return transports & TRACE_UDP ? datagram_taken(sk, result, flags) : 0;
+		return datagram_taken(sk, result, flags);
 #ifndef HOOK_UNTYPED
-	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM && transports & TRACE_UNIX)
+	if (sk->__sk_common.skc_family == AF_UNIX && sk->sk_type == SOCK_STREAM)
 		return local_taken(sk, result, flags);
 #endif
 	return 0;

@@ -40,11 +40,6 @@ out:
 	return NULL;
 }
 
-void names_salt(struct names *names, uint32_t salt)
-{
-	names->salt = salt;
-}
-
 void names_free(struct names *names)
 {
 	struct process *process, *next_process;

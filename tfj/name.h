@@ -24,9 +24,6 @@ typedef void names_on_listen(void *arg, uint32_t root, uint16_t port);
 /* Writes the boxes into the stream. Records carry box_base + the box's index. Both are borrowed. NULL: no memory. */
 struct names *names_new(struct stream *stream, const struct boxes *boxes, uint32_t box_base,
 			names_on_listen *on_listen, void *arg);
-
-/* A number that agents of one run hardly share; without it, unix-domain sockets of two kernels could be taken for a pair. */
-void names_salt(struct names *names, uint32_t salt);
 void names_free(struct names *names);
 
 /*

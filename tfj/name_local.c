@@ -2,9 +2,6 @@
 /*
  * Unix-domain streams and pipes: which end a record belongs to. Records call an end by an address, which the kernel gives
  * away again; what begins an end (CONNECT, ACCEPT, LOCAL) says so. Must not know sockets or time.
- *
- * Ends of two kernels never meet, although both count their ends from 1: the numbers that pair ends are mixed with one
- * that each agent draws.
  */
 #include <stdio.h>
 
@@ -67,10 +64,10 @@ static struct local *local_begin(struct names *names, uint64_t id, uint32_t box,
 	return local;
 }
 
-/* Half of what pairs two ends. */
-static uint32_t number_mix(const struct names *names, uint64_t number)
+/* Half of what pairs two ends; unique in one kernel. */
+static uint32_t number_half(uint64_t number)
 {
-	return (uint32_t)(number ^ number >> 32) + names->salt;
+	return (uint32_t)(number ^ number >> 32);
 }
 
 /* unix:x.sock, unix:@name, unix:pair, pipe, pipe:x. Directories are of this run only; separators of labels would mislead. */
@@ -131,8 +128,8 @@ void take_local(struct names *names, const struct rec_local *record, uint32_t bo
 	if (!acceptor)
 		row->ordinal = record->ordinal;
 	row->keyed = record->number != 0;
-	row->first_local = number_mix(names, record->number);
-	row->first_remote = number_mix(names, record->peer);
+	row->first_local = number_half(record->number);
+	row->first_remote = number_half(record->peer);
 	row->established_ns = record->head.return_ns;
 	free(row->target);
 	row->target = local_target(record);

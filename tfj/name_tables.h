@@ -67,7 +67,6 @@ struct names {
 	struct stream *stream;
 	const struct boxes *boxes;
 	uint32_t box_base;
-	uint32_t salt;
 	names_on_listen *on_listen;
 	void *arg;
 	struct process *processes;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <sys/wait.h>
@@ -172,7 +171,6 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	struct run *run = calloc(1, sizeof(*run));
 	struct crew_events events = { place->on_started, place->on_exited, place->arg };
 	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
-	uint32_t salt;
 	int err;
 
 	if (!run)
@@ -210,8 +208,6 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	if (err)
 		goto out;
 	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);
-	if (run->names && getrandom(&salt, sizeof(salt), 0) == sizeof(salt))
-		names_salt(run->names, salt);
 	crew.names = run->names;
 	crew.stream = &run->stream;
 	crew.boxes = run->boxes;

@@ -219,6 +219,12 @@ static int backend_find_working(struct tracer *tracer, int asked, size_t ring_by
 			 why[BACKEND_LATE].text, why[BACKEND_FENTRY].text, why[BACKEND_KPROBE].text);
 }
 
+/* What backend kprobe would have to remember of a unix-domain socket stands where it cannot look. */
+static uint32_t transports_default(const struct tracer *tracer)
+{
+	return tracer->backend == BACKEND_KPROBE ? TRACE_DEFAULT & ~TRACE_UNIX : TRACE_DEFAULT;
+}
+
 int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_record, void *arg,
 		struct tracer **ret_tracer, struct error *e)
 {
@@ -247,6 +253,7 @@ int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_rec
 			  ring_bytes);
 	if (err)
 		goto out;
+	tracer->bpf->data->transports = transports_default(tracer);
 	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->bpf->maps.records), record_arrived,
 					tracer, NULL);
 	if (!tracer->ring)
@@ -433,6 +440,8 @@ int tracer_transports(struct tracer *tracer, uint32_t transports, struct error *
 {
 	int err = 0;
 
+	if (transports & TRACE_UNIX && tracer->backend == BACKEND_KPROBE)
+		return error_set(e, -ENOTSUP, "backend kprobe cannot trace unix-domain sockets: leave 'unix' out of 'trace'");
 	/* without perf events every call is looked at anyway */
 	if (transports & TRACE_PIPE && !tracer->n_pipe_links && bpf_program__autoload(tracer->bpf->progs.on_call_exit))
 		err = exits_attach(tracer, tracer_pipe_exits, PIPE_EXITS, tracer->pipe_links, &tracer->n_pipe_links, e);
@@ -481,7 +490,7 @@ void tracer_clear(struct tracer *tracer)
 	tracer->content = NULL;
 	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
-	tracer->bpf->data->transports = TRACE_DEFAULT;
+	tracer->bpf->data->transports = transports_default(tracer);
 	pipes_rest(tracer);
 	tracer->bpf->bss->ignoring = 0;
 	map_clear(tracer->bpf->maps.sock_table);
