@@ -162,7 +162,7 @@ int wire_columns_decode(const unsigned char *bytes, size_t size, struct trace *t
 	err = columns_find(&reader, bytes, bytes + size);
 	if (err < 0)
 		return err;
-	events = trace_events_add(trace, reader.count);
+	events = reader.count ? trace_events_add(trace, reader.count) : NULL;
 	p = calloc(1, sizeof(*p));
 	if ((!events && reader.count) || !p)
 		err = -ENOMEM;

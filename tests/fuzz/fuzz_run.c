@@ -38,7 +38,8 @@ static int traces_read(const uint8_t *data, const uint8_t *end, struct trace *tr
 		err = trace_read(&data, end, &other);
 		if (!err) {
 			merge_offset(trace, &other, &offset);
-			err = merge_stream(trace, &other, offset, ++n);
+			n++;
+			err = merge_stream(trace, &other, offset, n, n % 2 ? n : 0);
 		}
 		trace_fini(&other);
 	}

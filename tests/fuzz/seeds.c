@@ -178,7 +178,7 @@ static void pair_write(const char *folder, unsigned number, const unsigned char 
 int main(int argc, char **argv)
 {
 	struct random_options options = { .processes = 2, .steps = 20 };
-	static const uint8_t batch = 2;
+	static const uint8_t batch = 2, empty_columns[] = { 0x08, 0x07, 0x10, 0x09, 0x3a, 0x00 };
 	unsigned char *bytes, length[2];
 	struct random_run run;
 	size_t size;
@@ -186,6 +186,7 @@ int main(int argc, char **argv)
 	must(argc == 2);
 	messages_write(argv[1]);
 	requests_write(argv[1]);
+	file_write(argv[1], "wire", 99, &batch, 1, empty_columns, sizeof(empty_columns));
 	for (unsigned i = 1; i <= 12; i++) {
 		options = (struct random_options){ 2 + i % 3, 10 * i, i % 2, i % 3 == 0, i % 4 == 0 };
 		random_run_init(&run, i, &options);

@@ -248,6 +248,20 @@ START_TEST(batch_events_anywhere)
 }
 END_TEST
 
+/* Columns of no event are no events (with sanitizers: without a pointer into nothing, either). */
+START_TEST(batch_without_events)
+{
+	static const unsigned char empty[] = { 0x08, 0x07, 0x10, 0x09, 0x3a, 0x00 };
+	struct wire_batch head;
+	struct trace back;
+
+	trace_init(&back);
+	ck_assert_int_eq(wire_batch_decode(empty, sizeof(empty), &head, &back, NULL), 0);
+	ck_assert_uint_eq(back.n_events, 0);
+	trace_fini(&back);
+}
+END_TEST
+
 /* An event that names a row which was never sent is refused. */
 START_TEST(batch_unknown_row)
 {
@@ -401,6 +415,7 @@ int main(void)
 	tcase_add_test(tc, batch_events_anywhere);
 	tcase_add_test(tc, batch_unknown_row);
 	tcase_add_test(tc, batch_head_is_one);
+	tcase_add_test(tc, batch_without_events);
 	tcase_add_test(tc, message_orders);
 	tcase_add_test(tc, message_from_agent);
 	tcase_add_test(tc, message_refused);
