@@ -139,6 +139,18 @@ static double block_need(const struct layout *l, size_t k)
 	return most;
 }
 
+/* Nobody did anything that was seen: what concerns everybody stands in the middle of a sheet that is wide enough. */
+static void without_lanes(struct layout *l)
+{
+	double most = 0;
+
+	for (uint32_t n = 0; n < l->p->n_nodes; n++)
+		if (most < l->places[n].width)
+			most = l->places[n].width;
+	l->x[0] = MARGIN + most / 2 + LABEL_PAD;
+	l->width = 2 * l->x[0];
+}
+
 int layout_columns(struct layout *l)
 {
 	const struct picture *p = l->p;
@@ -170,6 +182,8 @@ int layout_columns(struct layout *l)
 				most = right[i];
 		l->width = l->x[p->n_lanes - 1] + most + MARGIN;
 	}
+	if (!err && !p->n_lanes)
+		without_lanes(l);
 	free(right);
 	free(left);
 	return err;

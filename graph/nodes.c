@@ -40,6 +40,12 @@ static bool is_failure(const struct picture *p, const struct item *item)
 	return false;
 }
 
+/* What concerns everybody stands across all lanes, and where there is none, where the first would be. */
+static uint32_t lane_last(const struct picture *p)
+{
+	return p->n_lanes ? (uint32_t)p->n_lanes - 1 : 0;
+}
+
 static void node_add(struct picture *p, struct node *node, uint32_t i, bool folded, uint32_t merged)
 {
 	const struct item *item = &p->items[i];
@@ -48,7 +54,7 @@ static void node_add(struct picture *p, struct node *node, uint32_t i, bool fold
 	if (!node->n_items++) {
 		node->item = i;
 		node->lane_first = item->lane == ALL_LANES ? 0 : item->lane;
-		node->lane_last = item->lane == ALL_LANES ? p->n_lanes - 1 : item->lane;
+		node->lane_last = item->lane == ALL_LANES ? lane_last(p) : item->lane;
 		node->barrier = item->lane == ALL_LANES;
 	} else {
 		/* not what its first item said: it needs words of its own */
@@ -57,7 +63,7 @@ static void node_add(struct picture *p, struct node *node, uint32_t i, bool fold
 	node->block |= folded;
 	if (item->lane == ALL_LANES) {
 		node->lane_first = 0;
-		node->lane_last = p->n_lanes - 1;
+		node->lane_last = lane_last(p);
 	} else if (item->lane < node->lane_first) {
 		node->lane_first = item->lane;
 	} else if (item->lane > node->lane_last) {

@@ -367,6 +367,31 @@ START_TEST(contents_show)
 }
 END_TEST
 
+/* A run that was lost but for a note and proof of it has no lanes, and a picture all the same. */
+START_TEST(nobody_is_left)
+{
+	struct random_run run;
+	struct event *event;
+	struct graph *g;
+	char *text;
+
+	random_run_init(&run, 5, &shapes[0]);
+	run.trace.n_events = 0; /* the ends still say how much they sent */
+	event = trace_event_add(&run.trace);
+	*event = (struct event){ .kind = EVENT_LOST, .value = 1234, .enter_ns = 20, .return_ns = 20 };
+	g = build(&run.trace, GRAPH_ORDER_THREAD);
+	for (int format = RENDER_SVG; format <= RENDER_DOT; format++) {
+		text = written(g, (enum render_format)format);
+		ck_assert(format == RENDER_PNG || strstr(text, "1,234 events lost"));
+		free(text);
+	}
+	check_picture(g, &(struct render_options){ 0 }, 2000);
+	check_picture(g, &(struct render_options){ 0 }, 1);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
 /* Losses are seen: a hole as a hatched mark with its bytes, lost events as a band across the picture. */
 START_TEST(losses_show)
 {
@@ -747,6 +772,7 @@ int main(void)
 	tcase_add_test(tc, arrows_say_something);
 	tcase_add_test(tc, folding_loses_no_message);
 	tcase_add_test(tc, losses_show);
+	tcase_add_test(tc, nobody_is_left);
 	tcase_add_test(tc, contents_show);
 	tcase_add_test(tc, unanswered_connects_show);
 	tcase_add_test(tc, teardown_is_optional);
