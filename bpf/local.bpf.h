@@ -94,6 +94,8 @@ static __always_inline struct local_state *local_create(struct sock *sk, __u64 n
 {
 	struct local_state *ls = bpf_sk_storage_get(&locals, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
+	if (!ls) /* the other end made this socket's first storage at the same moment */
+		ls = bpf_sk_storage_get(&locals, sk, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!ls) {
 		count(COUNTER_LOST_SOCKET);
 		return 0;
