@@ -22,7 +22,8 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
 	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
-	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod
+	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod \
+	qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
@@ -208,4 +209,4 @@ clean: ## remove build/
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:[^#]*## /\t/' | expand -t 12
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O) -path $(O)/vm -prune -o -type f -name '*.d' -print 2>/dev/null)

@@ -543,6 +543,12 @@ static pid_t other_start(struct world *w)
 	return pid;
 }
 
+/* Needs the kernel's veth and the ip of iproute2. */
+static bool veth_works(void)
+{
+	return !system("unshare -n sh -c 'ip link add va netns $$ type veth peer name vb netns $$' 2>/dev/null");
+}
+
 static void check_boxes(struct world *w)
 {
 	static const uint8_t addresses[2][16] = {{[10] = 0xff, 0xff, 10, 77, 0, 2},
@@ -677,8 +683,12 @@ int main(void)
 	     "ignored tasks, their children and their connections are invisible");
 	TEST(check_appears(w), (void)0, "a stranger in a box appears");
 	TEST(check_clear(w), (void)0, "after a clear nothing is recorded any more");
-	TEST(check_boxes(w), (void)0,
-	     "two boxes over veth: each end has its box, ordinals count for the box");
+	if (veth_works())
+		TEST(check_boxes(w), (void)0,
+		     "two boxes over veth: each end has its box, ordinals count for the box");
+	else
+		printf("ok %d - two boxes over veth # SKIP no pair of virtual links can be made here: ip or veth is missing\n",
+		       ++w->tests);
 	TEST(check_overflow(w), (void)0, "what found no room is counted");
 #undef TEST
 	world_free(w);

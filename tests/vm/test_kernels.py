@@ -98,9 +98,7 @@ class Guest(threading.Thread):
         except vm.Unavailable as reason:
             self.unavailable = str(reason)
             return
-        parts = re.split(r"^### (.*)\n", printed, flags=re.M)
-        self.sections = dict(zip(parts[1::2], parts[2::2]))
-        self.sections["boot"] = parts[0]
+        self.sections = vm.sections(printed)
 
 
 class Tap:

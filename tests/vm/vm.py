@@ -32,30 +32,65 @@ def output(*argv, cwd=None):
     return done.stdout
 
 
+AS_ROOT = ["-o", "APT::Sandbox::User=root"]  # apt writes into our folder
+
+
+def ready(folder):
+    """Says that all of it is there."""
+    with open(os.path.join(folder, "ready"), "w", encoding="ascii"):
+        pass
+
+
+def foreign_apt(architecture):
+    """Options with which apt knows the packages of another architecture, in a folder of its own: this machine's apt is only
+    asked where it gets Debian from."""
+    folder = os.path.join(CACHE, f"apt-{architecture}")
+    options = ["-o", f"APT::Architecture={architecture}", "-o", f"APT::Architectures={architecture}",
+               "-o", f"Dir::Etc::sourcelist={folder}/sources.list", "-o", "Dir::Etc::sourceparts=/dev/null",
+               "-o", f"Dir::State={folder}/state", "-o", "Dir::State::status=/dev/null", "-o", f"Dir::Cache={folder}/cache"]
+    if os.path.exists(os.path.join(folder, "ready")):
+        return options
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("state/lists/partial", "cache/archives/partial"):
+        os.makedirs(os.path.join(folder, part))
+    sources = output("apt-get", "indextargets", "--format", "$(ORIGIN) deb [arch=%s] $(REPO_URI) $(CODENAME) $(COMPONENT)"
+                     % architecture, "Created-By: Packages")
+    with open(os.path.join(folder, "sources.list"), "w", encoding="ascii") as f:
+        f.writelines(line.removeprefix("Debian ") + "\n" for line in sources.splitlines() if line.startswith("Debian "))
+    output("apt-get", *options, *AS_ROOT, "update")
+    ready(folder)
+    return options
+
+
+def packages_fetch(name, packages, apt=()):
+    """The folder below build/vm into which these packages are unpacked."""
+    folder = os.path.join(CACHE, name)
+    if os.path.exists(os.path.join(folder, "ready")):
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    output("apt-get", *apt, *AS_ROOT, "download", *packages, cwd=folder)
+    for package in glob.glob(os.path.join(folder, "*.deb")):
+        output("dpkg", "-x", package, folder)
+        os.unlink(package)
+    ready(folder)
+    return folder
+
+
 class Kernel:
     """A kernel package (by the name of the package that depends on the newest one), unpacked."""
 
-    def __init__(self, meta):
+    def __init__(self, meta, apt=()):
         self.folder = os.path.join(CACHE, meta)
         if not os.path.exists(os.path.join(self.folder, "ready")):
-            self.fetch(meta)
+            depends = re.findall(r"Depends: (linux-image-\S+)", output("apt-cache", *apt, "depends", meta))
+            if not depends:
+                raise Unavailable(f"apt knows no kernel behind {meta}")
+            packages_fetch(meta, depends[:1], apt)
         self.image = glob.glob(os.path.join(self.folder, "boot/vmlinu*"))[0]
         self.version = os.path.basename(glob.glob(os.path.join(self.folder, "lib/modules/*"))[0])
-
-    def fetch(self, meta):
-        shutil.rmtree(self.folder, ignore_errors=True)
-        os.makedirs(self.folder)
-        depends = re.findall(r"Depends: (linux-image-\S+)", output("apt-cache", "depends", meta))
-        if not depends:
-            raise Unavailable(f"apt knows no kernel behind {meta}")
-        output("apt-get", "-o", "APT::Sandbox::User=root", "download", depends[0], cwd=self.folder)
-        for package in glob.glob(os.path.join(self.folder, "*.deb")):
-            output("dpkg", "-x", package, self.folder)
-            os.unlink(package)
-        version = os.path.basename(glob.glob(os.path.join(self.folder, "lib/modules/*"))[0])
-        output("/sbin/depmod", "-b", self.folder, version)
-        with open(os.path.join(self.folder, "ready"), "w", encoding="ascii"):
-            pass
+        if not os.path.exists(os.path.join(self.folder, "lib/modules", self.version, "modules.dep")):
+            output("/sbin/depmod", "-b", self.folder, self.version)
 
     def modules(self, names):
         """Contents of these modules and of what they need, in the order in which they are to be loaded."""
@@ -132,19 +167,27 @@ for module in $(cat /modules/order); do insmod /modules/$module || echo "# insmo
 ip link set lo up
 sh /guest; status=$?
 if dmesg | grep -E '@SPLAT@'; then echo "not ok - the guest's kernel complains"; status=9; fi
-/bin/guest-exit $status
+echo "### ended $status"
+[ ! -e /bin/guest-exit ] || /bin/guest-exit $status
 poweroff -f
 """
 
 
-def guest_image(kernel, modules, script, path, fill):
-    """Writes an initramfs that runs `script` (for a busybox shell) as root. fill(image) puts in what it needs."""
+def guest_image(kernel, modules, script, path, fill, foreign_busybox=None):
+    """Writes an initramfs that runs `script` as root. fill(image) puts in what it needs. foreign_busybox: the guest is of
+    another architecture than this machine."""
     image = Image()
     for folder in ("bin", "sbin", "proc", "sys", "dev", "tmp", "run", "root"):
         image.folder(folder)
-    image.copy(shutil.which("busybox"), "/bin/busybox")
-    image.copy("/bin/dash", "/bin/sh")  # busybox's would run its own ip before that of iproute2
-    image.copy(os.path.join(OUT, "tests/vm/guest-exit"), "/bin/guest-exit")
+    if foreign_busybox:
+        with open(foreign_busybox, "rb") as f:
+            image.add("/bin/busybox", f.read(), 0o755)
+    else:
+        if not shutil.which("busybox"):
+            raise Unavailable("there is no busybox; install busybox-static")
+        image.copy(shutil.which("busybox"), "/bin/busybox")
+        image.copy("/bin/dash", "/bin/sh")  # busybox's would run its own ip before that of iproute2
+        image.copy(os.path.join(OUT, "tests/vm/guest-exit"), "/bin/guest-exit")
     loaded = kernel.modules(modules)
     for name, data in loaded.items():
         image.add(f"modules/{name}", data)
@@ -165,14 +208,22 @@ def end_with_us():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
-def boot(kernel, image, memory, timeout, log):
+MACHINES = {
+    "amd64": ("qemu-system-x86_64", "qemu-system-x86", "ttyS0",
+              ["-M", "pc", "-smp", "2", "-device", "isa-debug-exit,iobase=0x501,iosize=2"]),
+    "arm64": ("qemu-system-aarch64", "qemu-system-arm", "ttyAMA0", ["-M", "virt", "-cpu", "cortex-a72", "-smp", "1"]),
+}
+
+
+def boot(kernel, image, memory, timeout, log, architecture="amd64"):
     """Runs the guest. What it prints is in the file log while it runs. Returns (passed, what it printed)."""
-    qemu = shutil.which("qemu-system-x86_64")
+    name, package, console, machine = MACHINES[architecture]
+    qemu = shutil.which(name)
     if not qemu:
-        raise Unavailable("there is no qemu-system-x86_64; install qemu-system-x86")
-    argv = [qemu, "-accel", "tcg", "-M", "pc", "-m", str(memory), "-smp", "2", "-nodefaults", "-no-user-config", "-display",
-            "none", "-no-reboot", "-nic", "none", "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
-            "-append", "console=ttyS0 panic=-1 quiet", "-device", "isa-debug-exit,iobase=0x501,iosize=2"]
+        raise Unavailable(f"there is no {name}; install {package}")
+    argv = [qemu, "-accel", "tcg", *machine, "-m", str(memory), "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", "-nic", "none", "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
+            "-append", f"console={console} panic=-1 quiet"]
     with open(log, "wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                                   preexec_fn=end_with_us) as process:
         try:
@@ -184,4 +235,12 @@ def boot(kernel, image, memory, timeout, log):
         printed = f.read().decode(errors="replace").replace("\r", "")
     if status < 0:
         printed += f"\n# stopped after {timeout} s\n"
-    return status == GUEST_PASSED, printed
+    if architecture == "amd64":
+        return status == GUEST_PASSED, printed
+    return status == 0 and re.search("^### ended 0$", printed, re.M) is not None, printed  # it has no such device
+
+
+def sections(printed):
+    """What was printed under each heading; before the first: "boot"."""
+    parts = re.split(r"^### (.*)\n", printed, flags=re.M)
+    return {"boot": parts[0], **dict(zip(parts[1::2], parts[2::2]))}
