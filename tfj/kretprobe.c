@@ -2,7 +2,6 @@
 /* Events in tracefs on the returns of functions. Fails with what tracefs or perf said. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +116,15 @@ uint64_t kretprobes_missed(const struct kretprobe *probes, unsigned int n)
 	return sum;
 }
 
+/* Has that process a program? One that ended and that nobody has waited for has none. */
+static int process_lives(int pid)
+{
+	char path[40], target[8];
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+	return readlink(path, target, sizeof(target)) >= 0 || errno != ENOENT;
+}
+
 int kretprobes_clean(void)
 {
 	int tracefs = tracefs_open("."), removed = 0, pid;
@@ -126,7 +134,7 @@ int kretprobes_clean(void)
 	while (f && fgets(line, sizeof(line), f)) {
 		if (sscanf(line, "%*[^:]:%95s", event) != 1 || sscanf(event, GROUP "%d/", &pid) != 1)
 			continue;
-		if (kill(pid, 0) && errno == ESRCH)
+		if (!process_lives(pid))
 			removed += !event_remove(tracefs, event, 1);
 	}
 	if (f)
