@@ -307,6 +307,7 @@ def bytes_match(run):
     """What was sent was received, but for what a reader that closed its end had not read yet: the last of its direction."""
     equal((run["holes"], run["unmatched_bytes"]), ([], 0), "holes and unmatched bytes")
     closed = {(v["connection"], v["process"]) for v in run["vertices"] if v["kind"] in ("close", "reset")}
+    ended = {v["process"] for v in run["vertices"] if v["kind"] == "exit" and "thread" not in (v.get("flags") or [])}
     ends = {c["label"]: (c["from"], c["to"]) for c in run["connections"]}
     unread = set()
     streams = [m for m in run["messages"] if "~" not in m["label"]]  # a datagram may get lost
@@ -317,7 +318,8 @@ def bytes_match(run):
         if message["received"] == message["bytes"]:
             continue
         reader = ends[message["connection"]][message["direction"] == ">"]
-        true((message["connection"], reader) in closed, f"{message} was not received, and {reader} had not closed its end")
+        true((message["connection"], reader) in closed or reader in ended,
+             f"{message} was not received, and {reader} had not closed its end")
         unread.add(way)
 
 
