@@ -6,11 +6,11 @@ import re
 import signal
 import sys
 
-from harness import BOP, SHORT, Running, bop, equal, example, experiment, leftovers, nothing_left, run_tests, scratch, show, true, wait_for
+from harness import BOP, SHORT, SOAK, Running, bop, equal, example, experiment, leftovers, nothing_left, run_tests, scratch, show, true, wait_for
 from serving import Server
 from strangers import CURVE_JUNK, NOISE, NULL, PLAIN, Flood, Relay, connect, refused
 
-JUNK = 2000 if SHORT else 100000
+JUNK = 100000 if SOAK else 1000 if SHORT else 20000
 
 
 def counts(server):
@@ -144,7 +144,7 @@ def memory(pid):
 
 
 def test_flood():
-    """100,000 junk messages of strangers are refused and counted; memory stays bounded; an agent's runs lose nothing"""
+    """20,000 (in make soak 100,000) junk messages of strangers are refused and counted; memory stays bounded; an agent's runs lose nothing"""
     before = leftovers()
     with Server(tcp=True) as server:
         server.agent(url=server.tcp_url, argv=server.allow("web1"))
