@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "graph/sort.h"
+#include "lib/large.h"
 
 #define FLOATING UINT64_MAX /* key of events that no order holds: behind all others of their lane */
 
@@ -122,7 +123,7 @@ static int rank_processes(struct build *b)
 {
 	size_t n = b->trace->n_processes;
 
-	b->rank = calloc(n + 1, sizeof(*b->rank));
+	b->rank = large_calloc(n + 1, sizeof(*b->rank));
 	b->process_at = calloc(n + 1, sizeof(*b->process_at));
 	if (!b->rank || !b->process_at)
 		return -ENOMEM;
@@ -275,9 +276,9 @@ int build_canon(struct build *b)
 	err = -ENOMEM;
 	b->lane = calloc(n_lanes + 1, sizeof(*b->lane));
 	b->floating = calloc(n_lanes, sizeof(*b->floating));
-	b->g->vertices = calloc(n + 1, sizeof(*b->g->vertices));
+	b->g->vertices = large_calloc(n + 1, sizeof(*b->g->vertices));
 	place = calloc(n_lanes, sizeof(*place));
-	b->pairs = malloc((n + 1) * sizeof(*b->pairs));
+	b->pairs = large_malloc(n + 1, sizeof(*b->pairs));
 	if (!b->lane || !b->floating || !b->g->vertices || !place || !b->pairs || (err = survey(b, &orphans)) < 0)
 		goto out;
 	b->g->n_vertices = n;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "graph/sort.h"
+#include "lib/large.h"
 
 static int chain_add(struct build *b, size_t *cap, uint32_t rank, uint32_t thread, uint32_t head)
 {
@@ -58,7 +59,7 @@ int build_chains(struct build *b)
 	struct pair *spare = NULL;
 	int err = 0;
 
-	b->thread_next = malloc((n + 1) * sizeof(*b->thread_next));
+	b->thread_next = large_malloc(n + 1, sizeof(*b->thread_next));
 	if (!b->thread_next)
 		return -ENOMEM;
 	memset(b->thread_next, 0xff, n * sizeof(*b->thread_next));

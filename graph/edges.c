@@ -8,6 +8,7 @@
  * one are left out, and counted (cycles.c): the order of the processes stays whole.
  */
 #include "graph/build.h"
+#include "lib/large.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +22,7 @@ int build_grow(void **array, size_t *cap, size_t n, size_t size)
 
 	if (n < *cap)
 		return 0;
-	p = realloc(*array, cap_new * size);
+	p = large_realloc(*array, cap_new, size);
 	if (!p)
 		return -ENOMEM;
 	*array = p;
@@ -83,8 +84,8 @@ static int merge_edges(struct build *b)
 		n_edges += chain_next(b, v) != NO_VERTEX;
 	if (n_edges >= UINT32_MAX)
 		return error_set(b->e, -EINVAL, "this trace makes %zu edges, more than a graph can hold", n_edges);
-	b->first_edge = calloc(n + 2, sizeof(*b->first_edge));
-	g->edges = malloc((n_edges + 1) * sizeof(*g->edges));
+	b->first_edge = large_calloc(n + 2, sizeof(*b->first_edge));
+	g->edges = large_malloc(n_edges + 1, sizeof(*g->edges));
 	if (!b->first_edge || !g->edges)
 		return -ENOMEM;
 	g->n_edges = n_edges;
@@ -116,7 +117,7 @@ static int merge_edges(struct build *b)
 static int report_cycle(struct build *b)
 {
 	struct graph *g = b->g;
-	uint32_t *before = malloc((g->n_vertices + 1) * sizeof(*before)), v = 0;
+	uint32_t *before = large_malloc(g->n_vertices + 1, sizeof(*before)), v = 0;
 	const struct event *event;
 	bool *core = NULL;
 	char label[256];
@@ -147,8 +148,8 @@ static int measure_depth(struct build *b)
 {
 	struct graph *g = b->g;
 	size_t n = g->n_vertices, head = 0, tail = 0;
-	uint32_t *waiting = calloc(n + 1, sizeof(*waiting)); /* edges into it that were not followed yet */
-	uint32_t *queue = malloc((n + 1) * sizeof(*queue));
+	uint32_t *waiting = large_calloc(n + 1, sizeof(*waiting)); /* edges into it that were not followed yet */
+	uint32_t *queue = large_malloc(n + 1, sizeof(*queue));
 	int err = waiting && queue ? 0 : -ENOMEM;
 
 	if (err)
@@ -202,7 +203,7 @@ int build_edges(struct build *b)
 
 int build_topological(const struct graph *g, uint32_t *ret_order)
 {
-	uint32_t *place = calloc(g->n_vertices + 2, sizeof(*place));
+	uint32_t *place = large_calloc(g->n_vertices + 2, sizeof(*place));
 	size_t n = g->n_vertices;
 
 	if (!place)

@@ -6,16 +6,17 @@
 
 #include "graph/build.h"
 #include "graph/print_take.h"
+#include "lib/large.h"
 
 static int take_init(struct take *t)
 {
 	size_t n = t->g->n_vertices + 1, n_ends = t->g->trace->n_ends + 1;
 
-	t->at = calloc(n, sizeof(*t->at));
-	t->cause = calloc(n, sizeof(*t->cause));
-	t->origin = calloc(n, sizeof(*t->origin));
-	t->last = malloc((t->g->n_messages + 1) * sizeof(*t->last));
-	t->reach = calloc(t->g->n_messages + 1, sizeof(*t->reach));
+	t->at = large_calloc(n, sizeof(*t->at));
+	t->cause = large_calloc(n, sizeof(*t->cause));
+	t->origin = large_calloc(n, sizeof(*t->origin));
+	t->last = large_malloc(t->g->n_messages + 1, sizeof(*t->last));
+	t->reach = large_calloc(t->g->n_messages + 1, sizeof(*t->reach));
 	t->seen[0] = calloc(n_ends, sizeof(**t->seen));
 	t->seen[1] = calloc(n_ends, sizeof(**t->seen));
 	if (!t->at || !t->cause || !t->origin || !t->last || !t->reach || !t->seen[0] || !t->seen[1])

@@ -14,6 +14,7 @@
 #include "graph/build.h"
 #include "graph/print_take.h"
 #include "graph/sort.h"
+#include "lib/large.h"
 
 static enum print_side side_of(const struct take *t, const struct event *event)
 {
@@ -367,7 +368,7 @@ static int take_single(struct take *t, uint32_t first, uint32_t end)
 /* With several: those of each thread together. */
 static int take_several(struct take *t, uint32_t first, uint32_t end)
 {
-	struct pair *pairs = malloc((end - first) * sizeof(*pairs)), *spare = NULL;
+	struct pair *pairs = large_malloc(end - first, sizeof(*pairs)), *spare = NULL;
 	size_t n = 0, n_spare = 0;
 	int err = pairs ? 0 : -ENOMEM;
 
@@ -393,7 +394,7 @@ static int take_all(struct take *t)
 	int err = 0;
 
 	/* room for what nearly all runs make: an item an event at most */
-	t->run->items = malloc((g->n_vertices + 1) * sizeof(*t->run->items));
+	t->run->items = large_malloc(g->n_vertices + 1, sizeof(*t->run->items));
 	if (!t->run->items)
 		return -ENOMEM;
 	t->run->cap_items = g->n_vertices + 1;

@@ -11,6 +11,7 @@
  * Byte ranges are not looked at here. Fails only without memory.
  */
 #include "graph/build.h"
+#include "lib/large.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -262,7 +263,7 @@ int build_rules(struct build *b)
 	uint32_t *exits = malloc((b->trace->n_processes + 1) * sizeof(*exits));
 	int err = 0;
 
-	b->stream = calloc(b->g->n_vertices + 1, sizeof(*b->stream));
+	b->stream = large_calloc(b->g->n_vertices + 1, sizeof(*b->stream));
 	if (!exits || !b->stream) {
 		free(exits);
 		return -ENOMEM;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Least significant digit first radix sort; digits in which all keys agree cost nothing. Fails only without memory. */
 #include "graph/sort.h"
+#include "lib/large.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -50,7 +51,7 @@ int pairs_sort(struct pair *pairs, size_t n, struct pair **spare, size_t *n_spar
 	if (n > *n_spare) {
 		free(*spare);
 		*n_spare = 0;
-		*spare = malloc(n * sizeof(**spare));
+		*spare = large_malloc(n, sizeof(**spare));
 		if (!*spare)
 			return -ENOMEM;
 		*n_spare = n;

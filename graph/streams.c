@@ -12,6 +12,7 @@
  * time. Else fails only without memory.
  */
 #include "graph/build.h"
+#include "lib/large.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +53,7 @@ static int ranges_init(struct ranges *ranges, size_t n_streams, size_t **ret_pla
 	for (size_t i = 0; i < n_streams + 1; i++)
 		ranges->first[i + 1] += ranges->first[i];
 	*ret_place = ranges->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
-	ranges->items = malloc((ranges->first[n_streams + 1] + 1) * sizeof(*ranges->items));
+	ranges->items = large_malloc(ranges->first[n_streams + 1] + 1, sizeof(*ranges->items));
 	return ranges->items ? 0 : -ENOMEM;
 }
 
@@ -100,7 +101,7 @@ static int reserve(struct build *b, size_t n_sends, size_t n_receives)
 {
 	struct graph *g = b->g;
 	size_t n_cross = b->n_cross + n_receives + n_receives / 8 + 64;
-	struct graph_edge *cross = realloc(b->cross, n_cross * sizeof(*cross));
+	struct graph_edge *cross = large_realloc(b->cross, n_cross, sizeof(*cross));
 
 	if (!cross)
 		return -ENOMEM;
@@ -108,8 +109,8 @@ static int reserve(struct build *b, size_t n_sends, size_t n_receives)
 	b->cap_cross = n_cross;
 	b->cap_messages = n_sends + 1;
 	b->cap_vertex_messages = n_sends + n_receives + 1;
-	g->messages = malloc(b->cap_messages * sizeof(*g->messages));
-	g->vertex_messages = malloc(b->cap_vertex_messages * sizeof(*g->vertex_messages));
+	g->messages = large_malloc(b->cap_messages, sizeof(*g->messages));
+	g->vertex_messages = large_malloc(b->cap_vertex_messages, sizeof(*g->vertex_messages));
 	return g->messages && g->vertex_messages ? 0 : -ENOMEM;
 }
 
@@ -393,7 +394,7 @@ int build_streams(struct build *b)
 	if (gather(b, &s.sends, &s.receives) < 0 ||
 	    reserve(b, s.sends.first[n_streams], s.receives.first[n_streams]) < 0)
 		goto out;
-	s.active = malloc((s.sends.first[n_streams] + 1) * sizeof(*s.active));
+	s.active = large_malloc(s.sends.first[n_streams] + 1, sizeof(*s.active));
 	err = s.active ? 0 : -ENOMEM;
 	for (size_t stream = 2; stream < n_streams && !err; stream++)
 		err = do_stream(&s, stream);

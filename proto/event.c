@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Tables of a trace. Knows nothing of where they come from. The only failure is -ENOMEM, shown as NULL. */
 #include "proto/event.h"
+#include "lib/large.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +78,7 @@ static int grow(void **array, size_t *cap, size_t need, size_t size)
 		return 0;
 	while (cap_new < need)
 		cap_new *= 2;
-	p = realloc(*array, cap_new * size);
+	p = large_realloc(*array, cap_new, size);
 	if (!p)
 		return -1;
 	memset((char *)p + *cap * size, 0, (cap_new - *cap) * size);
