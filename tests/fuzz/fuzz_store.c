@@ -6,9 +6,16 @@
 
 static char path[] = "/tmp/fuzz-bop-store-XXXXXX.db";
 
+/* With what SQLite lays beside a file that says it has a write-ahead log. */
 static void path_remove(void)
 {
-	unlink(path);
+	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
+	char name[64];
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
+		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		unlink(name);
+	}
 }
 
 static int file_open(void)
