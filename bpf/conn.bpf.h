@@ -321,7 +321,9 @@ static __always_inline int sock_destroyed(struct sock *sk)
 	struct sock_state *ss = sock_find(sk);
 
 	if (ss) {
-		close_emit(ss, REC_DESTROY, 0, 0, 0);
+		/* two packets that complete one handshake at once make two children: one goes before it is anything */
+		if ((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)) != SOCK_F_ACCEPTOR)
+			close_emit(ss, REC_DESTROY, 0, 0, 0);
 		ss->epoch = epoch - 1; /* not of this run any more */
 	}
 	sock_forget(sk);
