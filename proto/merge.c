@@ -83,14 +83,47 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 	return 0;
 }
 
+static const char *mark_text(const struct trace *trace, const struct event *event)
+{
+	return event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
+}
+
+/* Each phase begins once in a run. */
+static struct event *mark_find(const struct trace *trace, const char *text)
+{
+	for (size_t i = 0; i < trace->n_events; i++) {
+		const char *other = mark_text(trace, &trace->events[i]);
+
+		if (other && !strcmp(other, text))
+			return &trace->events[i];
+	}
+	return NULL;
+}
+
+/*
+ * A phase began when the first agent was told so. What the others do because of it can come before a slower one has noted
+ * it: a program that was stopped after the outcome must not seem to have ended before.
+ */
+static void mark_join(struct trace *into, const struct event *mark, uint32_t texts, int64_t offset_ns)
+{
+	uint32_t text = moved(mark->text, texts); /* it has moved already */
+	struct event *known = text && text <= into->n_texts && into->texts[text] ? mark_find(into, into->texts[text]) : NULL;
+	uint64_t time = mark->enter_ns - (uint64_t)offset_ns;
+
+	if (known && time < known->enter_ns)
+		known->enter_ns = known->return_ns = time;
+}
+
 static int events_move(struct trace *into, const struct trace *from, const struct shift *shift, int64_t offset_ns,
 		       unsigned stream)
 {
 	for (size_t i = 0; i < from->n_events; i++) {
 		struct event *to;
 
-		if (from->events[i].kind == EVENT_MARK)
+		if (from->events[i].kind == EVENT_MARK) {
+			mark_join(into, &from->events[i], shift->text, offset_ns);
 			continue;
+		}
 		to = trace_event_add(into);
 		if (!to)
 			return -ENOMEM;
@@ -158,23 +191,6 @@ int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsi
 	free(shift.box);
 	trace_fini(from);
 	return err;
-}
-
-static const char *mark_text(const struct trace *trace, const struct event *event)
-{
-	return event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
-}
-
-/* Each phase begins once in a run. */
-static const struct event *mark_find(const struct trace *trace, const char *text)
-{
-	for (size_t i = 0; i < trace->n_events; i++) {
-		const char *other = mark_text(trace, &trace->events[i]);
-
-		if (other && !strcmp(other, text))
-			return &trace->events[i];
-	}
-	return NULL;
 }
 
 static int by_size(const void *a, const void *b)

@@ -11,7 +11,7 @@
 
 /*
  * Moves all of `from`, whose clock shows offset_ns more than that of `into`, to the end of `into`. The marks of the run
- * are in every stream; those of `from` are dropped. stream (from 1): of `from`, tells sequence numbers of the same CPU
+ * are in every stream; each is kept once, at the earliest time. stream (from 1): of `from`, tells sequence numbers of the same CPU
  * apart. kernel: 0 if both come from one kernel, else a number of its own for that of `from`: what only a kernel tells
  * apart (sockets without a key of TCP) is not mixed up. 0 or -ENOMEM; then both must only be freed. from is empty afterwards.
  */

@@ -211,7 +211,7 @@ START_TEST(names_of_ports)
 }
 END_TEST
 
-/* Losses add up, and an unknown number stays one; marks are kept once; numbers of sockets of two kernels are kept apart. */
+/* Losses add up, and an unknown number stays one; marks are kept once, at their earliest; numbers of sockets of two kernels are kept apart. */
 START_TEST(sums)
 {
 	struct trace a, b;
@@ -222,8 +222,10 @@ START_TEST(sums)
 	ck_assert(!merge_offset(&a, &b, &offset));
 	a.lost = 2;
 	b.lost = 3;
-	mark_add(&a, 1, "check");
-	mark_add(&b, 5, "check");
+	mark_add(&a, 10, "check");
+	mark_add(&a, 20, "outcome");
+	mark_add(&b, 12, "check");
+	mark_add(&b, 26, "outcome");
 	for (int i = 0; i < 2; i++) {
 		struct trace_end *end = trace_end_at(i ? &b : &a, 1);
 
@@ -233,7 +235,8 @@ START_TEST(sums)
 	}
 	ck_assert_int_eq(merge_stream(&a, &b, 4, 1, 1), 0);
 	ck_assert_uint_eq(a.lost, 5);
-	ck_assert_uint_eq(a.n_events, 1);
+	ck_assert_uint_eq(a.n_events, 2);
+	ck_assert(a.events[0].enter_ns == 8 && a.events[1].enter_ns == 20 && a.events[1].return_ns == 20);
 	ck_assert_uint_ne(a.ends[2].first_local, 7);
 	b.lost = UINT64_MAX;
 	ck_assert_int_eq(merge_stream(&a, &b, 0, 2, 0), 0);
