@@ -19,13 +19,13 @@ from serving import Server, free_port
 
 KILLS = 50 if SOAK else 4
 DOWN = 70 if SOAK else 0  # seconds after the server has seen that the agent is away
-# Talks until the file GO is there.
+# Talks until the file GO is there, with pauses: minutes of it have to be read again.
 TALK = f"""experiment: talk
 boxes: [s, c]
 path: [{OUT}/examples/client-server]
 processes:
   - {{name: server, box: s, run: [server, "7000"], ready: {{listen: 7000}}}}
-workload: {{name: client, box: c, run: [sh, -c, 'while [ ! -e GO ]; do client client s 7000 2 200 || exit 1; done']}}
+workload: {{name: client, box: c, run: [sh, -c, 'while [ ! -e GO ]; do client client s 7000 2 200 || exit 1; sleep 0.5; done']}}
 timeout: 10m
 """
 
