@@ -14,6 +14,7 @@ struct local {
 	uint64_t id;
 	uint64_t number; /* 0: LOCAL has not come yet */
 	uint32_t index;
+	bool used; /* since it was last looked at for being the oldest one */
 };
 
 static struct local *local_find(struct names *names, uint64_t id)
@@ -32,20 +33,32 @@ static void row_finish(struct names *names, const struct local *local)
 		row->finished = true;
 }
 
+/* Room for one more: the end that was not used for longest is over. One that is in use must stay: nobody would tell of it again. */
+static void forget_oldest(struct names *names)
+{
+	struct local *oldest = names->locals;
+
+	for (; oldest->used; oldest = names->locals) {
+		oldest->used = false;
+		HASH_DEL(names->locals, oldest);
+		HASH_ADD(hh, names->locals, id, sizeof(oldest->id), oldest);
+	}
+	row_finish(names, oldest);
+	HASH_DEL(names->locals, oldest);
+	free(oldest);
+}
+
 /* A new end by that id; the one that had it before is over. NULL: no memory. */
 static struct local *local_begin(struct names *names, uint64_t id, uint32_t box, uint8_t role)
 {
-	struct local *local = local_find(names, id), *oldest = names->locals;
+	struct local *local = local_find(names, id);
 	struct trace_end *row;
 
 	if (local) {
 		row_finish(names, local);
 	} else {
-		if (HASH_COUNT(names->locals) >= LOCALS_MAX) {
-			row_finish(names, oldest);
-			HASH_DEL(names->locals, oldest);
-			free(oldest);
-		}
+		if (HASH_COUNT(names->locals) >= LOCALS_MAX)
+			forget_oldest(names);
 		local = calloc(1, sizeof(*local));
 		if (!local)
 			return NULL;
@@ -139,7 +152,10 @@ uint32_t local_end(struct names *names, uint64_t id)
 {
 	struct local *local = local_find(names, id);
 
-	return local ? local->index : 0; /* 0: its LOCAL was lost */
+	if (!local)
+		return 0; /* its LOCAL was lost */
+	local->used = true;
+	return local->index;
 }
 
 void locals_free(struct names *names)

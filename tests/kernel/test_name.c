@@ -554,6 +554,25 @@ START_TEST(local_ids)
 }
 END_TEST
 
+/* However many others come and go, one that is in use stays the same end. */
+START_TEST(local_in_use)
+{
+	struct rec_local local = { .head = HEAD(LOCAL, 1, 100, 100, .order = 2), .name = "x" };
+	struct rec_transfer send = { .head = HEAD(SEND, 1, 100, 100, .order = 5), .cookie = 1, .result = 20, .local = 1 };
+
+	names_root(names, "client", 1, 100, "");
+	for (local.id = 1; local.id < 200000; local.id++) {
+		local.number = local.id;
+		TAKE(local);
+		if (local.id % 10000 != 1)
+			continue;
+		TAKE(send);
+		ck_assert_uint_eq(last()->end, 1);
+	}
+	ck_assert(!stream_end_at(&stream, 1)->finished && stream_end_at(&stream, 2)->finished);
+}
+END_TEST
+
 START_TEST(damaged)
 {
 	struct rec_transfer send = { .head = HEAD(SEND, 1, 100, 100), .cookie = 1 };
@@ -710,6 +729,7 @@ int main(void)
 	tcase_add_test(tc, exchanges);
 	tcase_add_test(tc, asked_ports);
 	tcase_add_test(tc, local_ids);
+	tcase_add_test(tc, local_in_use);
 	tcase_add_test(tc, damaged);
 	tcase_add_loop_test(tc, senseless, 0, 20);
 	tcase_add_test(tc, batches);
