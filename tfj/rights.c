@@ -19,7 +19,8 @@
 	X(SETGID, "starts programs with their user's groups")                                                          \
 	X(CHOWN, "gives working directories to their users")                                                           \
 	X(DAC_OVERRIDE, "makes working directories in folders of other users, removes what killed runs left")          \
-	X(KILL, "ends programs of other users")
+	X(KILL, "ends programs of other users")                                                                        \
+	X(SYSLOG, "is told where the kernel has its pages: content of what sendfile hands on")
 
 struct right {
 	const char *name;
