@@ -477,11 +477,14 @@ void tracer_adopt(struct tracer *tracer)
 static void map_clear(const struct bpf_map *map)
 {
 	size_t size = bpf_map__key_size(map);
-	char key[64];
+	char key[64], next[64];
+	int more = size <= sizeof(key) && !bpf_map__get_next_key(map, NULL, key, size);
 
-	while (size <= sizeof(key) && !bpf_map__get_next_key(map, NULL, key, size))
-		if (bpf_map__delete_elem(map, key, size, 0))
-			break;
+	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each time */
+		more = !bpf_map__get_next_key(map, key, next, size);
+		bpf_map__delete_elem(map, key, size, 0);
+		memcpy(key, next, size);
+	}
 }
 
 void tracer_clear(struct tracer *tracer)
@@ -500,6 +503,7 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.port_users);
 	map_clear(tracer->bpf->maps.pipes);
+	map_clear(tracer->bpf->maps.local_ordinals);
 	map_clear(tracer->bpf->maps.pending);
 	map_clear(tracer->bpf->maps.unaccepted);
 	map_clear(tracer->bpf->maps.ignored_keys);
