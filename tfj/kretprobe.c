@@ -59,8 +59,9 @@ int kretprobe_attach(struct kretprobe *probe, struct bpf_program *program, const
 
 	if (tracefs < 0)
 		return tracefs;
-	snprintf(probe->event, sizeof(probe->event), GROUP "%d/%.40s_%d", getpid(), function,
-		 bpf_program__fd(program));
+	/* the maker in the name, too: where the kernel counts what was missed it leaves the group out */
+	snprintf(probe->event, sizeof(probe->event), GROUP "%d/%.30s_%d_%d", getpid(), function,
+		 bpf_program__fd(program), getpid());
 	snprintf(line, sizeof(line), "r%d:%s %s", KRETPROBE_WAITING, probe->event, function);
 	err = line_write(tracefs, "kprobe_events", line);
 	if (err)
