@@ -111,8 +111,12 @@ int hoard_take(struct hoard *hoard, void (*on_record)(uint32_t tag, const void *
 	struct entry entry;
 	int err = 0;
 
-	if (!hoard->chunks && chunk_close(hoard) < 0)
+	if (!hoard->chunks && chunk_close(hoard) < 0) {
+		*ret_lost = hoard->open_count;
+		hoard->count -= hoard->open_count;
+		hoard->open_size = hoard->open_count = 0;
 		return -ENOMEM;
+	}
 	chunk = hoard->chunks;
 	if (!chunk)
 		return 0;
