@@ -279,6 +279,7 @@ int boxes_guests(char *const *names, const struct served *served, struct boxes *
 			break;
 		}
 		*box = *from;
+		snprintf(box->name, sizeof(box->name), "%s", names[boxes->n]); /* as the experiment writes it, small or large */
 		box->index = (uint32_t)++boxes->n;
 		box->netns = fcntl(from->netns, F_DUPFD_CLOEXEC, 3);
 		if (box->netns < 0)
