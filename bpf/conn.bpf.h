@@ -142,7 +142,7 @@ static __noinline int sock_open(struct sock *sk)
 	return 0;
 }
 
-/* Nobody bound it: it has a port when listen() returns, see listen_returned. */
+/* Nobody bound it: it has a port when listen() returns, see listen_done. */
 static __noinline int sock_listen(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();

@@ -11,18 +11,11 @@
 #define BPF_DATAGRAM_BPF_H
 
 #include "bpf/digest.bpf.h"
+#include "bpf/file.bpf.h"
 #include "bpf/order.bpf.h"
 #include "bpf/scope.bpf.h"
 
 #define PORT_ASKS_FROM 32768 /* kernels choose ports from here on; only for ports of which nothing is known */
-
-static __always_inline __u32 datagram_box(struct sock *sk)
-{
-	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
-	__u32 *box = bpf_map_lookup_elem(&boxes, &cookie);
-
-	return box ? *box : 0;
-}
 
 /* The message that the current call is about, as far as its registers tell. index: in sendmmsg() or recvmmsg(). */
 static __always_inline void message_find(struct pt_regs *regs, struct user_message *message, __u32 index)
@@ -141,7 +134,7 @@ static __noinline int datagram_sent(struct sock *sk, int result)
 	int serves, chosen, reply, cut = 0;
 	__u64 now, digest = 0;
 
-	box = transports & TRACE_UDP ? datagram_box(sk) : 0;
+	box = transports & TRACE_UDP ? fd_box(sk) : 0;
 	state = box ? task_current(task, box) : 0;
 	box &= ~BOX_GUEST;
 	if (!state || is_retry(result))
@@ -196,7 +189,7 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 	__u16 mark;
 	__u32 box;
 
-	box = transports & TRACE_UDP ? datagram_box(sk) : 0;
+	box = transports & TRACE_UDP ? fd_box(sk) : 0;
 	state = box ? task_current(task, box) : 0;
 	box &= ~BOX_GUEST;
 	if (!state)

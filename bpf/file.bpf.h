@@ -44,6 +44,7 @@ static __always_inline struct sock *fd_sock(struct task_struct *task, int fd)
 	return file_sock(file);
 }
 
+/* Box of its network namespace, 0: not in scope. */
 static __always_inline __u32 fd_box(struct sock *sk)
 {
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);

@@ -125,7 +125,7 @@ int kretprobe_receive(struct pt_regs *ctx)
 static __always_inline int udp_send_entered(struct pt_regs *ctx)
 {
 	struct sock *sk = (struct sock *)function_arg(ctx, 0);
-	__u32 box = datagram_box(sk);
+	__u32 box = fd_box(sk);
 	struct task_state *state = box ? task_current(bpf_get_current_task_btf(), box) : 0;
 
 	if (state)
@@ -176,13 +176,13 @@ int kretprobe_udp6_send(struct pt_regs *ctx)
 SEC("kprobe/udp_recvmsg")
 int kprobe_udp_recv(struct pt_regs *ctx)
 {
-	return receive_entered(ctx, datagram_box((struct sock *)function_arg(ctx, 0)));
+	return receive_entered(ctx, fd_box((struct sock *)function_arg(ctx, 0)));
 }
 
 SEC("kprobe/udpv6_recvmsg")
 int kprobe_udp6_recv(struct pt_regs *ctx)
 {
-	return receive_entered(ctx, datagram_box((struct sock *)function_arg(ctx, 0)));
+	return receive_entered(ctx, fd_box((struct sock *)function_arg(ctx, 0)));
 }
 
 static __always_inline int udp_received(struct pt_regs *ctx)
