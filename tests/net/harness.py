@@ -4,6 +4,7 @@
 O is the build folder (default build). Each test is a function whose docstring is its specification.
 """
 import atexit
+import fcntl
 import glob
 import json
 import os
@@ -137,6 +138,8 @@ class Running:
     def __init__(self, *argv, **kwargs):
         self.argv = [str(a) for a in argv]
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        for f in (self.out, self.err):  # result() moves the place in the file that the program shares
+            fcntl.fcntl(f, fcntl.F_SETFL, os.O_APPEND)
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err,
                                         start_new_session=True, **kwargs)
         self.pid = self.process.pid

@@ -4,7 +4,6 @@
 import os
 import signal
 import sys
-import time
 
 from harness import (BOP, Running, bop, equal, example, experiment, leftovers, nothing_left, run_tests, scratch, show,
                      store, true, wait_for)
@@ -54,10 +53,10 @@ def test_interrupt_twice():
     running = Running(BOP, "run", path, "--store", at)
     wait_for("the workload", lambda: os.path.exists(marker))
     running.signal(signal.SIGINT)
-    # the first one has been taken when the run says so, or at the latest when it would have ended were it not stubborn
-    time.sleep(0.3)
+    wait_for("what it says to the first one", lambda: "interrupt again" in running.result().err)
     true(running.process.poll() is None, "it ended although a program ignores SIGTERM for 10 minutes")
-    running.signal(signal.SIGINT)
+    # what comes within 50 ms of the first one is the same wish
+    wait_for("its end", lambda: kill_quietly(running.pid, signal.SIGINT) or running.process.poll() is not None)
     equal(running.end().status, 130, "exit status")
     nothing_left(before)
     true(show("last", at)["outcome"] == "interrupted", "outcome")
