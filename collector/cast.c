@@ -179,3 +179,11 @@ size_t cast_agent_of(const struct cast *cast, const char *box)
 			return cast->boxes[i].agent;
 	return SIZE_MAX;
 }
+
+const char *cast_box_of(const struct cast *cast, size_t agent)
+{
+	for (size_t i = 0; i < cast->n_boxes; i++)
+		if (cast->boxes[i].agent == agent)
+			return cast->boxes[i].name;
+	return "?"; /* none is in a run for nothing */
+}

@@ -45,5 +45,7 @@ void cast_fini(struct cast *cast);
 
 /* SIZE_MAX: there is no such box. */
 size_t cast_agent_of(const struct cast *cast, const char *box);
+/* The first box of an agent of the run. */
+const char *cast_box_of(const struct cast *cast, size_t agent);
 
 #endif

@@ -12,13 +12,17 @@
 /* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
 #define COMMIT_NS (CLOCK_SECOND_NS / 20)
 
+enum { WARNINGS_MAX = 100 }; /* of a run; an agent can say as many as it likes */
+
 static int on_order(void *arg, size_t agent, const struct message_order *order, struct error *e)
 {
 	struct message message = { .kind = MESSAGE_ORDER, .order = *order };
 	struct course *course = arg;
 
-	if (!course->lost[agent])
-		course->door.send(course->door.arg, agent, &message);
+	if (course->lost[agent])
+		return 0;
+	course->heard[agent] = clock_monotonic_ns();
+	course->door.send(course->door.arg, agent, &message);
 	return 0;
 }
 
@@ -33,6 +37,10 @@ static void on_warning(struct course *course, const char *text)
 {
 	char *warnings;
 
+	if (course->n_warnings > WARNINGS_MAX)
+		return;
+	if (course->n_warnings++ == WARNINGS_MAX)
+		text = "further warnings are left out";
 	course->door.warn(course->door.arg, text);
 	if (asprintf(&warnings, "%s%s%s", course->warnings ? course->warnings : "", course->warnings ? "\n" : "", text) < 0)
 		return;
@@ -64,6 +72,7 @@ void course_message(struct course *course, size_t agent, const struct message *m
 	const struct message *said;
 	struct error e;
 
+	course->heard[agent] = now;
 	if (message->kind == MESSAGE_BATCH) {
 		if (!course->store_failed &&
 		    ingest_put(&course->ingests[agent], message->batch.bytes, message->batch.size, &e) < 0)
@@ -76,6 +85,12 @@ void course_message(struct course *course, size_t agent, const struct message *m
 	said = troupe_message(course->troupe, agent, message);
 	/* every message shows that somebody lives */
 	conduct_on_message(course->conduct, said ? said : &(struct message){ .kind = MESSAGE_NONE }, now);
+}
+
+void course_agent_away(struct course *course, size_t agent, uint64_t now)
+{
+	course->heard[agent] = now;
+	conduct_on_message(course->conduct, &(struct message){ .kind = MESSAGE_NONE }, now);
 }
 
 /* Everything that waits of all agents. Each stream is acknowledged for itself. */
@@ -102,6 +117,26 @@ bool course_full(const struct course *course)
 	return false;
 }
 
+/* When the agent will have been silent for too long; UINT64_MAX: it owes nothing. */
+static uint64_t silence_at(const struct course *course, size_t agent)
+{
+	return course->lost[agent] || !troupe_waits(course->troupe, agent) ? UINT64_MAX :
+									     course->heard[agent] + CONDUCT_SILENCE_NS;
+}
+
+/* The conduct hears one agent. Of several, those that talk do not speak for one that hangs. */
+static void silence_look(struct course *course, uint64_t now)
+{
+	char reason[128];
+
+	for (size_t i = 0; course->cast->n_agents > 1 && i < course->cast->n_agents; i++) {
+		if (conduct_done(course->conduct) || now < silence_at(course, i))
+			continue;
+		snprintf(reason, sizeof(reason), "the agent of box '%s' does not answer any more", cast_box_of(course->cast, i));
+		course_agent_lost(course, i, OUTCOME_ERROR, reason);
+	}
+}
+
 void course_time(struct course *course, uint64_t now)
 {
 	bool owed = false;
@@ -112,13 +147,18 @@ void course_time(struct course *course, uint64_t now)
 		course->commit_at = now + COMMIT_NS;
 	if (course_full(course) || now >= course->commit_at || conduct_done(course->conduct))
 		course_commit(course);
+	silence_look(course, now);
 	conduct_on_time(course->conduct, now);
 }
 
 uint64_t course_deadline(const struct course *course)
 {
-	uint64_t at = conduct_deadline(course->conduct);
+	uint64_t at = conduct_deadline(course->conduct), silence;
 
+	for (size_t i = 0; course->cast->n_agents > 1 && i < course->cast->n_agents && !conduct_done(course->conduct); i++) {
+		silence = silence_at(course, i);
+		at = silence < at ? silence : at;
+	}
 	return course->commit_at < at ? course->commit_at : at;
 }
 
@@ -250,9 +290,10 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	course->commit_at = UINT64_MAX;
 	course->ingests = calloc(cast->n_agents + 1, sizeof(*course->ingests));
 	course->events = calloc(cast->n_agents + 1, sizeof(*course->events));
+	course->heard = calloc(cast->n_agents + 1, sizeof(*course->heard));
 	course->lost = calloc(cast->n_agents + 1, sizeof(*course->lost));
 	course->troupe = troupe_new(cast, &troupe_door);
-	if (!course->ingests || !course->events || !course->lost || !course->troupe)
+	if (!course->ingests || !course->events || !course->heard || !course->lost || !course->troupe)
 		goto out;
 	err = directory_make(course, e);
 	if (!err)
@@ -283,6 +324,7 @@ void course_close(struct course *course)
 	troupe_free(course->troupe);
 	free(course->ingests);
 	free(course->events);
+	free(course->heard);
 	free(course->lost);
 	free(course->warnings);
 	free(course);

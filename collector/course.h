@@ -21,7 +21,7 @@ struct course;
 struct course_door {
 	/* For one of the agents, by its place in the cast. A failure to send shows by the agent's silence, or end. */
 	void (*send)(void *arg, size_t agent, const struct message *message);
-	/* A line for the user; it is kept with the run. */
+	/* A line for the user; it is kept with the run. There are some hundred at most. */
 	void (*warn)(void *arg, const char *text);
 	void *arg;
 };
@@ -64,6 +64,8 @@ void course_commit(struct course *course);
 
 void course_interrupt(struct course *course, uint64_t now); /* in order */
 void course_hurry(struct course *course, uint64_t now);     /* without waiting for anybody: everything is killed at once */
+/* It is not connected, but may come back: its silence means nothing. */
+void course_agent_away(struct course *course, size_t agent, uint64_t now);
 /* An agent is gone, and with it the run; the others are told to finish. */
 void course_agent_lost(struct course *course, size_t agent, enum outcome outcome, const char *reason);
 

@@ -19,9 +19,11 @@ struct course {
 	struct troupe *troupe;
 	struct ingest *ingests; /* by agent */
 	uint64_t *events;	/* by agent: recorded so far, as it says */
+	uint64_t *heard;	/* by agent: when it said something, or was last asked */
 	bool *lost;		/* by agent */
 	uint64_t commit_at; /* UINT64_MAX: nothing waits */
-	char *warnings;
+	char *warnings; /* lines */
+	unsigned n_warnings;
 	bool store_failed;
 };
 

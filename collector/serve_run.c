@@ -17,7 +17,7 @@
 #define PROGRESS_NS (CLOCK_SECOND_NS / 2)
 #define ORDER_LAST UINT64_MAX /* id of the Finish that ends what nobody wants any more: see course_agent_lost() */
 
-enum { ACTS_MAX = 256, WARNINGS_MAX = 100 };
+enum { ACTS_MAX = 256 };
 
 static void on_send(void *arg, size_t agent, const struct message *message)
 {
@@ -35,8 +35,6 @@ static void on_warn(void *arg, const char *text)
 	char **grown;
 
 	serve_log("run %llu: warning: %s", (unsigned long long)course_id(act->course), text);
-	if (act->n_warnings >= WARNINGS_MAX)
-		return;
 	grown = realloc(act->warnings, (act->n_warnings + 2) * sizeof(*grown));
 	if (!grown)
 		return;
@@ -277,10 +275,21 @@ static void run_end_tell(struct act *act, const struct course_result *result)
 		api_answer(act->serve, &act->client, &answer);
 }
 
+/* One that hung may still be in the run when it wakes up; it is free again when it has answered. */
+static void hung_finish(struct act *act)
+{
+	struct message finish = { .kind = MESSAGE_ORDER, .order = { .id = ORDER_LAST, .kind = ORDER_FINISH } };
+
+	for (size_t i = 0; course_broken(act->course) && i < act->cast.n_agents; i++)
+		if (act->agents[i]->connected && !act->agents[i]->settling)
+			on_send(act, i, &finish);
+}
+
 static void act_end(struct act *act)
 {
 	struct course_result result;
 
+	hung_finish(act);
 	course_seal(act->course, STORE_UNKNOWN, &result);
 	run_end_tell(act, &result);
 	course_result_fini(&result);
@@ -308,10 +317,14 @@ void acts_time(struct serve *serve, uint64_t now)
 	heirs_time(serve->heirs, now);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
-		for (size_t i = 0; i < act->cast.n_agents; i++)
-			if (!act->agents[i]->connected &&
-			    now - act->agents[i]->away_ns >= (*act->agents[i]->key ? AWAY_NS : AWAY_PRIVATE_NS))
+		for (size_t i = 0; i < act->cast.n_agents; i++) {
+			if (act->agents[i]->connected)
+				continue;
+			if (now - act->agents[i]->away_ns >= (*act->agents[i]->key ? AWAY_NS : AWAY_PRIVATE_NS))
 				agent_lost(act, act->agents[i], "went and did not come back");
+			else
+				course_agent_away(act->course, i, now);
+		}
 		course_time(act->course, now);
 		progress_tell(act, now);
 		if (course_done(act->course))

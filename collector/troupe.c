@@ -275,3 +275,11 @@ const struct message *troupe_message(struct troupe *troupe, size_t agent, const 
 	owed->pid = reply->pid;
 	return owed->left ? NULL : owed_done(troupe, owed);
 }
+
+bool troupe_waits(const struct troupe *troupe, size_t agent)
+{
+	for (size_t i = 0; i < troupe->n_owed; i++)
+		if (troupe->owed[i].waiting[agent])
+			return true;
+	return false;
+}

@@ -34,4 +34,7 @@ int troupe_order(struct troupe *troupe, const struct message_order *order, struc
  */
 const struct message *troupe_message(struct troupe *troupe, size_t agent, const struct message *message);
 
+/* It was asked for something and has not answered. */
+bool troupe_waits(const struct troupe *troupe, size_t agent);
+
 #endif
