@@ -271,6 +271,14 @@ static void strangers_tell(struct serve *serve, uint64_t now)
 	serve->told_ns = now;
 }
 
+static void list_tell(struct serve *serve)
+{
+	const char *trouble = server_list_trouble(serve->server);
+
+	if (trouble)
+		serve_log("the list of keys stays as it was: %s", trouble);
+}
+
 static void signals_read(struct serve *serve, uint64_t now)
 {
 	struct signalfd_siginfo info;
@@ -332,6 +340,7 @@ int serve_loop(struct serve *serve, struct error *e)
 		api_work(serve, now);
 		now = clock_monotonic_ns();
 		acts_time(serve, now);
+		list_tell(serve);
 		strangers_tell(serve, now);
 	}
 	return err;

@@ -28,7 +28,8 @@ struct server {
 	void (*on_news)(struct server_agent *agent, enum server_news news, void *arg);
 	void *arg;
 	uint64_t refresh_ns;
-	struct error failed; /* of a list that cannot be read, until it is told */
+	struct error failed; /* of a list that cannot be read */
+	bool trouble;	     /* until it is told */
 };
 
 static int remote_open(struct server *server, void *context, const struct server_options *options, struct error *e)
@@ -160,9 +161,12 @@ static void cut(struct server *server, struct server_agent *agent, const char *r
 static void list_refresh(struct server *server)
 {
 	struct server_agent *agent, *next;
+	int changed = allowed_refresh(server->allowed, &server->failed);
 
-	if (allowed_refresh(server->allowed, &server->failed) <= 0)
+	server->trouble |= changed < 0;
+	if (changed <= 0)
 		return;
+	server->trouble = false;
 	DL_FOREACH_SAFE(server->agents, agent, next)
 		if (*agent->key && !allowed_by_name(server->allowed, agent->key))
 			cut(server, agent, "its key was taken off the list");
@@ -404,6 +408,14 @@ void server_release(struct server *server, struct server_agent *agent)
 const struct refusals *server_refusals(const struct server *server)
 {
 	return &server->refusals;
+}
+
+const char *server_list_trouble(struct server *server)
+{
+	bool trouble = server->trouble;
+
+	server->trouble = false;
+	return trouble ? server->failed.text : NULL;
 }
 
 const char *server_stranger(struct server *server)

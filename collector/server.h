@@ -90,6 +90,8 @@ struct server_agent *server_agents(const struct server *server);
 void server_release(struct server *server, struct server_agent *agent);
 
 const struct refusals *server_refusals(const struct server *server);
+/* Why the list, which has changed, cannot be read: the one of before holds. NULL: nothing new. Valid until the next call. */
+const char *server_list_trouble(struct server *server);
 /* Who was refused last because of its key, for the log: "KEY from ADDRESS"; NULL: nobody new. */
 const char *server_stranger(struct server *server);
 

@@ -65,6 +65,14 @@ def test_wrong_keys():
         wait_for("its end", lambda: unknown.process.poll() is not None)
         true("taken off the list" in unknown.result().err, f"it does not say why: {unknown.result()}")
         equal(server.boxes()["agents"], [], "agents after the removal")
+        with open(f"{server.keys}/allowed", "a", encoding="ascii") as f:
+            f.write("late nonsense\n")
+        wait_for("what the server says", lambda: "allowed:" in server.log() and "stays as it was" in server.log())
+        with open(f"{server.keys}/allowed", "r+", encoding="ascii") as f:
+            good = f.read().replace("late nonsense\n", "")
+            f.seek(0)
+            f.truncate()
+            f.write(good)
         server.agents = []
         server.agent(url=server.tcp_url, argv=argv)
         works(server)
