@@ -156,7 +156,8 @@ const struct cmd cmd_run = {
 	.summary = "Runs the experiment that FILE (YAML, docs/experiment.md) describes, and keeps the run",
 	.text = "It makes the boxes, starts the processes one after the other, each when the one before is ready,\n"
 		"starts the workload, waits for it, runs the check, stops everything and removes the boxes. Every\n"
-		"TCP message in between is recorded. Needs root.\n\n"
+		"message in between is recorded (TCP, UDP, unix-domain streams; FILE can say otherwise). Needs root,\n"
+		"with --server only whose server it is.\n\n"
 		"The outcome: good (the check exits with 0), violated (1), vacuous (2), timeout, interrupted, error.\n"
 		"Without a check the workload's exit statuses decide.\n\n"
 		"Ctrl-C once ends the run in order and keeps it, twice ends it at once.\n\n"

@@ -17,8 +17,9 @@ enum { N_COMMANDS = sizeof(commands) / sizeof(*commands) };
 static void help_print(FILE *out)
 {
 	fprintf(out, "usage: bop COMMAND [OPTION]... [ARGUMENT]...\n\n"
-		     "Runs a distributed system in boxes on this machine, records every TCP message that its processes\n"
-		     "exchange, and shows what happened before what. No proxy, no library, no change to the programs.\n\n"
+		     "Runs a distributed system in boxes, on this machine or on several, records every message that its\n"
+		     "processes exchange, and shows what happened before what. No proxy, no library, no change to the\n"
+		     "programs.\n\n"
 		     "commands:\n");
 	for (int i = 0; i < N_COMMANDS; i++)
 		fprintf(out, "  %-6s %-8s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);

@@ -18,12 +18,12 @@
 
 static const char usage[] =
 	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--box NAME[=NETNS]]...\n"
-	"           [--memory SIZE] [--spool SIZE]\n"
+	"           [--memory SIZE] [--spool SIZE] [--backend NAME]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
 	"The agent of Box of Pain: makes boxes (network namespaces), runs programs in them, records in the kernel\n"
-	"what they say to each other over TCP, and sends it to a collector. `bop run` starts it by itself.\n"
+	"what they say to each other, and sends it to a collector. `bop run` starts it by itself.\n"
 	"\n"
 	"  tfj --collector URL   serve the collector at URL until it says quit; needs root\n"
 	"  tfj probe             say what this kernel can trace, by what, and why not, and which of root's rights\n"
