@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 
-from harness import (BOP, Running, bop, equal, example, experiment, leftovers, nothing_left, run_tests, scratch, show,
-                     store, true, wait_for)
+from harness import (BOP, Running, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, run_tests, scratch,
+                     show, store, true, wait_for)
 
 SHAPE = """experiment: odd
 boxes: [a, b]
