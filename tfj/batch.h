@@ -13,7 +13,7 @@
 #include "proto/event.h"
 
 #define BATCH_EVENTS 8192u	 /* a batch is due when it holds so many, */
-#define BATCH_BYTES (4u << 20) /* or so many bytes of output and content */
+#define BATCH_BYTES (4u << 20) /* or so many bytes of output, content and processes' names */
 
 struct rows {
 	uint32_t *index; /* rows to send, each once */
@@ -44,7 +44,7 @@ struct stream {
 	uint32_t n_ends; /* that there ever were: the highest index */
 	struct rows boxes, processes, ends, texts;
 	struct interned *interned; /* texts by content */
-	size_t bytes; /* of outputs and contents since the last batch */
+	size_t bytes; /* of those since the last batch */
 };
 
 void stream_init(struct stream *stream, uint64_t run);

@@ -136,6 +136,7 @@ struct process *process_add(struct names *names, uint32_t tgid, uint32_t box, ch
 		HASH_ADD(hh, names->processes, tgid, sizeof(tgid), process);
 	}
 	*row = (struct trace_process){ .name = label, .box = box, .parent = parent, .pid = tgid, .command = copy };
+	names->stream->bytes += strlen(label) + strlen(copy);
 	process->index = index;
 	process->root = process->unnamed = 0;
 	process->provisional = process->fresh = false;

@@ -554,6 +554,29 @@ START_TEST(local_ids)
 }
 END_TEST
 
+/* A batch is due before the command lines of new processes make it larger than the collector takes. */
+START_TEST(long_commands)
+{
+	struct rec_fork fork = { .head = HEAD(FORK, 1, 100, 100, .order = 1), .child_tgid = 1000 };
+	unsigned char *bytes;
+	char command[4001];
+	size_t size;
+
+	memset(command, 'x', sizeof(command) - 1);
+	command[sizeof(command) - 1] = '\0';
+	names_root(names, "s1", 1, 100, command);
+	for (; !stream_due(&stream); fork.child_tgid++) {
+		fork.child_tid = fork.child_tgid;
+		fork.ordinal++;
+		TAKE(fork);
+	}
+	ck_assert_int_eq(stream_cut(&stream, false, 0, 0, &bytes, &size), 0);
+	ck_assert_uint_lt(size, WIRE_MAX_BATCH / 2);
+	ck_assert(!stream_due(&stream));
+	free(bytes);
+}
+END_TEST
+
 /* However many others come and go, one that is in use stays the same end. */
 START_TEST(local_in_use)
 {
@@ -730,6 +753,7 @@ int main(void)
 	tcase_add_test(tc, asked_ports);
 	tcase_add_test(tc, local_ids);
 	tcase_add_test(tc, local_in_use);
+	tcase_add_test(tc, long_commands);
 	tcase_add_test(tc, damaged);
 	tcase_add_loop_test(tc, senseless, 0, 20);
 	tcase_add_test(tc, batches);
