@@ -45,7 +45,7 @@ static struct box rows[2] = {
 	{ .name = "client", .index = 1, .address = "10.83.0.1", .address6 = "" },
 	{ .name = "server", .index = 2, .address = "10.83.0.2", .address6 = "" },
 };
-static struct boxes boxes = { .box = rows, .n = 2 };
+static struct boxes boxes = { .box = rows, .n = 2, .n_known = 2 };
 
 static void on_listen(void *arg, uint32_t root, uint16_t port)
 {
