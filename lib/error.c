@@ -12,16 +12,22 @@ static void clean(char *text)
 			*text = '?';
 }
 
+int error_setv(struct error *e, int err, const char *format, va_list ap)
+{
+	if (!e)
+		return err;
+	vsnprintf(e->text, sizeof(e->text), format, ap);
+	clean(e->text);
+	return err;
+}
+
 int error_set(struct error *e, int err, const char *format, ...)
 {
 	va_list ap;
 
-	if (!e)
-		return err;
 	va_start(ap, format);
-	vsnprintf(e->text, sizeof(e->text), format, ap);
+	error_setv(e, err, format, ap);
 	va_end(ap);
-	clean(e->text);
 	return err;
 }
 

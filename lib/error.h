@@ -15,6 +15,9 @@ struct error {
 /* Writes the text (cut when too long) and returns err, a negative errno, so that `return error_set(...)` works. e may be NULL. */
 int error_set(struct error *e, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same for those that have such arguments themselves. */
+int error_setv(struct error *e, int err, const char *format, va_list ap);
+
 /* Puts "prefix: " in front of what e says already. Returns err. */
 int error_prefix(struct error *e, int err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
