@@ -90,6 +90,10 @@ static void on_refused(struct conduct *c, const struct conduct_pending *pending,
 	case ORDER_FINISH:
 		conduct_agent_lost(c, OUTCOME_ERROR, why);
 		break;
+	case ORDER_ARM:
+		conduct_failf(c, now, "%s", why);
+		break;
+	case ORDER_LIFT:
 	case ORDER_SIGNAL: /* it has ended meanwhile */
 	case ORDER_QUIT:
 	case ORDER_NONE:

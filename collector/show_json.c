@@ -324,6 +324,8 @@ static void value_members(json_t *object, const struct graph *graph, const struc
 		json_object_set_new(object, "pos", json_integer((json_int_t)event->pos));
 	} else if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD)) {
 		status_members(object, &status);
+	} else if (event_is_fault(event->kind)) {
+		json_object_set_new(object, "fault", json_integer(event->value));
 	} else if (event->kind == EVENT_LISTEN || event->kind == EVENT_LOST) {
 		json_object_set_new(object, event->kind == EVENT_LOST ? "lost" : "port", json_integer(event->value));
 	}

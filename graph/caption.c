@@ -250,6 +250,12 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 	case EVENT_MARK:
 		snprintf(buf, size, "%s", text_or(text, "mark"));
 		break;
+	case EVENT_ARMED:
+	case EVENT_FIRED:
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
+		snprintf(buf, size, "%s: %s", event_kind_name(event->kind), text_or(text, "a fault"));
+		break;
 	case EVENT_NONE:
 	case EVENT_KIND_COUNT:
 		snprintf(buf, size, "?");

@@ -77,7 +77,7 @@ void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, s
 		snprintf(buf, size, "%s", text);
 	else if (event->kind == EVENT_LISTEN)
 		snprintf(buf, size, "%s:%" PRId64, box_name(trace, event->box), event->value);
-	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST)
+	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST || event_is_fault(event->kind))
 		snprintf(buf, size, "%s", text_or(text, event_kind_name(event->kind)));
 	else
 		snprintf(buf, size, "%s", process_name(graph, v->process));

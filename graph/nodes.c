@@ -34,6 +34,10 @@ static bool is_failure(const struct picture *p, const struct item *item)
 	case EVENT_LISTEN:
 	case EVENT_CLOSE:
 	case EVENT_MARK:
+	case EVENT_ARMED:
+	case EVENT_FIRED:
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:
 		return false;
 	}

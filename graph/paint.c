@@ -293,6 +293,10 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 	case EVENT_SEND:
 	case EVENT_LOST:
 	case EVENT_MARK:
+	case EVENT_ARMED:
+	case EVENT_FIRED:
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:
 		break;
 	}

@@ -309,6 +309,10 @@ static int take_vertex(struct take *t, uint32_t v)
 	case EVENT_RESET:
 	case EVENT_LOST:
 	case EVENT_MARK:
+	case EVENT_ARMED:
+	case EVENT_FIRED:
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:
 		break;
 	}

@@ -119,6 +119,10 @@ static void note_end(struct build *b, uint32_t v, const struct event *event, uin
 	case EVENT_SEND:
 	case EVENT_LOST:
 	case EVENT_MARK:
+	case EVENT_ARMED:
+	case EVENT_FIRED:
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:
 		break;
 	}

@@ -34,6 +34,7 @@ static bool must_arrive(enum message_kind kind)
 	case MESSAGE_READY:
 	case MESSAGE_EXITED:
 	case MESSAGE_WARNING:
+	case MESSAGE_RECEIPTS:
 	case MESSAGE_ORDER:
 		return true;
 	case MESSAGE_NONE:

@@ -2,6 +2,7 @@
 /* Tables of a trace. Knows nothing of where they come from. The only failure is -ENOMEM, shown as NULL. */
 #include "proto/event.h"
 #include "lib/large.h"
+#include "proto/fault.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,9 @@ void trace_drop_events(struct trace *trace)
 		free(trace->outputs[i].bytes);
 	for (size_t i = 0; i < trace->n_contents; i++)
 		free(trace->contents[i].bytes);
-	trace->n_outputs = trace->n_contents = trace->n_events = 0;
+	for (size_t i = 0; i < trace->n_receipts; i++)
+		fault_receipt_fini(&trace->receipts[i]);
+	trace->n_outputs = trace->n_contents = trace->n_events = trace->n_receipts = 0;
 }
 
 void trace_fini(struct trace *trace)
@@ -65,6 +68,7 @@ void trace_fini(struct trace *trace)
 	free(trace->events);
 	free(trace->outputs);
 	free(trace->contents);
+	free(trace->receipts);
 	trace_init(trace);
 }
 
@@ -117,6 +121,7 @@ TABLE_AT(char *, text, texts)
 LIST_ADD(struct event, event, events)
 LIST_ADD(struct trace_output, output, outputs)
 LIST_ADD(struct trace_content, content, contents)
+LIST_ADD(struct fault_receipt, receipt, receipts)
 
 struct event *trace_events_add(struct trace *trace, size_t n)
 {
@@ -127,4 +132,28 @@ struct event *trace_events_add(struct trace *trace, size_t n)
 	events = trace->events + trace->n_events;
 	trace->n_events += n;
 	return events;
+}
+
+static int by_id_latest_last(const void *a, const void *b)
+{
+	const struct fault_receipt *x = a, *y = b;
+
+	return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : (x->place > y->place) - (x->place < y->place);
+}
+
+void trace_receipts_settle(struct trace *trace)
+{
+	struct fault_receipt *receipts = trace->receipts;
+	size_t n = 0;
+
+	for (size_t i = 0; i < trace->n_receipts; i++)
+		receipts[i].place = i;
+	if (trace->n_receipts)
+		qsort(receipts, trace->n_receipts, sizeof(*receipts), by_id_latest_last);
+	for (size_t i = 0; i < trace->n_receipts; i++)
+		if (i + 1 < trace->n_receipts && receipts[i + 1].id == receipts[i].id)
+			fault_receipt_fini(&receipts[i]);
+		else
+			receipts[n++] = receipts[i];
+	trace->n_receipts = n;
 }

@@ -34,7 +34,11 @@
 	X(CLOSE, close, "this end will send no more; pos: bytes it sent in all, value: bytes sent but not yet acknowledged") \
 	X(RESET, reset, "an RST of the peer ended this end; pos: bytes received in all")           \
 	X(LOST, lost, "value events were lost here; text: why")                                    \
-	X(MARK, mark, "a phase of the run began; text: workload, check, outcome, teardown")
+	X(MARK, mark, "a phase of the run began; text: workload, check, outcome, teardown")        \
+	X(ARMED, armed, "a fault waits for its moment; value: its id, text: the fault")            \
+	X(FIRED, fired, "a fault began to act; value: its id, text: the fault; end, pos, message: of the message it began with") \
+	X(LIFTED, lifted, "a fault was taken away on request; value: its id, text: the fault")     \
+	X(EXPIRED, expired, "a fault's lease or time was over; value: its id, text: the fault")
 
 enum event_kind {
 	EVENT_NONE,
@@ -46,6 +50,12 @@ enum event_kind {
 
 /* Static string, "?" for a number that is no kind. */
 const char *event_kind_name(unsigned kind);
+
+/* What is said of a fault, not of the system. */
+static inline bool event_is_fault(unsigned kind)
+{
+	return kind >= EVENT_ARMED && kind <= EVENT_EXPIRED;
+}
 
 enum event_flag {
 	EVENT_F_THREAD = 1 << 0,      /* SPAWN, EXIT: a thread, not a process */
@@ -179,6 +189,8 @@ struct trace_content {
 	unsigned char *bytes;
 };
 
+struct fault_receipt; /* proto/fault.h */
+
 struct trace {
 	struct trace_box *boxes; /* all tables: [0] is unused and zero */
 	struct trace_process *processes;
@@ -187,20 +199,21 @@ struct trace {
 	struct event *events; /* [0] is the first event */
 	struct trace_output *outputs; /* [0] is the first */
 	struct trace_content *contents; /* [0] is the first */
+	struct fault_receipt *receipts; /* [0] is the first. While a run goes on, the last of an id counts; see trace_receipts_settle() */
 	size_t n_boxes, n_processes, n_ends, n_texts; /* highest index; 0: table is empty */
-	size_t n_events, n_outputs, n_contents;
-	size_t cap_boxes, cap_processes, cap_ends, cap_texts, cap_events, cap_outputs, cap_contents; /* private to event.c */
+	size_t n_events, n_outputs, n_contents, n_receipts;
+	size_t cap_boxes, cap_processes, cap_ends, cap_texts, cap_events, cap_outputs, cap_contents, cap_receipts; /* private to event.c */
 	uint64_t lost; /* events known to be lost; UINT64_MAX: an unknown number */
 };
 
 void trace_init(struct trace *trace);
 void trace_fini(struct trace *trace);
 
-/* Forgets events, outputs and contents; the tables stay. */
+/* Forgets events, outputs, contents and receipts; the tables stay. */
 void trace_drop_events(struct trace *trace);
 
 /*
- * Makes room for index (tables) or one more (events, outputs, contents), zeroed; returns NULL without memory. Indices may arrive
+ * Makes room for index (tables) or one more (events, outputs, contents, receipts), zeroed; returns NULL without memory. Indices may arrive
  * in any order; what was never filled stays zero.
  */
 struct trace_box *trace_box_at(struct trace *trace, uint32_t index);
@@ -211,5 +224,9 @@ struct event *trace_event_add(struct trace *trace);
 struct event *trace_events_add(struct trace *trace, size_t n); /* the first of n */
 struct trace_output *trace_output_add(struct trace *trace);
 struct trace_content *trace_content_add(struct trace *trace);
+struct fault_receipt *trace_receipt_add(struct trace *trace);
+
+/* Keeps the last receipt of each fault, ordered by id. */
+void trace_receipts_settle(struct trace *trace);
 
 #endif

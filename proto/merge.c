@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* See merge.h. Strings move, so that a large trace is not copied. */
 #include "proto/merge.h"
+#include "proto/fault.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -168,6 +169,35 @@ static int outputs_move(struct trace *into, struct trace *from, const struct shi
 	return 0;
 }
 
+/* Two agents can have had the same fault. Times of receipts are of the agent's clock, like those of events. */
+static int receipts_move(struct trace *into, struct trace *from, int64_t offset_ns)
+{
+	size_t n, k = 0;
+
+	trace_receipts_settle(into);
+	trace_receipts_settle(from);
+	n = into->n_receipts;
+	for (size_t i = 0; i < from->n_receipts; i++) {
+		struct fault_receipt *row = &from->receipts[i], *to;
+
+		row->fired_ns -= row->fired_ns ? (uint64_t)offset_ns : 0;
+		row->ended_ns -= row->ended_ns ? (uint64_t)offset_ns : 0;
+		while (k < n && into->receipts[k].id < row->id)
+			k++;
+		if (k < n && into->receipts[k].id == row->id) {
+			fault_receipt_join(&into->receipts[k], row);
+			continue;
+		}
+		to = trace_receipt_add(into);
+		if (!to)
+			return -ENOMEM;
+		*to = *row;
+		row->line = row->why = NULL;
+	}
+	trace_receipts_settle(into);
+	return 0;
+}
+
 int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream, unsigned kernel)
 {
 	struct shift shift = {
@@ -187,6 +217,8 @@ int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsi
 		err = outputs_move(into, from, &shift);
 	if (!err)
 		err = contents_move(into, from, &shift);
+	if (!err)
+		err = receipts_move(into, from, offset_ns);
 	into->lost = into->lost == UINT64_MAX || from->lost == UINT64_MAX ? UINT64_MAX : into->lost + from->lost;
 	free(shift.box);
 	trace_fini(from);

@@ -12,6 +12,7 @@
 
 #include "lib/error.h"
 #include "proto/event.h"
+#include "proto/fault.h"
 
 /* Changes when an old peer would misunderstand a new one. Also the version of the blobs in a store. */
 #define WIRE_PROTOCOL 1u
@@ -27,7 +28,7 @@ struct wire_batch {
 };
 
 /*
- * Encodes what `part` holds as one batch: all events, outputs and contents, and those rows of the tables that the sets name
+ * Encodes what `part` holds as one batch: all events, outputs, contents and receipts, and those rows of the tables that the sets name
  * (arrays of indices). A row that is named but zero is an error of the caller. *ret_bytes is malloc'ed.
  */
 struct wire_rows {
@@ -65,6 +66,7 @@ enum message_kind {
 	MESSAGE_EXITED,
 	MESSAGE_WARNING,
 	MESSAGE_PROGRESS,
+	MESSAGE_RECEIPTS,
 	/* from collector */
 	MESSAGE_WELCOME,
 	MESSAGE_REFUSED,
@@ -72,7 +74,7 @@ enum message_kind {
 	MESSAGE_ORDER,
 };
 
-enum order_kind { ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT };
+enum order_kind { ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT, ORDER_ARM, ORDER_LIFT };
 
 struct message_hello {
 	uint32_t protocol;
@@ -116,6 +118,12 @@ struct message_order {
 		const char *box; /* of the process; for the sender alone, it does not travel */
 	} signal;
 	char *mark;
+	struct { /* ARM */
+		struct fault *faults; /* n of them, each with id, text, seed and flags; when decoded, whole */
+		size_t n;
+		uint64_t armed_ns; /* 0: to the end of the run */
+	} arm;
+	uint32_t lift; /* LIFT: id of the fault; 0: all */
 };
 
 struct message_reply {
@@ -145,10 +153,16 @@ struct message {
 			uint32_t status;
 			char *output;
 			size_t size;
+			uint32_t fault; /* that ended it; 0: none */
+			bool restarts;	/* it is started again */
 		} exited;
 		char *text; /* WARNING, REFUSED */
 		struct message_welcome welcome;
 		uint64_t progress;
+		struct { /* n of them, from [0] */
+			struct fault_receipt *rows;
+			size_t n;
+		} receipts;
 		struct {
 			uint64_t run, number; /* UINT64_MAX: nothing of the run is wanted any more */
 		} ack;

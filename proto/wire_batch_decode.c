@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/utf8.h"
-#include "proto/trace.pb-c.h"
+#include "proto/wire_receipt.h"
 #include "proto/wire_columns.h"
 
 /* One field of a protobuf message: its number and, if it is a varint, its value; the content of others is stepped over. */
@@ -66,32 +65,9 @@ int wire_batch_peek(const unsigned char *bytes, size_t size, struct wire_batch *
 	return 0;
 }
 
-/* Copies a name from a peer: whatever is no printable UTF-8 becomes '?'. */
-static int take_string(char **field, const void *from, size_t n)
-{
-	const unsigned char *s = from;
-	char *copy = malloc(n + 1);
-	size_t len;
-
-	if (!copy)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i += len) {
-		len = utf8_length(s + i, n - i);
-		memcpy(copy + i, s + i, len);
-		if (!len || s[i] < 0x20 || s[i] == 0x7f) {
-			copy[i] = '?';
-			len = 1;
-		}
-	}
-	copy[n] = '\0';
-	free(*field);
-	*field = copy;
-	return 0;
-}
-
 static int take_chars(char **field, const char *from)
 {
-	return take_string(field, from, strlen(from));
+	return wire_string_take(field, from, strlen(from));
 }
 
 static int take_ip(uint8_t ip[16], const ProtobufCBinaryData *data)
@@ -151,7 +127,7 @@ static int take_end(struct trace_end *row, const Bop__Wire__End *from)
 
 static int take_text(char **row, const Bop__Wire__Text *from)
 {
-	return take_string(row, from->text.data, from->text.len);
+	return wire_string_take(row, from->text.data, from->text.len);
 }
 
 /* Rows are dense: a new index is at most as far away as the batch has rows, so memory follows what was really sent. */
@@ -234,6 +210,18 @@ static int take_contents(struct trace *trace, const Bop__Wire__Batch *batch)
 		if (from->bytes.len)
 			memcpy(row->bytes, from->bytes.data, from->bytes.len);
 		row->size = (uint32_t)from->bytes.len;
+	}
+	return 0;
+}
+
+static int take_receipts(struct trace *trace, const Bop__Wire__Batch *batch)
+{
+	for (size_t i = 0; i < batch->n_receipts; i++) {
+		struct fault_receipt *row = trace_receipt_add(trace);
+		int err = row ? wire_receipt_take(row, batch->receipts[i]) : -ENOMEM;
+
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -322,6 +310,8 @@ int wire_batch_decode(const unsigned char *bytes, size_t size, struct wire_batch
 		err = take_outputs(trace, batch);
 	if (!err)
 		err = take_contents(trace, batch);
+	if (!err)
+		err = take_receipts(trace, batch);
 	if (!err && halves.events)
 		err = wire_columns_decode(halves.events, halves.n_events, trace);
 	if (err == -EBADMSG)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/trace.pb-c.h"
+#include "proto/wire_receipt.h"
 #include "proto/wire_columns.h"
 
 static char *or_empty(char *s)
@@ -145,6 +145,13 @@ static int contents_fill(Bop__Wire__Batch *batch, const struct trace *part)
 	return 0;
 }
 
+static int receipts_fill(Bop__Wire__Batch *batch, const struct trace *part)
+{
+	batch->receipts = wire_receipts_rows(part->receipts, part->n_receipts);
+	batch->n_receipts = part->n_receipts;
+	return batch->receipts ? 0 : -ENOMEM;
+}
+
 int wire_batch_encode(const struct wire_batch *head, const struct trace *part, const struct wire_rows *rows,
 		      unsigned char **ret_bytes, size_t *ret_size)
 {
@@ -169,6 +176,8 @@ int wire_batch_encode(const struct wire_batch *head, const struct trace *part, c
 		err = outputs_fill(&batch, part);
 	if (!err)
 		err = contents_fill(&batch, part);
+	if (!err)
+		err = receipts_fill(&batch, part);
 	if (!err && part->n_events)
 		err = wire_columns_encode(part->events, part->n_events, &columns, &columns_size);
 	if (err)
@@ -196,5 +205,6 @@ out:
 	free(batch.texts);
 	free(batch.outputs);
 	free(batch.contents);
+	free(batch.receipts);
 	return err;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "proto/control.pb-c.h"
+#include "proto/wire_receipt.h"
 
 #define MAX_STRINGS 4096u /* arguments, environment, boxes of one order */
 
@@ -104,6 +105,8 @@ static int decode_reply(const Bop__Wire__Reply *from, struct message_reply *repl
 static int decode_exited(const Bop__Wire__Exited *from, struct message *message)
 {
 	message->exited.status = from->status;
+	message->exited.fault = from->fault;
+	message->exited.restarts = from->restarts;
 	message->exited.output = malloc(from->output.len + 1);
 	if (!message->exited.output)
 		return -ENOMEM;
@@ -112,6 +115,23 @@ static int decode_exited(const Bop__Wire__Exited *from, struct message *message)
 	message->exited.output[from->output.len] = '\0';
 	message->exited.size = from->output.len;
 	return text_copy(&message->exited.name, from->name);
+}
+
+static int decode_receipts(const Bop__Wire__Receipts *from, struct message *message)
+{
+	int err = 0;
+
+	if (from->n_rows > FAULT_PLAN_MAX)
+		return -EBADMSG;
+	message->receipts.rows = calloc(from->n_rows + 1, sizeof(*message->receipts.rows));
+	if (!message->receipts.rows)
+		return -ENOMEM;
+	while (message->receipts.n < from->n_rows && !err) {
+		size_t i = message->receipts.n++;
+
+		err = wire_receipt_take(&message->receipts.rows[i], from->rows[i]);
+	}
+	return err;
 }
 
 static int decode_from_agent(const Bop__Wire__FromAgent *from, struct message *message)
@@ -138,6 +158,9 @@ static int decode_from_agent(const Bop__Wire__FromAgent *from, struct message *m
 		message->kind = MESSAGE_PROGRESS;
 		message->progress = from->progress;
 		return 0;
+	case BOP__WIRE__FROM_AGENT__WHAT_RECEIPTS:
+		message->kind = MESSAGE_RECEIPTS;
+		return decode_receipts(from->receipts, message);
 	default: /* BATCH never comes here, see batch_inside; the rest is unknown */
 		return -EBADMSG;
 	}
@@ -184,6 +207,39 @@ static int decode_begin(const Bop__Wire__Begin *from, struct message_order *orde
 	return strings_copy(&order->begin.redact, from->redact, from->n_redact);
 }
 
+/* The line is read here: who gets a fault need not trust the text. */
+static int decode_fault(const Bop__Wire__Fault *from, struct fault *fault)
+{
+	int err = fault_parse(from->line, strlen(from->line), fault, NULL, NULL);
+
+	if (err)
+		return err == -ENOMEM ? err : -EBADMSG;
+	if (!from->id)
+		return -EBADMSG;
+	fault->id = from->id;
+	fault->seed = from->seed ? from->seed : fault->seed;
+	fault->flags |= (from->racy ? FAULT_F_RACY : 0) | (from->dry ? FAULT_F_DRY : 0);
+	return 0;
+}
+
+static int decode_arm(const Bop__Wire__Arm *from, struct message_order *order)
+{
+	int err = 0;
+
+	if (from->n_faults > FAULT_PLAN_MAX)
+		return -EBADMSG;
+	order->arm.armed_ns = from->armed_ns;
+	order->arm.faults = calloc(from->n_faults + 1, sizeof(*order->arm.faults));
+	if (!order->arm.faults)
+		return -ENOMEM;
+	while (order->arm.n < from->n_faults && !err) {
+		size_t i = order->arm.n++;
+
+		err = decode_fault(from->faults[i], &order->arm.faults[i]);
+	}
+	return err;
+}
+
 static int decode_order(const Bop__Wire__Order *from, struct message_order *order)
 {
 	order->id = from->id;
@@ -206,6 +262,13 @@ static int decode_order(const Bop__Wire__Order *from, struct message_order *orde
 		return 0;
 	case BOP__WIRE__ORDER__WHAT_QUIT:
 		order->kind = ORDER_QUIT;
+		return 0;
+	case BOP__WIRE__ORDER__WHAT_ARM:
+		order->kind = ORDER_ARM;
+		return decode_arm(from->arm, order);
+	case BOP__WIRE__ORDER__WHAT_LIFT:
+		order->kind = ORDER_LIFT;
+		order->lift = from->lift->id;
 		return 0;
 	default:
 		return -EBADMSG;
@@ -342,6 +405,11 @@ void message_fini(struct message *message)
 		free(message->exited.name);
 		free(message->exited.output);
 		break;
+	case MESSAGE_RECEIPTS:
+		for (size_t i = 0; i < message->receipts.n; i++)
+			fault_receipt_fini(&message->receipts.rows[i]);
+		free(message->receipts.rows);
+		break;
 	case MESSAGE_WARNING:
 	case MESSAGE_REFUSED:
 		free(message->text);
@@ -358,6 +426,9 @@ void message_fini(struct message *message)
 		free(message->order.signal.name);
 		free(message->order.mark);
 		start_fini(&message->order.start);
+		for (size_t i = 0; i < message->order.arm.n; i++)
+			fault_fini(&message->order.arm.faults[i]);
+		free(message->order.arm.faults);
 		break;
 	case MESSAGE_NONE:
 	case MESSAGE_BATCH:

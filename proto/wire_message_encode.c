@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/control.pb-c.h"
+#include "proto/wire_receipt.h"
 
 static char *text_of(char *s)
 {
@@ -139,6 +140,8 @@ static int encode_small(const struct message *message, unsigned char **ret_bytes
 		exited.status = message->exited.status;
 		exited.output.data = (uint8_t *)message->exited.output;
 		exited.output.len = message->exited.size;
+		exited.fault = message->exited.fault;
+		exited.restarts = message->exited.restarts;
 		outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_EXITED;
 		outer.exited = &exited;
 	} else if (message->kind == MESSAGE_WARNING) {
@@ -150,6 +153,25 @@ static int encode_small(const struct message *message, unsigned char **ret_bytes
 		outer.progress = message->progress;
 	}
 	return pack(&outer.base, ret_bytes, ret_size);
+}
+
+static int encode_receipts(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
+	Bop__Wire__Receipts receipts = BOP__WIRE__RECEIPTS__INIT;
+	int err;
+
+	receipts.rows = wire_receipts_rows(message->receipts.rows, message->receipts.n);
+	receipts.n_rows = message->receipts.n;
+	if (!receipts.rows)
+		return -ENOMEM;
+	outer.number = message->number;
+	outer.heard = message->heard;
+	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_RECEIPTS;
+	outer.receipts = &receipts;
+	err = pack(&outer.base, ret_bytes, ret_size);
+	free(receipts.rows);
+	return err;
 }
 
 static int encode_answer(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
@@ -215,6 +237,31 @@ static void fill_start(Bop__Wire__Start *start, const struct message_start *from
 	start->ready_port = from->ready_port;
 }
 
+static int arm_rows(Bop__Wire__Arm *arm, const struct message_order *order)
+{
+	size_t n = order->arm.n;
+	Bop__Wire__Fault *row;
+
+	arm->faults = malloc(n * (sizeof(*arm->faults) + sizeof(*row)) + 1);
+	if (!arm->faults)
+		return -ENOMEM;
+	row = (Bop__Wire__Fault *)(arm->faults + n);
+	for (size_t i = 0; i < n; i++) {
+		const struct fault *from = &order->arm.faults[i];
+
+		arm->faults[i] = &row[i];
+		bop__wire__fault__init(&row[i]);
+		row[i].id = from->id;
+		row[i].line = text_of(from->text);
+		row[i].seed = from->seed;
+		row[i].racy = from->flags & FAULT_F_RACY;
+		row[i].dry = from->flags & FAULT_F_DRY;
+	}
+	arm->n_faults = n;
+	arm->armed_ns = order->arm.armed_ns;
+	return 0;
+}
+
 static int encode_order(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
 {
 	const struct message_order *from = &message->order;
@@ -226,6 +273,8 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 	Bop__Wire__Mark mark = BOP__WIRE__MARK__INIT;
 	Bop__Wire__Finish finish = BOP__WIRE__FINISH__INIT;
 	Bop__Wire__Quit quit = BOP__WIRE__QUIT__INIT;
+	Bop__Wire__Arm arm = BOP__WIRE__ARM__INIT;
+	Bop__Wire__Lift lift = BOP__WIRE__LIFT__INIT;
 	Bop__Wire__BoxSpec *specs = NULL;
 	int err = 0;
 
@@ -268,6 +317,16 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 		order.what_case = BOP__WIRE__ORDER__WHAT_QUIT;
 		order.quit = &quit;
 		break;
+	case ORDER_ARM:
+		err = arm_rows(&arm, from);
+		order.what_case = BOP__WIRE__ORDER__WHAT_ARM;
+		order.arm = &arm;
+		break;
+	case ORDER_LIFT:
+		lift.id = from->lift;
+		order.what_case = BOP__WIRE__ORDER__WHAT_LIFT;
+		order.lift = &lift;
+		break;
 	case ORDER_NONE:
 		err = -EINVAL;
 		break;
@@ -280,6 +339,7 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 		err = pack(&outer.base, ret_bytes, ret_size);
 	free(begin.boxes);
 	free(begin.peers);
+	free(arm.faults);
 	free(specs);
 	return err;
 }
@@ -298,6 +358,8 @@ int message_encode(const struct message *message, unsigned char **ret_bytes, siz
 	case MESSAGE_WARNING:
 	case MESSAGE_PROGRESS:
 		return encode_small(message, ret_bytes, ret_size);
+	case MESSAGE_RECEIPTS:
+		return encode_receipts(message, ret_bytes, ret_size);
 	case MESSAGE_WELCOME:
 	case MESSAGE_REFUSED:
 	case MESSAGE_ACK:

@@ -222,6 +222,10 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 	case ORDER_FINISH:
 		order_finish(agent, order);
 		return;
+	case ORDER_ARM:
+	case ORDER_LIFT:
+		err = error_set(&e, -EOPNOTSUPP, "this agent cannot inject faults");
+		break;
 	case ORDER_BEGIN:
 	case ORDER_QUIT:
 	case ORDER_NONE:

@@ -263,8 +263,10 @@ bool stream_due(const struct stream *stream)
 
 bool stream_empty(const struct stream *stream)
 {
-	return !stream->part.n_events && !stream->part.n_outputs && !stream->part.n_contents && !stream->boxes.n && !stream->processes.n &&
-	       !stream->ends.n && !stream->texts.n;
+	const struct trace *part = &stream->part;
+
+	return !part->n_events && !part->n_outputs && !part->n_contents && !part->n_receipts && !stream->boxes.n &&
+	       !stream->processes.n && !stream->ends.n && !stream->texts.n;
 }
 
 /* Forgets what was sent. */

@@ -57,7 +57,8 @@ static void batch_again(const struct wire_batch *head, const struct trace *trace
 		must(size > WIRE_MAX_BATCH);
 	} else {
 		must(second.number == head->number && back.n_events == trace->n_events &&
-		     back.n_contents == trace->n_contents && back.n_outputs == trace->n_outputs);
+		     back.n_contents == trace->n_contents && back.n_outputs == trace->n_outputs &&
+		     back.n_receipts == trace->n_receipts);
 		must(!trace->n_events || !memcmp(back.events, trace->events, trace->n_events * sizeof(*trace->events)));
 	}
 	trace_fini(&back);

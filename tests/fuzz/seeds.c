@@ -41,6 +41,9 @@ static void messages_write(const char *folder)
 	char *argv[] = { "prog", "-x", NULL }, *environment[] = { "A=b", NULL }, *boxes[] = { "s1", "c", NULL };
 	char *redact[] = { "secret=\\S+", NULL };
 	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" }, peers[] = { { "b", "10.0.0.2", "" }, { "d", "10.0.0.3", "" } };
+	struct fault faults[] = { { .id = 1, .text = "cut c>s1:7000#1/2 oneway for 2s", .flags = FAULT_F_DRY },
+				  { .id = 2, .text = "loss 5% s1 | c from send c<s1:7000#1/2 seed 7", .seed = 7 } };
+	struct fault_receipt receipt = { .id = 1, .state = FAULT_STATE_FIRED, .packets = 3, .line = "isolate s1", .why = "late" };
 	struct message from_agent[] = {
 		{ .kind = MESSAGE_HELLO, .hello = { 1, "1", "host", "boot", "6.1", "tracepoint", "0123456789abcde", 1, 2, &box, 1 } },
 		{ .kind = MESSAGE_REPLY, .reply = { .id = 3, .code = -2, .error = "no", .boxes = &box, .n_boxes = 1, .pid = 9 } },
@@ -48,6 +51,7 @@ static void messages_write(const char *folder)
 		{ .kind = MESSAGE_EXITED, .exited = { "check", 256, "bad\n", 4 } },
 		{ .kind = MESSAGE_WARNING, .text = "slow" },
 		{ .kind = MESSAGE_PROGRESS, .progress = 1234 },
+		{ .kind = MESSAGE_RECEIPTS, .receipts = { &receipt, 1 } },
 	};
 	struct message to_agent[] = {
 		{ .kind = MESSAGE_WELCOME, .text = "1" },
@@ -63,6 +67,8 @@ static void messages_write(const char *folder)
 		{ .kind = MESSAGE_ORDER, .order = { .id = 4, .kind = ORDER_MARK, .mark = "outcome" } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 5, .kind = ORDER_FINISH } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 6, .kind = ORDER_QUIT } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 7, .kind = ORDER_ARM, .arm = { faults, 2, 1000000000 } } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 8, .kind = ORDER_LIFT, .lift = 1 } },
 	};
 	unsigned n = 100;
 

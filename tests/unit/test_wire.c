@@ -55,6 +55,11 @@ static void contents_fill(struct trace *part)
 	*trace_content_add(part) = (struct trace_content){ 3, UINT32_MAX, CONTENT_F_UNREADABLE, 0, NULL };
 }
 
+static struct fault_receipt receipt_make(uint32_t id, enum fault_state state, const char *why)
+{
+	return (struct fault_receipt){ id, state, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, UINT64_MAX, 12, strdup("cut a>b:1#1/1"), strdup(why) };
+}
+
 static void events_fill(struct trace *part, size_t n, uint64_t seed)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -103,6 +108,9 @@ START_TEST(batch_round_trip)
 	tables_fill(&part);
 	events_fill(&part, 5000, 42 + (uint64_t)_i);
 	contents_fill(&part);
+	*trace_receipt_add(&part) = receipt_make(2, FAULT_STATE_ARMED, "");
+	*trace_receipt_add(&part) = receipt_make(1, FAULT_STATE_NEVER_FIRED, "");
+	*trace_receipt_add(&part) = receipt_make(2, FAULT_STATE_FIRED, "a\x01");
 	encode(&part, true, &bytes, &size);
 	ck_assert_int_eq(wire_batch_peek(bytes, size, &head, &e), 0);
 	ck_assert_uint_eq(head.number, 9);
@@ -123,6 +131,14 @@ START_TEST(batch_round_trip)
 	ck_assert(back.contents[0].end == 2 && back.contents[0].message == 7 && back.contents[0].flags == CONTENT_F_CUT);
 	ck_assert(back.contents[0].size == 4 && !memcmp(back.contents[0].bytes, "a\xff\x01z", 4));
 	ck_assert(back.contents[1].message == UINT32_MAX && !back.contents[1].size);
+	ck_assert_uint_eq(back.n_receipts, 3);
+	trace_receipts_settle(&back);
+	ck_assert_uint_eq(back.n_receipts, 2);
+	ck_assert(back.receipts[0].id == 1 && back.receipts[0].state == FAULT_STATE_NEVER_FIRED);
+	ck_assert(back.receipts[1].id == 2 && back.receipts[1].state == FAULT_STATE_FIRED);
+	ck_assert(!memcmp(&back.receipts[1].fired_ns, &part.receipts[2].fired_ns, 12 * sizeof(uint64_t)));
+	ck_assert_str_eq(back.receipts[1].line, "cut a>b:1#1/1");
+	ck_assert_str_eq(back.receipts[1].why, "a?");
 	free(bytes);
 	trace_fini(&part);
 	trace_fini(&back);
@@ -335,6 +351,66 @@ START_TEST(message_orders)
 }
 END_TEST
 
+/* A fault travels as its line, and is one again where it arrives; one that nobody can read damages the whole order. */
+START_TEST(message_faults)
+{
+	struct fault faults[2] = { { .id = 1, .text = "cut a>b:1#1/1", .flags = FAULT_F_DRY },
+				   { .id = 7, .text = "loss 5% a | b seed 3", .flags = FAULT_F_RACY, .seed = 99 } };
+	struct message m = { .kind = MESSAGE_ORDER, .order = { .id = 5, .kind = ORDER_ARM } }, back;
+	unsigned char *bytes;
+	size_t size;
+
+	m.order.arm.faults = faults;
+	m.order.arm.n = 2;
+	m.order.arm.armed_ns = 1234;
+	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
+	ck_assert_uint_eq(back.order.arm.n, 2);
+	ck_assert_uint_eq(back.order.arm.armed_ns, 1234);
+	ck_assert(back.order.arm.faults[0].kind == FAULT_CUT && back.order.arm.faults[0].flags == FAULT_F_DRY);
+	ck_assert_str_eq(back.order.arm.faults[0].at.connection.box, "b");
+	ck_assert(back.order.arm.faults[1].id == 7 && back.order.arm.faults[1].seed == 99);
+	ck_assert(back.order.arm.faults[1].flags == FAULT_F_RACY && back.order.arm.faults[1].ppm == 50000);
+	ck_assert_str_eq(back.order.arm.faults[1].text, faults[1].text);
+	message_fini(&back);
+	free(bytes);
+	faults[1].text = "loss 5 a | b";
+	ck_assert_int_eq(message_encode(&m, &bytes, &size), 0);
+	ck_assert_int_eq(message_decode(bytes, size, MESSAGE_TO_AGENT, &back, NULL), -EBADMSG);
+	free(bytes);
+	m.order = (struct message_order){ .id = 6, .kind = ORDER_LIFT, .lift = 3 };
+	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
+	ck_assert_uint_eq(back.order.lift, 3);
+	message_fini(&back);
+	free(bytes);
+}
+END_TEST
+
+START_TEST(message_receipts)
+{
+	struct fault_receipt rows[] = { receipt_make(1, FAULT_STATE_FIRED, "late"), receipt_make(2, FAULT_STATE_COUNT, "") };
+	struct message m = { .kind = MESSAGE_RECEIPTS, .receipts = { rows, 1 } }, back;
+	unsigned char *bytes;
+	size_t size;
+
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert(back.receipts.n == 1 && back.receipts.rows[0].lateness_ns == UINT64_MAX);
+	ck_assert_str_eq(back.receipts.rows[0].why, "late");
+	message_fini(&back);
+	free(bytes);
+	m.receipts.n = 2; /* a state that is none */
+	ck_assert_int_eq(message_encode(&m, &bytes, &size), 0);
+	ck_assert_int_eq(message_decode(bytes, size, MESSAGE_TO_COLLECTOR, &back, NULL), -EBADMSG);
+	free(bytes);
+	m = (struct message){ .kind = MESSAGE_EXITED, .exited = { .name = "s1", .status = 9, .fault = 4, .restarts = true } };
+	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+	ck_assert(back.exited.fault == 4 && back.exited.restarts);
+	message_fini(&back);
+	free(bytes);
+	fault_receipt_fini(&rows[0]);
+	fault_receipt_fini(&rows[1]);
+}
+END_TEST
+
 /* What an agent says arrives; a batch arrives as the very bytes that were encoded. */
 START_TEST(message_from_agent)
 {
@@ -417,6 +493,8 @@ int main(void)
 	tcase_add_test(tc, batch_head_is_one);
 	tcase_add_test(tc, batch_without_events);
 	tcase_add_test(tc, message_orders);
+	tcase_add_test(tc, message_faults);
+	tcase_add_test(tc, message_receipts);
 	tcase_add_test(tc, message_from_agent);
 	tcase_add_test(tc, message_refused);
 	suite_add_tcase(suite, tc);

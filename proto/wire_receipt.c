@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See wire_receipt.h. Pure. */
+#include "proto/wire_receipt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/utf8.h"
+
+/* X(field): the numbers that travel as they are. */
+#define RECEIPT_NUMBERS(X)                                                                                           \
+	X(id) X(fired_ns) X(effect_ns) X(ended_ns) X(fired) X(messages) X(bytes) X(packets) X(collateral_messages)   \
+	X(collateral_bytes) X(collateral_packets) X(lateness_ns) X(decisions)
+
+int wire_string_take(char **field, const void *from, size_t n)
+{
+	const unsigned char *s = from;
+	char *copy = malloc(n + 1);
+	size_t len;
+
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i += len) {
+		len = utf8_length(s + i, n - i);
+		memcpy(copy + i, s + i, len);
+		if (!len || s[i] < 0x20 || s[i] == 0x7f) {
+			copy[i] = '?';
+			len = 1;
+		}
+	}
+	copy[n] = '\0';
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static char *or_empty(char *s)
+{
+	return s ? s : (char *)"";
+}
+
+Bop__Wire__Receipt **wire_receipts_rows(const struct fault_receipt *from, size_t n)
+{
+	Bop__Wire__Receipt **rows = malloc(n * (sizeof(*rows) + sizeof(**rows)) + 1);
+	Bop__Wire__Receipt *row = rows ? (Bop__Wire__Receipt *)(rows + n) : NULL;
+
+	for (size_t i = 0; rows && i < n; i++) {
+		rows[i] = &row[i];
+		bop__wire__receipt__init(&row[i]);
+#define X(field) row[i].field = from[i].field;
+		RECEIPT_NUMBERS(X)
+#undef X
+		row[i].state = from[i].state;
+		row[i].line = or_empty(from[i].line);
+		row[i].why = or_empty(from[i].why);
+	}
+	return rows;
+}
+
+int wire_receipt_take(struct fault_receipt *row, const Bop__Wire__Receipt *from)
+{
+	int err;
+
+	if (!from->id || !from->state || from->state >= FAULT_STATE_COUNT)
+		return -EBADMSG;
+#define X(field) row->field = from->field;
+	RECEIPT_NUMBERS(X)
+#undef X
+	row->state = from->state;
+	err = wire_string_take(&row->line, from->line, strlen(from->line));
+	return err ? err : wire_string_take(&row->why, from->why, strlen(from->why));
+}
