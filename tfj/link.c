@@ -54,6 +54,7 @@ struct link {
 	size_t buffer_size;
 	struct batch *kept;   /* oldest first */
 	struct batch *unsent; /* first one that has not left; NULL: all have */
+	struct batch *reserved; /* for the next one */
 	size_t n_kept, n_unsent;
 	uint64_t kept_bytes;
 	int broken;
@@ -163,6 +164,7 @@ void link_close(struct link *link, int linger_ms)
 		return;
 	while (link->kept)
 		batch_drop(link, link->kept);
+	free(link->reserved);
 	spool_fini(&link->spool);
 	courier_fini(&link->courier);
 	free(link->buffer);
@@ -319,6 +321,7 @@ void link_on_monitor(struct link *link)
 	dial_again(link);
 	if (link->connected && !link->greeted)
 		hello_send(link);
+	batches_send(link); /* one may have found no memory, or a socket that was not ready */
 }
 
 /* Another process than before knows nothing of our numbers, nor of what was ordered. */
@@ -390,14 +393,18 @@ int link_receive(struct link *link, struct message *ret_message, struct error *e
 	return result;
 }
 
-int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size)
+int link_reserve(struct link *link)
 {
-	struct batch *batch = calloc(1, sizeof(*batch));
+	if (!link->reserved)
+		link->reserved = calloc(1, sizeof(*link->reserved));
+	return link->reserved ? 0 : -ENOMEM;
+}
 
-	if (!batch) {
-		free(bytes);
-		return -ENOMEM;
-	}
+void link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size)
+{
+	struct batch *batch = link->reserved;
+
+	link->reserved = NULL;
 	batch->run = run;
 	batch->number = number;
 	spool_put(&link->spool, bytes, size, &batch->piece);
@@ -408,7 +415,6 @@ int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *
 	if (!link->unsent)
 		link->unsent = batch;
 	batches_send(link);
-	return 0;
 }
 
 bool link_welcome(const struct link *link)

@@ -39,7 +39,7 @@ void link_close(struct link *link, int linger_ms);
 void *link_socket(const struct link *link);
 void *link_monitor(const struct link *link);
 
-/* To be called in every turn: sees to a connection that came or went. */
+/* To be called in every turn: sees to a connection that came or went, and to what could not be sent before. */
 void link_on_monitor(struct link *link);
 
 /* Why there is no connection, when that is new: a line for a person, once. NULL: nothing new. */
@@ -54,8 +54,14 @@ int link_receive(struct link *link, struct message *ret_message, struct error *e
 /* Sends at once; without a connection replies and notices are kept, a progress is left out. */
 void link_send(struct link *link, const struct message *message);
 
-/* Takes an encoded batch, and sends it when the window allows. On -ENOMEM the batch is lost, and freed. */
-int link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size);
+/*
+ * Room for one more batch, which must be had before its number is used: a number that never comes would be waited for
+ * for ever. 0 or -ENOMEM; again is fine.
+ */
+int link_reserve(struct link *link);
+
+/* Takes an encoded batch, for which room was reserved, and sends it when the window allows. */
+void link_batch(struct link *link, uint64_t run, uint64_t number, unsigned char *bytes, size_t size);
 
 bool link_welcome(const struct link *link);   /* the collector is there and wants us */
 size_t link_unsent(const struct link *link);  /* batches that have not left since the last connect */

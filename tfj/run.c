@@ -26,6 +26,7 @@
 #include "tfj/cgroup.h"
 #include "tfj/content.h"
 #include "tfj/crew.h"
+#include "tfj/dispatch.h"
 #include "tfj/hoard.h"
 #include "tfj/name.h"
 
@@ -312,13 +313,7 @@ int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n
 
 static int cut(struct run *run, bool last, uint64_t emitted)
 {
-	unsigned char *bytes;
-	size_t size;
-	int err = stream_cut(&run->stream, last, emitted, run->lost, &bytes, &size);
-
-	if (err)
-		return err;
-	return link_batch(run->place.link, run->stream.run, run->stream.batches, bytes, size);
+	return dispatch(&run->stream, run->place.link, last, emitted, run->lost);
 }
 
 /* Deals with a record now. */

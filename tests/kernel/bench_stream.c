@@ -93,7 +93,7 @@ static void cut(struct bench *b, bool last)
 	unsigned char *bytes;
 	size_t size;
 
-	if (stream_cut(&b->stream, last, b->made, 0, &bytes, &size) < 0)
+	if ((b->link && link_reserve(b->link) < 0) || stream_cut(&b->stream, last, b->made, 0, &bytes, &size) < 0)
 		abort();
 	b->bytes += size;
 	if (b->decode)

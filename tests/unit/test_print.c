@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/print.h"
+#include "tests/heap.h"
 
 /* X(NAME, exact print is another, symmetric print is another) */
 #define TWISTS(X)                                                                                  \
@@ -461,56 +462,7 @@ START_TEST(nothing_at_all)
 }
 END_TEST
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
-/* Every allocation of the program passes here: the fail_at-th from now on gets no memory. */
-static struct {
-	bool armed;
-	long seen, fail_at, balance;
-} heap;
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void __libc_free(void *old);
-
-static bool heap_fails(void)
-{
-	return heap.armed && ++heap.seen == heap.fail_at;
-}
-
-void *malloc(size_t size)
-{
-	void *made = heap_fails() ? NULL : __libc_malloc(size);
-
-	heap.balance += made != NULL;
-	return made;
-}
-
-void *calloc(size_t n, size_t size)
-{
-	void *made = heap_fails() ? NULL : __libc_calloc(n, size);
-
-	heap.balance += made != NULL;
-	return made;
-}
-
-void *realloc(void *old, size_t size)
-{
-	void *made = heap_fails() ? NULL : __libc_realloc(old, size);
-
-	heap.balance += made && !old;
-	return made;
-}
-
-void free(void *old)
-{
-	heap.balance -= old != NULL;
-	__libc_free(old);
-}
-
+#ifndef SANITIZED
 /* Prints a graph with each allocation failing in turn. Returns how many there were. */
 static long fail_each(const struct trace *trace, const char *const *roles)
 {
@@ -555,8 +507,6 @@ START_TEST(no_memory)
 	trace_fini(&ring);
 }
 END_TEST
-#else
-#define SANITIZED
 #endif
 
 int main(void)
