@@ -45,6 +45,10 @@ static int hear(struct agent *agent, struct error *e)
 			continue; /* not understood, and gone */
 		if (!err)
 			return 0;
+		if (agent_must_wait(agent, &message)) {
+			agent->waiting = message;
+			continue;
+		}
 		if (message.kind == MESSAGE_ORDER)
 			agent_on_order(agent, &message.order);
 		else if (message.kind == MESSAGE_REFUSED)
@@ -224,6 +228,7 @@ int agent_run(const struct agent_options *options, struct error *e)
 		err = loop(&agent, e);
 	if (agent.run)
 		agent_run_end(&agent);
+	message_fini(&agent.waiting);
 	agent_grave(&agent, NULL);
 	link_close(agent.link, agent.quit && !err ? LINGER_MS : 0); /* else nobody listens any more */
 	tracer_close(agent.tracer);

@@ -33,10 +33,12 @@ struct agent {
 	struct { /* the run has ended, but its last batch has not left */
 		bool pending;
 		bool replaying; /* what was deferred is not all batches yet */
+		bool abandoned; /* nobody waits for the reply */
 		uint64_t order;
 		int err;
 		struct error e;
 	} finish;
+	struct message waiting; /* a Begin that came while an abandoned run is still becoming batches */
 };
 
 /* agent_open.c: what failed half-way is there to be closed. */
@@ -47,8 +49,10 @@ void agent_on_order(struct agent *agent, const struct message_order *order);
 /* Goes on with the end of a run: the reply to Finish follows the last batch, for which the window may have to open. */
 void agent_finish(struct agent *agent);
 bool agent_can_replay(const struct agent *agent); /* it has something to do at once */
-/* Nobody is left who would end the run. What was recorded is kept for a collector that comes back. */
+/* Nobody is left who would end the run. What was recorded is kept for a collector that comes back. agent_finish() ends it. */
 void agent_abandon(struct agent *agent, const char *why);
+/* Is this one to be moved to `waiting`, from where it is obeyed when the run has ended? */
+bool agent_must_wait(const struct agent *agent, const struct message *message);
 /* Lets go of the run, ended or not. */
 void agent_run_end(struct agent *agent);
 /* Keeps the boxes of the run before until the next one has its own; lets go of those kept before. NULL: none. */

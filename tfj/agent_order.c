@@ -14,7 +14,7 @@
 
 #define PID_NAMESPACE_INIT 0xeffffffcu /* inode of the first one: PROC_PID_INIT_INO, linux/proc_ns.h */
 #define REPLAY_TURN 8		/* pieces of what was deferred, between two looks at the collector */
-#define REPLAY_KEPT (4u << 20) /* bytes of batches that may wait however full the spool is, or it would never be emptied */
+#define REPLAY_KEPT (1u << 20) /* bytes of batches that may wait however full the spool is, or it would never be emptied */
 
 static void send_reply(struct agent *agent, uint64_t id, int err, const char *text, struct message_reply *more)
 {
@@ -106,7 +106,7 @@ void agent_run_end(struct agent *agent)
 {
 	agent_grave(agent, run_close(agent->run));
 	agent->run = NULL;
-	agent->finish.pending = agent->finish.replaying = false;
+	agent->finish.pending = agent->finish.replaying = agent->finish.abandoned = false;
 	if (agent->attached)
 		tracer_detach(agent->tracer);
 	agent->attached = false;
@@ -139,20 +139,30 @@ static void order_begin(struct agent *agent, const struct message_order *order)
 		agent_run_end(agent);
 }
 
+/* The Begin that came while the run before was not over. */
+static void waiting_obey(struct agent *agent)
+{
+	if (agent->waiting.kind == MESSAGE_ORDER)
+		order_begin(agent, &agent->waiting.order);
+	message_fini(&agent->waiting);
+}
+
 static void order_quit(struct agent *agent, const struct message_order *order)
 {
 	agent->quit = true;
 	agent->quit_ns = clock_monotonic_ns();
 	if (agent->run)
 		agent_run_end(agent);
+	waiting_obey(agent);
 	send_reply(agent, order->id, 0, NULL, NULL);
 }
 
-static void order_finish(struct agent *agent, const struct message_order *order)
+/* The first step of the end; what follows is agent_finish()'s. */
+static void finish_begin(struct agent *agent, uint64_t order)
 {
 	agent->finish.e = (struct error){ "" };
 	agent->finish.err = run_stop(agent->run, &agent->finish.e);
-	agent->finish.order = order->id;
+	agent->finish.order = order;
 	agent->finish.pending = agent->finish.replaying = true;
 }
 
@@ -183,10 +193,18 @@ static bool replay_check(struct agent *agent)
 
 void agent_finish(struct agent *agent)
 {
-	if (!agent->finish.pending || (agent->finish.replaying && !replay_check(agent)) || !link_welcome(agent->link) || link_unsent(agent->link))
+	if (!agent->finish.pending || (agent->finish.replaying && !replay_check(agent)))
 		return;
-	send_reply(agent, agent->finish.order, agent->finish.err, agent->finish.e.text, NULL);
+	if (agent->finish.abandoned) {
+		if (agent->finish.err)
+			fprintf(stderr, "tfj: %s\n", agent->finish.e.text);
+	} else {
+		if (!link_welcome(agent->link) || link_unsent(agent->link))
+			return;
+		send_reply(agent, agent->finish.order, agent->finish.err, agent->finish.e.text, NULL);
+	}
 	agent_run_end(agent);
+	waiting_obey(agent);
 }
 
 void agent_on_order(struct agent *agent, const struct message_order *order)
@@ -220,7 +238,7 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 		run_mark(agent->run, order->mark);
 		break;
 	case ORDER_FINISH:
-		order_finish(agent, order);
+		finish_begin(agent, order->id);
 		return;
 	case ORDER_ARM:
 	case ORDER_LIFT:
@@ -235,16 +253,19 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 	send_reply(agent, order->id, err, e.text, NULL);
 }
 
+bool agent_must_wait(const struct agent *agent, const struct message *message)
+{
+	return message->kind == MESSAGE_ORDER && message->order.kind == ORDER_BEGIN && agent->finish.abandoned &&
+	       agent->waiting.kind != MESSAGE_ORDER;
+}
+
 void agent_abandon(struct agent *agent, const char *why)
 {
-	struct error e = { "" };
-
-	if (!agent->run)
+	if (!agent->run || agent->finish.abandoned)
 		return;
 	fprintf(stderr, "tfj: %s: the run is over; what was recorded is kept for it\n", why);
-	if (!agent->finish.pending && run_stop(agent->run, &e) < 0)
-		fprintf(stderr, "tfj: %s\n", e.text);
-	if ((!agent->finish.pending || agent->finish.replaying) && run_finish(agent->run, &e) < 0)
-		fprintf(stderr, "tfj: %s\n", e.text);
-	agent_run_end(agent);
+	if (!agent->finish.pending)
+		finish_begin(agent, 0);
+	agent->finish.abandoned = true;
+	agent_finish(agent);
 }

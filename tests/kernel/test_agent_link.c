@@ -357,6 +357,39 @@ START_TEST(another_collector)
 }
 END_TEST
 
+/*
+ * A deferred run whose collector was replaced becomes batches only as fast as the new one takes them; meanwhile the agent
+ * goes on to hear orders, and a Begin waits until the run before is over.
+ */
+START_TEST(abandoned_deferred)
+{
+	char text[512] = "";
+	uint64_t id;
+	int code;
+
+	agent_replace("64K", "16M");
+	begin_deferred();
+	talk(ROUNDS_MANY);
+	bop.acknowledge = false;
+	courier_fini(&bop.courier);
+	memset(bop.session, 3, sizeof(bop.session));
+	come_back();
+	do /* before it has seen that this is another one, it obeys */
+		code = wait_reply(order_send(mark_order("x")), text, sizeof(text), NULL);
+	while (!code);
+	ck_assert_int_eq(code, -EINVAL);
+	ck_assert_msg(strstr(text, "the run is ending"), "'%s'", text);
+	id = order_send(begin_order((char *[]){ "no box's name", NULL }));
+	bop.acknowledge = true;
+	acknowledge(bop.batches);
+	ck_assert_int_lt(wait_reply(id, text, sizeof(text), NULL), 0);
+	ck_assert_msg(strstr(text, "no box's name"), "'%s'", text);
+	while (!bop.head.last)
+		ck_assert(!receive(&(struct message){ 0 }));
+	ck_assert_uint_gt(bop.trace.n_events, ROUNDS_MANY);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
 	Suite *suite;
@@ -380,6 +413,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, spool_full);
 	tcase_add_test(tc, disk_full);
 	tcase_add_test(tc, another_collector);
+	tcase_add_test(tc, abandoned_deferred);
 	suite_add_tcase(suite, tc);
 	return inbox_main(suite);
 }
