@@ -290,6 +290,8 @@ static void on_order(struct bench *b, const struct message_order *order)
 		break;
 	case ORDER_SIGNAL:
 	case ORDER_MARK:
+	case ORDER_ARM:
+	case ORDER_LIFT:
 	case ORDER_NONE:
 		reply(b, id);
 		break;

@@ -144,6 +144,8 @@ static int on_order(void *arg, const struct message_order *order, struct error *
 	case ORDER_FINISH:
 		note(agent, "finish ");
 		break;
+	case ORDER_ARM:
+	case ORDER_LIFT:
 	case ORDER_QUIT:
 	case ORDER_NONE:
 		ck_abort_msg("unexpected order");
