@@ -143,7 +143,23 @@ static int tree_walk(int parent, const char *name, int depth, int (*visit)(int p
 	return visit(parent, name, arg);
 }
 
-/* Sends signal (0: none) to what the cgroup lists. Returns how many, or negative errno. */
+/* Stopped by a signal; or it cannot be told. */
+static bool is_stopped(int pid)
+{
+	char path[32], line[512], *end;
+	bool stopped = true;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (f && fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && end[1])
+		stopped = strchr("TZ", end[2]); /* of a Z, other threads may go on, or be stopped */
+	if (f)
+		fclose(f);
+	return stopped;
+}
+
+/* Sends signal (0: none) to what the cgroup lists; SIGCONT only to what needs it. Returns how many, or negative errno. */
 static int members_signal(int parent, const char *name, int signal)
 {
 	char path[300];
@@ -162,7 +178,7 @@ static int members_signal(int parent, const char *name, int signal)
 	}
 	while (fscanf(f, "%d", &pid) == 1) {
 		n++;
-		if (signal && pid > 1)
+		if (signal && pid > 1 && (signal != SIGCONT || is_stopped(pid)))
 			kill(pid, signal);
 	}
 	fclose(f);
@@ -183,6 +199,11 @@ static int visit_kill(int parent, const char *name, void *arg)
 	int n = members_signal(parent, name, SIGKILL);
 
 	return n < 0 ? n : 0;
+}
+
+static int visit_wake(int parent, const char *name, void *arg)
+{
+	return members_signal(parent, name, SIGCONT);
 }
 
 static int visit_remove(int parent, const char *name, void *arg)
@@ -216,6 +237,21 @@ int cgroup_populated(const struct cgroup *cgroup)
 	text[size] = '\0';
 	field = strstr(text, "populated ");
 	return field ? field[10] == '1' : -EBADMSG;
+}
+
+void cgroup_wake(int directory)
+{
+	tree_walk(directory, ".", 0, visit_wake, NULL);
+}
+
+bool cgroup_is_empty(int directory)
+{
+	struct cgroup cgroup = { .events = openat(directory, "cgroup.events", O_RDONLY | O_CLOEXEC) };
+	int populated = cgroup.events < 0 ? 0 : cgroup_populated(&cgroup);
+
+	if (cgroup.events >= 0)
+		close(cgroup.events);
+	return populated <= 0;
 }
 
 static long elapsed_ms(const struct timespec *since)

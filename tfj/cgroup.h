@@ -6,6 +6,7 @@
 #ifndef TFJ_CGROUP_H
 #define TFJ_CGROUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/claim.h"
@@ -37,6 +38,10 @@ int cgroup_kill(const struct cgroup *cgroup);
 int cgroup_populated(const struct cgroup *cgroup);
 /* Waits until nothing is. 0, -ETIMEDOUT or another negative errno. */
 int cgroup_wait_empty(const struct cgroup *cgroup, int timeout_ms);
+
+/* By a descriptor of its directory: SIGCONT to every stopped process inside; is nothing alive inside (or is it gone)? */
+void cgroup_wake(int directory);
+bool cgroup_is_empty(int directory);
 
 /* Removes the empty cgroup, with those that its processes made below it, and closes it. No cgroup is fine. */
 int cgroup_remove(struct cgroup *cgroup);

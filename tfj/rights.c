@@ -121,6 +121,15 @@ int rights_without(void (*function)(void *arg), void *arg)
 	return call.err;
 }
 
+int rights_to_signal(void)
+{
+	struct sets sets = { 0 };
+
+	sets.half[CAP_KILL / 32].permitted = sets.half[CAP_KILL / 32].effective = 1u << CAP_KILL % 32;
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return sets_set(&sets);
+}
+
 void rights_print(FILE *out, int json)
 {
 	struct sets sets = { 0 };

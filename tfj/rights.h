@@ -22,6 +22,9 @@ int rights_keep(struct error *e);
 /* Calls function in a thread without any, and waits for it: for what makes threads that only move bytes. */
 int rights_without(void (*function)(void *arg), void *arg);
 
+/* For a process that only sends signals, to whomever: nothing else is left to it, for ever. Before it has threads. */
+int rights_to_signal(void);
+
 /* A line for each; or, as JSON, the members of an array. */
 void rights_print(FILE *out, int json);
 
