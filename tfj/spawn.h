@@ -11,6 +11,8 @@
 
 #include "lib/error.h"
 
+struct sock_fprog;
+
 /*
  * How a starter gives way to what it starts (sched(7)): its programs are scheduled as usual again. With any other policy they
  * have its own.
@@ -25,6 +27,7 @@ struct spawn_spec {
 	const char *user; /* "": the caller's own */
 	const char *directory; /* absolute; made, and given to user, if missing */
 	int one_pipe; /* stdout and stderr share stdout's pipe */
+	const struct sock_fprog *failing; /* a filter of its system calls, from exec on (tfj/failing.h); NULL: none */
 };
 
 struct spawn {
