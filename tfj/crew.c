@@ -19,6 +19,7 @@
 
 #include "tfj/output.h"
 #include "tfj/spawn.h"
+#include "tfj/start.h"
 
 enum { COMMAND_MAX = 4096, NAME_MAX_LENGTH = 128 };
 
@@ -33,14 +34,14 @@ struct watch {
 
 struct member {
 	struct member *next;
-	char *name, *program;
+	struct message_start start; /* how it was started */
 	uint64_t order; /* whose reply is owed while spawn.failure is open */
 	struct spawn spawn;
 	struct output out, err;
 	struct watch watches[3];
 	uint32_t process; /* index, 0 untraced */
 	uint32_t ready_port;
-	bool quiet, ended, failed;
+	bool ended, failed;
 };
 
 struct crew {
@@ -80,8 +81,7 @@ static void member_free(const struct crew *crew, struct member *member)
 	spawn_close(&member->spawn);
 	output_fini(&member->out);
 	output_fini(&member->err);
-	free(member->name);
-	free(member->program);
+	start_fini(&member->start);
 	free(member);
 }
 
@@ -101,7 +101,7 @@ void crew_free(struct crew *crew)
 static struct member *member_find(const struct crew *crew, const char *name)
 {
 	for (struct member *member = crew->members; member; member = member->next)
-		if (!member->ended && !member->failed && !strcmp(member->name, name))
+		if (!member->ended && !member->failed && !strcmp(member->start.name, name))
 			return member;
 	return NULL;
 }
@@ -173,15 +173,25 @@ static struct member *member_new(const struct message_start *start, uint64_t ord
 	member->out = member->err = (struct output)OUTPUT_NONE;
 	member->order = order;
 	member->ready_port = start->ready_port;
-	member->quiet = start->quiet;
-	member->name = strdup(start->name);
-	member->program = strdup(start->argv[0]);
-	if (member->name && member->program)
+	if (!start_copy(start, &member->start))
 		return member;
-	free(member->name);
-	free(member->program);
 	free(member);
 	return NULL;
+}
+
+/* Its filter, by the label that it will get. */
+static int failing_find(const struct crew *crew, const struct message_start *start, const struct sock_fprog **ret_filter)
+{
+	char *label;
+
+	if (start->untraced || !crew->events.failing)
+		return 0;
+	label = names_next_label(crew->place.names, start->name);
+	if (!label)
+		return -ENOMEM;
+	*ret_filter = crew->events.failing(label, crew->events.arg);
+	free(label);
+	return 0;
 }
 
 int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e)
@@ -210,7 +220,7 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 		return error_set(e, -ENOENT, "there is no box '%s'", start->box);
 	if (member_find(crew, start->name))
 		return error_set(e, -EEXIST, "a process of this name is running");
-	member = member_new(start, order);
+	member = failing_find(crew, start, &spec.failing) < 0 ? NULL : member_new(start, order);
 	if (!member)
 		return error_set(e, -ENOMEM, "out of memory");
 	spec.host = box->name;
@@ -244,6 +254,18 @@ out:
 	return err;
 }
 
+int crew_again(struct crew *crew, const char *name, uint64_t now_ns, struct error *e)
+{
+	const struct member *member = crew->members;
+
+	/* the last one; those before it are further down */
+	while (member && (!member->process || member->failed || strcmp(member->start.name, name)))
+		member = member->next;
+	if (!member)
+		return error_set(e, -ENOENT, "no process '%s' has run", name);
+	return crew_start(crew, 0, &member->start, now_ns, e);
+}
+
 int crew_signal(struct crew *crew, const char *name, int signal, struct error *e)
 {
 	struct member *member = member_find(crew, name);
@@ -263,13 +285,13 @@ static void on_exec(struct crew *crew, struct member *member)
 	int err;
 
 	unwatch(crew, member->spawn.failure);
-	err = spawn_result(&member->spawn, member->program, &e);
+	err = spawn_result(&member->spawn, member->start.argv[0], &e);
 	if (err == -EAGAIN) {
 		watch(crew, member, WATCH_FAILURE, member->spawn.failure);
 		return;
 	}
 	member->failed = err < 0;
-	crew->events.on_started(member->order, err, e.text, member->spawn.pid, crew->events.arg);
+	crew->events.on_started(member->start.name, member->order, err, e.text, member->spawn.pid, crew->events.arg);
 }
 
 void crew_on_ready(struct crew *crew, void *data)
@@ -318,10 +340,10 @@ void crew_on_exit(struct crew *crew, pid_t pid, int status)
 	if (member->failed) /* its program never ran: the reply said so */
 		return;
 	output_rest(&member->out);
-	if (member->quiet)
+	if (member->start.quiet)
 		output_pieces(&member->out, pieces);
-	crew->events.on_exited(member->name, (uint32_t)status, pieces[0].bytes ? pieces[0].bytes : "", pieces[0].size,
-			       crew->events.arg);
+	crew->events.on_exited(member->start.name, member->process, (uint32_t)status, pieces[0].bytes ? pieces[0].bytes : "",
+			       pieces[0].size, crew->events.arg);
 	if (member->process)
 		return;
 	/* All was told; a readiness program may be started thousands of times. */
@@ -335,7 +357,7 @@ const char *crew_ready(struct crew *crew, uint32_t process, uint16_t port)
 		if (!member->process || member->ready_port != port || member->process != process)
 			continue;
 		member->ready_port = 0;
-		return member->name;
+		return member->start.name;
 	}
 	return NULL;
 }
@@ -364,7 +386,7 @@ static void output_flush(struct crew *crew, const struct member *member, struct 
 void crew_flush(struct crew *crew, void (*on_due)(void *arg), void *arg)
 {
 	for (struct member *member = crew->members; member; member = member->next) {
-		if (!member->process || member->quiet)
+		if (!member->process || member->start.quiet)
 			continue;
 		output_flush(crew, member, &member->out, 1);
 		output_flush(crew, member, &member->err, 2);

@@ -18,10 +18,15 @@
 #include "tfj/tracer.h"
 
 struct crew;
+struct sock_fprog;
 
+/* name: of the member; process: its index, 0 if it is untraced. */
 struct crew_events {
-	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
-	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+	/* order 0: it was started again */
+	void (*on_started)(const char *name, uint64_t order, int err, const char *error, pid_t pid, void *arg);
+	void (*on_exited)(const char *name, uint32_t process, uint32_t status, const char *output, size_t size, void *arg);
+	/* What is put on a traced program with this label (tfj/failing.h), NULL: nothing. Borrowed. */
+	const struct sock_fprog *(*failing)(const char *label, void *arg);
 	void *arg;
 };
 
@@ -43,6 +48,9 @@ void crew_free(struct crew *crew);
 
 /* Begins to start a program; on_started tells the outcome, unless this returns an error. now_ns: CLOCK_MONOTONIC. */
 int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e);
+
+/* Starts one that has ended once more, as it was, under its next label. -ENOENT: none of this name has run. */
+int crew_again(struct crew *crew, const char *name, uint64_t now_ns, struct error *e);
 
 /* -ESRCH: there is no such member, or it has ended. */
 int crew_signal(struct crew *crew, const char *name, int signal, struct error *e);

@@ -100,6 +100,17 @@ char *label_take(struct names *names, const char *text)
 	return asprintf(&taken, "%s'%u", text, label->n) < 0 ? NULL : taken;
 }
 
+char *names_next_label(struct names *names, const char *name)
+{
+	struct label *label;
+	char *text;
+
+	HASH_FIND(hh, names->labels, name, strlen(name), label);
+	if (!label || !label->n)
+		return strdup(name);
+	return asprintf(&text, "%s'%u", name, label->n + 1) < 0 ? NULL : text;
+}
+
 static const char *box_name(const struct names *names, uint32_t box)
 {
 	return box && box <= names->boxes->n_known ? names->boxes->box[box - 1].name : "?";

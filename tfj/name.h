@@ -32,6 +32,9 @@ void names_free(struct names *names);
  */
 uint32_t names_root(struct names *names, const char *name, uint32_t box, uint32_t pid, const char *command);
 
+/* The label that the next one of this name gets. malloc'ed; NULL without memory. */
+char *names_next_label(struct names *names, const char *name);
+
 /* That process begins to run, now. */
 void names_start(struct names *names, uint32_t process, uint64_t now_ns);
 

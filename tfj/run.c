@@ -132,6 +132,20 @@ static void on_listen(void *arg, uint32_t root, uint16_t port)
 		run->place.on_ready(name, run->place.arg);
 }
 
+static void on_member_started(const char *name, uint64_t order, int err, const char *error, pid_t pid, void *arg)
+{
+	struct run *run = arg;
+
+	run->place.on_started(order, err, error, pid, run->place.arg);
+}
+
+static void on_member_exited(const char *name, uint32_t process, uint32_t status, const char *output, size_t size, void *arg)
+{
+	struct run *run = arg;
+
+	run->place.on_exited(name, status, output, size, run->place.arg);
+}
+
 /* Those that are there, if we serve such; else they are made. Then the others of the run. */
 static int boxes_find_or_make(struct run *run, const struct message_order *order, struct error *e)
 {
@@ -170,7 +184,7 @@ static int directory_make(struct run *run, const char *path, struct error *e)
 int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct crew_events events = { place->on_started, place->on_exited, place->arg };
+	struct crew_events events = { on_member_started, on_member_exited, NULL, run };
 	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
 	int err;
 
