@@ -227,8 +227,9 @@ SYSTEMS = {
         "programs that inherit their connection, over IPv6", ["socat"], 6, "s, c",
         ['{name: s, box: s, run: [socat, "TCP6-LISTEN:9,fork,reuseaddr", "EXEC:/bin/cat,nofork"], ready: {listen: 9}}'],
         '{name: c, box: c, run: [sh, -c, "for i in 1 2 3; do echo hello $i | socat -t5 - TCP6:s.v6:9; done"]}'),
+    # a busy Apache closes idle connections, and ab counts the requests that met this as failed: fewer replies than requests
     "apache": system(
-        "threads of several processes", ["apache2", "ab"], 4000, "a, c",
+        "threads of several processes", ["apache2", "ab"], 3500, "a, c",
         ["{name: apache, box: a, run: [./apache], ready: {listen: 8080}}"],
         '{name: ab, box: c, run: [ab, -q, -k, -n, "2000", -c, "30", "http://a:8080/big"]}', apache=APACHE),
     "memcached": system(
