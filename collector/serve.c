@@ -157,7 +157,11 @@ static int doors_open(struct serve *serve, const struct serve_options *options, 
 		err = server_open(serve->context, &server, &serve->server, serve->agents_url, e);
 	explicit_bzero(secret, sizeof(secret));
 	snprintf(url, sizeof(url), "ipc://%s/api", serve->directory);
-	return err ? err : door_open(serve->context, &api, &serve->api, e);
+	if (!err)
+		err = door_open(serve->context, &api, &serve->api, e);
+	if (!err && !(serve->outbox = outbox_new(serve->api)))
+		err = error_set(e, -ENOMEM, "out of memory");
+	return err;
 }
 
 /* A connection takes a descriptor: strangers should not use up what agents need. */
@@ -230,6 +234,7 @@ void serve_close(struct serve *serve)
 		return;
 	acts_free(serve);
 	heirs_close(serve->heirs);
+	outbox_free(serve->outbox);
 	door_close(serve->api, 1000);
 	server_close(serve->server);
 	if (serve->context)
@@ -299,7 +304,8 @@ void serve_client_gone(struct door *door, int fd, void *arg)
 
 static void wait_for_something(struct serve *serve, uint64_t now)
 {
-	uint64_t until = acts_deadline(serve), wait_ns = until > now ? until - now : 0;
+	uint64_t acts = acts_deadline(serve), answers = outbox_deadline(serve->outbox);
+	uint64_t until = acts < answers ? acts : answers, wait_ns = until > now ? until - now : 0;
 	zmq_pollitem_t items[ITEMS];
 	int n = server_items(serve->server, items);
 

@@ -5,18 +5,32 @@
 #include <string.h>
 
 #include "collector/serve_inside.h"
+#include "lib/clock.h"
 
 enum { REQUESTS_TURN = 64 };
+
+static enum outbox_kind outbox_kind(enum api_answer_kind kind)
+{
+	switch (kind) {
+	case API_PROGRESS:
+		return OUTBOX_SKIP;
+	case API_RUN_END:
+		return OUTBOX_END;
+	case API_ANSWER_NONE:
+	case API_ERROR:
+	case API_BOXES:
+		break;
+	}
+	return OUTBOX_ANSWER;
+}
 
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
 {
 	unsigned char *bytes = NULL;
 	size_t size;
 
-	if (api_answer_encode(answer, &bytes, &size) < 0)
-		return;
-	door_send(serve->api, to, bytes, size); /* one that is gone, or does not read, goes without */
-	free(bytes);
+	if (api_answer_encode(answer, &bytes, &size) == 0) /* what cannot be sent was not worth waiting for, or has nobody */
+		outbox_put(serve->outbox, to, outbox_kind(answer->kind), bytes, size, clock_monotonic_ns());
 }
 
 static enum api_error error_of(int err)
@@ -98,6 +112,10 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		api_refuse(serve, &frame->from, request.id, err, e.text);
 		return;
 	}
+	if (request.kind != API_CANCEL && outbox_full(serve->outbox, &frame->from)) { /* asks and asks, and reads nothing */
+		api_request_fini(&request);
+		return;
+	}
 	switch (request.kind) {
 	case API_LIST_BOXES:
 		boxes_list(serve, &frame->from, request.id);
@@ -121,6 +139,7 @@ void api_work(struct serve *serve, uint64_t now)
 {
 	struct door_frame frame;
 
+	outbox_time(serve->outbox, now);
 	for (int i = 0; i < REQUESTS_TURN && door_receive(serve->api, &frame); i++) {
 		door_watch(serve->api, serve_client_gone, serve); /* the connection may be younger than the last look */
 		if (door_claim(serve->api, frame.fd)) /* else the client is gone: nobody waits for an answer */

@@ -6,6 +6,7 @@
 #include "collector/course.h"
 #include "collector/door.h"
 #include "collector/heir.h"
+#include "collector/outbox.h"
 #include "collector/serve.h"
 #include "collector/server.h"
 #include "proto/api.h"
@@ -36,6 +37,7 @@ struct serve {
 	struct allowed allowed;
 	struct server *server;
 	struct door *api;
+	struct outbox *outbox; /* to clients of the API */
 	struct refusals api_refusals;
 	struct store *store;
 	struct act *acts;
@@ -52,7 +54,8 @@ void serve_client_gone(struct door *door, int fd, void *arg);
 void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* serve_api.c */
-void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests */
+void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests, and answers that wait */
+/* A progress may be left out, the end of a run never is while the client is there. */
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
 void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
 

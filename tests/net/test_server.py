@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 
+from controller import BOXES, LIST_BOXES, RUN, RUN_END, Controller, text
 from harness import (BOP, Running, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
                      scratch, show, store, true, wait_for)
 from serving import Namespaces, Server
@@ -173,6 +174,37 @@ def test_cancel():
     nothing_left(before)
 
 
+def resident(pid):
+    """KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_does_not_read():
+    """a controller that asks and reads nothing costs others nothing and the server a bounded memory; it gets its run's end"""
+    path = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
+    with Server() as server, Controller(f"{server.folder}/api") as slow:
+        server.agent()
+        with open(path, "rb") as f:
+            run = text(1, path) + text(2, path) + text(3, f.read())
+        slow.ask(1, LIST_BOXES)
+        equal(slow.answer()[:2], (1, BOXES), "the first answer")
+        slow.ask(2, RUN, run)
+        before = resident(server.running.pid)
+        for ident in range(3, 20003):
+            slow.ask(ident, LIST_BOXES)
+        wait_for("the run", lambda: bop("runs", "--store", server.store, "--json").json()["runs"][-1]["outcome"])
+        server.run(path)  # another controller, whose run begins behind the end of the first
+        true(resident(server.running.pid) - before < 16384, "the server keeps what nobody reads")
+        answers = [slow.answer()]
+        while answers[-1][1] != RUN_END:
+            answers.append(slow.answer())
+        equal((answers[-1][0], answers[-1][2][3]), (2, b"good"), "the end of the run")
+        true(len(answers) < 20000, "all answers were kept")
+        ids = [ident for ident, kind, _ in answers if kind == BOXES]
+        equal(ids, sorted(set(ids)), "order of the answers")
+
+
 def test_agent_dies():
     """an agent that is killed in a run makes it an error, incomplete and said so; what the others have goes on to the store"""
     before = leftovers()
@@ -262,4 +294,4 @@ def test_refused():
 
 if __name__ == "__main__":
     sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_cancel,
-                       test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
+                       test_does_not_read, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * See outbox.h. A ROUTER does not tell when one of its peers has room again: what waits is tried again from time to time.
+ * That a client is gone shows in the answer to that.
+ */
+#include "collector/outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+struct answer {
+	struct answer *prev, *next;
+	unsigned char *bytes;
+	size_t size;
+};
+
+/* A client for which something waits. */
+struct reader {
+	struct reader *prev, *next;
+	struct door_id id;
+	struct answer *waiting; /* oldest first */
+	size_t n, bytes;
+};
+
+struct outbox {
+	struct door *door;
+	struct reader *readers;
+	uint64_t retry_at; /* UINT64_MAX: nothing waits */
+};
+
+struct outbox *outbox_new(struct door *door)
+{
+	struct outbox *outbox = calloc(1, sizeof(*outbox));
+
+	if (!outbox)
+		return NULL;
+	outbox->door = door;
+	outbox->retry_at = UINT64_MAX;
+	return outbox;
+}
+
+static void answer_free(struct reader *reader, struct answer *answer)
+{
+	DL_DELETE(reader->waiting, answer);
+	reader->n--;
+	reader->bytes -= answer->size;
+	free(answer->bytes);
+	free(answer);
+}
+
+static void reader_free(struct outbox *outbox, struct reader *reader)
+{
+	while (reader->waiting)
+		answer_free(reader, reader->waiting);
+	DL_DELETE(outbox->readers, reader);
+	free(reader);
+}
+
+void outbox_free(struct outbox *outbox)
+{
+	if (!outbox)
+		return;
+	while (outbox->readers)
+		reader_free(outbox, outbox->readers);
+	free(outbox);
+}
+
+static struct reader *reader_of(const struct outbox *outbox, const struct door_id *id)
+{
+	struct reader *reader;
+
+	DL_FOREACH(outbox->readers, reader)
+		if (reader->id.size == id->size && !memcmp(reader->id.bytes, id->bytes, id->size))
+			return reader;
+	return NULL;
+}
+
+static bool reader_full(const struct reader *reader)
+{
+	return reader && (reader->n >= OUTBOX_ANSWERS_MAX || reader->bytes >= OUTBOX_BYTES_MAX);
+}
+
+static int wait_behind(struct outbox *outbox, struct reader *reader, const struct door_id *to, unsigned char *bytes,
+		       size_t size, uint64_t now)
+{
+	struct answer *answer = calloc(1, sizeof(*answer));
+
+	if (answer && !reader) {
+		reader = calloc(1, sizeof(*reader));
+		if (reader) {
+			reader->id = *to;
+			DL_APPEND(outbox->readers, reader);
+		}
+	}
+	if (!answer || !reader) {
+		free(answer);
+		free(bytes);
+		return -ENOMEM;
+	}
+	answer->bytes = bytes;
+	answer->size = size;
+	DL_APPEND(reader->waiting, answer);
+	reader->n++;
+	reader->bytes += size;
+	if (outbox->retry_at == UINT64_MAX)
+		outbox->retry_at = now + OUTBOX_RETRY_NS;
+	return 0;
+}
+
+int outbox_put(struct outbox *outbox, const struct door_id *to, enum outbox_kind kind, unsigned char *bytes, size_t size,
+	       uint64_t now)
+{
+	struct reader *reader = reader_of(outbox, to);
+	int err = reader ? -EAGAIN : door_send(outbox->door, to, bytes, size); /* nothing overtakes what waits */
+
+	if (err == -EAGAIN && kind == OUTBOX_ANSWER && reader_full(reader))
+		err = -ENOBUFS;
+	if (err == -EAGAIN && kind != OUTBOX_SKIP)
+		return wait_behind(outbox, reader, to, bytes, size, now);
+	free(bytes);
+	return err;
+}
+
+bool outbox_full(const struct outbox *outbox, const struct door_id *to)
+{
+	return reader_full(reader_of(outbox, to));
+}
+
+static void reader_time(struct outbox *outbox, struct reader *reader)
+{
+	int err = 0;
+
+	while (reader->waiting && !err) {
+		err = door_send(outbox->door, &reader->id, reader->waiting->bytes, reader->waiting->size);
+		if (!err)
+			answer_free(reader, reader->waiting);
+	}
+	if (err != -EAGAIN) /* all is sent, or there is nobody */
+		reader_free(outbox, reader);
+}
+
+void outbox_time(struct outbox *outbox, uint64_t now)
+{
+	struct reader *reader, *next;
+
+	DL_FOREACH_SAFE(outbox->readers, reader, next)
+		reader_time(outbox, reader);
+	outbox->retry_at = outbox->readers ? now + OUTBOX_RETRY_NS : UINT64_MAX;
+}
+
+uint64_t outbox_deadline(const struct outbox *outbox)
+{
+	return outbox->retry_at;
+}

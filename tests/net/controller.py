@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A controller that speaks the API by hand: ZMTP 3 (RFC 23) and protobuf (proto/api.proto) as bytes on the server's socket."""
+import socket
+import struct
+
+import strangers
+
+
+def varint(value):
+    out = b""
+    while value > 0x7f:
+        out += bytes([value & 0x7f | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def number(field, value):
+    return varint(field << 3) + varint(value)
+
+
+def text(field, value):
+    value = value.encode() if isinstance(value, str) else value
+    return varint(field << 3 | 2) + varint(len(value)) + value
+
+
+def fields(data):
+    """{field: value} of a message; of a repeated field the last one."""
+    found, at = {}, 0
+
+    def take():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 0x7f) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(data):
+        tag = take()
+        if tag & 7 == 2:
+            size = take()
+            found[tag >> 3] = data[at:at + size]
+            at += size
+        elif tag & 7 == 1:
+            found[tag >> 3] = data[at:at + 8]
+            at += 8
+        else:
+            found[tag >> 3] = take()
+    return found
+
+
+# fields of Request and of Answer
+LIST_BOXES, RUN = 3, 4
+ERROR, BOXES, PROGRESS, RUN_END = 2, 3, 4, 5
+
+
+class Controller:
+    """One connection to the API. Reads nothing unless it is told to."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(60)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rb")
+        self.socket.sendall(strangers.greeting(b"NULL") + strangers.READY)
+        self.file.read(64)
+        self.frame()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+        self.socket.close()
+
+    def frame(self):
+        flags, = self.file.read(1)
+        size = struct.unpack(">Q", self.file.read(8))[0] if flags & 2 else self.file.read(1)[0]
+        return self.file.read(size)
+
+    def ask(self, ident, what, body=b""):
+        self.socket.sendall(strangers.message(number(1, 1) + number(2, ident) + text(what, body)))
+
+    def answer(self):
+        """(id, kind, fields) of the next one."""
+        found = fields(self.frame())
+        kind = next(k for k in (ERROR, BOXES, PROGRESS, RUN_END) if k in found)
+        return found.get(1, 0), kind, fields(found[kind])
