@@ -9,9 +9,6 @@
 #include "collector/course_inside.h"
 #include "lib/clock.h"
 
-/* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
-#define COMMIT_NS (CLOCK_SECOND_NS / 20)
-
 enum { WARNINGS_MAX = 100 }; /* of a run; an agent can say as many as it likes */
 
 static int on_order(void *arg, size_t agent, const struct message_order *order, struct error *e)
@@ -59,6 +56,8 @@ static void on_broken(struct course *course, const struct error *e)
 	if (course->store_failed)
 		return;
 	course->store_failed = true;
+	for (size_t i = 0; i < course->cast->n_agents; i++)
+		ingest_drop(&course->ingests[i]);
 	conduct_fail(course->conduct, e->text, clock_monotonic_ns());
 }
 
@@ -144,7 +143,7 @@ void course_time(struct course *course, uint64_t now)
 	for (size_t i = 0; i < course->cast->n_agents; i++)
 		owed |= course->ingests[i].owed;
 	if (owed && course->commit_at == UINT64_MAX)
-		course->commit_at = now + COMMIT_NS;
+		course->commit_at = now + INGEST_COMMIT_NS;
 	if (course_full(course) || now >= course->commit_at || conduct_done(course->conduct))
 		course_commit(course);
 	silence_look(course, now);

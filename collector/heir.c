@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* See heir.h. A batch is committed by itself: there are few of them. What a stream cannot take ends only the waiting for it. */
+/*
+ * See heir.h. Batches are committed as those of any run are. While the store fails, what came waits here and the run is not
+ * sealed: an agent sends a batch again only to the next server. A stream that cannot go on is waited for in vain, no more.
+ */
 #include "collector/heir.h"
 
 #include <errno.h>
@@ -10,24 +13,29 @@
 #include "collector/ingest.h"
 #include "collector/run.h"
 
+enum { WAITING_MAX = 64 << 20 }; /* bytes of a stream; an agent has less than that under way */
+
 struct stream {
 	struct stream *next;
 	unsigned char session[16];
 	struct ingest ingest;
+	bool senseless; /* it sent nonsense: nothing more is taken */
 };
 
 struct heir {
 	struct heir *prev, *next;
 	struct heirs *heirs;
 	uint64_t run, deadline_ns;
+	uint64_t commit_at; /* UINT64_MAX: nothing waits */
 	struct stream *streams;
 	bool broken;
+	bool told; /* that the store fails */
 };
 
 struct heirs {
 	struct store *store;
 	struct heir *list;
-	void (*on_seal)(uint64_t run, const struct error *why);
+	struct heirs_door door;
 };
 
 static void heir_free(struct heir *heir)
@@ -52,14 +60,81 @@ static bool complete(const struct heir *heir)
 	return heir->streams != NULL;
 }
 
-static void seal(struct heir *heir)
+static bool waiting(const struct heir *heir)
 {
+	const struct stream *stream;
+
+	LL_FOREACH(heir->streams, stream)
+		if (stream->ingest.n_waiting)
+			return true;
+	return false;
+}
+
+static void trouble_tell(struct heir *heir, const struct error *why)
+{
+	if (!heir->told)
+		heir->heirs->door.tell(heir->heirs->door.arg, heir->run, why);
+	heir->told = true;
+}
+
+/* The run is sealed: whoever still has something of it can forget it. */
+static void finish(struct heir *heir)
+{
+	const struct heirs_door *door = &heir->heirs->door;
+	const struct stream *stream;
+
+	LL_FOREACH(heir->streams, stream)
+		door->acknowledge(door->arg, stream->session, heir->run, UINT64_MAX);
+	DL_DELETE(heir->heirs->list, heir);
+	heir_free(heir);
+}
+
+static void seal(struct heir *heir, uint64_t now)
+{
+	const struct heirs_door *door = &heir->heirs->door;
 	struct error e;
 	int err = run_seal_dead(heir->heirs->store, heir->run, complete(heir), &e);
 
-	heir->heirs->on_seal(heir->run, err < 0 ? &e : NULL);
-	DL_DELETE(heir->heirs->list, heir);
-	heir_free(heir);
+	if (err < 0 && err != -ESTALE) { /* which means: sealed by another bop */
+		trouble_tell(heir, &e);
+		heir->deadline_ns = now + HEIR_RETRY_NS;
+		return;
+	}
+	door->tell(door->arg, heir->run, err < 0 ? &e : NULL);
+	finish(heir);
+}
+
+/* Everything that waits. Returns false if the run is not there any more. */
+static bool commit(struct heir *heir, uint64_t now)
+{
+	const struct heirs_door *door = &heir->heirs->door;
+	struct stream *stream;
+	uint64_t number;
+	struct error e;
+	int err;
+
+	heir->commit_at = UINT64_MAX;
+	LL_FOREACH(heir->streams, stream)
+	{
+		err = ingest_flush(&stream->ingest, &number, &e);
+		if (err == -ESTALE) {
+			door->tell(door->arg, heir->run, &e);
+			finish(heir);
+			return false;
+		}
+		if (err < 0) {
+			trouble_tell(heir, &e);
+			heir->commit_at = now + HEIR_RETRY_NS;
+			break; /* the others would wait for the same */
+		}
+		if (number)
+			door->acknowledge(door->arg, stream->session, heir->run, number);
+	}
+	if (heir->commit_at == UINT64_MAX)
+		heir->told = false;
+	if (complete(heir))
+		heir->deadline_ns = now;
+	return true;
 }
 
 static int on_stream(const struct store_stream *row, void *arg, struct error *e)
@@ -98,6 +173,7 @@ static int on_run(const struct store_run *row, void *arg, struct error *e)
 		return error_set(e, -ENOMEM, "out of memory");
 	heir->heirs = heirs;
 	heir->run = row->id;
+	heir->commit_at = UINT64_MAX;
 	DL_APPEND(heirs->list, heir);
 	return 0;
 }
@@ -114,8 +190,18 @@ static int take_over(struct heir *heir, struct error *e)
 	return err;
 }
 
-int heirs_open(struct store *store, uint64_t now, void (*on_seal)(uint64_t run, const struct error *why),
-	       struct heirs **ret_heirs, struct error *e)
+static void heirs_free(struct heirs *heirs)
+{
+	struct heir *heir;
+
+	while ((heir = heirs->list)) {
+		DL_DELETE(heirs->list, heir);
+		heir_free(heir);
+	}
+	free(heirs);
+}
+
+int heirs_open(struct store *store, uint64_t now, const struct heirs_door *door, struct heirs **ret_heirs, struct error *e)
 {
 	struct heirs *heirs = calloc(1, sizeof(*heirs));
 	struct heir *heir, *next;
@@ -124,7 +210,7 @@ int heirs_open(struct store *store, uint64_t now, void (*on_seal)(uint64_t run, 
 	if (!heirs)
 		return error_set(e, -ENOMEM, "out of memory");
 	heirs->store = store;
-	heirs->on_seal = on_seal;
+	heirs->door = *door;
 	err = store_each_run(store, on_run, heirs, e);
 	DL_FOREACH_SAFE(heirs->list, heir, next)
 	{
@@ -138,42 +224,55 @@ int heirs_open(struct store *store, uint64_t now, void (*on_seal)(uint64_t run, 
 		}
 		heir->deadline_ns = now + HEIR_WAIT_NS;
 		if (!err && (heir->broken || !heir->streams || complete(heir)))
-			seal(heir);
+			seal(heir, now);
 	}
 	if (err)
-		heirs_close(heirs);
+		heirs_free(heirs);
 	else
 		*ret_heirs = heirs;
 	return err;
 }
 
+/* What could not be sealed stays running, and the end of this process leaves it to the next server. */
 void heirs_close(struct heirs *heirs)
 {
+	struct heir *heir, *next;
+
 	if (!heirs)
 		return;
-	while (heirs->list)
-		seal(heirs->list);
-	free(heirs);
+	DL_FOREACH_SAFE(heirs->list, heir, next)
+		if (commit(heir, 0) && !waiting(heir))
+			seal(heir, 0);
+	heirs_free(heirs);
 }
 
 bool heirs_batch(struct heirs *heirs, const unsigned char session[16], uint64_t run, const void *bytes, size_t size,
-		 uint64_t now, uint64_t *ret_acknowledge)
+		 uint64_t now)
 {
 	struct stream *stream = NULL;
+	uint64_t taken;
 	struct heir *heir;
+	int err;
 
 	DL_SEARCH_SCALAR(heirs->list, heir, run, run);
 	if (heir)
 		LL_FOREACH(heir->streams, stream)
 			if (!memcmp(stream->session, session, sizeof(stream->session)))
 				break;
-	if (!stream || ingest_put(&stream->ingest, bytes, size, NULL) < 0 ||
-	    ingest_flush(&stream->ingest, ret_acknowledge, NULL) < 0)
+	if (!stream || stream->senseless)
 		return false;
-	heir->deadline_ns = now + HEIR_STREAM_NS;
-	if (complete(heir))
-		heir->deadline_ns = now;
-	return true;
+	if (stream->ingest.bytes_waiting + size > WAITING_MAX)
+		return true;
+	taken = stream->ingest.taken;
+	err = ingest_put(&stream->ingest, bytes, size, NULL);
+	stream->senseless = err == -EBADMSG;
+	if (stream->ingest.taken > taken) /* a repeated one is no news */
+		heir->deadline_ns = now + HEIR_STREAM_NS;
+	if (stream->ingest.owed && heir->commit_at == UINT64_MAX)
+		heir->commit_at = now + INGEST_COMMIT_NS;
+	if (ingest_full(&stream->ingest) && !heir->told)
+		heir->commit_at = now;
+	return !stream->senseless;
 }
 
 void heirs_time(struct heirs *heirs, uint64_t now)
@@ -181,8 +280,12 @@ void heirs_time(struct heirs *heirs, uint64_t now)
 	struct heir *heir, *next;
 
 	DL_FOREACH_SAFE(heirs->list, heir, next)
-		if (now >= heir->deadline_ns)
-			seal(heir);
+	{
+		if (now >= heir->commit_at && !commit(heir, now))
+			continue;
+		if (now >= heir->deadline_ns && !waiting(heir))
+			seal(heir, now);
+	}
 }
 
 uint64_t heirs_deadline(const struct heirs *heirs)
@@ -191,7 +294,11 @@ uint64_t heirs_deadline(const struct heirs *heirs)
 	const struct heir *heir;
 
 	DL_FOREACH(heirs->list, heir)
-		if (heir->deadline_ns < at)
-			at = heir->deadline_ns;
+	{
+		uint64_t due = waiting(heir) ? heir->commit_at : heir->deadline_ns;
+
+		due = heir->commit_at < due ? heir->commit_at : due;
+		at = due < at ? due : at;
+	}
 	return at;
 }

@@ -16,7 +16,7 @@ void ingest_init(struct ingest *ingest, struct store *store, uint64_t run, uint6
 	trace_init(&ingest->tables);
 }
 
-static void drop_waiting(struct ingest *ingest)
+static void waiting_free(struct ingest *ingest)
 {
 	for (size_t i = 0; i < ingest->n_waiting; i++)
 		free(ingest->waiting[i].bytes);
@@ -25,15 +25,15 @@ static void drop_waiting(struct ingest *ingest)
 
 void ingest_fini(struct ingest *ingest)
 {
-	drop_waiting(ingest);
+	waiting_free(ingest);
 	free(ingest->waiting);
 	ingest->waiting = NULL;
 	trace_fini(&ingest->tables);
 }
 
-static void abandon(struct ingest *ingest)
+void ingest_drop(struct ingest *ingest)
 {
-	drop_waiting(ingest);
+	waiting_free(ingest);
 	if (ingest->last > ingest->committed)
 		ingest->last = 0;
 	ingest->taken = ingest->committed;
@@ -70,7 +70,7 @@ int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct err
 
 	err = wire_batch_peek(bytes, size, &head, e);
 	if (err < 0)
-		goto fail;
+		return err;
 	if (head.run != ingest->run)
 		return 0;
 	if (head.number <= ingest->taken) {
@@ -83,20 +83,15 @@ int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct err
 	err = wire_batch_decode(bytes, size, &head, &ingest->tables, e);
 	trace_drop_events(&ingest->tables);
 	if (err < 0)
-		goto fail;
+		return err;
 	err = keep(ingest, bytes, size);
-	if (err < 0) {
-		error_set(e, err, "out of memory");
-		goto fail;
-	}
+	if (err < 0)
+		return error_set(e, err, "out of memory");
 	ingest->taken = head.number;
 	ingest->owed = true;
 	if (head.last)
 		ingest->last = head.number;
 	return 0;
-fail:
-	abandon(ingest);
-	return err;
 }
 
 int ingest_resume(struct ingest *ingest, const void *bytes, size_t size, struct error *e)
@@ -140,12 +135,10 @@ int ingest_flush(struct ingest *ingest, uint64_t *ret_acknowledge, struct error 
 {
 	int err = ingest->n_waiting ? write_waiting(ingest, e) : 0;
 
-	if (err < 0) {
-		abandon(ingest);
+	if (err < 0)
 		return err;
-	}
 	ingest->committed = ingest->taken;
-	drop_waiting(ingest);
+	waiting_free(ingest);
 	*ret_acknowledge = ingest->owed ? ingest->committed : 0;
 	ingest->owed = false;
 	return 0;

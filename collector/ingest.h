@@ -14,6 +14,9 @@
 #include "collector/store.h"
 #include "proto/event.h"
 
+/* Batches that come within this time share a commit: an fsync each would cost more than all the rest. */
+#define INGEST_COMMIT_NS 50000000ull
+
 struct ingest_batch {
 	unsigned char *bytes;
 	size_t size;
@@ -40,8 +43,8 @@ int ingest_resume(struct ingest *ingest, const void *bytes, size_t size, struct 
 
 /*
  * A batch as it came; it is copied, and waits for the next flush. A repeated one, or one of another run, is dropped;
- * one that is too early as well: its sender will send it again. -EBADMSG for a batch that cannot be decoded, -ENOMEM;
- * after a failure nothing that waited is kept.
+ * one that is too early as well: its sender will send it again. -EBADMSG for a batch that cannot be decoded, -ENOMEM:
+ * it is not taken.
  */
 int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct error *e);
 
@@ -51,9 +54,12 @@ bool ingest_full(const struct ingest *ingest);
 /*
  * Writes all that waits in one transaction, which is as short as can be: others may write to the store as well.
  * *ret_acknowledge: everything up to this number may be acknowledged; 0 if there is nothing to say. Fails as the store
- * does; then nothing that waited is kept.
+ * does; then all that waited still does: it can be tried again.
  */
 int ingest_flush(struct ingest *ingest, uint64_t *ret_acknowledge, struct error *e);
+
+/* Forgets what waits, as if it had not come. */
+void ingest_drop(struct ingest *ingest);
 
 /* The batch with `last` is on disk. */
 bool ingest_complete(const struct ingest *ingest);

@@ -180,7 +180,7 @@ static int remove_stale(struct claim *claim, void *arg)
 	return claim_remove_tree(claim->path);
 }
 
-static void on_seal(uint64_t run, const struct error *why)
+static void heirs_tell(void *arg, uint64_t run, const struct error *why)
 {
 	serve_log("run %llu, of a server that was killed: %s", (unsigned long long)run, why ? why->text : "sealed");
 }
@@ -188,6 +188,7 @@ static void on_seal(uint64_t run, const struct error *why)
 int serve_open(const struct serve_options *options, struct serve **ret_serve, struct error *e)
 {
 	struct serve *serve = calloc(1, sizeof(*serve));
+	struct heirs_door heirs = { .acknowledge = acts_acknowledge, .tell = heirs_tell, .arg = serve };
 	int err = 0;
 
 	if (!serve)
@@ -213,7 +214,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
 	if (!err)
-		err = heirs_open(serve->store, clock_monotonic_ns(), on_seal, &serve->heirs, e);
+		err = heirs_open(serve->store, clock_monotonic_ns(), &heirs, &serve->heirs, e);
 	if (err >= 0) {
 		err = 0;
 		descriptors_raise();

@@ -62,6 +62,8 @@ void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request,
 /* serve_run.c. act_open() answers the request if it fails. */
 void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
 void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
+/* For heirs: to the agent with that session, if it is there. */
+void acts_acknowledge(void *serve, const unsigned char session[16], uint64_t run, uint64_t number);
 void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now);
 void acts_news(struct serve *serve, struct server_agent *agent, enum server_news news);
 void acts_client_gone(struct serve *serve, int fd, uint64_t now);

@@ -185,9 +185,21 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 		}
 }
 
+void acts_acknowledge(void *arg, const unsigned char session[16], uint64_t run, uint64_t number)
+{
+	struct message acknowledge = { .kind = MESSAGE_ACK, .ack = { .run = run, .number = number } };
+	struct serve *serve = arg;
+	struct server_agent *agent;
+
+	if (!serve->server) /* it is only being opened */
+		return;
+	DL_FOREACH(server_agents(serve->server), agent)
+		if (agent->connected && !memcmp(agent->hello->session, session, sizeof(agent->hello->session)))
+			server_send(serve->server, agent, &acknowledge, NULL);
+}
+
 void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now)
 {
-	struct message forget = { .kind = MESSAGE_ACK };
 	struct act *act = agent->owner;
 	struct wire_batch head;
 
@@ -196,12 +208,8 @@ void acts_message(struct serve *serve, struct server_agent *agent, const struct 
 	if (message->kind == MESSAGE_BATCH &&
 	    wire_batch_peek(message->batch.bytes, message->batch.size, &head, NULL) == 0 &&
 	    (!act || head.run != course_id(act->course))) {
-		forget.ack.run = head.run;
-		if (!heirs_batch(serve->heirs, agent->hello->session, head.run, message->batch.bytes, message->batch.size,
-				 now, &forget.ack.number))
-			forget.ack.number = UINT64_MAX;
-		if (forget.ack.number)
-			server_send(serve->server, agent, &forget, NULL);
+		if (!heirs_batch(serve->heirs, agent->hello->session, head.run, message->batch.bytes, message->batch.size, now))
+			acts_acknowledge(serve, agent->hello->session, head.run, UINT64_MAX);
 		return;
 	}
 	if (act)
