@@ -307,6 +307,7 @@ int main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_set_timeout(tc, 60); /* a disk can be busy */
 	tcase_add_test(tc, claim_names);
 	tcase_add_test(tc, claim_random);
 	tcase_add_test(tc, sweep_stale_only);
