@@ -86,7 +86,7 @@ static __always_inline int receive_entered(struct pt_regs *ctx, __u32 box)
 	state = task_current(bpf_get_current_task_btf(), box);
 	if (!state)
 		return 0;
-	state->recv_cookie = 0; /* of a receive whose return was missed */
+	state->receive.cookie = 0; /* of a receive whose return was missed */
 	state->function.recv_sk = function_arg(ctx, 0);
 	state->function.recv_flags = recv_flags_at == 3 ? flags : old_flags;
 	return 0;

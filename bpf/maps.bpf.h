@@ -13,6 +13,7 @@
 
 struct send_state {
 	__u64 cookie; /* socket of the send that this thread is in; 0: none */
+	__u64 sk;     /* its address: a number, compared and never followed */
 	__u64 enter_ns;
 	__u64 order;
 	__u64 pos;	 /* of the first byte of this part */
@@ -20,6 +21,17 @@ struct send_state {
 	__u64 parted;	 /* bytes in earlier parts */
 	__u32 message;
 	__u32 flags;
+	__u32 box; /* the socket's */
+};
+
+/* The receive that this thread is in, once it took bytes. */
+struct receive_state {
+	__u64 cookie; /* of its socket; 0: none */
+	__u64 sk;     /* as above */
+	__u64 start;
+	__u64 end;
+	__u64 parted; /* bytes in earlier parts */
+	__u32 box;
 };
 
 /* What backends that stand at functions remember of the one that this thread is in. */
@@ -52,11 +64,7 @@ struct task_state {
 	__u32 mmsg_sent;  /* datagrams of the sendmmsg() that this thread is in */
 	__u32 mmsg_taken; /* and of the recvmmsg() */
 	__u64 listen_cookie; /* of the socket that this thread's listen() gives a port to; 0: none */
-	__u64 recv_cookie; /* socket of the receive that this thread is in, once it took bytes; 0:
-			      none */
-	__u64 recv_start;
-	__u64 recv_end;
-	__u64 recv_parted; /* bytes in earlier parts */
+	struct receive_state receive;
 	struct send_state send;
 	struct function_state function;
 	struct open_state open;
@@ -73,15 +81,15 @@ enum sock_flag {
 	SOCK_F_OLDER = 1 << 7, /* was there before us */
 };
 
+/*
+ * What every send and receive looks at comes first: a storage's own head and these share a line of the processor's cache.
+ */
 struct sock_state {
 	__u64 cookie;
 	__u32 epoch;
 	__u32 box;
 	__u32 flags;
 	__u32 message; /* last number given out */
-	__u32 first_local;
-	__u32 first_remote;
-	__u64 syn_ns;
 	__u64 sent; /* position that belongs to sent_seq */
 	__u64 received;
 	__u64 taken; /* up to where receives have told of it: what a look at the socket finds beyond is not theirs yet */
@@ -91,6 +99,9 @@ struct sock_state {
 	__u64 rest;	 /* bytes that a short write left over */
 	__u32 rest_tgid; /* whose */
 	__u32 rest_message;
+	__u32 first_local;
+	__u32 first_remote;
+	__u64 syn_ns;
 	__u64 final_unacked; /* when the connection ended */
 	__u64 final_unread;
 };

@@ -15,17 +15,18 @@
 #include "bpf/file.bpf.h"
 #include "bpf/local.bpf.h"
 
-static __always_inline void send_emit(struct sock_state *ss, struct send_state *send,
-				      struct task_struct *task, __u64 now, __s64 result,
+/* socket: its cookie. */
+static __always_inline void send_emit(struct send_state *send, __u64 socket, struct task_struct *task, __s64 result,
 				      __u16 flags)
 {
+	__u64 now = bpf_ktime_get_ns();
 	struct rec_transfer *record;
 
-	record = record_reserve(sizeof(*record), REC_SEND, flags, ss->box, send->order,
+	record = record_reserve(sizeof(*record), REC_SEND, flags, send->box, send->order,
 				send->enter_ns, now, task);
 	if (!record)
 		return;
-	record->cookie = ss->cookie;
+	record->cookie = socket;
 	record->pos = send->pos;
 	record->result = result;
 	record->message = send->message;
@@ -92,6 +93,8 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 	if (send->cookie != ss->cookie) {
 		accept_settle(ss, task, state);
 		send->cookie = ss->cookie;
+		send->sk = (__u64)sk;
+		send->box = ss->box;
 		send->enter_ns = bpf_ktime_get_ns();
 		send->order = order_draw(task, state);
 		send->requested = left;
@@ -112,8 +115,7 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 	if (pos == send->pos + send->requested - left)
 		return 0;
 	/* others wrote after its first bytes: these are a part of their own */
-	send_emit(ss, send, task, bpf_ktime_get_ns(), send->requested - left,
-		  send->flags | REC_F_INTERLEAVED);
+	send_emit(send, ss->cookie, task, send->requested - left, send->flags | REC_F_INTERLEAVED);
 	send->parted += send->requested - left;
 	send->requested = left;
 	send->pos = pos;
@@ -133,6 +135,7 @@ static __always_inline int send_late(struct sock *sk, struct sock_state *ss,
 	__u32 call;
 
 	accept_settle(ss, task, state);
+	send->box = ss->box;
 	send->enter_ns = bpf_ktime_get_ns();
 	send->order = order_draw(task, state);
 	send->parted = 0;
@@ -181,8 +184,8 @@ static __always_inline int other_taken(struct sock *sk, int result, int flags)
 	return 0;
 }
 
-/* A send returned: bytes or negative errno. The socket is not locked any more. */
-static __always_inline int send_returned(struct sock *sk, int result)
+/* A send returned that send_begins did not see, that was short, failed, or goes on with a short one. */
+static __always_inline int send_settled(struct sock *sk, int result)
 {
 	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
@@ -218,23 +221,46 @@ static __always_inline int send_returned(struct sock *sk, int result)
 		}
 	}
 	if (result)
-		send_emit(ss, send, task, bpf_ktime_get_ns(), result, send->flags);
+		send_emit(send, ss->cookie, task, result, send->flags);
 	return 0;
 }
 
-static __always_inline void recv_emit(struct sock_state *ss, struct task_struct *task,
-				      struct task_state *state, __u64 pos, __s64 result,
-				      __u16 flags)
+/*
+ * A send returned: bytes or negative errno. The socket is not locked any more. Nearly always send_begins has seen it begin,
+ * nobody came between, and it has queued everything: then all that is to be told stands with the task, and the socket is
+ * not asked, which is the dearest of all look-ups.
+ */
+static __always_inline int send_returned(struct sock *sk, int result)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = task_find(task);
+	struct send_state *send;
+	__u64 socket;
+
+	if (!state)
+		return send_settled(sk, result);
+	send = &state->send;
+	socket = send->cookie;
+	if (!socket || send->sk != (__u64)sk || send->flags || result <= 0 || (__u64)result != send->requested)
+		return send_settled(sk, result);
+	send->cookie = 0;
+	send_emit(send, socket, task, result, 0);
+	return 0;
+}
+
+/* socket: its cookie. */
+static __always_inline void recv_emit(__u64 socket, __u32 box, struct task_struct *task, struct task_state *state,
+				      __u64 pos, __s64 result, __u16 flags)
 {
 	__u64 now = bpf_ktime_get_ns(), order, enter;
 	struct rec_transfer *record;
 
 	order = order_draw(task, state);
 	enter = call_enter(task, state, now);
-	record = record_reserve(sizeof(*record), REC_RECV, flags, ss->box, order, enter, now, task);
+	record = record_reserve(sizeof(*record), REC_RECV, flags, box, order, enter, now, task);
 	if (!record)
 		return;
-	record->cookie = ss->cookie;
+	record->cookie = socket;
 	record->pos = pos;
 	record->result = result;
 	record->message = 0;
@@ -263,6 +289,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 {
 	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
+	struct receive_state *receive;
 	struct task_state *state;
 	struct tcp_sock *tp;
 	__u64 before, end;
@@ -279,21 +306,22 @@ static __always_inline int bytes_taken(struct sock *sk)
 	ss->taken = end = received_position(ss, received_end(sk, tp));
 	if (taken_alone(sk, task)) {
 		if (end > before)
-			recv_emit(ss, task, state, before, end - before, 0);
+			recv_emit(ss->cookie, ss->box, task, state, before, end - before, 0);
 		return 0;
 	}
-	if (state->recv_cookie != ss->cookie) {
-		state->recv_cookie = ss->cookie;
-		state->recv_start = before;
-		state->recv_parted = 0;
-	} else if (state->recv_end !=
-		   before) { /* others read while it waited for more: parts, as with sends */
-		recv_emit(ss, task, state, state->recv_start, state->recv_end - state->recv_start,
-			  0);
-		state->recv_parted += state->recv_end - state->recv_start;
-		state->recv_start = before;
+	receive = &state->receive;
+	if (receive->cookie != ss->cookie) {
+		receive->cookie = ss->cookie;
+		receive->sk = (__u64)sk;
+		receive->box = ss->box;
+		receive->start = before;
+		receive->parted = 0;
+	} else if (receive->end != before) { /* others read while it waited for more: parts, as with sends */
+		recv_emit(ss->cookie, ss->box, task, state, receive->start, receive->end - receive->start, 0);
+		receive->parted += receive->end - receive->start;
+		receive->start = before;
 	}
-	state->recv_end = end;
+	receive->end = end;
 	return 0;
 }
 
@@ -312,8 +340,8 @@ static __always_inline int is_end(struct sock *sk, struct task_struct *task)
 	return (call != NR_READ && call != NR_RECVFROM) || regs_arg3(regs);
 }
 
-/* A receive with these flags returned: bytes, 0 or negative errno. The socket is not locked any more. */
-static __always_inline int receive_returned(struct sock *sk, int result, int flags)
+/* A receive returned of which bytes_taken tells nothing, or not all. */
+static __always_inline int receive_settled(struct sock *sk, int result, int flags)
 {
 	struct sock_state *ss = sock_used(sk);
 	struct task_struct *task;
@@ -332,7 +360,7 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;
-		state->recv_cookie = 0;
+		state->receive.cookie = 0;
 		return 0;
 	}
 	tp = sock_tcp(sk);
@@ -340,16 +368,11 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 		return 0;
 	if (flags & MSG_OOB && result > 0) {
 		pos = ss->received + (__s64)(__s32)(peek(tp, urg_seq) - ss->received_seq);
-		recv_emit(ss, task, state, pos, result, REC_F_URGENT);
+		recv_emit(ss->cookie, ss->box, task, state, pos, result, REC_F_URGENT);
 		return 0;
 	}
-	if (state->recv_cookie == ss->cookie) {
-		pos = state->recv_end;
-		if (result > 0)
-			result -= state->recv_parted;
-		/* of the bytes that the stream moved by, an urgent one was not handed over */
-		if (result > 0 && pos - state->recv_start == (__u64)result + 1)
-			skipped = REC_F_SKIPPED;
+	if (state->receive.cookie == ss->cookie) {
+		pos = state->receive.end;
 	} else {
 		pos = ss->received + (__s64)(__s32)(received_end(sk, tp) - ss->received_seq);
 		if (!(ss->flags & SOCK_F_KEYED)) {
@@ -359,8 +382,36 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 			skipped = REC_F_SKIPPED;
 		}
 	}
-	state->recv_cookie = 0;
-	recv_emit(ss, task, state, result > 0 ? pos - result : pos, result, skipped);
+	state->receive.cookie = 0;
+	recv_emit(ss->cookie, ss->box, task, state, result > 0 ? pos - result : pos, result, skipped);
+	return 0;
+}
+
+/*
+ * A receive with these flags returned: bytes, 0 or negative errno. The socket is not locked any more. Where bytes_taken has
+ * seen what it took, all that is to be told stands with the task: as with sends, the socket is not asked.
+ */
+static __always_inline int receive_returned(struct sock *sk, int result, int flags)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = task_find(task);
+	struct receive_state *receive;
+	__u64 socket, pos;
+	__u16 skipped = 0;
+
+	if (!state)
+		return receive_settled(sk, result, flags);
+	receive = &state->receive;
+	socket = receive->cookie;
+	if (!socket || receive->sk != (__u64)sk || result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
+		return receive_settled(sk, result, flags);
+	pos = receive->end;
+	result -= receive->parted;
+	/* of the bytes that the stream moved by, an urgent one was not handed over */
+	if (result > 0 && pos - receive->start == (__u64)result + 1)
+		skipped = REC_F_SKIPPED;
+	receive->cookie = 0;
+	recv_emit(socket, receive->box, task, state, result > 0 ? pos - result : pos, result, skipped);
 	return 0;
 }
 
