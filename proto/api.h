@@ -14,12 +14,21 @@
 
 #include "lib/error.h"
 #include "proto/event.h"
+#include "proto/fault.h"
 
 #define API_VERSION 1u		     /* changes when an old peer would misunderstand a new one */
 #define API_MAX_REQUEST (2u << 20)   /* bytes of an encoded request */
 #define API_MAX_ANSWER (16u << 20)   /* bytes of an encoded answer */
 
-enum api_request_kind { API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL };
+enum api_request_kind { API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL, API_INJECT, API_LIFT, API_LIST_FAULTS };
+
+/* Of Run and Inject. Lines are as somebody wrote them: not read yet. */
+struct api_plan {
+	char **lines, **origins; /* n of each */
+	size_t n;
+	uint64_t seed; /* 0: none */
+	bool dry, racy;
+};
 
 struct api_run {
 	char *name, *path, *send;
@@ -28,10 +37,18 @@ struct api_run {
 	bool keep;
 };
 
+/* Inject, Lift, ListFaults. */
+struct api_about {
+	uint64_t run; /* 0: not said */
+	uint32_t id;  /* LIFT */
+};
+
 struct api_request {
 	uint64_t id;
 	enum api_request_kind kind;
 	struct api_run run;
+	struct api_about about;
+	struct api_plan plan; /* RUN, INJECT */
 	uint64_t cancel; /* id of the request to end */
 	bool at_once;
 };
@@ -76,7 +93,24 @@ struct api_run_end {
 	uint64_t total_ns, boxes_ns, ready_ns, workload_ns, check_ns, stop_ns;
 };
 
-enum api_answer_kind { API_ANSWER_NONE, API_ERROR, API_BOXES, API_PROGRESS, API_RUN_END };
+struct api_fault {
+	uint64_t run;
+	bool dry, live;
+	struct fault_receipt receipt; /* id, line, why, numbers; state NONE: nobody has answered yet */
+};
+
+struct api_faults {
+	struct api_fault *rows;
+	size_t n;
+};
+
+struct api_injected {
+	uint64_t run;
+	uint32_t *ids;
+	size_t n;
+};
+
+enum api_answer_kind { API_ANSWER_NONE, API_ERROR, API_BOXES, API_PROGRESS, API_RUN_END, API_INJECTED, API_FAULTS };
 
 struct api_answer {
 	uint64_t id;
@@ -92,6 +126,8 @@ struct api_answer {
 			char *phase;
 		} progress;
 		struct api_run_end run_end;
+		struct api_injected injected;
+		struct api_faults faults;
 	};
 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/api.pb-c.h"
+#include "proto/api_faults.h"
 
 enum { ROWS_MAX = 4096, NAME_MAX_SIZE = 4096 };
 
@@ -33,15 +33,42 @@ static int run_decode(const Bop__Api__Run *from, struct api_run *run)
 	return text_copy(&run->send, from->send);
 }
 
+static int plan_decode(Bop__Api__FaultLine **rows, size_t n, const struct api_plan *head, struct api_plan *plan)
+{
+	*plan = *head;
+	return api_lines_take(rows, n, plan);
+}
+
 static int request_decode(const Bop__Api__Request *from, struct api_request *request)
 {
+	int err;
+
 	switch (from->what_case) {
 	case BOP__API__REQUEST__WHAT_LIST_BOXES:
 		request->kind = API_LIST_BOXES;
 		return 0;
 	case BOP__API__REQUEST__WHAT_RUN:
 		request->kind = API_RUN;
-		return run_decode(from->run, &request->run);
+		err = plan_decode(from->run->faults, from->run->n_faults,
+				  &(struct api_plan){ .seed = from->run->seed, .dry = from->run->dry_run, .racy = from->run->racy },
+				  &request->plan);
+		return err ? err : run_decode(from->run, &request->run);
+	case BOP__API__REQUEST__WHAT_INJECT:
+		request->kind = API_INJECT;
+		request->about.run = from->inject->run;
+		return plan_decode(from->inject->faults, from->inject->n_faults,
+				   &(struct api_plan){ .seed = from->inject->seed, .dry = from->inject->dry_run,
+						       .racy = from->inject->racy },
+				   &request->plan);
+	case BOP__API__REQUEST__WHAT_LIFT:
+		request->kind = API_LIFT;
+		request->about.run = from->lift->run;
+		request->about.id = from->lift->id;
+		return 0;
+	case BOP__API__REQUEST__WHAT_LIST_FAULTS:
+		request->kind = API_LIST_FAULTS;
+		request->about.run = from->list_faults->run;
+		return 0;
 	case BOP__API__REQUEST__WHAT_CANCEL:
 		request->kind = API_CANCEL;
 		request->cancel = from->cancel->request;
@@ -83,6 +110,7 @@ void api_request_fini(struct api_request *request)
 	free(request->run.path);
 	free(request->run.send);
 	free(request->run.text);
+	api_plan_fini(&request->plan);
 	*request = (struct api_request){ .id = 0 };
 }
 
@@ -178,6 +206,12 @@ static int answer_decode(const Bop__Api__Answer *from, struct api_answer *answer
 	case BOP__API__ANSWER__WHAT_RUN_END:
 		answer->kind = API_RUN_END;
 		return run_end_decode(from->run_end, &answer->run_end);
+	case BOP__API__ANSWER__WHAT_INJECTED:
+		answer->kind = API_INJECTED;
+		return api_injected_take(from->injected, &answer->injected);
+	case BOP__API__ANSWER__WHAT_FAULTS:
+		answer->kind = API_FAULTS;
+		return api_faults_take(from->faults, &answer->faults);
 	default:
 		return -EBADMSG;
 	}
@@ -254,6 +288,12 @@ void api_answer_fini(struct api_answer *answer)
 		for (char **warning = answer->run_end.warnings; warning && *warning; warning++)
 			free(*warning);
 		free(answer->run_end.warnings);
+		break;
+	case API_INJECTED:
+		free(answer->injected.ids);
+		break;
+	case API_FAULTS:
+		api_faults_fini(&answer->faults);
 		break;
 	case API_ANSWER_NONE:
 		break;

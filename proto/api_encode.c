@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/api.pb-c.h"
+#include "proto/api_faults.h"
 
 static char *text_of(char *s)
 {
@@ -31,7 +31,14 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 	Bop__Api__ListBoxes list_boxes = BOP__API__LIST_BOXES__INIT;
 	Bop__Api__Run run = BOP__API__RUN__INIT;
 	Bop__Api__Cancel cancel = BOP__API__CANCEL__INIT;
+	Bop__Api__Inject inject = BOP__API__INJECT__INIT;
+	Bop__Api__Lift lift = BOP__API__LIFT__INIT;
+	Bop__Api__ListFaults list_faults = BOP__API__LIST_FAULTS__INIT;
+	Bop__Api__FaultLine **lines = api_lines_rows(&from->plan);
+	int err;
 
+	if (!lines)
+		return -ENOMEM;
 	request.version = API_VERSION;
 	request.id = from->id;
 	switch (from->kind) {
@@ -46,6 +53,11 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 		run.text.data = (uint8_t *)from->run.text;
 		run.text.len = from->run.size;
 		run.keep = from->run.keep;
+		run.faults = lines;
+		run.n_faults = from->plan.n;
+		run.seed = from->plan.seed;
+		run.dry_run = from->plan.dry;
+		run.racy = from->plan.racy;
 		request.what_case = BOP__API__REQUEST__WHAT_RUN;
 		request.run = &run;
 		break;
@@ -55,10 +67,33 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 		request.what_case = BOP__API__REQUEST__WHAT_CANCEL;
 		request.cancel = &cancel;
 		break;
+	case API_INJECT:
+		inject.run = from->about.run;
+		inject.faults = lines;
+		inject.n_faults = from->plan.n;
+		inject.seed = from->plan.seed;
+		inject.dry_run = from->plan.dry;
+		inject.racy = from->plan.racy;
+		request.what_case = BOP__API__REQUEST__WHAT_INJECT;
+		request.inject = &inject;
+		break;
+	case API_LIFT:
+		lift.run = from->about.run;
+		lift.id = from->about.id;
+		request.what_case = BOP__API__REQUEST__WHAT_LIFT;
+		request.lift = &lift;
+		break;
+	case API_LIST_FAULTS:
+		list_faults.run = from->about.run;
+		request.what_case = BOP__API__REQUEST__WHAT_LIST_FAULTS;
+		request.list_faults = &list_faults;
+		break;
 	case API_REQUEST_NONE:
 		break;
 	}
-	return pack(&request.base, ret_bytes, ret_size);
+	err = pack(&request.base, ret_bytes, ret_size);
+	free(lines);
+	return err;
 }
 
 /* What an answer is made of besides itself; all of it is freed after packing. */
@@ -196,6 +231,8 @@ int api_answer_encode(const struct api_answer *from, unsigned char **ret_bytes, 
 	Bop__Api__Boxes boxes = BOP__API__BOXES__INIT;
 	Bop__Api__Progress progress = BOP__API__PROGRESS__INIT;
 	Bop__Api__RunEnd run_end = BOP__API__RUN_END__INIT;
+	Bop__Api__Injected injected = BOP__API__INJECTED__INIT;
+	Bop__Api__Faults faults = BOP__API__FAULTS__INIT;
 	struct parts parts = { .n = 0 };
 	int err = -ENOMEM;
 
@@ -224,6 +261,20 @@ int api_answer_encode(const struct api_answer *from, unsigned char **ret_bytes, 
 		answer.what_case = BOP__API__ANSWER__WHAT_RUN_END;
 		answer.run_end = &run_end;
 		break;
+	case API_INJECTED:
+		injected.run = from->injected.run;
+		injected.ids = from->injected.ids;
+		injected.n_ids = from->injected.n;
+		answer.what_case = BOP__API__ANSWER__WHAT_INJECTED;
+		answer.injected = &injected;
+		break;
+	case API_FAULTS:
+		faults.rows = api_faults_rows(&from->faults);
+		faults.n_rows = from->faults.n;
+		parts.failed = !faults.rows;
+		answer.what_case = BOP__API__ANSWER__WHAT_FAULTS;
+		answer.faults = &faults;
+		break;
 	case API_ANSWER_NONE:
 		break;
 	}
@@ -231,5 +282,6 @@ int api_answer_encode(const struct api_answer *from, unsigned char **ret_bytes, 
 		err = pack(&answer.base, ret_bytes, ret_size);
 	while (parts.n)
 		free(parts.memory[--parts.n]);
+	free(faults.rows);
 	return err;
 }

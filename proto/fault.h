@@ -96,7 +96,7 @@ struct fault_moment {
 	bool reply;	  /* SEND, RECV: from the acceptor, client<s1:7000#2/1 */
 	uint32_t message; /* SEND, RECV: from 1 */
 	char *process;	  /* EXIT, START */
-	int column;	  /* of its first word */
+	int column, process_column; /* of its first word, of process */
 };
 
 struct fault {
@@ -136,6 +136,9 @@ struct fault {
  */
 int fault_parse(const char *line, size_t size, struct fault *ret_fault, int *ret_column, struct error *e);
 void fault_fini(struct fault *fault);
+
+/* Whether its effect can be given an end by `lease`. */
+bool fault_has_lease(enum fault_kind kind);
 
 /* The canonical line; the caller frees. NULL without memory. */
 char *fault_print(const struct fault *fault);

@@ -117,8 +117,7 @@ static int process_take(struct parse *p, char **ret_name, int *ret_column)
 	struct word word;
 	int err = need(p, "a process", &word);
 
-	if (ret_column)
-		*ret_column = word.column;
+	*ret_column = word.column;
 	return err ? err : fault_process_parse(p, &word, ret_name);
 }
 
@@ -146,7 +145,7 @@ static int moment_take(struct parse *p, struct fault_moment *moment)
 		return connection_take(p, moment);
 	case MOMENT_EXIT:
 	case MOMENT_START:
-		return process_take(p, &moment->process, NULL);
+		return process_take(p, &moment->process, &moment->process_column);
 	case MOMENT_NONE:
 	case MOMENT_KIND_COUNT:
 		break;

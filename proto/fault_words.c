@@ -47,6 +47,11 @@ uint32_t fault_options(enum fault_kind kind)
 	return 0;
 }
 
+bool fault_has_lease(enum fault_kind kind)
+{
+	return fault_options(kind) & FAULT_OPTION(LEASE);
+}
+
 const char *fault_moment_word(enum fault_moment_kind kind)
 {
 	static const char *const words[MOMENT_KIND_COUNT] = {
