@@ -106,6 +106,11 @@ int store_run_last(struct store *store, uint64_t *ret_id, struct error *e)
 	return store->ops->run_last(store, ret_id, e);
 }
 
+int store_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e)
+{
+	return store->ops->run_baseline(store, experiment, ret_id, e);
+}
+
 int store_run_remove(struct store *store, uint64_t id, struct error *e)
 {
 	return store->ops->run_remove(store, id, e);
@@ -141,6 +146,7 @@ void store_run_free(struct store_run *run)
 	free(run->version);
 	free(run->reason);
 	free(run->warnings);
+	free(run->plan);
 	free(run);
 }
 

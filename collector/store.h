@@ -33,6 +33,9 @@ struct store_run {
 	uint64_t started_ns;		/* CLOCK_REALTIME */
 	uint64_t started_monotonic_ns;	/* CLOCK_MONOTONIC at the same moment */
 	struct store_owner owner;
+	char *plan;    /* canonical lines of its faults, each with its end; NULL: none. Not in lists */
+	uint64_t seed; /* of what it decides by chance; 0: none. Not in lists */
+	bool dry_run, racy; /* of the plan. Not in lists */
 	/* set by sealing */
 	bool running, incomplete;
 	enum outcome outcome;
@@ -79,7 +82,7 @@ void store_close(struct store *store);
  */
 int store_exists(const char *url, struct error *e);
 
-/* Takes experiment, path, text, version, started_*, owner from run; sets run->id. */
+/* Takes experiment, path, text, version, started_*, owner, plan, seed, dry_run, racy from run; sets run->id. */
 int store_run_create(struct store *store, struct store_run *run, struct error *e);
 /* Sets stream->number. */
 int store_stream_add(struct store *store, uint64_t run, struct store_stream *stream, struct error *e);
@@ -106,6 +109,8 @@ int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, 
 void store_run_free(struct store_run *run);
 /* The highest number; 0: there is none. */
 int store_run_last(struct store *store, uint64_t *ret_id, struct error *e);
+/* The highest number of an experiment's run that ended, whole, and had no faults that acted; 0: there is none. */
+int store_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 /* Removes everything of it. -ENOENT, -EBUSY while it is being recorded. */
 int store_run_remove(struct store *store, uint64_t id, struct error *e);
 
@@ -140,6 +145,7 @@ struct store_ops {
 			size_t n, struct error *e);
 	int (*run_get)(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 	int (*run_last)(struct store *store, uint64_t *ret_id, struct error *e);
+	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
 	int (*each_run)(struct store *store, store_on_run *on_run, void *arg, struct error *e);
 	int (*each_stream)(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);

@@ -77,6 +77,7 @@ static int run_create(struct store *store, struct store_run *run, struct error *
 	if (!err) {
 		run->id = (uint64_t)sqlite3_last_insert_rowid(s->db);
 		run->running = true;
+		err = sqlite_plan_put(s, run, e);
 	}
 	return err;
 }
@@ -269,6 +270,8 @@ static int run_remove(struct store *store, uint64_t id, struct error *e)
 		err = error_set(e, -EBUSY, "run %llu is still being recorded (by process %d)", (unsigned long long)id,
 				run->owner.pid);
 	if (!err)
+		err = sqlite_plan_remove(sqlite_of(store), id, e);
+	if (!err)
 		err = rows_remove(sqlite_of(store), id, e);
 	store_run_free(run);
 	if (err < 0) {
@@ -303,6 +306,7 @@ const struct store_ops store_sqlite_ops = {
 	.run_seal = run_seal,
 	.run_get = sqlite_run_get,
 	.run_last = sqlite_run_last,
+	.run_baseline = sqlite_run_baseline,
 	.run_remove = run_remove,
 	.each_run = sqlite_each_run,
 	.each_stream = sqlite_each_stream,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the files of the SQLite backend share: opening (store_sqlite_open.c), writing (store_sqlite.c) and reading
- * (store_sqlite_read.c).
+ * What the files of the SQLite backend share: opening (store_sqlite_open.c), writing (store_sqlite.c), reading
+ * (store_sqlite_read.c), plans (store_sqlite_plan.c).
  */
 #ifndef COLLECTOR_STORE_SQLITE_H
 #define COLLECTOR_STORE_SQLITE_H
@@ -39,7 +39,13 @@ int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error 
 int sqlite_run(struct store_sqlite *s, const char *sql, const char *doing, struct error *e);
 int sqlite_prepare(struct store_sqlite *s, const char *sql, sqlite3_stmt **ret_st, const char *doing, struct error *e);
 
+/* store_sqlite_plan.c */
+int sqlite_plan_put(struct store_sqlite *s, const struct store_run *run, struct error *e);
+int sqlite_plan_get(struct store_sqlite *s, struct store_run *run, struct error *e); /* plan, seed, dry_run, racy */
+int sqlite_plan_remove(struct store_sqlite *s, uint64_t id, struct error *e);
+
 /* Members of store_ops. */
+int sqlite_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 int sqlite_run_last(struct store *store, uint64_t *ret_id, struct error *e);
 int sqlite_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e);

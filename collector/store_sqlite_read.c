@@ -88,6 +88,9 @@ int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run,
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}
+	err = sqlite_plan_get(s, run, e);
+	if (err < 0)
+		goto out;
 	*ret_run = run;
 	run = NULL;
 out:
