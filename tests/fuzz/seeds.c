@@ -80,10 +80,16 @@ static void messages_write(const char *folder)
 
 static void requests_write(const char *folder)
 {
+	char *lines[] = { "isolate s1" }, *origins[] = { "plan.txt:1" };
+	struct api_fault fault = { 7, true, true, { .id = 1, .state = FAULT_STATE_FIRED, .bytes = 5, .line = "isolate s1", .why = "" } };
+	uint32_t ids[] = { 1, 2 };
 	struct api_request requests[] = {
 		{ .id = 1, .kind = API_LIST_BOXES },
 		{ .id = 2, .kind = API_RUN, .run = { "e.yaml", "/x/e.yaml", "live", "experiment: x\n", 14, true } },
 		{ .id = 3, .kind = API_CANCEL, .cancel = 2, .at_once = true },
+		{ .id = 4, .kind = API_INJECT, .about.run = 7, .plan = { lines, origins, 1, 9, true, false } },
+		{ .id = 5, .kind = API_LIFT, .about = { 7, 2 } },
+		{ .id = 6, .kind = API_LIST_FAULTS },
 	};
 	struct trace_box box = { "s1", "10.0.0.1", "fd00::1" };
 	struct api_agent agent = { .host = "h", .state = "idle", .boxes = &box, .n_boxes = 1 };
@@ -95,6 +101,8 @@ static void requests_write(const char *folder)
 		{ .id = 2, .kind = API_RUN_END,
 		  .run_end = { .run = 7, .outcome = "good", .warnings = warnings, .exact = { true, 1, 2, false } } },
 		{ .id = 3, .kind = API_ERROR, .error = { API_NOT_FOUND, "no" } },
+		{ .id = 4, .kind = API_INJECTED, .injected = { 7, ids, 2 } },
+		{ .id = 6, .kind = API_FAULTS, .faults = { &fault, 1 } },
 	};
 	static const uint8_t of_controller = 0, of_server = 1;
 	unsigned char *bytes;
