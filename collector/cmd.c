@@ -59,6 +59,17 @@ static int number_parse(const char *option, const char *text, uint64_t *ret_numb
 	return 0;
 }
 
+static int texts_add(struct cmd_texts *texts, const char *text)
+{
+	const char **grown = realloc(texts->texts, (texts->n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return cmd_failf("out of memory");
+	texts->texts = grown;
+	grown[texts->n++] = text;
+	return 0;
+}
+
 static int value_set(const struct cmd_option *option, struct cmd_args *args, const char *value)
 {
 	char *at = (char *)args + option->offset;
@@ -73,6 +84,8 @@ static int value_set(const struct cmd_option *option, struct cmd_args *args, con
 	case CMD_MAYBE_TEXT:
 		*(const char **)at = value ? value : "";
 		break;
+	case CMD_TEXTS:
+		return texts_add((struct cmd_texts *)at, value);
 	case CMD_NUMBER:
 		return number_parse(option->name, value, (uint64_t *)at);
 	}
@@ -131,24 +144,29 @@ static int options_parse(const struct cmd *cmd, int argc, char **argv, struct cm
 	return 0;
 }
 
-int cmd_main(const struct cmd *cmd, int argc, char **argv)
+static int parsed_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct cmd_args args = { .runs = 1 };
-	int status;
-
-	status = options_parse(cmd, argc, argv, &args);
-	if (status)
-		return status;
-	if (args.help) {
+	if (args->help) {
 		help_print(cmd);
 		return cmd_flush(0);
 	}
-	if (args.n_rest < cmd->min_rest)
+	if (args->n_rest < cmd->min_rest)
 		return cmd_failf("%s: %s is missing (see `bop %s --help`)", cmd->name, cmd->arguments, cmd->name);
-	if (cmd->max_rest >= 0 && args.n_rest > cmd->max_rest)
+	if (cmd->max_rest >= 0 && args->n_rest > cmd->max_rest)
 		return cmd_failf("%s: '%s' is one argument too many (see `bop %s --help`)", cmd->name,
-				 args.rest[cmd->max_rest], cmd->name);
-	return cmd->main(cmd, &args);
+				 args->rest[cmd->max_rest], cmd->name);
+	return cmd->main(cmd, args);
+}
+
+int cmd_main(const struct cmd *cmd, int argc, char **argv)
+{
+	struct cmd_args args = { .runs = 1 };
+	int status = options_parse(cmd, argc, argv, &args);
+
+	if (!status)
+		status = parsed_main(cmd, &args);
+	free(args.faults.texts);
+	return status;
 }
 
 const char *cmd_store_url(const struct cmd_args *args)

@@ -14,7 +14,13 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm) X(serve) X(boxes) X(keys)
+#define CMDS(X) X(run) X(runs) X(show) X(graph) X(rm) X(serve) X(boxes) X(inject) X(lift) X(faults) X(keys)
+
+/* Of an option that can be given several times. */
+struct cmd_texts {
+	const char **texts;
+	size_t n;
+};
 
 /* Values of all options of all commands; a command reads those that it has a row for. */
 struct cmd_args {
@@ -24,13 +30,16 @@ struct cmd_args {
 	const char *send;
 	const char *keys, *listen, *directory;
 	const char *server; /* "": the usual one; NULL: none */
+	struct cmd_texts faults;
+	const char *plan, *seed, *run;
 	uint64_t runs;
+	bool dry, racy;
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;
 };
 
-enum cmd_value { CMD_FLAG, CMD_TEXT, CMD_NUMBER, CMD_MAYBE_TEXT /* --name or --name=TEXT; "" without */ };
+enum cmd_value { CMD_FLAG, CMD_TEXT, CMD_NUMBER, CMD_MAYBE_TEXT /* --name or --name=TEXT; "" without */, CMD_TEXTS };
 
 struct cmd_option {
 	const char *name; /* long; NULL ends the table */

@@ -5,8 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "collector/client.h"
-#include "collector/cmd.h"
+#include "collector/cmd_server.h"
 #include "collector/json.h"
 
 static void agent_print(const struct api_agent *agent)
@@ -94,30 +93,21 @@ static void boxes_json(const struct api_boxes *boxes)
 static int boxes_main(const struct cmd *cmd, const struct cmd_args *args)
 {
 	struct api_request request = { .id = 1, .kind = API_LIST_BOXES };
-	struct client *client = NULL;
 	struct api_answer answer;
-	struct error e;
-	int err;
+	int status = cmd_server_ask(args, &request, API_BOXES, &answer);
 
-	err = client_open(args->server ? args->server : "", &client, &e);
-	if (!err)
-		err = client_ask(client, &request, &answer, &e);
-	client_close(client);
-	if (err < 0)
-		return cmd_fail(&e);
-	if (answer.kind != API_BOXES)
-		err = -1;
-	else if (args->json)
+	if (status)
+		return status;
+	if (args->json)
 		boxes_json(&answer.boxes);
 	else
 		boxes_text(&answer.boxes);
 	api_answer_fini(&answer);
-	return err ? cmd_failf("the server answered something else") : cmd_flush(0);
+	return cmd_flush(0);
 }
 
 static const struct cmd_option options[] = {
-	{ "server", 0, CMD_TEXT, CMD_OPTION(server), "URL",
-	  "the server (default: ipc://DIR/api, DIR as in `bop serve --help`)" },
+	CMD_OPTION_SERVER,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON (docs/json.md)" },
 	CMD_OPTION_HELP,
 	{ 0 },

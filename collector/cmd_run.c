@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "collector/cmd.h"
+#include "collector/cmd_plan.h"
+#include "collector/labels.h"
 #include "collector/remote.h"
 #include "collector/session.h"
 #include "collector/show.h"
@@ -28,31 +30,33 @@ static int result_print(struct course_result *run, const char *store, const stru
 	return cmd_flush(status);
 }
 
-static int run_once(struct session *session, struct store *store, const struct experiment *x,
+/* A seed that was not given is another one each time. */
+static int run_once(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
 		    const struct cmd_args *args)
 {
 	struct course_result run;
 	struct error e;
 
-	if (session_run(session, store, x, args->keep, &run, &e) < 0)
+	plan->seed = args->seed ? plan->seed : 0;
+	if (plan_number(plan, 1, &e) < 0 || session_run(session, store, x, plan, args->keep, &run, &e) < 0)
 		return cmd_fail(&e);
 	return result_print(&run, args->store, args);
 }
 
-static int run_all(struct session *session, struct store *store, const struct experiment *x,
+static int run_all(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
 		   const struct cmd_args *args)
 {
 	int status = 0;
 
 	for (uint64_t i = 0; i < args->runs && !session_interrupted(session) && !session_agent_lost(session); i++)
-		status = outcome_worse_status(status, run_once(session, store, x, args));
+		status = outcome_worse_status(status, run_once(session, store, x, plan, args));
 	if (session_interrupted(session))
 		status = outcome_worse_status(status, outcome_status(OUTCOME_INTERRUPTED));
 	return status;
 }
 
 /* On the boxes of a server's agents. */
-static int run_remote(const struct cmd_args *args)
+static int run_remote(const struct cmd_args *args, const struct plan *plan)
 {
 	struct remote *remote = NULL;
 	struct course_result run;
@@ -63,7 +67,7 @@ static int run_remote(const struct cmd_args *args)
 		return cmd_failf("run: --store is the server's to say (bop serve --store); --server and --store do not go together");
 	err = remote_open(args->server, args->rest[0], &remote, &e);
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
-		err = remote_run(remote, args->keep, args->send, &run, &e);
+		err = remote_run(remote, plan, args->keep, args->send, &run, &e);
 		if (!err)
 			status = outcome_worse_status(status, result_print(&run, remote_store(remote), args));
 	}
@@ -84,17 +88,38 @@ static int agents_check(const struct experiment *x)
 	return 0;
 }
 
+/* Against the experiment, and what its last run without faults called things. store NULL: there is no such run. */
+static int plan_verify(const struct plan *plan, const struct experiment *x, struct store *store)
+{
+	struct labels *labels = NULL;
+	struct error e;
+	int err = plan->n && store && !plan->racy ? labels_load(store, x->name, &labels, &e) : 0;
+
+	if (!err)
+		err = plan_check(plan, x, labels, false, &e);
+	labels_free(labels);
+	return err ? cmd_fail(&e) : 0;
+}
+
 static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 {
 	const char *url = cmd_store_url(args);
 	struct experiment *x = NULL;
 	struct session *session = NULL;
 	struct store *store = NULL;
+	struct plan plan = { .n = 0 };
 	int err, status = CMD_EXIT_ERROR;
 	struct error e;
 
-	if (args->server)
-		return run_remote(args);
+	err = cmd_plan_read(args, &plan, &e);
+	if (err < 0) {
+		cmd_fail(&e);
+		goto out;
+	}
+	if (args->server) {
+		status = run_remote(args, &plan);
+		goto out;
+	}
 	err = experiment_read(args->rest[0], &x, &e);
 	if (err < 0) {
 		cmd_fail(&e);
@@ -121,6 +146,8 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		if (!store)
 			goto out;
 	}
+	if (plan_verify(&plan, x, store))
+		goto out;
 	err = session_open(&session, &e);
 	if (err < 0) {
 		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);
@@ -129,16 +156,23 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	if (!store)
 		store = cmd_store_open(args, STORE_CREATE);
 	if (store)
-		status = run_all(session, store, x, args);
+		status = run_all(session, store, x, &plan, args);
 out:
 	session_close(session);
 	store_close(store);
 	experiment_free(x);
+	plan_fini(&plan);
 	return status;
 }
 
 static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
+	{ "fault", 'f', CMD_TEXTS, CMD_OPTION(faults), "LINE",
+	  "a fault, as 'cut client>s1:7000#1/3' (docs/faults.md); as often as wanted" },
+	{ "plan", 'p', CMD_TEXT, CMD_OPTION(plan), "FILE", "a file with faults, one a line" },
+	CMD_OPTION_DRY,
+	CMD_OPTION_RACY,
+	CMD_OPTION_SEED,
 	CMD_OPTION_STORE,
 	{ "server", 0, CMD_MAYBE_TEXT, CMD_OPTION(server), "URL",
 	  "run it on boxes of the agents of `bop serve`, which also keeps it (default: this user's server)" },
@@ -158,12 +192,14 @@ const struct cmd cmd_run = {
 		"starts the workload, waits for it, runs the check, stops everything and removes the boxes. Every\n"
 		"message in between is recorded (TCP, UDP, unix-domain streams; FILE can say otherwise). Needs root,\n"
 		"with --server only whose server it is.\n\n"
-		"The outcome: good (the check exits with 0), violated (1), vacuous (2), timeout, interrupted, error.\n"
-		"Without a check the workload's exit statuses decide.\n\n"
+		"The outcome: good (the check exits with 0), violated (1), vacuous (2), timeout, interrupted, error,\n"
+		"inconclusive (a fault ended before the outcome, unasked). Without a check the workload's exit statuses\n"
+		"decide. Faults are checked before anything starts (docs/faults.md).\n\n"
 		"Ctrl-C once ends the run in order and keeps it, twice ends it at once.\n\n"
-		"exit status: 0 good, 1 violated, 2 vacuous or timeout, 3 could not run, 130 interrupted;\n"
+		"exit status: 0 good, 1 violated, 2 vacuous, timeout or inconclusive, 3 could not run, 130 interrupted;\n"
 		"             with several runs the worst of them (3, 130, 1, 2, 0)\n\n"
 		"  bop run examples/quorum/experiment.yaml\n"
+		"  bop run examples/quorum/experiment.yaml --fault 'cut client>s1:7000#1/1'\n"
 		"  bop show last\n"
 		"  bop graph last -o quorum.svg\n",
 	.options = options,

@@ -60,7 +60,7 @@ static void on_begun(struct conduct *c, const struct message_reply *reply, uint6
 	if (boxes_take(c, reply) < 0) {
 		conduct_enter(c, STARTING, now);
 		conduct_failf(c, now, "out of memory");
-	} else {
+	} else if (!conduct_order_plan(c, now)) {
 		conduct_begun(c, now);
 	}
 }
@@ -91,7 +91,7 @@ static void on_refused(struct conduct *c, const struct conduct_pending *pending,
 		conduct_agent_lost(c, OUTCOME_ERROR, why);
 		break;
 	case ORDER_ARM:
-		conduct_failf(c, now, "%s", why);
+		conduct_on_armed(c, -EINVAL, why, now);
 		break;
 	case ORDER_LIFT:
 	case ORDER_SIGNAL: /* it has ended meanwhile */
@@ -112,7 +112,9 @@ static void on_reply(struct conduct *c, const struct message_reply *reply, uint6
 		return;
 	pending = c->pending[i];
 	memmove(&c->pending[i], &c->pending[i + 1], (--c->n_pending - i) * sizeof(pending));
-	if (reply->code || *reply->error) {
+	if (pending.token) {
+		conduct_answer(c, &pending, reply->code ? reply->code : *reply->error ? -EIO : 0, reply->error);
+	} else if (reply->code || *reply->error) {
 		on_refused(c, &pending, reply, now);
 	} else if (pending.kind == ORDER_BEGIN) {
 		on_begun(c, reply, now);
@@ -120,6 +122,8 @@ static void on_reply(struct conduct *c, const struct message_reply *reply, uint6
 		c->processes[pending.actor].started = true;
 		if (c->state == STOPPING && c->actors[pending.actor].spec && !c->processes[pending.actor].exited)
 			conduct_order_signal(c, (size_t)pending.actor, now);
+	} else if (pending.kind == ORDER_ARM) {
+		conduct_on_armed(c, 0, "", now);
 	} else if (pending.kind == ORDER_FINISH) {
 		c->state = DONE;
 	}
@@ -139,7 +143,7 @@ static void warn_of_end(const struct conduct *c, size_t i)
 	const struct store_process *process = &c->processes[i];
 	char how[64], text[160];
 
-	if (i >= c->x->n_processes || !process->status || !c->actors[i].ready || c->state >= STOPPING || !c->door.warn)
+	if (i >= c->x->n_processes || c->actors[i].fault || !process->status || !c->actors[i].ready || c->state >= STOPPING || !c->door.warn)
 		return;
 	status_text((int)process->status, how, sizeof(how));
 	snprintf(text, sizeof(text), "%s ended by itself: %s (bop show --output)", process->name, how);
@@ -161,6 +165,8 @@ static void on_exited(struct conduct *c, const struct message *message, uint64_t
 		return;
 	}
 	if (i < 0)
+		return;
+	if (conduct_ended_by_fault(c, message, (size_t)i))
 		return;
 	process = &c->processes[i];
 	process->exited = true;
@@ -244,7 +250,9 @@ void conduct_agent_lost(struct conduct *c, enum outcome outcome, const char *rea
 	if (c->state == DONE)
 		return;
 	c->state = DONE;
-	c->n_pending = 0;
+	while (c->n_pending)
+		if (c->pending[--c->n_pending].token)
+			conduct_answer(c, &c->pending[c->n_pending], -EPIPE, reason);
 	c->result.agent_lost = true;
 	c->result.outcome = outcome;
 	c->result.blame = NULL;

@@ -3,7 +3,7 @@
  * Runs an experiment once: a state machine that is told what the agent said and what time it is, and gives orders.
  * No socket, clock, process or store: the same code runs against a real agent and against a test's.
  *
- *   beginning -> starting (each process, until ready) -> workload -> check -> stopping -> finishing -> done
+ *   beginning (boxes, faults) -> starting (each process, until ready) -> workload -> check -> stopping -> finishing -> done
  *
  * Whatever goes wrong on the way decides the outcome and goes to stopping, so that processes are stopped in order and
  * the run's end is always recorded; only the loss of the agent goes straight to done.
@@ -13,6 +13,7 @@
 
 #include "collector/experiment.h"
 #include "collector/outcome.h"
+#include "collector/plan.h"
 #include "collector/store.h"
 #include "proto/wire.h"
 
@@ -25,6 +26,8 @@ struct conduct_door {
 	void *arg;
 	/* Something odd that does not decide the outcome; one line. May be NULL. */
 	void (*warn)(void *arg, const char *text);
+	/* What became of conduct_inject() and conduct_lift(): err 0, or a negative errno and why. May be NULL. */
+	void (*answered)(void *arg, uint64_t token, int err, const char *text);
 };
 
 struct conduct_result {
@@ -43,6 +46,9 @@ int conduct_new(const struct experiment *experiment, uint64_t run, const char *d
 		const struct conduct_door *door, struct conduct **ret_conduct, struct error *e);
 void conduct_free(struct conduct *conduct);
 
+/* Before it begins: what is armed before anything starts. Numbered; borrowed until conduct_free(). */
+void conduct_faults(struct conduct *conduct, const struct plan *plan);
+
 void conduct_begin(struct conduct *conduct, uint64_t now);
 /* Every message of the agent; those that mean nothing here only show that it lives. */
 void conduct_on_message(struct conduct *conduct, const struct message *message, uint64_t now);
@@ -58,6 +64,13 @@ void conduct_hurry(struct conduct *conduct, uint64_t now);
 void conduct_fail(struct conduct *conduct, const char *reason, uint64_t now);
 /* No agent any more; outcome: error, or interrupted if it was killed because the user wanted so. */
 void conduct_agent_lost(struct conduct *conduct, enum outcome outcome, const char *reason);
+
+/*
+ * More faults (numbered; borrowed for the call), or one fewer, while it goes on; door.answered() is told with the token (not 0) what
+ * came of it. -EBUSY: not now; then nobody is told.
+ */
+int conduct_inject(struct conduct *conduct, const struct plan *plan, uint64_t token, uint64_t now, struct error *e);
+int conduct_lift(struct conduct *conduct, uint32_t id, uint64_t token, uint64_t now, struct error *e);
 
 bool conduct_done(const struct conduct *conduct);
 const struct conduct_result *conduct_result(const struct conduct *conduct);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of a conduct, for its three files: conduct.c (what comes in), conduct_steps.c (what follows from it),
- * conduct_order.c (what goes out). Nobody else includes this.
+ * The inside of a conduct, for its files: conduct.c (what comes in), conduct_steps.c (what follows from it),
+ * conduct_order.c (what goes out), conduct_faults.c. Nobody else includes this.
  */
 #ifndef COLLECTOR_CONDUCT_INSIDE_H
 #define COLLECTOR_CONDUCT_INSIDE_H
@@ -19,6 +19,7 @@ struct conduct_pending {
 	uint64_t id;
 	enum order_kind kind;
 	int actor;
+	uint64_t token; /* of who wants to know; 0: the conduct itself */
 };
 
 /* A program of the experiment, beside what is kept of it. */
@@ -26,6 +27,7 @@ struct conduct_actor {
 	const struct experiment_process *spec; /* NULL: the check */
 	char *directory;
 	bool ordered, ready;
+	uint32_t fault; /* that ended it last; 0: none did */
 };
 
 /* The program that tells whether a process is ready: one at a time. */
@@ -54,6 +56,8 @@ struct conduct {
 	struct conduct_pending *pending;
 	size_t n_pending, cap_pending;
 	uint64_t last_id;
+	uint64_t token; /* of the order that is given now */
+	const struct plan *plan; /* NULL: no faults */
 	uint64_t heard_ns; /* when the agent said something, or was last asked while it owed nothing */
 	uint64_t deadline_ns; /* of the state */
 	uint64_t since_ns;    /* when it was entered */
@@ -66,6 +70,13 @@ void conduct_order_mark(struct conduct *c, char *text, uint64_t now);
 void conduct_order_signal(struct conduct *c, size_t actor, uint64_t now);
 void conduct_order_start(struct conduct *c, size_t actor, uint64_t now);
 void conduct_order_helper(struct conduct *c, uint64_t now); /* the ready program of the current process */
+
+/* conduct_faults.c */
+bool conduct_order_plan(struct conduct *c, uint64_t now); /* false: there is nothing to arm */
+void conduct_on_armed(struct conduct *c, int code, const char *why, uint64_t now); /* the answer to that */
+void conduct_answer(struct conduct *c, const struct conduct_pending *pending, int err, const char *text);
+/* An actor's end: notes whether a fault was the reason. True: it is started again, and has not ended. */
+bool conduct_ended_by_fault(struct conduct *c, const struct message *message, size_t actor);
 
 /* conduct_steps.c */
 void conduct_begun(struct conduct *c, uint64_t now); /* the boxes are there */

@@ -27,7 +27,7 @@ void conduct_order(struct conduct *c, struct message_order *order, int actor, ui
 	if (!c->n_pending)
 		c->heard_ns = now;
 	order->id = ++c->last_id;
-	c->pending[c->n_pending++] = (struct conduct_pending){ order->id, order->kind, actor };
+	c->pending[c->n_pending++] = (struct conduct_pending){ order->id, order->kind, actor, c->token };
 	if (c->door.order(c->door.arg, order, &e) < 0)
 		conduct_agent_lost(c, OUTCOME_ERROR, e.text);
 }

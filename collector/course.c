@@ -80,6 +80,8 @@ void course_message(struct course *course, size_t agent, const struct message *m
 		course->events[agent] = message->progress;
 	} else if (message->kind == MESSAGE_WARNING) {
 		on_warning(course, message->text);
+	} else if (message->kind == MESSAGE_RECEIPTS) {
+		course_receipts(course, agent, message);
 	}
 	said = troupe_message(course->troupe, agent, message);
 	/* every message shows that somebody lives */
@@ -222,6 +224,7 @@ uint64_t course_events(const struct course *course)
 static int row_create(struct course *course, const struct experiment *x, const struct message_hello *const *hellos,
 		      struct error *e)
 {
+	const struct plan *plan = course->plan;
 	struct store_run *row = &course->row;
 	int err;
 
@@ -230,6 +233,10 @@ static int row_create(struct course *course, const struct experiment *x, const s
 		.path = x->path,
 		.text = x->text,
 		.version = BOP_VERSION,
+		.plan = course->plan_text,
+		.seed = plan ? plan->seed : 0,
+		.dry_run = plan && plan->dry,
+		.racy = plan && plan->racy,
 		.started_ns = clock_realtime_ns(),
 		.started_monotonic_ns = clock_monotonic_ns(),
 	};
@@ -271,12 +278,13 @@ static int directory_make(struct course *course, struct error *e)
 }
 
 int course_open(struct store *store, const struct experiment *x, const struct cast *cast,
-		const struct message_hello *const *hellos, bool keep, const struct course_door *door,
+		const struct message_hello *const *hellos, const struct plan *plan, bool keep, const struct course_door *door,
 		struct course **ret_course, struct error *e)
 {
 	struct course *course = calloc(1, sizeof(*course));
 	struct troupe_door troupe_door = { .order = on_order, .arg = course };
-	struct conduct_door conduct_door = { .order = on_conduct_order, .warn = on_conduct_warning, .arg = course };
+	struct conduct_door conduct_door = { .order = on_conduct_order, .warn = on_conduct_warning, .answered = course_answered,
+					     .arg = course };
 	int err = error_set(e, -ENOMEM, "out of memory");
 
 	if (!course)
@@ -294,12 +302,15 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	course->troupe = troupe_new(cast, &troupe_door);
 	if (!course->ingests || !course->events || !course->heard || !course->lost || !course->troupe)
 		goto out;
-	err = directory_make(course, e);
+	err = course_plan_take(course, plan, e);
+	if (!err)
+		err = directory_make(course, e);
 	if (!err)
 		err = row_create(course, x, hellos, e);
 	if (!err)
 		err = conduct_new(x, course->row.id, course->claim.path, &conduct_door, &course->conduct, e);
 	if (!err) {
+		conduct_faults(course->conduct, plan);
 		*ret_course = course;
 		course = NULL;
 	}
@@ -319,6 +330,7 @@ void course_close(struct course *course)
 	claim_close(&course->claim);
 	for (size_t i = 0; course->ingests && i < course->cast->n_agents; i++)
 		ingest_fini(&course->ingests[i]);
+	course_faults_fini(course);
 	conduct_free(course->conduct);
 	troupe_free(course->troupe);
 	free(course->ingests);

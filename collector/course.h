@@ -9,6 +9,7 @@
 #ifndef COLLECTOR_COURSE_H
 #define COLLECTOR_COURSE_H
 
+#include "collector/armed.h"
 #include "collector/cast.h"
 #include "collector/conduct.h"
 #include "collector/run.h"
@@ -24,6 +25,8 @@ struct course_door {
 	/* A line for the user; it is kept with the run. There are some hundred at most. */
 	void (*warn)(void *arg, const char *text);
 	void *arg;
+	/* What came of course_inject() and course_lift(), by their token; err: a negative errno and why. May be NULL. */
+	void (*answered)(void *arg, uint64_t token, int err, const char *text);
 };
 
 struct course_result {
@@ -38,11 +41,11 @@ struct course_result {
 };
 
 /*
- * Makes the run's directory and its row. experiment and cast are borrowed; hellos (by place in the cast) for the call.
- * An error here: there is no run.
+ * Makes the run's directory and its row. experiment, cast and plan (checked and numbered; NULL: no faults) are borrowed; hellos (by
+ * place in the cast) for the call. An error here: there is no run.
  */
 int course_open(struct store *store, const struct experiment *experiment, const struct cast *cast,
-		const struct message_hello *const *hellos, bool keep, const struct course_door *door,
+		const struct message_hello *const *hellos, const struct plan *plan, bool keep, const struct course_door *door,
 		struct course **ret_course, struct error *e);
 /* Removes the directory, unless it is kept. One that was not sealed stays running, and its owner's end seals it. */
 void course_close(struct course *course);
@@ -68,6 +71,16 @@ void course_hurry(struct course *course, uint64_t now);     /* without waiting f
 void course_agent_away(struct course *course, size_t agent, uint64_t now);
 /* An agent is gone, and with it the run; the others are told to finish. */
 void course_agent_lost(struct course *course, size_t agent, enum outcome outcome, const char *reason);
+
+/*
+ * Faults while it goes on: the plan (checked) gets its ids and is borrowed for the call; door.answered() is told with the token.
+ * Errors: nobody is told. -ENOENT: there is no such fault.
+ */
+int course_inject(struct course *course, struct plan *plan, uint64_t *ret_token, uint64_t now, struct error *e);
+/* id 0: all. */
+int course_lift(struct course *course, uint32_t id, uint64_t *ret_token, uint64_t now, struct error *e);
+/* Of the run, and what its agents said of them. */
+const struct armed *course_faults(const struct course *course);
 
 bool course_done(const struct course *course);
 /* Its agents, or some of them, may still hold something of the run that nobody wants: they did not finish it in order. */

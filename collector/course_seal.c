@@ -87,10 +87,11 @@ static void count(struct course *course, struct store_run *row, struct course_re
 		row->outcome = OUTCOME_ERROR;
 		return;
 	}
+	reason_make(result, ret->run, ret->reason, sizeof(ret->reason));
+	course_faults_judge(ret->run, row, ret->reason, sizeof(ret->reason));
 	counted = count_and_print(ret, row, &e);
 	if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 		row->lost = 0;
-	reason_make(result, ret->run, ret->reason, sizeof(ret->reason));
 	if (counted < 0) { /* no verdict rests on a run that nobody can look at */
 		row->outcome = OUTCOME_ERROR;
 		snprintf(ret->reason, sizeof(ret->reason), "what was recorded makes no graph: %.400s", e.text);

@@ -10,7 +10,8 @@
 	X(VACUOUS, vacuous, 2, "the check's premise never came about: nothing was tested")         \
 	X(TIMEOUT, timeout, 2, "workload and check did not end in time")                           \
 	X(INTERRUPTED, interrupted, 130, "the user stopped it")                                    \
-	X(ERROR, error, 3, "the harness could not run it")
+	X(ERROR, error, 3, "the harness could not run it")                                         \
+	X(INCONCLUSIVE, inconclusive, 2, "a fault ended before the outcome, unasked")
 
 enum outcome {
 	OUTCOME_NONE, /* the run has not ended */

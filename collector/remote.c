@@ -189,19 +189,24 @@ static int answer_take(struct remote *remote, const struct api_answer *answer, s
 		progress_clear(&remote->progress);
 		return error_set(e, client_errno(answer->error.kind), "%s", answer->error.text);
 	case API_BOXES:
+	case API_INJECTED:
+	case API_FAULTS:
 	case API_ANSWER_NONE:
 		break;
 	}
 	return error_set(e, -EBADMSG, "the server's answer makes no sense");
 }
 
-int remote_run(struct remote *remote, bool keep, const char *send, struct course_result *ret, struct error *e)
+int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+	       struct error *e)
 {
 	struct api_request request = {
 		.id = ++remote->last_id,
 		.kind = API_RUN,
 		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size, .keep = keep,
 			 .send = (char *)send },
+		.plan = { .lines = plan->lines, .origins = plan->origins, .n = plan->n, .seed = plan->seed, .dry = plan->dry,
+			  .racy = plan->racy },
 	};
 	zmq_pollitem_t items[CLIENT_ITEMS + 1];
 	struct api_answer answer;

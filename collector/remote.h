@@ -15,10 +15,11 @@ int remote_open(const char *url, const char *path, struct remote **ret_remote, s
 void remote_close(struct remote *remote);
 
 /*
- * Runs it once. send: live or deferred, NULL: as the file says. ret->run has its row and nothing else; free with course_result_fini(). An error: there is no run, or the
- * server is gone.
+ * Runs it once. plan: its lines are sent, and checked by the server. send: live or deferred, NULL: as the file says. ret->run has its
+ * row and nothing else; free with course_result_fini(). An error: there is no run, or the server is gone.
  */
-int remote_run(struct remote *remote, bool keep, const char *send, struct course_result *ret, struct error *e);
+int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+	       struct error *e);
 
 /* Where the server keeps the last run; NULL: it did not say. What remote_run() gave out of prints lives as long. */
 const char *remote_store(const struct remote *remote);

@@ -196,6 +196,7 @@ static int streams_load(struct store *store, struct run *run, struct error *e)
 	err = store_each_batch(store, run->row->id, on_batch, &all, e);
 	if (!err)
 		err = streams_join(run, all.streams, e);
+	trace_receipts_settle(&run->trace);
 	for (size_t i = 0; i < run->n_streams; i++)
 		trace_fini(&all.streams[i].trace);
 	free(all.streams);

@@ -129,6 +129,15 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 	case API_CANCEL:
 		act_cancel(serve, &frame->from, &request, now);
 		break;
+	case API_INJECT:
+		acts_inject(serve, &frame->from, &request, now);
+		break;
+	case API_LIFT:
+		acts_lift(serve, &frame->from, &request, now);
+		break;
+	case API_LIST_FAULTS:
+		acts_faults(serve, &frame->from, &request);
+		break;
 	case API_REQUEST_NONE:
 		break;
 	}

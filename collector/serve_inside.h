@@ -16,6 +16,7 @@ struct act {
 	struct act *prev, *next;
 	struct serve *serve;
 	struct experiment *x;
+	struct plan plan;
 	struct cast cast;
 	struct server_agent **agents; /* by place in the cast */
 	struct course *course;
@@ -26,6 +27,7 @@ struct act {
 	uint64_t request;
 	bool left; /* the client is gone */
 	uint64_t progress_ns;
+	struct act_ask *asks; /* who waits for the answer to a request about its faults */
 };
 
 struct serve {
@@ -58,6 +60,14 @@ void api_work(struct serve *serve, uint64_t now); /* a bounded number of request
 /* A progress may be left out, the end of a run never is while the client is there. */
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
 void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
+
+/* serve_faults.c */
+int act_plan_make(struct act *act, const struct api_plan *from, struct error *e); /* read, checked, numbered */
+void act_answered(void *act, uint64_t token, int err, const char *text); /* for the course */
+void act_asks_free(struct act *act);
+void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now);
+void acts_lift(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now);
+void acts_faults(struct serve *serve, const struct door_id *from, const struct api_request *request);
 
 /* serve_run.c. act_open() answers the request if it fails. */
 void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);

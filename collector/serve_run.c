@@ -59,12 +59,14 @@ static void act_free(struct act *act)
 		}
 		server_release(act->serve->server, act->agents[i]);
 	}
+	act_asks_free(act);
 	course_close(act->course);
 	for (size_t i = 0; i < act->n_warnings; i++)
 		free(act->warnings[i]);
 	free(act->warnings);
 	free(act->agents);
 	cast_fini(&act->cast);
+	plan_fini(&act->plan);
 	experiment_free(act->x);
 	free(act);
 }
@@ -101,7 +103,7 @@ static int agents_take(struct act *act, struct error *e)
 
 static int course_make(struct act *act, bool keep, struct error *e)
 {
-	struct course_door door = { .send = on_send, .warn = on_warn, .arg = act };
+	struct course_door door = { .send = on_send, .warn = on_warn, .answered = act_answered, .arg = act };
 	const struct message_hello **hellos = calloc(act->cast.n_agents, sizeof(const struct message_hello *));
 	int err;
 
@@ -109,7 +111,7 @@ static int course_make(struct act *act, bool keep, struct error *e)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < act->cast.n_agents; i++)
 		hellos[i] = act->agents[i]->hello;
-	err = course_open(act->serve->store, act->x, &act->cast, hellos, keep, &door, &act->course, e);
+	err = course_open(act->serve->store, act->x, &act->cast, hellos, act->plan.n || act->plan.seed ? &act->plan : NULL, keep, &door, &act->course, e);
 	free(hellos);
 	return err;
 }
@@ -136,6 +138,8 @@ void act_open(struct serve *serve, const struct door_frame *from, const struct a
 	err = experiment_parse(run->name, run->path, run->text, run->size, &act->x, &e);
 	if (!err && *run->send && experiment_send(run->send, &act->x->deferred) < 0)
 		err = error_set(&e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
+	if (!err)
+		err = act_plan_make(act, &request->plan, &e);
 	if (!err)
 		err = agents_take(act, &e);
 	if (!err)

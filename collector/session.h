@@ -19,9 +19,9 @@ struct session;
 int session_open(struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
-/* Runs it once. ret is filled also when the run ended badly; free with course_result_fini(). */
-int session_run(struct session *session, struct store *store, const struct experiment *experiment, bool keep,
-		struct course_result *ret, struct error *e);
+/* Runs it once. plan: numbered; NULL: no faults. ret is filled also when the run ended badly; free with course_result_fini(). */
+int session_run(struct session *session, struct store *store, const struct experiment *experiment,
+		const struct plan *plan, bool keep, struct course_result *ret, struct error *e);
 
 /* The user asked to stop: no more runs. */
 bool session_interrupted(const struct session *session);

@@ -134,8 +134,8 @@ static void loop(struct active *active)
 	progress_clear(&active->progress);
 }
 
-int session_run(struct session *session, struct store *store, const struct experiment *experiment, bool keep,
-		struct course_result *ret, struct error *e)
+int session_run(struct session *session, struct store *store, const struct experiment *experiment, const struct plan *plan,
+		bool keep, struct course_result *ret, struct error *e)
 {
 	struct active active = { .session = session };
 	struct course_door door = { .send = on_send, .warn = on_warn, .arg = &active };
@@ -149,7 +149,7 @@ int session_run(struct session *session, struct store *store, const struct exper
 	err = cast_single(experiment, &cast, e);
 	if (err < 0)
 		return err;
-	err = course_open(store, experiment, &cast, &hello, keep, &door, &active.course, e);
+	err = course_open(store, experiment, &cast, &hello, plan, keep, &door, &active.course, e);
 	if (!err) {
 		progress_init(&active.progress, course_id(active.course), clock_monotonic_ns());
 		cpu = clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);

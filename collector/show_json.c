@@ -491,6 +491,28 @@ static void holes_write(struct json_writer *w, const struct graph *graph)
 	json_array_end(w);
 }
 
+/* null: the run had no plan, and no seed. */
+static json_t *plan_object(const struct store_run *row)
+{
+	json_t *object, *lines;
+
+	if (!row->plan && !row->seed)
+		return json_null();
+	object = json_object();
+	lines = json_array();
+	for (const char *line = row->plan, *end; line && *line; line = end + 1) {
+		end = strchrnul(line, '\n');
+		json_array_append_new(lines, json_stringn(line, (size_t)(end - line)));
+		if (!*end)
+			break;
+	}
+	json_object_set_new(object, "lines", lines);
+	json_object_set_new(object, "seed", row->seed ? json_integer((json_int_t)row->seed) : json_null());
+	json_object_set_new(object, "dry_run", json_boolean(row->dry_run));
+	json_object_set_new(object, "racy", json_boolean(row->racy));
+	return object;
+}
+
 static void row_write(struct json_writer *w, const struct run *run)
 {
 	json_t *object = row_object(run->row), *value;
@@ -512,6 +534,7 @@ static void row_write(struct json_writer *w, const struct run *run)
 					  json_text(run->streams[i].kernel), "backend", json_text(run->streams[i].backend)));
 	json_array_end(w);
 	json_member(w, "warnings", json_text(run->row->warnings));
+	json_member(w, "plan", plan_object(run->row));
 }
 
 /* null: the file that was kept with the run cannot be read. */

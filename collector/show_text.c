@@ -166,6 +166,21 @@ int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 	return run_each(store, on_row, &table, e);
 }
 
+/* What was asked for; what became of it is in the receipts. */
+static void plan_print(const struct store_run *row, FILE *out)
+{
+	if (row->seed)
+		fprintf(out, "  seed      %" PRIu64 "\n", row->seed);
+	if (row->plan)
+		fprintf(out, "  plan%s%s\n", row->dry_run ? ", a dry run: nothing was to happen" : "", row->racy ? ", racy labels allowed" : "");
+	for (const char *line = row->plan, *end; line && *line; line = end + 1) {
+		end = strchrnul(line, '\n');
+		fprintf(out, "    %.*s\n", (int)(end - line), line);
+		if (!*end)
+			break;
+	}
+}
+
 static void head_print(const struct run *run, const struct prints *prints, FILE *out)
 {
 	const struct store_run *row = run->row;
@@ -185,6 +200,7 @@ static void head_print(const struct run *run, const struct prints *prints, FILE 
 		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,
 			run->streams[i].backend);
 	losses_print(row, out);
+	plan_print(row, out);
 	if (row->warnings)
 		fprintf(out, "  WARNINGS:\n");
 	for (const char *line = row->warnings, *end; line; line = *end ? end + 1 : NULL) {

@@ -21,12 +21,20 @@ struct owed {
 	bool failed;
 };
 
+/* A fault that an agent was given. */
+struct held {
+	uint32_t id;
+	size_t agent;
+};
+
 struct troupe {
 	const struct cast *cast;
 	struct troupe_door door;
 	struct owed *owed;
 	size_t n_owed, cap_owed;
 	bool *began; /* by agent */
+	struct held *held;
+	size_t n_held;
 	struct trace_box *boxes; /* by box of the cast; what the agents said */
 	uint64_t undoes; /* the Begin whose refusal waits until all have finished; 0: none */
 	struct message reply; /* of all; its strings are borrowed from below */
@@ -61,6 +69,7 @@ void troupe_free(struct troupe *troupe)
 		free(troupe->boxes[i].address6);
 	}
 	free(troupe->owed);
+	free(troupe->held);
 	free(troupe->boxes);
 	free(troupe->began);
 	free(troupe);
@@ -122,6 +131,58 @@ static int begin_one(struct troupe *troupe, size_t agent, const struct message_o
 	return err;
 }
 
+static bool arm_concerns(const struct troupe *troupe, size_t agent, const struct message_order *order, const struct fault *fault)
+{
+	for (size_t i = 0; i < troupe->cast->n_boxes; i++)
+		if (troupe->cast->boxes[i].agent == agent &&
+		    (!order->arm.concerns || order->arm.concerns(order->arm.concerns_arg, fault, troupe->cast->boxes[i].name)))
+			return true;
+	return false;
+}
+
+static int held_add(struct troupe *troupe, const struct fault *faults, size_t n, size_t agent)
+{
+	struct held *grown = realloc(troupe->held, (troupe->n_held + n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	troupe->held = grown;
+	for (size_t i = 0; i < n; i++)
+		grown[troupe->n_held++] = (struct held){ faults[i].id, agent };
+	return 0;
+}
+
+/* The faults that are about boxes of that agent; none: it is not asked. */
+static int arm_one(struct troupe *troupe, struct owed *owed, size_t agent, const struct message_order *order, struct error *e)
+{
+	struct message_order mine = *order;
+	int err;
+
+	mine.arm.n = 0;
+	mine.arm.faults = calloc(order->arm.n + 1, sizeof(*mine.arm.faults));
+	if (!mine.arm.faults)
+		return error_set(e, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < order->arm.n; i++)
+		if (arm_concerns(troupe, agent, order, &order->arm.faults[i]))
+			mine.arm.faults[mine.arm.n++] = order->arm.faults[i];
+	err = held_add(troupe, mine.arm.faults, mine.arm.n, agent) ? error_set(e, -ENOMEM, "out of memory") : 0;
+	if (!err && mine.arm.n) {
+		owed->waiting[agent] = true;
+		owed->left++;
+		err = troupe->door.order(troupe->door.arg, agent, &mine, e);
+	}
+	free(mine.arm.faults);
+	return err;
+}
+
+static bool holds(const struct troupe *troupe, size_t agent, uint32_t id)
+{
+	for (size_t i = 0; i < troupe->n_held; i++)
+		if (troupe->held[i].agent == agent && (!id || troupe->held[i].id == id))
+			return true;
+	return false;
+}
+
 int troupe_order(struct troupe *troupe, const struct message_order *order, struct error *e)
 {
 	size_t only = SIZE_MAX;
@@ -138,12 +199,20 @@ int troupe_order(struct troupe *troupe, const struct message_order *order, struc
 	if (!owed)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < troupe->cast->n_agents && !err; i++) {
-		if (only != SIZE_MAX && i != only)
+		if ((only != SIZE_MAX && i != only) || (order->kind == ORDER_LIFT && !holds(troupe, i, order->lift)))
 			continue;
+		if (order->kind == ORDER_ARM) {
+			err = arm_one(troupe, owed, i, order, e);
+			continue;
+		}
 		owed->waiting[i] = true;
 		owed->left++;
 		err = order->kind == ORDER_BEGIN ? begin_one(troupe, i, order, e) :
 						   troupe->door.order(troupe->door.arg, i, order, e);
+	}
+	if (!err && !owed->left) {
+		owed_remove(troupe, owed);
+		err = error_set(e, -EINVAL, "an order that is about no box of the run");
 	}
 	return err;
 }

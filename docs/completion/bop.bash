@@ -39,7 +39,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run runs show graph rm serve boxes keys --help --version'
+		_bop_words 'run runs show graph rm serve boxes inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -51,12 +51,12 @@ _bop() {
 		before=:
 	fi
 	case $before in
-	--store | --keys | --dir | --out | -o | :) _bop_files && return ;;
+	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n) return ;;
+	--runs | -n | --fault | -f | --seed | --run) return ;;
 	--listen) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server)
-		if [[ $command == boxes || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != run || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -66,20 +66,23 @@ _bop() {
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs --store --server --json --send --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --json --send --keep-dir -h --help' ;;
 		runs) _bop_words '--prints --store --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
 		rm) _bop_words '--store -h --help' ;;
 		serve) _bop_words '--listen --store --dir --keys -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
+		inject) _bop_words '-p --plan --run --dry-run --racy --seed --server -h --help' ;;
+		lift) _bop_words '--run --server -h --help' ;;
+		faults) _bop_words '--run --server --json -h --help' ;;
 		keys) _bop_words '--keys --json -h --help' ;;
 		esac
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --dir | --listen | --out | -o | --order | --send | --runs | -n)
+		--store | --keys | --dir | --listen | --out | -o | --order | --send | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

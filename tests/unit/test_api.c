@@ -43,6 +43,7 @@ START_TEST(requests)
 	struct api_request run = { .id = 7, .kind = API_RUN,
 				   .run = { .name = "e.yaml", .path = "/x/e.yaml", .text = "a\0b", .size = 3, .keep = true,
 					    .send = "live" } };
+	char *lines[] = { "isolate a", "cut a>b:1#1/1" }, *origins[] = { "p:1", "p:3" };
 	struct api_request back;
 
 	back = request_back(&(struct api_request){ .id = UINT64_MAX, .kind = API_LIST_BOXES });
@@ -54,7 +55,21 @@ START_TEST(requests)
 	ck_assert_str_eq(back.run.name, "e.yaml");
 	ck_assert_str_eq(back.run.path, "/x/e.yaml");
 	ck_assert_str_eq(back.run.send, "live");
-	ck_assert(back.run.size == 3 && back.run.keep && !memcmp(back.run.text, "a\0b", 4));
+	ck_assert(back.run.size == 3 && back.run.keep && !memcmp(back.run.text, "a\0b", 4) && !back.plan.n);
+	api_request_fini(&back);
+	run.plan = (struct api_plan){ lines, origins, 2, 99, true, true };
+	back = request_back(&run);
+	ck_assert(back.plan.n == 2 && back.plan.seed == 99 && back.plan.dry && back.plan.racy);
+	ck_assert(!strcmp(back.plan.lines[1], "cut a>b:1#1/1") && !strcmp(back.plan.origins[1], "p:3"));
+	api_request_fini(&back);
+	back = request_back(&(struct api_request){ .id = 3, .kind = API_INJECT, .about.run = 8, .plan = { lines, origins, 1, 0, false, true } });
+	ck_assert(back.about.run == 8 && back.plan.n == 1 && back.plan.racy && !back.plan.dry);
+	api_request_fini(&back);
+	back = request_back(&(struct api_request){ .id = 3, .kind = API_LIFT, .about = { 8, 5 } });
+	ck_assert(back.about.run == 8 && back.about.id == 5);
+	api_request_fini(&back);
+	back = request_back(&(struct api_request){ .id = 3, .kind = API_LIST_FAULTS, .about.run = 8 });
+	ck_assert_uint_eq(back.about.run, 8);
 	api_request_fini(&back);
 }
 END_TEST
@@ -66,6 +81,11 @@ static struct api_agent two_agents[] = {
 };
 static struct api_refusal one_refusal[] = { { "noise", "sent noise", 12 } };
 static char *two_warnings[] = { "one", "two", NULL };
+static struct api_fault two_faults[] = {
+	{ 7, true, false, { .id = 1, .state = FAULT_STATE_WOULD_FIRE, .packets = 3, .line = "isolate a", .why = "dry" } },
+	{ 7, false, true, { .id = 2, .line = "isolate b" } },
+};
+static uint32_t two_ids[] = { 3, 4 };
 static const struct api_answer all_answers[] = {
 	{ .id = 1, .kind = API_ERROR, .error = { API_BUSY, "busy" } },
 	{ .id = 2, .kind = API_BOXES, .boxes = { "1", "r.db", two_agents, 2, one_refusal, 1 } },
@@ -74,6 +94,8 @@ static const struct api_answer all_answers[] = {
 	{ .id = 5, .kind = API_RUN_END, .run_end = { .run = 8, .experiment = "x", .outcome = "good", .lost = UINT64_MAX,
 						     .warnings = two_warnings, .incomplete = true, .stop_ns = 9, .store = "r.db",
 						     .exact = { true, 1, UINT64_MAX, true }, .print_why_not = "lost" } },
+	{ .id = 6, .kind = API_INJECTED, .injected = { 7, two_ids, 2 } },
+	{ .id = 7, .kind = API_FAULTS, .faults = { two_faults, 2 } },
 };
 enum { N_ANSWERS = sizeof(all_answers) / sizeof(*all_answers) };
 
@@ -97,6 +119,11 @@ START_TEST(answers)
 	ck_assert(back[4].run_end.exact.known && back[4].run_end.exact.low == UINT64_MAX && back[4].run_end.exact.approximate);
 	ck_assert(!back[4].run_end.symmetric.known && !strcmp(back[4].run_end.store, "r.db"));
 	ck_assert(!strcmp(back[4].run_end.warnings[1], "two") && !back[4].run_end.warnings[2]);
+	ck_assert(back[5].injected.run == 7 && back[5].injected.n == 2 && back[5].injected.ids[1] == 4);
+	ck_assert(back[6].faults.n == 2 && back[6].faults.rows[0].dry && !back[6].faults.rows[0].live && back[6].faults.rows[1].live);
+	ck_assert(back[6].faults.rows[0].receipt.state == FAULT_STATE_WOULD_FIRE && back[6].faults.rows[0].receipt.packets == 3);
+	ck_assert(back[6].faults.rows[1].receipt.state == FAULT_STATE_NONE && back[6].faults.rows[1].receipt.id == 2);
+	ck_assert(!strcmp(back[6].faults.rows[0].receipt.why, "dry") && !*back[6].faults.rows[1].receipt.why);
 	for (size_t i = 0; i < N_ANSWERS; i++)
 		api_answer_fini(&back[i]);
 }

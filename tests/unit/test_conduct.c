@@ -25,6 +25,8 @@ struct behaviour {
 	const char *output;
 	const char *refused; /* the agent cannot start it */
 	unsigned failures;   /* ready programs: how many attempts fail before one does not */
+	uint32_t fault;	     /* that ends it */
+	bool restarts;	     /* it is started again, and then goes on */
 };
 
 struct notice {
@@ -43,6 +45,8 @@ struct agent {
 	bool broken;	       /* orders cannot be sent */
 	const char *no_boxes;  /* why Begin is refused */
 	unsigned attempts;     /* of ready programs */
+	const char *no_faults; /* why Arm is refused */
+	char answers[256];     /* to whoever injected and lifted */
 };
 
 static void note(struct agent *agent, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -81,7 +85,9 @@ static void exit_later(struct agent *agent, const struct behaviour *b, const cha
 					      .exited = { .name = (char *)name,
 							  .status = status,
 							  .output = (char *)b->output,
-							  .size = b->output ? strlen(b->output) : 0 } });
+							  .size = b->output ? strlen(b->output) : 0,
+							  .fault = b->fault,
+							  .restarts = b->restarts } });
 }
 
 static void on_start(struct agent *agent, const struct message_start *start)
@@ -145,7 +151,13 @@ static int on_order(void *arg, const struct message_order *order, struct error *
 		note(agent, "finish ");
 		break;
 	case ORDER_ARM:
+		note(agent, "arm:%zu%s ", order->arm.n, order->arm.armed_ns > 10 * SECOND ? "" : "?");
+		reply.error = agent->no_faults ? (char *)agent->no_faults : "";
+		reply.code = agent->no_faults ? -EOPNOTSUPP : 0;
+		break;
 	case ORDER_LIFT:
+		note(agent, "lift:%u ", order->lift);
+		break;
 	case ORDER_QUIT:
 	case ORDER_NONE:
 		ck_abort_msg("unexpected order");
@@ -164,6 +176,14 @@ static void on_warn(void *arg, const char *text)
 	note(arg, "warning:%s ", text);
 }
 
+static void on_answered(void *arg, uint64_t token, int err, const char *text)
+{
+	struct agent *agent = arg;
+	size_t n = strlen(agent->answers);
+
+	snprintf(agent->answers + n, sizeof(agent->answers) - n, "%llu:%d:%s ", (unsigned long long)token, err, text);
+}
+
 static char *argv_true[] = { "/bin/true", "x\ny", NULL };
 static char *no_env[] = { NULL };
 static char *some_env[] = { "LANG=de", "MINE=1", NULL };
@@ -179,7 +199,7 @@ struct fixture {
 
 static void fixture_init(struct fixture *f, const struct behaviour *script)
 {
-	struct conduct_door door = { .order = on_order, .warn = on_warn, .arg = &f->agent };
+	struct conduct_door door = { .order = on_order, .warn = on_warn, .answered = on_answered, .arg = &f->agent };
 	struct error e;
 
 	memset(f, 0, sizeof(*f));
@@ -417,6 +437,120 @@ START_TEST(dies_later)
 }
 END_TEST
 
+static struct plan plan_of(const char *text)
+{
+	struct plan plan = { .n = 0 };
+	struct error e = { "" };
+
+	ck_assert_msg(!plan_add_text(&plan, "plan", text, strlen(text), &e) && !plan_number(&plan, 1, &e), "%s", e.text);
+	return plan;
+}
+
+/* Faults are armed when the boxes are there and before anything starts. One that is refused ends the run, and says why. */
+START_TEST(faults_first)
+{
+	const struct behaviour script[] = { SERVERS, CLIENTS, { .name = ":check", .exit = MS }, { 0 } };
+	struct plan plan = plan_of("isolate a\ncut w-1>a:1#1/1\n");
+	struct fixture f;
+
+	fixture_init(&f, script);
+	conduct_faults(f.conduct, &plan);
+	ends(&f, OUTCOME_GOOD, "", "begin arm:2 start:s1 start:s2 start::ready:s2:1 mark:workload start:w-1 start:w-2 mark:check "
+				   "start::check " DOWN);
+	fixture_init(&f, script);
+	f.agent.no_faults = "fault 2 (cut w-1>a:1#1/1): not here";
+	conduct_faults(f.conduct, &plan);
+	ends(&f, OUTCOME_ERROR, "fault 2 (cut w-1>a:1#1/1): not here", "begin arm:2 finish ");
+	fixture_init(&f, script);
+	conduct_faults(f.conduct, &plan);
+	play(&f, f.now + MS + 1);
+	conduct_interrupt(f.conduct, f.now);
+	ends(&f, OUTCOME_INTERRUPTED, "", "begin arm:2 finish ");
+	plan_fini(&plan);
+}
+END_TEST
+
+/* A process that a fault ends stops nobody: not the next one that starts, and no warning speaks of it. */
+START_TEST(fault_ends_process)
+{
+	const struct behaviour early[] = { { .name = "s1", .ready = NEVER, .exit = MS, .status = SIGKILL, .fault = 1 },
+					   { .name = "s2", .exit = NEVER, .stop = MS }, { .name = ":ready", .exit = MS }, CLIENTS,
+					   { .name = ":check", .exit = MS }, { 0 } };
+	const struct behaviour late[] = { { .name = "s1", .ready = MS, .exit = 25 * MS, .status = SIGKILL, .fault = 1 },
+					  { .name = "s2", .exit = NEVER, .stop = MS }, { .name = ":ready", .exit = MS }, CLIENTS,
+					  { .name = ":check", .exit = MS }, { 0 } };
+	struct fixture f;
+
+	fixture_init(&f, early);
+	ends(&f, OUTCOME_GOOD, "", UP "mark:check start::check mark:outcome mark:teardown signal:s2:2 finish ");
+	fixture_init(&f, late);
+	ends(&f, OUTCOME_GOOD, "", UP "mark:check start::check mark:outcome mark:teardown signal:s2:2 finish ");
+}
+END_TEST
+
+/* One that is started again has not ended: it is waited for, and told to stop at the end. */
+START_TEST(fault_restarts_process)
+{
+	const struct behaviour script[] = { { .name = "s1", .ready = 30 * MS, .exit = MS, .status = SIGKILL, .fault = 1, .restarts = true,
+					      .stop = MS },
+					    { .name = "s2", .exit = NEVER, .stop = MS }, { .name = ":ready", .exit = MS }, CLIENTS,
+					    { .name = ":check", .exit = MS }, { 0 } };
+	struct fixture f;
+
+	fixture_init(&f, script);
+	ends(&f, OUTCOME_GOOD, "", UP "mark:check start::check " DOWN);
+}
+END_TEST
+
+/* Without a check, workloads that a fault ended say nothing; if there are no others, nothing was tested. */
+START_TEST(fault_ends_workload)
+{
+	const struct behaviour one[] = { SERVERS, { .name = "w-1", .exit = MS, .status = SIGKILL, .fault = 1 },
+					 { .name = "w-2", .exit = MS }, { 0 } };
+	const struct behaviour both[] = { SERVERS, { .name = "w-", .exit = MS, .status = SIGKILL, .fault = 1 }, { 0 } };
+	struct fixture f;
+
+	fixture_init(&f, one);
+	f.x.check_run = NULL;
+	conduct_free(f.conduct);
+	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	ends(&f, OUTCOME_GOOD, "", UP DOWN);
+	fixture_init(&f, both);
+	f.x.check_run = NULL;
+	conduct_free(f.conduct);
+	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	ends(&f, OUTCOME_VACUOUS, "every workload was ended by a fault", UP DOWN);
+}
+END_TEST
+
+/* While it goes on, faults can be added and lifted; who asked is told, a refusal changes nothing. Before and after: not. */
+START_TEST(faults_later)
+{
+	const struct behaviour script[] = { SERVERS, { .name = "w-1", .exit = 100 * MS }, { .name = "w-2", .exit = 100 * MS },
+					    { .name = ":check", .exit = MS }, { 0 } };
+	struct plan plan = plan_of("isolate a\n");
+	struct error e = { "" };
+	struct fixture f;
+
+	fixture_init(&f, script);
+	ck_assert_int_eq(conduct_inject(f.conduct, &plan, 5, f.now, &e), -EBUSY);
+	play(&f, f.now + 50 * MS);
+	ck_assert_int_eq(conduct_inject(f.conduct, &plan, 5, f.now, &e), 0);
+	ck_assert_int_eq(conduct_lift(f.conduct, 3, 6, f.now, &e), 0);
+	play(&f, f.now + 5 * MS);
+	f.agent.no_faults = "no";
+	ck_assert_int_eq(conduct_inject(f.conduct, &plan, 7, f.now, &e), 0);
+	play(&f, f.now + 5 * MS);
+	ck_assert_str_eq(f.agent.answers, "5:0: 6:0: 7:-95:no ");
+	ck_assert_int_eq(conduct_inject(f.conduct, &plan, 8, f.now, &e), 0);
+	conduct_agent_lost(f.conduct, OUTCOME_ERROR, "gone");
+	ck_assert_str_eq(f.agent.answers, "5:0: 6:0: 7:-95:no 8:-32:gone ");
+	ck_assert_int_eq(conduct_inject(f.conduct, &plan, 9, f.now, &e), -EBUSY);
+	ends(&f, OUTCOME_ERROR, "gone", UP "arm:1 lift:3 arm:1 arm:1 ");
+	plan_fini(&plan);
+}
+END_TEST
+
 /* A process that never listens is waited for as long as ready_timeout says, and named with its port. */
 START_TEST(never_listens)
 {
@@ -643,6 +777,11 @@ int main(void)
 	tcase_add_test(tc, environment_shared);
 	tcase_add_test(tc, dies_before_ready);
 	tcase_add_test(tc, becomes_daemon);
+	tcase_add_test(tc, faults_first);
+	tcase_add_test(tc, fault_ends_process);
+	tcase_add_test(tc, fault_restarts_process);
+	tcase_add_test(tc, fault_ends_workload);
+	tcase_add_test(tc, faults_later);
 	tcase_add_test(tc, dies_later);
 	tcase_add_test(tc, never_listens);
 	tcase_add_test(tc, ready_program);

@@ -251,7 +251,7 @@ static void run_once(struct course_result *ret)
 
 	ck_assert_msg(session_open(&session, &e) == 0, "%s", e.text);
 	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);
-	ck_assert_msg(session_run(session, store, &x, false, ret, &e) == 0, "%s", e.text);
+	ck_assert_msg(session_run(session, store, &x, NULL, false, ret, &e) == 0, "%s", e.text);
 	ck_assert_ptr_nonnull(ret->run);
 	session_close(session);
 	store_close(store);
@@ -286,7 +286,7 @@ START_TEST(several)
 	ck_assert_msg(session_open(&session, &e) == 0, "%s", e.text);
 	ck_assert_int_eq(store_open(path, STORE_CREATE, &store, &e), 0);
 	for (uint64_t i = 1; i <= 5; i++) {
-		ck_assert_msg(session_run(session, store, &x, i == 3, &run, &e) == 0, "%s", e.text);
+		ck_assert_msg(session_run(session, store, &x, NULL, i == 3, &run, &e) == 0, "%s", e.text);
 		ck_assert_uint_eq(run.id, i);
 		ck_assert_int_eq(run.outcome, OUTCOME_GOOD);
 		ck_assert_uint_eq(run.run->row->events, 10);

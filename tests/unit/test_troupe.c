@@ -181,8 +181,17 @@ static int on_order(void *arg, size_t i, const struct message_order *order, stru
 		note(agent, "signal:%s ", order->signal.name);
 	else if (order->kind == ORDER_MARK)
 		note(agent, "mark:%s ", order->mark);
+	else if (order->kind == ORDER_ARM)
+		for (size_t k = 0; k < order->arm.n; k++)
+			note(agent, "arm:%u ", order->arm.faults[k].id);
+	else if (order->kind == ORDER_LIFT)
+		note(agent, "lift:%u ", order->lift);
 	else if (order->kind == ORDER_FINISH)
 		note(agent, "finish ");
+	if (order->kind == ORDER_ARM && agent->refuses) {
+		reply.reply.code = -EOPNOTSUPP;
+		reply.reply.error = "not here";
+	}
 	if (order->kind == ORDER_SIGNAL)
 		later(c, i, after, (struct message){ .kind = MESSAGE_EXITED, .exited.status = SIGTERM }, order->signal.name);
 	agent->ended = order->kind == ORDER_FINISH;
@@ -259,9 +268,8 @@ static void deliver(struct cluster *c, struct notice *notice)
 	PRODUCT(conduct_on_time(c->conduct, c->now));
 }
 
-static void play(struct cluster *c)
+static void play_on(struct cluster *c)
 {
-	PRODUCT(conduct_begin(c->conduct, c->now));
 	for (int step = 0; !conduct_done(c->conduct); step++) {
 		uint64_t next = conduct_deadline(c->conduct);
 		struct notice notice;
@@ -283,6 +291,12 @@ static void play(struct cluster *c)
 		memmove(&c->notices[at], &c->notices[at + 1], (--c->n_notices - at) * sizeof(notice));
 		deliver(c, &notice);
 	}
+}
+
+static void play(struct cluster *c)
+{
+	PRODUCT(conduct_begin(c->conduct, c->now));
+	play_on(c);
 }
 
 #define MARKS "mark:workload "
@@ -312,6 +326,52 @@ START_TEST(good)
 			ck_assert_msg(!strstr(said, "start:w2") && !strstr(said, "start:s1"), "%s", said);
 	}
 	cluster_fini(&c);
+}
+END_TEST
+
+/* Each agent gets the faults that concern its boxes, and is asked to lift only what it has. */
+START_TEST(faults)
+{
+	static const char text[] = "isolate a1\ncut w1>b1:7#1/1\npartition a1,a2 | b1,c1\ncrash s2";
+	static const char *const wanted[AGENTS] = { "arm:1 arm:3 start:s1", "arm:2 arm:3 arm:4 start:s2", "arm:2 arm:3 mark:workload" };
+	struct plan plan = { .n = 0 };
+	struct cluster c;
+
+	ck_assert(!plan_add_text(&plan, "p", text, sizeof(text) - 1, NULL) && !plan_number(&plan, 1, NULL));
+	ck_assert_int_eq(cluster_init(&c, (unsigned)_i), 0);
+	conduct_faults(c.conduct, &plan);
+	play(&c);
+	ck_assert_msg(conduct_result(c.conduct)->outcome == OUTCOME_GOOD, "%s", conduct_result(c.conduct)->reason);
+	for (size_t i = 0; i < AGENTS; i++)
+		ck_assert_msg(strstr(c.agents[i].transcript, wanted[i]) != NULL, "%s", c.agents[i].transcript);
+	for (size_t i = 0; i < AGENTS; i++)
+		c.agents[i].ended = false;
+	PRODUCT(troupe_order(c.troupe, &(struct message_order){ .id = 900, .kind = ORDER_LIFT, .lift = 2 }, NULL));
+	ck_assert(!strstr(c.agents[0].transcript, "lift") && strstr(c.agents[1].transcript, "lift:2") &&
+		  strstr(c.agents[2].transcript, "lift:2"));
+	cluster_fini(&c);
+	plan_fini(&plan);
+}
+END_TEST
+
+/* One agent that cannot arm them ends the run before anything starts, in order for all. */
+START_TEST(faults_refused)
+{
+	struct plan plan = { .n = 0 };
+	struct cluster c;
+
+	ck_assert(!plan_add_text(&plan, "p", "partition a1 | b1", 17, NULL) && !plan_number(&plan, 1, NULL));
+	ck_assert_int_eq(cluster_init(&c, (unsigned)_i), 0);
+	conduct_faults(c.conduct, &plan);
+	PRODUCT(conduct_begin(c.conduct, c.now));
+	c.agents[1].refuses = true; /* not the Begin: that was answered */
+	play_on(&c);
+	ck_assert_int_eq(conduct_result(c.conduct)->outcome, OUTCOME_ERROR);
+	ck_assert_str_eq(conduct_result(c.conduct)->reason, "not here");
+	for (size_t i = 0; i < AGENTS; i++)
+		ck_assert(c.agents[i].ended && !strstr(c.agents[i].transcript, "start:"));
+	cluster_fini(&c);
+	plan_fini(&plan);
 }
 END_TEST
 
@@ -458,6 +518,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, good, 0, 30);
+	tcase_add_loop_test(tc, faults, 0, 20);
+	tcase_add_loop_test(tc, faults_refused, 0, 20);
 	tcase_add_loop_test(tc, some_refuse, 1, 8);
 	tcase_add_loop_test(tc, one_silent, 0, AGENTS);
 	tcase_add_test(tc, strange_answers);

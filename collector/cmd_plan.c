@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See cmd_plan.h. */
+#include "collector/cmd_plan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int seed_read(const char *text, uint64_t *ret_seed, struct error *e)
+{
+	char *end;
+
+	errno = 0;
+	*ret_seed = strtoull(text, &end, 10);
+	if (errno || end == text || *end || *text < '0' || *text > '9' || !*ret_seed || *ret_seed > PLAN_SEED_MAX)
+		return error_set(e, -EINVAL, "--seed %s: give a whole number from 1 to %llu", text, (unsigned long long)PLAN_SEED_MAX);
+	return 0;
+}
+
+int cmd_plan_read(const struct cmd_args *args, struct plan *plan, struct error *e)
+{
+	char origin[32];
+	int err = 0;
+
+	plan->dry = args->dry;
+	plan->racy = args->racy;
+	if (args->seed)
+		err = seed_read(args->seed, &plan->seed, e);
+	for (size_t i = 0; i < args->faults.n && !err; i++) {
+		snprintf(origin, sizeof(origin), "--fault:%zu", i + 1);
+		err = plan_add(plan, origin, args->faults.texts[i], strlen(args->faults.texts[i]), e);
+	}
+	if (!err && args->plan)
+		err = plan_add_file(plan, args->plan, e);
+	if (!err && !plan->n && (args->faults.n || args->plan))
+		err = error_set(e, -EINVAL, "%s: there is no fault in it", args->plan ? args->plan : "--fault");
+	if (!err && !plan->n && (args->dry || args->racy))
+		err = error_set(e, -EINVAL, "%s is about faults: give some with --fault or --plan", args->dry ? "--dry-run" : "--racy");
+	return err;
+}

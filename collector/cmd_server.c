@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See cmd_server.h. */
+#include "collector/cmd_server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "collector/client.h"
+
+int cmd_server_ask(const struct cmd_args *args, const struct api_request *request, enum api_answer_kind kind,
+		   struct api_answer *ret_answer)
+{
+	struct client *client = NULL;
+	struct api_answer answer;
+	struct error e;
+	int err = client_open(args->server ? args->server : "", &client, &e);
+
+	if (!err)
+		err = client_ask(client, request, &answer, &e);
+	client_close(client);
+	if (err < 0)
+		return cmd_fail(&e);
+	if (answer.kind == kind) {
+		*ret_answer = answer;
+		return 0;
+	}
+	api_answer_fini(&answer);
+	return cmd_failf("the server answered something else");
+}
+
+int cmd_run_number(const struct cmd_args *args, uint64_t *ret_run)
+{
+	char *end;
+
+	if (!args->run)
+		return 0;
+	errno = 0;
+	*ret_run = strtoull(args->run, &end, 10);
+	if (errno || end == args->run || *end || *args->run < '0' || *args->run > '9' || !*ret_run)
+		return cmd_failf("--run %s: give the number of a run that goes on (see `bop boxes`)", args->run);
+	return 0;
+}
