@@ -19,6 +19,8 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	case API_ANSWER_NONE:
 	case API_ERROR:
 	case API_BOXES:
+	case API_INJECTED:
+	case API_FAULTS:
 		break;
 	}
 	return OUTBOX_ANSWER;
