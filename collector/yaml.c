@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <yaml.h>
 
+#include "lib/nearest.h"
 #include "lib/utf8.h"
 
 #define MAX_DEPTH 32u
@@ -302,42 +303,16 @@ int yaml_is_mapping(const struct yaml *yaml, int node)
 	return at && at->type == YAML_MAPPING_NODE;
 }
 
-/* Edit distance of two short words, with the swap of two neighbours as one step. */
-static size_t word_distance(const char *a, const char *b)
-{
-	size_t d[3][32], n = strlen(a), m = strlen(b);
-
-	if (n > 30 || m > 30)
-		return 99;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		size_t *now = d[i % 3], *before = d[(i + 2) % 3], *earlier = d[(i + 1) % 3];
-
-		now[0] = i;
-		for (size_t j = 1; j <= m; j++) {
-			size_t best = before[j - 1] + (a[i - 1] != b[j - 1]);
-
-			best = before[j] + 1 < best ? before[j] + 1 : best;
-			best = now[j - 1] + 1 < best ? now[j - 1] + 1 : best;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-			    earlier[j - 2] + 1 < best)
-				best = earlier[j - 2] + 1;
-			now[j] = best;
-		}
-	}
-	return d[n % 3][m];
-}
-
 static int key_refuse(const struct yaml *yaml, int node, const char *what, const char *key,
 		      const char *const *keys, struct error *e)
 {
 	const char *nearest = NULL;
-	size_t best = strlen(key) < 4 ? 2 : 3;
+	unsigned best = strlen(key) < 4 ? 2 : 3;
 	char list[200] = "";
 
 	for (const char *const *k = keys; *k; k++) {
-		size_t distance = word_distance(key, *k), used = strlen(list);
+		size_t used = strlen(list);
+		unsigned distance = nearest_distance(key, strlen(key), *k, strlen(*k), best);
 
 		if (distance < best) {
 			best = distance;

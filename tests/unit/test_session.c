@@ -30,6 +30,8 @@ struct fake {
 	unsigned orders, die_at, interrupt_at, interrupts;
 	bool deaf, quit;
 	uint64_t lost;
+	uint64_t fault_end; /* when the effect of the fault ended; the outcome is at 1000 */
+	char fault[64];	    /* that was armed */
 };
 
 static void fake_send(struct fake *fake, const struct message *message)
@@ -42,8 +44,20 @@ static void fake_send(struct fake *fake, const struct message *message)
 	free(bytes);
 }
 
+/* What became of the fault, and when the outcome was. */
+static void fake_receipt(struct fake *fake, struct trace *part)
+{
+	trace_text_at(part, 1);
+	part->texts[1] = strdup("outcome");
+	part->events[0].text = 1;
+	part->events[0].enter_ns = part->events[0].return_ns = 1000;
+	*trace_receipt_add(part) = (struct fault_receipt){ .id = 1, .state = FAULT_STATE_EXPIRED, .fired_ns = 5, .packets = 2,
+							   .ended_ns = fake->fault_end, .line = strdup(fake->fault) };
+}
+
 static void fake_batch(struct fake *fake, bool last)
 {
+	static const uint32_t one = 1;
 	struct wire_batch head = { .run = fake->run, .number = ++fake->number, .last = last, .lost = fake->lost };
 	struct message message = { .kind = MESSAGE_BATCH };
 	struct wire_rows rows = { 0 };
@@ -54,6 +68,11 @@ static void fake_batch(struct fake *fake, bool last)
 	trace_init(&part);
 	trace_event_add(&part)->kind = EVENT_MARK;
 	part.events[0].seq = fake->number;
+	if (last && fake->fault_end && *fake->fault) {
+		fake_receipt(fake, &part);
+		rows.texts = &one;
+		rows.n_texts = 1;
+	}
 	if (wire_batch_encode(&head, &part, &rows, &bytes, &size) < 0)
 		exit(9);
 	message.batch.bytes = bytes;
@@ -96,6 +115,8 @@ static void fake_order(struct fake *fake, struct message_order *order)
 		reply.reply.boxes = &box;
 		reply.reply.n_boxes = 1;
 	}
+	if (order->kind == ORDER_ARM)
+		snprintf(fake->fault, sizeof(fake->fault), "%s", order->arm.faults[0].text);
 	fake->quit = order->kind == ORDER_QUIT;
 	if (fake->quit)
 		return;
@@ -145,6 +166,7 @@ static int fake_main(char **argv)
 	}
 	sscanf(how, "die:%u", &fake.die_at);
 	sscanf(how, "interrupt:%u:%u", &fake.interrupt_at, &fake.interrupts);
+	sscanf(how, "fault:%lu", &fake.fault_end);
 	fake.lost = !strcmp(how, "lost") ? 5 : 0;
 	if (!strcmp(how, "refuses")) {
 		fprintf(stderr, "tfj: this kernel has no BTF\n");
@@ -243,7 +265,7 @@ static void nothing_left(void)
 }
 
 /* Opens a session, runs once, closes. The run is kept in *ret. */
-static void run_once(struct course_result *ret)
+static void run_with(const struct plan *plan, struct course_result *ret)
 {
 	struct session *session = NULL;
 	struct store *store = NULL;
@@ -251,12 +273,53 @@ static void run_once(struct course_result *ret)
 
 	ck_assert_msg(session_open(&session, &e) == 0, "%s", e.text);
 	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);
-	ck_assert_msg(session_run(session, store, &x, NULL, false, ret, &e) == 0, "%s", e.text);
+	ck_assert_msg(session_run(session, store, &x, plan, false, ret, &e) == 0, "%s", e.text);
 	ck_assert_ptr_nonnull(ret->run);
 	session_close(session);
 	store_close(store);
 	nothing_left();
 }
+
+static void run_once(struct course_result *ret)
+{
+	run_with(NULL, ret);
+}
+
+/*
+ * A fault whose effect ended before the outcome, and that was not meant to, makes the outcome one that says nothing. The plan is kept
+ * with the run in any case.
+ */
+START_TEST(fault_ends_early)
+{
+	static const struct {
+		const char *fault, *how, *reason;
+		enum outcome outcome;
+	} cases[] = {
+		{ "isolate a lease 1s", "fault:500", "fault 1 (isolate a lease 1s) ended before the outcome, which was good", OUTCOME_INCONCLUSIVE },
+		{ "isolate a for 5s lease 1s", "fault:500",
+		  "fault 1 (isolate a for 5s lease 1s) ended before the outcome, which was good", OUTCOME_INCONCLUSIVE },
+		{ "isolate a for 1s lease 5s", "fault:500", "", OUTCOME_GOOD },
+		{ "isolate a for 1s", "fault:500", "", OUTCOME_GOOD },
+		{ "isolate a lease 1s", "fault:1000", "", OUTCOME_GOOD },
+	};
+	struct plan plan = { .n = 0 };
+	struct course_result run;
+	char lines[64];
+
+	ck_assert(!plan_add(&plan, "p:1", cases[_i].fault, strlen(cases[_i].fault), NULL) && !plan_number(&plan, 1, NULL));
+	plan.dry = true; /* is kept as well */
+	setenv("FAKE", cases[_i].how, 1);
+	run_with(&plan, &run);
+	ck_assert_str_eq(run.reason, cases[_i].reason);
+	ck_assert_int_eq(run.outcome, cases[_i].outcome);
+	ck_assert_int_eq(run.run->row->outcome, cases[_i].outcome);
+	snprintf(lines, sizeof(lines), "%s\n", cases[_i].fault);
+	ck_assert_str_eq(run.run->row->plan, lines);
+	ck_assert(run.run->row->dry_run && run.run->trace.n_receipts == 1 && run.run->trace.receipts[0].packets == 2);
+	course_result_fini(&run);
+	plan_fini(&plan);
+}
+END_TEST
 
 /* An undisturbed run is good, complete, and everything the agent sent is on disk; the agent ends by itself. */
 START_TEST(undisturbed)
@@ -422,6 +485,7 @@ int main(int argc, char **argv)
 	runner = srunner_create(suite);
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_loop_test(tc, fault_ends_early, 0, 5);
 	tcase_add_test(tc, undisturbed);
 	tcase_add_test(tc, several);
 	tcase_add_test(tc, losses);
