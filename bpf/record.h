@@ -45,7 +45,8 @@
 	X(CONTENT, rec_content, "the first bytes of a send that has begun")                        \
 	X(DATAGRAM_SENT, rec_datagram, "a send of a datagram returned")                            \
 	X(DATAGRAM_TAKEN, rec_datagram, "a receive returned a datagram, or an error")              \
-	X(LOCAL, rec_local, "an end of a unix-domain stream or pipe is used for the first time")
+	X(LOCAL, rec_local, "an end of a unix-domain stream or pipe is used for the first time")   \
+	X(FAULT, rec_fault, "a fault's moment came")
 
 enum rec_kind {
 	REC_NONE,
@@ -215,6 +216,20 @@ struct rec_close {
 	__u64 received; /* bytes that the program ever took */
 	__u64 unacked;	/* of `sent`: not acknowledged by the peer; DESTROY: never delivered */
 	__u64 unread;	/* arrived, but not taken by the program */
+};
+
+/*
+ * In the task whose call brought the moment about; its order is before that of the SEND or RECV it was found at.
+ */
+struct rec_fault {
+	struct rec_head head;
+	__u32 id;
+	__u32 state;   /* enum rule_state (bpf/fault.h): FIRED or WOULD_FIRE */
+	__u64 cookie;  /* of the task's end of the connection; 0: none */
+	__u64 pos;     /* where the message begins in its stream */
+	__u64 bytes;   /* that its send asked for; 0: not known here */
+	__u32 message; /* 0: none */
+	__u32 moment;  /* enum rule_moment */
 };
 
 /*

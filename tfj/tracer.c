@@ -408,11 +408,16 @@ static int task_seed(struct tracer *tracer, int pidfd, const struct task_seed *s
 	return err;
 }
 
-int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e)
+int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e)
 {
-	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .box = box};
+	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .box = box, .label = label};
 
 	return task_seed(tracer, pidfd, &seed, e);
+}
+
+int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e)
+{
+	return tracer_add_process(tracer, pidfd, box, 0, e);
 }
 
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)

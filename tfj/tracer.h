@@ -51,6 +51,8 @@ int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, s
 int tracer_add_guest(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e);
 int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e);
 int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e);
+/* The same with a label by which faults find it (bpf/fault.h); its descendants get theirs from it. */
+int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);
 
 /* An untraced helper inside a box (readiness probe, check): neither it, its children nor its sockets make records. */
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
