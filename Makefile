@@ -43,8 +43,10 @@ PROTO := $(wildcard proto/*.proto)
 GEN := $(PROTO:%.proto=$(O)/%.pb-c.c)
 GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
 CONTENT := $(wildcard bpf/content*.bpf.c)
-BPF := $(filter-out $(CONTENT),$(wildcard bpf/*.bpf.c))
-SKEL := $(O)/bpf/tracer.skel.h $(O)/bpf/content.skel.h
+FAULT := bpf/fault_packet.bpf.c
+GATE := bpf/fault_gate.bpf.c
+BPF := $(filter-out $(CONTENT) $(FAULT) $(GATE),$(wildcard bpf/*.bpf.c))
+SKEL := $(patsubst %,$(O)/bpf/%.skel.h,tracer content fault gate)
 
 # objects live in a folder of their own: build/tfj is the program
 obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
@@ -97,8 +99,11 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 $(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
-# Loaded beside the others, and only when it is asked for.
+# Loaded beside the others, and only when they are asked for.
 $(O)/bpf/content.o: $(CONTENT:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
+$(O)/bpf/fault.o: $(FAULT:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
+$(O)/bpf/gate.o: $(GATE:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
+$(O)/bpf/content.o $(O)/bpf/fault.o $(O)/bpf/gate.o:
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.o

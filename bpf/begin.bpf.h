@@ -7,6 +7,7 @@
 #ifndef BPF_BEGIN_BPF_H
 #define BPF_BEGIN_BPF_H
 
+#include "bpf/fault.bpf.h"
 #include "bpf/order.bpf.h"
 
 #define SYN_DATA_MAX 65536 /* no SYN carries so much */
@@ -58,9 +59,10 @@ static __noinline int end_keyed(struct sock *sk, struct sock_state *ss)
 		key = (__u64)ss->first_remote << 32 | ss->first_local;
 		bpf_map_update_elem(&ignored_keys, &key, &one, BPF_ANY);
 	}
-	if (!(ss->flags & SOCK_F_IGNORED))
-		end_announce(sk, ss, accepted ? REC_F_ACCEPTOR : 0, 0, 0);
-	return 0;
+	if (ss->flags & SOCK_F_IGNORED)
+		return 0;
+	end_announce(sk, ss, accepted ? REC_F_ACCEPTOR : 0, 0, 0);
+	return faulting ? fault_keyed(ss) : 0;
 }
 
 /*
@@ -129,6 +131,8 @@ static __always_inline void accept_emit(struct task_struct *task, struct task_st
 	record->result = result;
 	record->local = 0;
 	record_submit(record);
+	if (faulting)
+		fault_accepted(cookie);
 }
 
 /*

@@ -65,6 +65,8 @@ static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 r
 	if (!tp || !ss)
 		return 0;
 	sock_measure(sk, tp, ss);
+	if (faulting)
+		fault_closing(sk, ss);
 	state = task_current(task, ss->box);
 	if (!state)
 		return 0;
@@ -130,6 +132,8 @@ static __noinline int sock_open(struct sock *sk)
 	state->open.order = order;
 	remote_address(sk, &state->open.remote);
 	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
+	ss->name = fault_connection_name(state->seed.label, address_box(&state->open.remote, box), state->open.remote.ip,
+					 state->open.remote.port, state->open.ordinal);
 	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, task);
 	if (!record)
 		return 0;
@@ -139,7 +143,7 @@ static __noinline int sock_open(struct sock *sk)
 	record_submit(record);
 	if (task_call(task) != NR_CONNECT)
 		connect_emit(task, state, box);
-	return 0;
+	return faulting ? fault_open(ss) : 0;
 }
 
 /* Nobody bound it: it has a port when listen() returns, see listen_done. */

@@ -10,14 +10,13 @@
 #ifndef BPF_FAULT_H
 #define BPF_FAULT_H
 
-#ifndef __bpf__
 #include <linux/types.h>
-#endif
 
-#define RULE_MAX 16384	    /* rules at once */
+#define RULE_MAX 12288	    /* ids of rules are below */
 #define RULE_SHARED 4	    /* rules of one moment, or between two boxes */
 #define RULE_FLOW 8	    /* rules in effect on one connection */
-#define RULE_BOX_ANY 0xffffff /* whoever is in no box that we know */
+#define RULE_BOX_NONE 0	    /* whoever is in no box that we know */
+#define RULE_BOX_ALL 0xffffff /* everyone else */
 
 static inline __attribute__((always_inline)) __u64 fault_mix(__u64 hash, __u64 value)
 {
@@ -75,14 +74,14 @@ enum rule_effect {
 	RULE_REFUSE,	     /* SYNs of a connect are answered with an RST */
 	RULE_REFUSE_SILENT,  /* they vanish */
 	RULE_WALL,	     /* no packet between boxes */
-	RULE_SIGNAL,	     /* SIGKILL or SIGSTOP; what the moment's own message meets is in `end` */
+	RULE_SIGNAL,	     /* SIGKILL or SIGSTOP to the process whose moment it is */
 	RULE_LOSS,	     /* between boxes, at random */
 	RULE_CORRUPT,
 	RULE_DUPLICATE,
+	/* what packets meet because of RULE_SIGNAL, besides the above */
+	RULE_FIN,      /* a FIN instead of the message */
+	RULE_HOLD_BACK, /* nothing of the message, until all before it was read */
 };
-
-/* What the peer sees of a process that was killed as it was about to send. */
-enum rule_end { RULE_END_REAL, RULE_END_SILENT };
 
 enum rule_moment {
 	RULE_AT_ONCE,
@@ -92,7 +91,7 @@ enum rule_moment {
 	RULE_ACCEPT,
 	RULE_EXIT,
 	RULE_START,
-	RULE_DUE, /* not a moment: rules for receives on a connection whose message has been sent */
+	RULE_DUE, /* no moment: the rules of a connection that wait for a receive, and whose message has been sent */
 };
 
 enum rule_state {
@@ -102,6 +101,7 @@ enum rule_state {
 	RULE_WOULD_FIRE,
 	RULE_OVER, /* has had its effect, there is nothing left to do */
 	RULE_LIFTED,
+	RULE_CROWDED, /* came to nothing: RULE_FLOW others were in effect on the connection */
 };
 
 /* Which rules are there for a moment of that connection (or process: name is its label, message 0). */
@@ -125,31 +125,37 @@ struct rule_flow_key {
 	__u8 target[16];
 };
 
+enum rule_flow_flag {
+	RULE_FLOW_BACK = 1,  /* against the direction of the rule */
+	RULE_FLOW_QUIET = 2, /* of a process that was killed silently: only that nobody is told */
+	RULE_FLOW_SHIFT = 2,
+};
+
 struct rule_flow {
-	__u32 rules[RULE_FLOW]; /* id << 1 | against the direction of the rule; 0: none */
+	__u32 rules[RULE_FLOW]; /* id << RULE_FLOW_SHIFT | flags; 0: none */
 };
 
 struct rule_pair {
-	__u32 from; /* box, RULE_BOX_ANY */
+	__u32 from; /* box, RULE_BOX_NONE, RULE_BOX_ALL */
 	__u32 to;
 };
 
 struct rule {
 	/* tfj's */
-	__u32 id; /* from 1 */
-	__u32 effect;
-	__u32 end;
-	__u32 signal;
+	__u32 id;
+	__u32 effect; /* enum rule_effect */
 	__u32 moment; /* enum rule_moment */
-	__u32 reply;
 	__u32 message;
+	__u32 signal;
+	__u32 silent; /* SIGNAL: the peers are not told */
 	__u32 dry;
 	__u32 times;
 	__u32 ppm;
+	__u32 rest; /* WALL and others between boxes: with RULE_BOX_ALL */
 	__u64 seed;
 	__u64 duration_ns; /* HOLD, and how long the message of a stopped process waits */
 	__u64 lease_ns;	   /* of the effect; 0: as long as the agent lives */
-	/* the programs' */
+	/* the programs'; tfj changes state too */
 	__u32 state; /* enum rule_state */
 	__u32 fired; /* how many times */
 	__u64 fired_ns;
@@ -158,30 +164,30 @@ struct rule {
 	__u64 cookie;	 /* of the sending end */
 	__u64 pos;	 /* of the message's first byte in its stream */
 	__u64 asked;	 /* bytes that its send wanted to send */
-	__u32 seq;	 /* sequence number of that byte */
+	__u32 act;	 /* enum rule_effect: what packets meet */
+	__u32 phase;	 /* enum rule_phase */
+	__u32 seq;	 /* sequence number of the message's first byte */
 	__u32 back;	 /* of the first byte of the other direction that may not arrive any more */
-	__u32 first;	 /* of the first byte of the rule's direction: SYNs of another connection have another one before it */
-	__u32 back_first;
-	__u32 phase; /* enum rule_phase */
-	__u32 bound; /* RECV: seq is known */
-	__u32 top;   /* highest number seen, for what was sent before, of either direction */
-	__u32 back_top;
-	__u32 back_at;	 /* where the other direction was cut, once it was */
+	__u32 back_at;	 /* where the other direction was cut, */
+	__u32 back_cut;	 /* once it was */
+	__u32 top;	 /* behind the last byte that was seen, */
+	__u32 back_top;	 /* of either direction */
 	__u32 hits;	 /* DROP: packets with the first byte */
-	__u64 late_ns;	 /* HOLD: when the first byte arrived */
-	__u64 decisions; /* random ones: drawn; those before that one are decided */
+	__u32 bound;	 /* RECV: seq is known */
 	__u32 messages;	 /* begun at or behind the rule's on its connection */
-	__u32 unused;
-	__u64 bytes;	/* that it hit, each once; */
-	__u64 packets;	/* packets, as often as they came */
+	__u32 placed;	 /* counted in the gate, so many times */
+	__u64 arrived_ns; /* HOLD: when the first byte did */
+	__u64 decisions;  /* random ones: drawn */
+	__u64 bytes;	  /* that it hit, each once */
+	__u64 packets;	  /* as often as they came */
 	__u64 collateral_bytes;
 	__u64 collateral_packets;
 };
 
 enum rule_phase {
-	RULE_WAITS = 0, /* bytes before the message may not all be acknowledged */
+	RULE_WAITS = 0, /* bytes before the message may not all be acknowledged (HOLD_BACK: read) */
 	RULE_DRAINED,	/* they are */
-	RULE_DONE,	/* the RST or FIN was sent */
+	RULE_DONE,	/* the RST was sent, or the FIN taken */
 	RULE_REPLACED,	/* another connection has the addresses and ports now */
 };
 
@@ -189,9 +195,9 @@ enum rule_phase {
 struct rule_gate {
 	__u64 until_ns; /* nothing is armed or in effect from then on */
 	__u32 flows;	/* rules that have acted on connections; 0: no packet is looked at */
-	__u32 walls;	/* rules between boxes in effect */
+	__u32 walls;	/* rules between boxes that have begun */
 	__u32 connects; /* connects to be refused */
-	__u32 unused;
+	__u32 rest;	/* of `walls`: those with RULE_BOX_ALL */
 };
 
 #endif

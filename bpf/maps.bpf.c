@@ -11,5 +11,6 @@ volatile __u32 ignoring = 0;
 volatile __u32 transports = TRACE_DEFAULT;
 volatile __u64 pipe_numbers = 0;
 volatile __u32 adopting = 0;
+volatile __u32 faulting = 0;
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -54,6 +54,7 @@ struct open_state {
 struct task_state {
 	struct task_seed seed; /* what tfj fills in; must come first */
 	__u32 exited;
+	__u32 silenced; /* rule that killed the process and lets nobody know; 0: none. In the state of its first thread */
 	__u32 children; /* these three count for the process, in the state of its first thread */
 	__u32 threads;
 	__u64 order;
@@ -102,6 +103,10 @@ struct sock_state {
 	__u32 first_local;
 	__u32 first_remote;
 	__u64 syn_ns;
+	__u64 name; /* of the connection, fault_connection_name(); 0: not known */
+	__u32 fault_seen;  /* `faulting` when these were right: */
+	__u32 fault_watch; /* moments that there are rules for */
+	__u32 fault_rule;  /* the last one that took effect on what this end sends */
 	__u64 final_unacked; /* when the connection ended */
 	__u64 final_unread;
 };

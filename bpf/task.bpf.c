@@ -4,6 +4,7 @@
  * ones. The result of wait is seen in call.bpf.h.
  */
 #include "bpf/exec.bpf.h"
+#include "bpf/fault.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -22,7 +23,7 @@ SEC("tp_btf/task_newtask")
 int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = task_find(task), *process;
+	struct task_state *state = task_find(task), *process, *made;
 	struct rec_fork *record;
 	__u64 order, now;
 	__u32 ordinal = 0;
@@ -30,13 +31,17 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 
 	if (!state)
 		return 0;
-	if (!task_create(child, state->seed.box, state->seed.ignored) || state->seed.ignored)
+	made = task_create(child, state->seed.box, state->seed.ignored);
+	if (!made || state->seed.ignored)
 		return 0;
 	process = process_find(task, state);
 	if (!thread)
 		ordinal = __sync_fetch_and_add(&process->children, 1) + 1;
 	else if (!(child->flags & PF_IO_WORKER)) /* io_uring makes them when it likes */
 		ordinal = __sync_fetch_and_add(&process->threads, 1) + 1;
+	made->seed.label = thread ? state->seed.label : fault_label_child(state->seed.label, ordinal);
+	if (faulting && !thread)
+		fault_started(made->seed.label, 1);
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
 	record = record_reserve(sizeof(*record), REC_FORK, thread ? REC_F_GROUP : 0,
@@ -69,7 +74,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		state->order = state->last_order + ORDER_EXEC;
 	state->sleep_ns = 0;
 	exec_emit(task, state, REC_EXEC, bprm->filename);
-	return 0;
+	return faulting ? fault_started(state->seed.label, 0) : 0;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -104,7 +109,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	record->status = status;
 	record->unused = 0;
 	record_submit(record);
-	return 0;
+	return faulting && flags ? fault_moment_of(state->seed.label, RULE_EXIT, 0) : 0;
 }
 
 /*

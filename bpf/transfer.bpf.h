@@ -12,6 +12,7 @@
 
 #include "bpf/begin.bpf.h"
 #include "bpf/datagram.bpf.h"
+#include "bpf/fault_send.bpf.h"
 #include "bpf/file.bpf.h"
 #include "bpf/local.bpf.h"
 
@@ -102,12 +103,12 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 		data = syn_data(ss, tp);
 		send->requested += data;
 		message_reserve(ss, send, task->tgid, pos - data);
-		return 0;
+		return faulting ? fault_send(sk, ss, send) : 0;
 	}
 	if (left == send->requested &&
 	    !send->parted) { /* it waited for room and has not begun; others may have */
 		message_reserve(ss, send, task->tgid, pos);
-		return 0;
+		return faulting ? fault_send(sk, ss, send) : 0;
 	}
 	message_return(ss, pos);
 	if (left == send->requested)
@@ -199,6 +200,8 @@ static __always_inline int send_settled(struct sock *sk, int result)
 	if (!state)
 		return 0;
 	send = &state->send;
+	if (ss->fault_rule)
+		fault_sent(sk, ss);
 	if (!result || is_retry(result) || result == -115) { /* EINPROGRESS: an ordinary SYN instead of Fast Open */
 		send->cookie = 0;
 		return 0;
@@ -304,6 +307,8 @@ static __always_inline int bytes_taken(struct sock *sk)
 	accept_settle(ss, task, state);
 	before = ss->taken;
 	ss->taken = end = received_position(ss, received_end(sk, tp));
+	if (faulting)
+		fault_read(ss, ss->received_seq, 0);
 	if (taken_alone(sk, task)) {
 		if (end > before)
 			recv_emit(ss->cookie, ss->box, task, state, before, end - before, 0);
@@ -357,6 +362,8 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 	if (!state)
 		return 0;
 	accept_settle(ss, task, state);
+	if (faulting && flags & MSG_PEEK && result > 0)
+		fault_read(ss, ss->received_seq + result, 1);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;

@@ -419,6 +419,7 @@ void names_record(struct names *names, const struct rec_head *record, size_t siz
 	case REC_LOCAL:
 		return take_local(names, RECORD(rec_local), box, process);
 	case REC_CONTENT: /* tfj/content.h has it */
+	case REC_FAULT:
 	case REC_NONE:
 	case REC_KIND_COUNT:
 #undef RECORD

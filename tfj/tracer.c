@@ -42,12 +42,39 @@ struct tracer {
 	size_t n_call_links;
 	uint64_t missed; /* returns, by kretprobes that are detached */
 	struct tracer_content *content; /* NULL: nobody asks for it */
+	uint32_t fault_changes; /* see tracer_faulting */
 	int n_cpus;
 };
 
 const void *tracer_object(size_t *ret_size)
 {
 	return tracer_bpf__elf_bytes(ret_size);
+}
+
+struct bpf_object *tracer_programs(const struct tracer *tracer)
+{
+	return tracer->bpf->obj;
+}
+
+int tracer_maps_share(const struct tracer *tracer, struct bpf_object *object)
+{
+	struct bpf_map *map, *ours;
+	int err = 0;
+
+	bpf_object__for_each_map(map, object)
+	{
+		ours = bpf_map__is_internal(map) ? NULL : bpf_object__find_map_by_name(tracer->bpf->obj, bpf_map__name(map));
+		if (ours && !err)
+			err = bpf_map__reuse_fd(map, bpf_map__fd(ours));
+	}
+	return err;
+}
+
+void tracer_faulting(struct tracer *tracer, bool on)
+{
+	if (!++tracer->fault_changes)
+		tracer->fault_changes = 1;
+	tracer->bpf->bss->faulting = on ? tracer->fault_changes : 0;
 }
 
 static int record_arrived(void *arg, void *data, size_t size)
@@ -431,7 +458,7 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
 {
 	struct tracer_content_place place = {
-		.tracer = tracer->bpf->obj,
+		.tracer = tracer,
 		.backend = tracer->backend,
 		.epoch = tracer->bpf->data->epoch,
 		.bytes = bytes,

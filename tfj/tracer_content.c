@@ -22,21 +22,6 @@ struct tracer_content {
 	struct bpf_link *links[2];
 };
 
-/* The maps that both have are the tracer's. */
-static int maps_share(struct content_bpf *bpf, struct bpf_object *tracer)
-{
-	struct bpf_map *map, *theirs;
-	int err = 0;
-
-	bpf_object__for_each_map(map, bpf->obj)
-	{
-		theirs = bpf_map__is_internal(map) ? NULL : bpf_object__find_map_by_name(tracer, bpf_map__name(map));
-		if (theirs && !err)
-			err = bpf_map__reuse_fd(map, bpf_map__fd(theirs));
-	}
-	return err;
-}
-
 /*
  * Where the kernel keeps the map of its pages, and its memory. Only a kernel that tells names of variables says so; without
  * it pages cannot be read. Reading the list takes some milliseconds.
@@ -98,7 +83,7 @@ static int programs_load(struct tracer_content *content, const struct tracer_con
 		bpf_program__set_autoload(program, !strcmp(name, names[0]) || (second && !strcmp(name, names[1])));
 	}
 	content->bpf->rodata->socks_in_table = place->backend == BACKEND_KPROBE;
-	err = maps_share(content->bpf, place->tracer);
+	err = tracer_maps_share(place->tracer, content->bpf->obj);
 	return err ? err : content_bpf__load(content->bpf);
 }
 

@@ -10,12 +10,12 @@
 #include "lib/error.h"
 #include "tfj/tracer_backend.h"
 
-struct bpf_object;
+struct tracer;
 struct tracer_content;
 
 /* What the programs are to do, and beside what. */
 struct tracer_content_place {
-	struct bpf_object *tracer; /* loaded; outlives them */
+	const struct tracer *tracer; /* loaded; outlives them */
 	enum backend backend;	   /* of it */
 	uint32_t epoch;		   /* as its programs have it */
 	uint32_t bytes;		   /* to be read of each send, at most */

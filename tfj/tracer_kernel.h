@@ -7,9 +7,13 @@
 
 #include "lib/error.h"
 
+#include <stdbool.h>
+
 struct bpf_link;
+struct bpf_object;
 struct bpf_program;
 struct btf;
+struct tracer;
 
 /* Keeps libbpf's complaints of this thread instead of printing them, from now on. */
 void tracer_quiet(void);
@@ -25,6 +29,13 @@ int tracer_explain(int err, struct error *e);
 
 /* All programs and maps, as linked: an ELF image for bpf_object__open_mem(). Static. */
 const void *tracer_object(size_t *ret_size);
+
+/* For objects that are loaded beside the tracer's: its programs and maps, and those maps that both have, before it is loaded. */
+struct bpf_object *tracer_programs(const struct tracer *tracer);
+int tracer_maps_share(const struct tracer *tracer, struct bpf_object *object);
+
+/* Its programs look for rules of faults, and look again at what they know of connections; or do not. */
+void tracer_faulting(struct tracer *tracer, bool on);
 
 /* Does this kernel have that tracepoint? */
 int tracer_has(struct btf *btf, const char *tracepoint);

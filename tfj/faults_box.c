@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Where packets are looked at: all devices of a box, arriving and leaving. In a namespace that is ours alone a clsact filter
+ * serves, which is quick to attach and goes with the namespace. In a guest's it is a TCX link, in front of all others, which
+ * goes with this process; kernels without TCX (before 6.6) get a filter there, too. A clsact qdisc that others have made stays, and one
+ * of ours goes only if nobody has put a filter there: its handle tells.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/pkt_sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpf/gate.skel.h"
+#include "tfj/faults_inside.h"
+#include "tfj/tracer.h"
+#include "tfj/tracer_kernel.h"
+
+/* Handles of our filters: the qdisc was there, or is ours. */
+enum { HANDLE_THEIRS = 0xb0f0, HANDLE_OURS = 0xb0f1, PRIORITY = 1 };
+
+/* linux/bpf.h since 6.6: e420bed02507 */
+enum { TCX_INGRESS = 46, TCX_BEFORE = 1 << 3 };
+
+static const enum bpf_tc_attach_point points[2] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
+
+/* The calling thread is in that namespace until it comes home. Returns the way home, or negative errno. */
+static int netns_enter(int netns)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
+
+	if (home < 0)
+		return -errno;
+	if (setns(netns, CLONE_NEWNET)) {
+		err = -errno;
+		close(home);
+		return err;
+	}
+	return home;
+}
+
+static int netns_leave(int home)
+{
+	int err = setns(home, CLONE_NEWNET) ? -errno : 0;
+
+	close(home);
+	return err;
+}
+
+static int tcx_attach(int program, unsigned int device, int leaving)
+{
+	union bpf_attr attr;
+	int fd;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.link_create.prog_fd = (uint32_t)program;
+	attr.link_create.target_ifindex = device;
+	attr.link_create.attach_type = (uint32_t)(TCX_INGRESS + leaving);
+	attr.link_create.flags = TCX_BEFORE; /* all others */
+	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return fd < 0 ? -errno : fd;
+}
+
+static void filter_detach(unsigned int device, int leaving, bool *ret_ours)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
+
+	*ret_ours = false;
+	for (uint32_t handle = HANDLE_THEIRS; handle <= HANDLE_OURS; handle++) {
+		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = PRIORITY);
+
+		if (!bpf_tc_detach(&hook, &opts) && handle == HANDLE_OURS)
+			*ret_ours = true;
+	}
+}
+
+static int filter_attach(int program, unsigned int device, int leaving, bool ours)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = ours ? HANDLE_OURS : HANDLE_THEIRS, .priority = PRIORITY);
+
+	return bpf_tc_attach(&hook, &opts);
+}
+
+/* Makes the qdisc where there is none. Returns whether it is ours, or negative errno. */
+static int qdisc_make(unsigned int device)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int err = bpf_tc_hook_create(&hook);
+
+	return err == -EEXIST ? 0 : err ? err : 1;
+}
+
+static int device_attach(struct faults_place *place, struct faults_device *device)
+{
+	const int programs[2] = { bpf_program__fd(place->gate->progs.bop_fault_in), bpf_program__fd(place->gate->progs.bop_fault_out) };
+	int ours, err = 0;
+
+	for (int i = 0; place->guest && i < 2; i++)
+		device->links[i] = tcx_attach(programs[i], device->index, i);
+	if (device->links[0] >= 0 && device->links[1] >= 0)
+		return 0;
+	ours = qdisc_make(device->index);
+	if (ours < 0)
+		return ours;
+	for (int i = 0; i < 2 && !err; i++) {
+		err = filter_attach(programs[i], device->index, i, ours > 0);
+		device->filters[i] = !err;
+	}
+	return err;
+}
+
+static void device_detach(struct faults_device *device)
+{
+	bool ours = false;
+
+	for (int i = 0; i < 2; i++) {
+		if (device->links[i] >= 0)
+			close(device->links[i]);
+		if (device->filters[i])
+			filter_detach(device->index, i, &ours);
+	}
+}
+
+void faults_place_close(struct faults_place *place)
+{
+	int home = netns_enter(place->netns);
+
+	tracer_quiet();
+	for (size_t i = 0; i < place->n_devices; i++)
+		if (home >= 0 || place->devices[i].links[0] >= 0)
+			device_detach(&place->devices[i]);
+	if (home >= 0)
+		netns_leave(home);
+	close(place->netns);
+	gate_bpf__destroy(place->gate);
+	*place = (struct faults_place){ .netns = -1 };
+}
+
+/* Which box packets from that device come from. */
+static void device_tell(struct faults *faults, uint32_t box, const char *name)
+{
+	int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_name = "" };
+	uint64_t address = 0;
+
+	strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
+	if (socket_fd >= 0 && !ioctl(socket_fd, SIOCGIFHWADDR, &request))
+		memcpy(&address, request.ifr_hwaddr.sa_data, 6);
+	if (address)
+		bpf_map_update_elem(faults->rule_devices, &address, &box, BPF_ANY);
+	if (socket_fd >= 0)
+		close(socket_fd);
+}
+
+/* The caller is in its namespace. */
+static int devices_attach(struct faults *faults, struct faults_place *place, struct error *e)
+{
+	struct if_nameindex *names = if_nameindex();
+	int err = 0;
+
+	if (!names)
+		return error_set(e, -errno, "box %u: its devices cannot be listed: %s", place->box, strerror(errno));
+	for (size_t i = 0; names[i].if_index && !err; i++) {
+		struct faults_device *device = &place->devices[place->n_devices];
+
+		if (place->n_devices == FAULTS_DEVICES) {
+			err = error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there", place->box,
+					FAULTS_DEVICES);
+			break;
+		}
+		*device = (struct faults_device){ .index = names[i].if_index, .links = { -1, -1 } };
+		place->n_devices++;
+		err = device_attach(place, device);
+		if (err)
+			error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, names[i].if_name,
+				  strerror(-err), err == -ENOENT || err == -EINVAL ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF" : "");
+		device_tell(faults, place->box, names[i].if_name);
+	}
+	if_freenameindex(names);
+	return err;
+}
+
+static int gate_load(struct faults *faults, struct faults_place *place, struct error *e)
+{
+	int err;
+
+	tracer_quiet();
+	place->gate = gate_bpf__open();
+	if (!place->gate)
+		return error_set(e, -errno, "faults: out of memory");
+	place->gate->rodata->gate_box = place->box;
+	err = bpf_map__reuse_fd(place->gate->maps.fault_programs, faults->programs);
+	err = err ? err : tracer_maps_share(faults->tracer, place->gate->obj);
+	err = err ? err : gate_bpf__load(place->gate);
+	return err ? error_set(e, err, "box %u: this kernel refused the programs for faults: %s", place->box,
+			       tracer_complaint()[0] ? tracer_complaint() : strerror(-err)) :
+		     0;
+}
+
+int faults_box(struct faults *faults, int netns, uint32_t box, bool guest, struct error *e)
+{
+	struct faults_place *places = realloc(faults->places, (faults->n_places + 1) * sizeof(*places)), *place;
+	uint32_t one = 1;
+	int home, err;
+
+	if (!places)
+		return error_set(e, -ENOMEM, "faults: out of memory");
+	faults->places = places;
+	place = &places[faults->n_places];
+	*place = (struct faults_place){ .box = box, .guest = guest, .netns = fcntl(netns, F_DUPFD_CLOEXEC, 3) };
+	if (place->netns < 0)
+		return error_set(e, -errno, "box %u: its network namespace cannot be held: %s", box, strerror(errno));
+	err = gate_load(faults, place, e);
+	if (err)
+		goto out;
+	home = netns_enter(place->netns);
+	if (home < 0) {
+		err = error_set(e, home, "box %u: its network namespace cannot be entered: %s", box, strerror(-home));
+		goto out;
+	}
+	err = devices_attach(faults, place, e);
+	home = netns_leave(home);
+	if (home && !err)
+		err = error_set(e, home, "cannot leave the network namespace of box %u: %s", box, strerror(-home));
+	if (!err && bpf_map_update_elem(faults->rule_boxes, &box, &one, BPF_ANY))
+		err = error_set(e, -errno, "box %u cannot be told to the kernel: %s", box, strerror(errno));
+out:
+	if (err)
+		faults_place_close(place);
+	else
+		faults->n_places++;
+	return err;
+}
+
+int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, struct error *e)
+{
+	struct {
+		uint8_t ip[16];
+		uint32_t port;
+	} key = { .port = port };
+	uint32_t one = 1;
+
+	memcpy(key.ip, ip, sizeof(key.ip));
+	if (bpf_map_update_elem(faults->rule_spared, &key, &one, BPF_ANY))
+		return error_set(e, -errno, "the agent's own link cannot be spared: %s", strerror(errno));
+	return 0;
+}
+
+static void map_clear(int map, size_t key_size)
+{
+	char key[64], next[64];
+	bool more = key_size <= sizeof(key) && !bpf_map_get_next_key(map, NULL, key);
+
+	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each time */
+		more = !bpf_map_get_next_key(map, key, next);
+		bpf_map_delete_elem(map, key);
+		memcpy(key, next, key_size);
+	}
+}
+
+void faults_maps_clear(struct faults *faults)
+{
+	struct bpf_map_info info;
+	uint32_t size;
+
+#define X(name)                                                            \
+	memset(&info, 0, sizeof(info));                                    \
+	size = sizeof(info);                                               \
+	if (!bpf_obj_get_info_by_fd(faults->name, &info, &size))           \
+		map_clear(faults->name, info.key_size);
+	FAULTS_MAPS(X)
+#undef X
+}
+
+/* Is the filter there one of ours? */
+static bool filter_is_ours(unsigned int device, int leaving, uint32_t handle)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = PRIORITY);
+	struct bpf_prog_info info = { 0 };
+	uint32_t size = sizeof(info);
+	bool ours;
+	int fd;
+
+	if (bpf_tc_query(&hook, &opts))
+		return false;
+	fd = bpf_prog_get_fd_by_id(opts.prog_id);
+	ours = fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && !strncmp(info.name, "bop_fault_", 10);
+	if (fd >= 0)
+		close(fd);
+	return ours;
+}
+
+int faults_clean(void)
+{
+	struct if_nameindex *names = if_nameindex();
+	int found = 0;
+	bool ours;
+
+	if (!names)
+		return -errno;
+	tracer_quiet();
+	for (size_t i = 0; names[i].if_index; i++)
+		for (int leaving = 0; leaving < 2; leaving++)
+			for (uint32_t handle = HANDLE_THEIRS; handle <= HANDLE_OURS; handle++)
+				if (filter_is_ours(names[i].if_index, leaving, handle)) {
+					filter_detach(names[i].if_index, leaving, &ours);
+					found++;
+				}
+	if_freenameindex(names);
+	return found;
+}

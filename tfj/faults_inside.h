@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The inside of the faults, for faults.c (rules), faults_box.c (what is attached where) and faults_open.c (what is loaded).
+ * Nobody else includes this.
+ */
+#ifndef TFJ_FAULTS_INSIDE_H
+#define TFJ_FAULTS_INSIDE_H
+
+#include "tfj/faults.h"
+
+#define FAULTS_DEVICES 64 /* of one box */
+
+/* What the rules are kept in, by the tracer's maps (bpf/fault_maps.bpf.h) and those of the programs at packets. */
+#define FAULTS_MAPS(X)                                                                                              \
+	X(rule_lists) X(rule_names) X(rule_flows) X(rule_connects) X(rule_pairs) X(rule_boxes) X(rule_devices) X(rule_spared) \
+	X(fault_keys) X(fault_taken) X(fault_accepts)
+
+struct faults_device {
+	unsigned int index;
+	int links[2]; /* TCX: arriving, leaving; -1: a filter */
+	bool filters[2];
+};
+
+struct gate_bpf;
+
+struct faults_place {
+	uint32_t box;
+	int netns; /* a descriptor of ours */
+	bool guest;
+	struct gate_bpf *gate;
+	struct faults_device devices[FAULTS_DEVICES];
+	size_t n_devices;
+};
+
+struct fault_bpf;
+
+struct faults {
+	struct tracer *tracer;
+	struct fault_bpf *bpf;
+	int programs; /* the map that leads from a gate to them */
+	struct rule_gate *gate; /* shared with the programs */
+	struct rule *rules;	/* the same, by id */
+#define X(name) int name;
+	FAULTS_MAPS(X)
+#undef X
+	struct faults_armed *armed; /* by id; see faults.c */
+	uint32_t top;		    /* ids in use are below */
+	struct faults_place *places;
+	size_t n_places;
+};
+
+/* All fault maps are emptied. */
+void faults_maps_clear(struct faults *faults);
+
+/* What is attached in that box goes. */
+void faults_place_close(struct faults_place *place);
+
+#endif
