@@ -220,10 +220,15 @@ uint64_t course_events(const struct course *course)
 	return events;
 }
 
-/* The row and a stream for each agent, in one transaction. */
+/*
+ * The row, a stream for each agent, and whoever conducts it, who needs its number: in one transaction, so that a failure
+ * leaves nothing.
+ */
 static int row_create(struct course *course, const struct experiment *x, const struct message_hello *const *hellos,
 		      struct error *e)
 {
+	struct conduct_door door = { .order = on_conduct_order, .warn = on_conduct_warning, .answered = course_answered,
+				     .arg = course };
 	const struct plan *plan = course->plan;
 	struct store_run *row = &course->row;
 	int err;
@@ -262,6 +267,8 @@ static int row_create(struct course *course, const struct experiment *x, const s
 			ingest_init(&course->ingests[i], course->store, row->id, stream.number);
 	}
 	if (!err)
+		err = conduct_new(x, row->id, course->claim.path, &door, &course->conduct, e);
+	if (!err)
 		err = store_commit(course->store, e);
 	if (err < 0)
 		store_rollback(course->store);
@@ -283,8 +290,6 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 {
 	struct course *course = calloc(1, sizeof(*course));
 	struct troupe_door troupe_door = { .order = on_order, .arg = course };
-	struct conduct_door conduct_door = { .order = on_conduct_order, .warn = on_conduct_warning, .answered = course_answered,
-					     .arg = course };
 	int err = error_set(e, -ENOMEM, "out of memory");
 
 	if (!course)
@@ -307,8 +312,6 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 		err = directory_make(course, e);
 	if (!err)
 		err = row_create(course, x, hellos, e);
-	if (!err)
-		err = conduct_new(x, course->row.id, course->claim.path, &conduct_door, &course->conduct, e);
 	if (!err) {
 		conduct_faults(course->conduct, plan);
 		*ret_course = course;
