@@ -32,14 +32,16 @@ static int on_conduct_order(void *arg, const struct message_order *order, struct
 
 static void on_warning(struct course *course, const char *text)
 {
+	struct error line;
 	char *warnings;
 
 	if (course->n_warnings > WARNINGS_MAX)
 		return;
 	if (course->n_warnings++ == WARNINGS_MAX)
 		text = "further warnings are left out";
-	course->door.warn(course->door.arg, text);
-	if (asprintf(&warnings, "%s%s%s", course->warnings ? course->warnings : "", course->warnings ? "\n" : "", text) < 0)
+	error_set(&line, 0, "%s", text); /* one line, as others are: an agent may say anything */
+	course->door.warn(course->door.arg, line.text);
+	if (asprintf(&warnings, "%s%s%s", course->warnings ? course->warnings : "", course->warnings ? "\n" : "", line.text) < 0)
 		return;
 	free(course->warnings);
 	course->warnings = warnings;

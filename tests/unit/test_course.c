@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The beginning of a run in a store: it is there whole, or not at all. */
+/* The beginning of a run in a store: it is there whole, or not at all; and what is kept of what its agents say. */
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
@@ -91,8 +91,11 @@ static void on_send(void *arg, size_t agent, const struct message *message)
 {
 }
 
+static char warned[600];
+
 static void on_warn(void *arg, const char *text)
 {
+	snprintf(warned, sizeof(warned), "%s", text);
 }
 
 static int on_run(const struct store_run *row, void *arg, struct error *e)
@@ -159,6 +162,26 @@ START_TEST(no_memory)
 }
 END_TEST
 
+/* What an agent warns of is one clean line of bounded length, whatever it says. */
+START_TEST(warnings)
+{
+	struct course_door door = { .send = on_send, .warn = on_warn };
+	const struct message_hello *hellos[] = { &hello };
+	static char text[100000];
+	struct message message = { .kind = MESSAGE_WARNING, .text = text };
+	struct course *course = NULL;
+	struct error e = { "" };
+
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text, "a\nb\033[2Jc\177", 9);
+	ck_assert_int_eq(course_open(store, &x, &cast, hellos, false, &door, &course, &e), 0);
+	course_message(course, 0, &message, 1);
+	ck_assert_uint_lt(strlen(warned), sizeof(e.text));
+	ck_assert_int_eq(strncmp(warned, "a?b?[2Jc?x", 10), 0);
+	course_close(course);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("course");
@@ -169,6 +192,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, no_memory);
+	tcase_add_test(tc, warnings);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
