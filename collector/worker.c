@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See worker.h. Threads are started with the first job: a server that never has one has none. */
+#include "collector/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+#include <utlist.h>
+
+enum { THREADS = 2 }; /* a long piece does not keep a short one waiting; more would take what agents of this machine need */
+
+struct workers {
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t more;
+	struct worker_job *waiting, *finished;
+	bool closing;
+	pthread_t threads[THREADS];
+	unsigned n_threads; /* the caller's, as fd */
+	int fd;
+};
+
+static void *work(void *arg)
+{
+	struct workers *workers = arg;
+	struct worker_job *job;
+
+	pthread_mutex_lock(&workers->lock);
+	while (!workers->closing) {
+		job = workers->waiting;
+		if (!job) {
+			pthread_cond_wait(&workers->more, &workers->lock);
+			continue;
+		}
+		DL_DELETE(workers->waiting, job);
+		pthread_mutex_unlock(&workers->lock);
+		job->work(job);
+		pthread_mutex_lock(&workers->lock);
+		DL_APPEND(workers->finished, job);
+		eventfd_write(workers->fd, 1);
+	}
+	pthread_mutex_unlock(&workers->lock);
+	return NULL;
+}
+
+int workers_open(struct workers **ret_workers, struct error *e)
+{
+	struct workers *workers = calloc(1, sizeof(*workers));
+
+	if (!workers)
+		return error_set(e, -ENOMEM, "out of memory");
+	pthread_mutex_init(&workers->lock, NULL);
+	pthread_cond_init(&workers->more, NULL);
+	workers->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (workers->fd < 0) {
+		error_set(e, -errno, "eventfd: %s", strerror(errno));
+		workers_close(workers);
+		return -EIO;
+	}
+	*ret_workers = workers;
+	return 0;
+}
+
+void workers_close(struct workers *workers)
+{
+	if (!workers)
+		return;
+	pthread_mutex_lock(&workers->lock);
+	workers->closing = true;
+	pthread_cond_broadcast(&workers->more);
+	pthread_mutex_unlock(&workers->lock);
+	for (unsigned i = 0; i < workers->n_threads; i++)
+		pthread_join(workers->threads[i], NULL);
+	if (workers->fd >= 0)
+		close(workers->fd);
+	pthread_cond_destroy(&workers->more);
+	pthread_mutex_destroy(&workers->lock);
+	free(workers);
+}
+
+static void threads_start(struct workers *workers)
+{
+	while (workers->n_threads < THREADS &&
+	       pthread_create(&workers->threads[workers->n_threads], NULL, work, workers) == 0)
+		workers->n_threads++;
+}
+
+void workers_add(struct workers *workers, struct worker_job *job)
+{
+	threads_start(workers);
+	if (!workers->n_threads) /* no thread can be had: better late than never */
+		job->work(job);
+	pthread_mutex_lock(&workers->lock);
+	if (workers->n_threads) {
+		DL_APPEND(workers->waiting, job);
+	} else {
+		DL_APPEND(workers->finished, job);
+		eventfd_write(workers->fd, 1);
+	}
+	pthread_cond_signal(&workers->more);
+	pthread_mutex_unlock(&workers->lock);
+}
+
+int workers_fd(const struct workers *workers)
+{
+	return workers->fd;
+}
+
+void workers_done(struct workers *workers)
+{
+	struct worker_job *finished, *job;
+	eventfd_t n;
+
+	eventfd_read(workers->fd, &n);
+	pthread_mutex_lock(&workers->lock);
+	finished = workers->finished;
+	workers->finished = NULL;
+	pthread_mutex_unlock(&workers->lock);
+	while ((job = finished)) {
+		DL_DELETE(finished, job);
+		job->done(job); /* which may free it */
+	}
+}
