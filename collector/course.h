@@ -88,8 +88,18 @@ bool course_broken(const struct course *course);
 /* The store took no more. */
 bool course_store_failed(const struct course *course);
 
-/* Reads back what was recorded, counts, writes the end of the run. ret: free with course_result_fini(). cpu_ns: of the run. */
+/*
+ * The end of a run, once it is done: what waits is committed; what was recorded is read back and counted; the end is
+ * written. ret: free with course_result_fini(). cpu_ns: of the run.
+ */
 void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret);
+/*
+ * The same in three steps, one after the other. The second one takes long, and may be in another thread, if nothing else is
+ * done with the course meanwhile: it reads from a store of its own, at store_url (NULL: from the course's).
+ */
+void course_seal_begin(struct course *course, struct course_result *ret);
+void course_seal_count(struct course *course, const char *store_url, struct course_result *ret);
+void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_result *ret);
 void course_result_fini(struct course_result *result);
 
 #endif

@@ -73,16 +73,44 @@ static int count_and_print(struct course_result *ret, struct store_run *row, str
 	return err;
 }
 
-/* Counts what was recorded into the row; reason and outcome follow from it. */
-static void count(struct course *course, struct store_run *row, struct course_result *ret)
+void course_seal_begin(struct course *course, struct course_result *ret)
 {
 	const struct conduct_result *result = conduct_result(course->conduct);
+	struct store_run *row = &course->row;
+
+	course_commit(course);
+	*ret = (struct course_result){ .id = row->id };
+	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
+	row->outcome = result->outcome;
+	row->warnings = course->warnings;
+	row->incomplete = result->agent_lost || (result->began && !streams_complete(course));
+	row->messages = row->holes = STORE_UNKNOWN;
+	row->events = row->lost = STORE_UNKNOWN;
+}
+
+static int read_back(const struct course *course, const char *store_url, struct run **ret_run, struct error *e)
+{
+	struct store *store = NULL;
+	int err;
+
+	if (!store_url)
+		return run_load(course->store, course->row.id, ret_run, e);
+	err = store_open(store_url, STORE_READ, &store, e);
+	if (!err)
+		err = run_load(store, course->row.id, ret_run, e);
+	store_close(store);
+	return err;
+}
+
+/* Reason and outcome follow from what was recorded. */
+void course_seal_count(struct course *course, const char *store_url, struct course_result *ret)
+{
+	const struct conduct_result *result = conduct_result(course->conduct);
+	struct store_run *row = &course->row;
 	struct error e;
 	int counted;
 
-	row->messages = row->holes = STORE_UNKNOWN;
-	row->events = row->lost = STORE_UNKNOWN;
-	if (run_load(course->store, row->id, &ret->run, &e) < 0) {
+	if (read_back(course, store_url, &ret->run, &e) < 0) {
 		snprintf(ret->reason, sizeof(ret->reason), "%s", e.text);
 		row->outcome = OUTCOME_ERROR;
 		return;
@@ -98,21 +126,13 @@ static void count(struct course *course, struct store_run *row, struct course_re
 	}
 }
 
-void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret)
+void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_result *ret)
 {
-	const struct conduct_result *result = conduct_result(course->conduct);
 	const struct store_process *processes;
 	struct store_run *row = &course->row;
 	struct error e;
 	size_t n;
 
-	course_commit(course);
-	*ret = (struct course_result){ .id = row->id };
-	row->duration_ns = clock_monotonic_ns() - row->started_monotonic_ns;
-	row->outcome = result->outcome;
-	row->warnings = course->warnings;
-	row->incomplete = result->agent_lost || (result->began && !streams_complete(course));
-	count(course, row, ret);
 	row->reason = *ret->reason ? ret->reason : NULL;
 	processes = conduct_processes(course->conduct, &n);
 	if (store_run_seal(course->store, row, processes, n, &e) < 0) {
@@ -127,7 +147,14 @@ void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *r
 		row_end(ret->run->row, row);
 	if (course->keep)
 		snprintf(ret->directory, sizeof(ret->directory), "%s", course->claim.path);
-	ret->timing = timing_of(result, clock_monotonic_ns() - row->started_monotonic_ns, cpu_ns);
+	ret->timing = timing_of(conduct_result(course->conduct), clock_monotonic_ns() - row->started_monotonic_ns, cpu_ns);
+}
+
+void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret)
+{
+	course_seal_begin(course, ret);
+	course_seal_count(course, NULL, ret);
+	course_seal_end(course, cpu_ns, ret);
 }
 
 void course_result_fini(struct course_result *result)

@@ -23,7 +23,7 @@
 #define WAIT_MAX_NS CLOCK_SECOND_NS
 #define TOLD_NS (10 * CLOCK_SECOND_NS) /* between two lines about strangers */
 
-enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEMS };
+enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEMS };
 
 void serve_log(const char *format, ...)
 {
@@ -210,6 +210,8 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!err)
 		err = signals_open(serve, e);
 	if (!err)
+		err = workers_open(&serve->workers, e);
+	if (!err)
 		err = store_open(options->store, STORE_CREATE, &serve->store, e);
 	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
@@ -233,6 +235,7 @@ void serve_close(struct serve *serve)
 {
 	if (!serve)
 		return;
+	workers_close(serve->workers); /* now nobody else has an act in hand */
 	acts_free(serve);
 	heirs_close(serve->heirs);
 	outbox_free(serve->outbox);
@@ -312,9 +315,10 @@ static void wait_for_something(struct serve *serve, uint64_t now)
 
 	door_items(serve->api, items + n);
 	items[n + 2] = (zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN };
+	items[n + 3] = (zmq_pollitem_t){ .fd = workers_fd(serve->workers), .events = ZMQ_POLLIN };
 	if (wait_ns > WAIT_MAX_NS)
 		wait_ns = WAIT_MAX_NS;
-	zmq_poll(items, n + 3, (long)((wait_ns + 999999) / 1000000));
+	zmq_poll(items, n + 4, (long)((wait_ns + 999999) / 1000000));
 }
 
 static int agents_hear(struct serve *serve, struct error *e)
@@ -347,6 +351,7 @@ int serve_loop(struct serve *serve, struct error *e)
 		api_work(serve, now);
 		now = clock_monotonic_ns();
 		acts_time(serve, now);
+		workers_done(serve->workers);
 		list_tell(serve);
 		strangers_tell(serve, now);
 	}

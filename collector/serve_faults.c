@@ -96,6 +96,8 @@ static struct act *act_find(struct serve *serve, uint64_t run, int *ret_err, str
 
 	DL_FOREACH(serve->acts, act)
 	{
+		if (act->sealing) /* it is over */
+			continue;
 		if (course_id(act->course) == run)
 			return act;
 		only = act;
@@ -212,7 +214,7 @@ void acts_faults(struct serve *serve, const struct door_id *from, const struct a
 		return;
 	}
 	DL_FOREACH(serve->acts, act)
-		if (!err && (!request->about.run || course_id(act->course) == request->about.run))
+		if (!err && !act->sealing && (!request->about.run || course_id(act->course) == request->about.run))
 			err = faults_add(&answer.faults, act);
 	if (err)
 		api_refuse(serve, from, request->id, err, "out of memory");

@@ -9,10 +9,12 @@
 #include "collector/outbox.h"
 #include "collector/serve.h"
 #include "collector/server.h"
+#include "collector/worker.h"
 #include "proto/api.h"
 
 /* A run, and whom its end is told to. */
 struct act {
+	struct worker_job job; /* counting what was recorded; first: it stands for the act */
 	struct act *prev, *next;
 	struct serve *serve;
 	struct experiment *x;
@@ -28,6 +30,8 @@ struct act {
 	bool left; /* the client is gone */
 	uint64_t progress_ns;
 	struct act_ask *asks; /* who waits for the answer to a request about its faults */
+	bool sealing; /* it is over and being counted, beside us: its course is not ours, its agents are free */
+	struct course_result result;
 };
 
 struct serve {
@@ -44,6 +48,7 @@ struct serve {
 	struct store *store;
 	struct act *acts;
 	struct heirs *heirs;
+	struct workers *workers;
 	unsigned stopping; /* signals to end, so far */
 	struct refusals told; /* what the log said */
 	uint64_t told_ns;

@@ -45,7 +45,7 @@ static void on_warn(void *arg, const char *text)
 }
 
 /* Lets go of the agents. Whatever they may still hold of the run, nobody wants it. */
-static void act_free(struct act *act)
+static void agents_release(struct act *act)
 {
 	struct message forget = { .kind = MESSAGE_ACK };
 
@@ -58,7 +58,14 @@ static void act_free(struct act *act)
 			server_send(act->serve->server, act->agents[i], &forget, NULL);
 		}
 		server_release(act->serve->server, act->agents[i]);
+		act->agents[i] = NULL;
 	}
+}
+
+static void act_free(struct act *act)
+{
+	agents_release(act);
+	course_result_fini(&act->result);
 	act_asks_free(act);
 	course_close(act->course);
 	for (size_t i = 0; i < act->n_warnings; i++)
@@ -168,6 +175,8 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 	{
 		if (!is_client(act, client) || act->request != request->cancel)
 			continue;
+		if (act->sealing) /* it has ended already */
+			return;
 		if (request->at_once)
 			course_hurry(act->course, now);
 		else
@@ -185,7 +194,8 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 		if (!act->left && act->fd == fd) {
 			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
 			act->left = true;
-			course_interrupt(act->course, now);
+			if (!act->sealing)
+				course_interrupt(act->course, now);
 		}
 }
 
@@ -241,7 +251,7 @@ bool acts_full(const struct serve *serve)
 	const struct act *act;
 
 	DL_FOREACH(serve->acts, act)
-		if (course_full(act->course))
+		if (!act->sealing && course_full(act->course))
 			return true;
 	return false;
 }
@@ -251,8 +261,9 @@ static struct api_print print_of(bool known, const struct print *print)
 	return known ? (struct api_print){ true, print->high, print->low, print->approximate } : (struct api_print){ false };
 }
 
-static void run_end_tell(struct act *act, const struct course_result *result)
+static void run_end_tell(struct act *act)
 {
+	const struct course_result *result = &act->result;
 	const struct store_run *row = result->run ? result->run->row : NULL;
 	struct api_answer answer = { .id = act->request, .kind = API_RUN_END };
 
@@ -297,16 +308,34 @@ static void hung_finish(struct act *act)
 			on_send(act, i, &finish);
 }
 
-static void act_end(struct act *act)
+static void on_count(struct worker_job *job)
 {
-	struct course_result result;
+	struct act *act = (struct act *)job;
 
-	hung_finish(act);
-	course_seal(act->course, STORE_UNKNOWN, &result);
-	run_end_tell(act, &result);
-	course_result_fini(&result);
+	course_seal_count(act->course, act->serve->store_url, &act->result);
+}
+
+static void on_counted(struct worker_job *job)
+{
+	struct act *act = (struct act *)job;
+
+	course_seal_end(act->course, STORE_UNKNOWN, &act->result);
+	run_end_tell(act);
 	DL_DELETE(act->serve->acts, act);
 	act_free(act);
+}
+
+/* Counting can take seconds: nobody else waits for it, and the agents can take the next run. */
+static void act_end(struct act *act)
+{
+	hung_finish(act);
+	course_seal_begin(act->course, &act->result);
+	agents_release(act);
+	act_asks_free(act);
+	act->sealing = true;
+	act->job.work = on_count;
+	act->job.done = on_counted;
+	workers_add(act->serve->workers, &act->job);
 }
 
 static void progress_tell(struct act *act, uint64_t now)
@@ -318,17 +347,20 @@ static void progress_tell(struct act *act, uint64_t now)
 	act->progress_ns = now;
 	answer.progress.run = course_id(act->course);
 	answer.progress.events = course_events(act->course);
-	answer.progress.phase = (char *)course_phase(act->course);
+	answer.progress.phase = act->sealing ? "counting" : (char *)course_phase(act->course);
 	api_answer(act->serve, &act->client, &answer);
 }
 
 void acts_time(struct serve *serve, uint64_t now)
 {
-	struct act *act, *next;
+	struct act *act;
 
 	heirs_time(serve->heirs, now);
-	DL_FOREACH_SAFE(serve->acts, act, next)
+	DL_FOREACH(serve->acts, act)
 	{
+		progress_tell(act, now);
+		if (act->sealing)
+			continue;
 		for (size_t i = 0; i < act->cast.n_agents; i++) {
 			if (act->agents[i]->connected)
 				continue;
@@ -338,7 +370,6 @@ void acts_time(struct serve *serve, uint64_t now)
 				course_agent_away(act->course, i, now);
 		}
 		course_time(act->course, now);
-		progress_tell(act, now);
 		if (course_done(act->course))
 			act_end(act);
 	}
@@ -351,7 +382,7 @@ uint64_t acts_deadline(const struct serve *serve)
 
 	DL_FOREACH(serve->acts, act)
 	{
-		deadline = course_deadline(act->course);
+		deadline = act->sealing ? UINT64_MAX : course_deadline(act->course);
 		if (deadline > act->progress_ns + PROGRESS_NS)
 			deadline = act->progress_ns + PROGRESS_NS;
 		if (deadline < at)
@@ -366,6 +397,8 @@ void acts_stop(struct serve *serve, bool at_once, uint64_t now)
 
 	DL_FOREACH(serve->acts, act)
 	{
+		if (act->sealing)
+			continue;
 		if (!at_once) {
 			course_interrupt(act->course, now);
 			continue;
