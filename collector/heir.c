@@ -12,6 +12,7 @@
 
 #include "collector/ingest.h"
 #include "collector/run.h"
+#include "lib/clock.h"
 
 enum { WAITING_MAX = 64 << 20 }; /* bytes of a stream; an agent has less than that under way */
 
@@ -23,6 +24,7 @@ struct stream {
 };
 
 struct heir {
+	struct worker_job job; /* counting; first: it stands for the heir */
 	struct heir *prev, *next;
 	struct heirs *heirs;
 	uint64_t run, deadline_ns;
@@ -30,6 +32,9 @@ struct heir {
 	struct stream *streams;
 	bool broken;
 	bool told; /* that the store fails */
+	bool sealing; /* being counted, beside us: nothing is done with it until that is done */
+	struct run *counted;
+	struct error failed; /* why it is not */
 };
 
 struct heirs {
@@ -47,6 +52,7 @@ static void heir_free(struct heir *heir)
 		ingest_fini(&stream->ingest);
 		free(stream);
 	}
+	run_free(heir->counted);
 	free(heir);
 }
 
@@ -89,19 +95,53 @@ static void finish(struct heir *heir)
 	heir_free(heir);
 }
 
-static void seal(struct heir *heir, uint64_t now)
+static void on_count(struct worker_job *job)
+{
+	struct heir *heir = (struct heir *)job;
+	struct store *store = NULL;
+
+	if (store_open(heir->heirs->door.store_url, STORE_READ, &store, &heir->failed) == 0)
+		run_load_dead(store, heir->run, complete(heir), &heir->counted, &heir->failed);
+	store_close(store);
+}
+
+static void seal_end(struct heir *heir, uint64_t now)
 {
 	const struct heirs_door *door = &heir->heirs->door;
-	struct error e;
-	int err = run_seal_dead(heir->heirs->store, heir->run, complete(heir), &e);
+	int err = -EIO;
 
+	heir->sealing = false;
+	if (heir->counted)
+		err = store_run_seal(heir->heirs->store, heir->counted->row, NULL, 0, &heir->failed);
+	run_free(heir->counted);
+	heir->counted = NULL;
 	if (err < 0 && err != -ESTALE) { /* which means: sealed by another bop */
-		trouble_tell(heir, &e);
+		trouble_tell(heir, &heir->failed);
 		heir->deadline_ns = now + HEIR_RETRY_NS;
 		return;
 	}
-	door->tell(door->arg, heir->run, err < 0 ? &e : NULL);
+	door->tell(door->arg, heir->run, err < 0 ? &heir->failed : NULL);
 	finish(heir);
+}
+
+static void on_counted(struct worker_job *job)
+{
+	seal_end((struct heir *)job, clock_monotonic_ns());
+}
+
+static void seal(struct heir *heir, uint64_t now)
+{
+	const struct heirs_door *door = &heir->heirs->door;
+
+	heir->sealing = true;
+	heir->job.work = on_count;
+	heir->job.done = on_counted;
+	if (door->workers) {
+		workers_add(door->workers, &heir->job);
+		return;
+	}
+	run_load_dead(heir->heirs->store, heir->run, complete(heir), &heir->counted, &heir->failed);
+	seal_end(heir, now);
 }
 
 /* Everything that waits. Returns false if the run is not there any more. */
@@ -222,9 +262,7 @@ int heirs_open(struct store *store, uint64_t now, const struct heirs_door *door,
 			heir_free(heir);
 			continue;
 		}
-		heir->deadline_ns = now + HEIR_WAIT_NS;
-		if (!err && (heir->broken || !heir->streams || complete(heir)))
-			seal(heir, now);
+		heir->deadline_ns = heir->broken || !heir->streams || complete(heir) ? now : now + HEIR_WAIT_NS;
 	}
 	if (err)
 		heirs_free(heirs);
@@ -240,9 +278,14 @@ void heirs_close(struct heirs *heirs)
 
 	if (!heirs)
 		return;
+	heirs->door.workers = NULL;
 	DL_FOREACH_SAFE(heirs->list, heir, next)
+	{
+		run_free(heir->counted);
+		heir->counted = NULL;
 		if (commit(heir, 0) && !waiting(heir))
 			seal(heir, 0);
+	}
 	heirs_free(heirs);
 }
 
@@ -259,7 +302,7 @@ bool heirs_batch(struct heirs *heirs, const unsigned char session[16], uint64_t 
 		LL_FOREACH(heir->streams, stream)
 			if (!memcmp(stream->session, session, sizeof(stream->session)))
 				break;
-	if (!stream || stream->senseless)
+	if (!stream || stream->senseless || heir->sealing)
 		return false;
 	if (stream->ingest.bytes_waiting + size > WAITING_MAX)
 		return true;
@@ -281,6 +324,8 @@ void heirs_time(struct heirs *heirs, uint64_t now)
 
 	DL_FOREACH_SAFE(heirs->list, heir, next)
 	{
+		if (heir->sealing)
+			continue;
 		if (now >= heir->commit_at && !commit(heir, now))
 			continue;
 		if (now >= heir->deadline_ns && !waiting(heir))
@@ -298,6 +343,7 @@ uint64_t heirs_deadline(const struct heirs *heirs)
 		uint64_t due = waiting(heir) ? heir->commit_at : heir->deadline_ns;
 
 		due = heir->commit_at < due ? heir->commit_at : due;
+		due = heir->sealing ? UINT64_MAX : due;
 		at = due < at ? due : at;
 	}
 	return at;

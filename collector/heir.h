@@ -8,6 +8,7 @@
 #define COLLECTOR_HEIR_H
 
 #include "collector/store.h"
+#include "collector/worker.h"
 
 #define HEIR_WAIT_NS 30000000000ull   /* for the first batch of an agent that comes back */
 #define HEIR_STREAM_NS 120000000000ull /* and from one to the next */
@@ -25,11 +26,13 @@ struct heirs_door {
 	/* For the log: the run is sealed (NULL), or why the store takes nothing of it now: that is tried again. */
 	void (*tell)(void *arg, uint64_t run, const struct error *why);
 	void *arg;
+	struct workers *workers; /* count runs, from a store of their own at store_url; NULL: that is done at once */
+	const char *store_url;
 };
 
 /* Takes over every run whose owner is gone. */
 int heirs_open(struct store *store, uint64_t now, const struct heirs_door *door, struct heirs **ret_heirs, struct error *e);
-/* Seals what is left. NULL is fine. */
+/* Seals what is left; the workers are closed already. NULL is fine. */
 void heirs_close(struct heirs *heirs);
 
 /*

@@ -322,7 +322,7 @@ int run_count(const struct run *run, struct store_run *row, struct graph **ret_g
 	return 0;
 }
 
-int run_seal_dead(struct store *store, uint64_t id, bool complete, struct error *e)
+int run_load_dead(struct store *store, uint64_t id, bool complete, struct run **ret_run, struct error *e)
 {
 	struct run *run = NULL;
 	int err = orphan_load(store, id, &run, e);
@@ -332,9 +332,8 @@ int run_seal_dead(struct store *store, uint64_t id, bool complete, struct error 
 	row_of_dead_owner(run->row);
 	run->row->incomplete = !complete;
 	run_count(run, run->row, NULL, NULL); /* what cannot be counted stays unknown */
-	err = store_run_seal(store, run->row, NULL, 0, e);
-	run_free(run);
-	return err;
+	*ret_run = run;
+	return 0;
 }
 
 struct orphans {

@@ -36,8 +36,8 @@ int run_count(const struct run *run, struct store_run *row, struct graph **ret_g
 /* What the row of a run says when its owner died before it could seal it. Takes nothing. */
 #define RUN_OWNER_DIED "bop was killed before the run ended"
 
-/* Seals a run of a dead owner that this process took over; complete: all its streams have ended. */
-int run_seal_dead(struct store *store, uint64_t id, bool complete, struct error *e);
+/* Loads a run of a dead owner and counts it, as it is to be sealed; complete: all its streams have ended. */
+int run_load_dead(struct store *store, uint64_t id, bool complete, struct run **ret_run, struct error *e);
 
 /* Seals every run whose owner is gone. Returns how many, or a negative errno. */
 int run_seal_orphans(struct store *store, struct error *e);

@@ -215,6 +215,8 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 		err = store_open(options->store, STORE_CREATE, &serve->store, e);
 	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
+	heirs.workers = serve->workers;
+	heirs.store_url = serve->store_url;
 	if (!err)
 		err = heirs_open(serve->store, clock_monotonic_ns(), &heirs, &serve->heirs, e);
 	if (err >= 0) {

@@ -5,6 +5,7 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,7 @@ static struct {
 	struct shim shim;
 	struct store_ops ops;
 	struct heirs *heirs;
+	struct workers *workers; /* NULL: runs are counted at once */
 	uint64_t run, now;
 	uint64_t acknowledged, forgets; /* of `session` */
 	unsigned told, sealed;
@@ -120,12 +122,12 @@ static void on_tell(void *arg, uint64_t run, const struct error *why)
 }
 
 /* A store with one running run of a process that does not live any more, and one stream. */
-static void setup(void)
+static void open_heirs(bool threads)
 {
 	struct store_run row = { .experiment = "x", .path = "/x", .text = "", .version = "1",
 				 .owner = { .boot_id = "another boot", .pid = 1 } };
 	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "k", .backend = "p" };
-	struct heirs_door door = { on_acknowledge, on_tell, NULL };
+	struct heirs_door door = { .acknowledge = on_acknowledge, .tell = on_tell, .store_url = f.path };
 	struct error e = { "" };
 
 	memset(&f, 0, sizeof(f));
@@ -144,11 +146,25 @@ static void setup(void)
 	ck_assert_int_eq(store_stream_add(f.shim.real, row.id, &stream, &e), 0);
 	f.run = row.id;
 	f.now = START;
+	if (threads)
+		ck_assert_int_eq(workers_open(&f.workers, &e), 0);
+	door.workers = f.workers;
 	ck_assert_msg(heirs_open(&f.shim.store, f.now, &door, &f.heirs, &e) == 0, "%s", e.text);
+}
+
+static void setup(void)
+{
+	open_heirs(false);
+}
+
+static void setup_threads(void)
+{
+	open_heirs(true);
 }
 
 static void teardown(void)
 {
+	workers_close(f.workers);
 	heirs_close(f.heirs);
 	store_close(f.shim.real);
 	claim_remove_tree(f.folder);
@@ -187,6 +203,13 @@ static void next(void)
 	if (at > f.now)
 		f.now = at;
 	heirs_time(f.heirs, f.now);
+	if (f.workers && heirs_deadline(f.heirs) == UINT64_MAX && !f.sealed && !f.forgets) {
+		struct pollfd fd = { .fd = workers_fd(f.workers), .events = POLLIN };
+
+		ck_assert(!batch(1, false)); /* the run takes nothing while it is counted */
+		ck_assert_int_eq(poll(&fd, 1, 20000), 1);
+		workers_done(f.workers);
+	}
 }
 
 static int on_count(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
@@ -336,19 +359,22 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("heir");
-	TCase *tc = tcase_create("heir");
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_add_test(tc, goes_on);
-	tcase_add_loop_test(tc, store_fails, 0, 6);
-	tcase_add_test(tc, seal_fails);
-	tcase_add_test(tc, not_wanted);
-	tcase_add_test(tc, repeats);
-	tcase_add_test(tc, sealed_meanwhile);
-	suite_add_tcase(suite, tc);
+	for (int threads = 0; threads < 2; threads++) {
+		TCase *tc = tcase_create(threads ? "heir beside workers" : "heir");
+
+		tcase_set_timeout(tc, 60);
+		tcase_add_checked_fixture(tc, threads ? setup_threads : setup, teardown);
+		tcase_add_test(tc, goes_on);
+		tcase_add_loop_test(tc, store_fails, 0, 6);
+		tcase_add_test(tc, seal_fails);
+		tcase_add_test(tc, not_wanted);
+		tcase_add_test(tc, repeats);
+		tcase_add_test(tc, sealed_meanwhile);
+		suite_add_tcase(suite, tc);
+	}
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
