@@ -86,7 +86,7 @@ static void threads_start(struct workers *workers)
 {
 	while (workers->n_threads < THREADS &&
 	       pthread_create(&workers->threads[workers->n_threads], NULL, work, workers) == 0)
-		workers->n_threads++;
+		pthread_setname_np(workers->threads[workers->n_threads++], WORKER_NAME);
 }
 
 void workers_add(struct workers *workers, struct worker_job *job)

@@ -8,6 +8,8 @@
 
 #include "lib/error.h"
 
+#define WORKER_NAME "bop-worker" /* of the threads */
+
 /* Embedded in what is worked on, which stays where it is until `done`. */
 struct worker_job {
 	struct worker_job *prev, *next;

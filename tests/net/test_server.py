@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bop serve, its agents, and runs on their boxes."""
+import ctypes
+import glob
 import os
 import signal
 import sys
 
 from controller import BOXES, LIST_BOXES, RUN, RUN_END, Controller, text
-from harness import (BOP, Running, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
+from harness import (BOP, Running, Skip, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
                      scratch, show, store, true, wait_for)
 from serving import Namespaces, Server
 from test_labels import agrees
@@ -205,6 +207,76 @@ def test_does_not_read():
         equal(ids, sorted(set(ids)), "order of the answers")
 
 
+class Held:
+    """The worker threads of a server, stopped by ptrace: whatever they have in hand takes as long as the test likes."""
+    SEIZE, INTERRUPT, DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+
+    def __init__(self, pid):
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.tids = []
+        for path in glob.glob(f"/proc/{pid}/task/*/comm"):
+            with open(path, encoding="ascii") as f:
+                self.tids += [int(path.split("/")[4])] if f.read() == "bop-worker\n" else []
+        true(self.tids, "the server has no worker")
+        for tid in self.tids:
+            wait_for("a worker that sleeps", lambda tid=tid: self.sleeps(pid, tid))
+
+    @staticmethod
+    def sleeps(pid, tid):
+        with open(f"/proc/{pid}/task/{tid}/stat", encoding="ascii") as f:
+            return ") S " in f.read()
+
+    def ptrace(self, request, tid):
+        if self.libc.ptrace(request, tid, None, None) < 0:
+            raise OSError(ctypes.get_errno(), "ptrace")
+
+    def __enter__(self):
+        try:
+            for tid in self.tids:
+                self.ptrace(self.SEIZE, tid)
+        except PermissionError as e:
+            raise Skip("a thread cannot be held here: ptrace is not permitted") from e
+        for tid in self.tids:
+            self.ptrace(self.INTERRUPT, tid)
+            os.waitpid(tid, self.WALL)
+        return self
+
+    def __exit__(self, *_):
+        for tid in self.tids:
+            self.ptrace(self.DETACH, tid)
+
+
+def test_counting():
+    """while a run is counted, however long that takes, its agents are free, others are answered, and whoever asked hears of it"""
+    short = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
+    with Server() as server, Controller(f"{server.folder}/api") as asker:
+        server.agent()
+        server.run(short)
+        with open(short, "rb") as f:
+            run = text(1, short) + text(2, short) + text(3, f.read())
+        with Held(server.running.pid):
+            asker.ask(1, RUN, run)
+            while asker.answer()[2].get(2) != b"counting":
+                pass
+            equal([a["state"] for a in server.boxes()["agents"]], ["idle"], "the agent while the run is counted")
+            equal(show(2, server.store)["state"], "running", "the run while it is counted")
+            asker.ask(2, RUN, run)
+            while asker.answer()[0] != 2:
+                pass
+            marker = os.path.join(scratch(0o777), "marker")
+            running = endless(server, marker)
+        ends = set()
+        while len(ends) < 2:
+            ident, kind, end = asker.answer()
+            ends |= {(ident, end[3])} if kind == RUN_END else set()
+        equal(ends, {(1, b"good"), (2, b"good")}, "ends of the runs")
+        running.signal(signal.SIGINT)
+        equal(running.end().status, 130, "exit status")
+        whole(show(2, server.store))
+        server.running.signal(signal.SIGTERM)
+        equal(server.running.end().status, 0, "exit status of the server")
+
+
 def test_agent_dies():
     """an agent that is killed in a run makes it an error, incomplete and said so; what the others have goes on to the store"""
     before = leftovers()
@@ -294,4 +366,4 @@ def test_refused():
 
 if __name__ == "__main__":
     sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_cancel,
-                       test_does_not_read, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
+                       test_does_not_read, test_counting, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
