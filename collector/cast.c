@@ -65,6 +65,9 @@ static int choose(const struct cast_agent *agents, size_t n, const char *box, co
 	if (found > 1)
 		return error_set(e, -ENOTUNIQ, "%zu agents could serve box '%s': say which, as {name: %s, agent: %s}", found,
 				 box, box, called(&agents[*ret_agent]));
+	if (agents[*ret_agent].ending)
+		return error_set(e, -EBUSY, "agent '%s', which serves box '%s', has not ended run %llu yet: if it hangs, start it again",
+				 called(&agents[*ret_agent]), box, (unsigned long long)agents[*ret_agent].ending);
 	if (agents[*ret_agent].busy)
 		return error_set(e, -EBUSY, "agent '%s', which serves box '%s', is in another run", called(&agents[*ret_agent]),
 				 box);

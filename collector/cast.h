@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "collector/experiment.h"
 #include "proto/event.h"
@@ -21,6 +22,7 @@ struct cast_agent {
 	const struct trace_box *boxes;	/* that it serves; address empty: it makes it */
 	size_t n_boxes;			/* 0: it makes any */
 	bool busy;			/* takes part in another run */
+	uint64_t ending;		/* a run that it was told to end, and has not said it did; 0: none */
 };
 
 struct cast_box {

@@ -73,7 +73,7 @@ static void agent_row(const struct server_agent *from, struct api_agent *to)
 		.host = from->hello->host, .kernel = from->hello->kernel, .backend = from->hello->backend,
 		.version = from->hello->version, .boot_id = from->hello->boot_id, .key = (char *)from->key,
 		.address = (char *)from->address, .since_ns = from->since_ns, .boxes = from->hello->boxes,
-		.n_boxes = from->hello->n_boxes, .run = act ? course_id(act->course) : 0,
+		.n_boxes = from->hello->n_boxes, .run = act ? course_id(act->course) : from->settling,
 		.state = !from->connected ? "away" : act ? "running" : from->settling ? "ending" : "idle",
 	};
 }

@@ -23,8 +23,11 @@ static void on_send(void *arg, size_t agent, const struct message *message)
 {
 	struct act *act = arg;
 
-	if (message->kind == MESSAGE_ORDER && message->order.id == ORDER_LAST)
-		act->agents[agent]->settling = true;
+	if (message->kind == MESSAGE_ORDER && message->order.id == ORDER_LAST) {
+		act->agents[agent]->settling = course_id(act->course);
+		act->agents[agent]->settling_ns = clock_monotonic_ns();
+		act->agents[agent]->settling_told = false;
+	}
 	/* what cannot leave now is kept for the agent, or its absence ends the run */
 	server_send(act->serve->server, act->agents[agent], message, NULL);
 }
@@ -92,7 +95,7 @@ static int agents_take(struct act *act, struct error *e)
 			continue;
 		all[n] = agent;
 		rows[n++] = (struct cast_agent){ agent->hello->host, agent->key, agent->hello->boxes, agent->hello->n_boxes,
-						 agent->owner || agent->settling || !agent->connected };
+						 agent->owner || !agent->connected, agent->settling };
 	}
 	err = cast_make(act->x, rows, n, &act->cast, e);
 	if (err)
@@ -199,6 +202,35 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 		}
 }
 
+static const char *called(const struct server_agent *agent)
+{
+	return *agent->key ? agent->key : agent->hello->host;
+}
+
+static void settled(struct server_agent *agent)
+{
+	if (agent->settling_told)
+		serve_log("agent %s has ended run %llu: it can take another one", called(agent),
+			  (unsigned long long)agent->settling);
+	agent->settling = 0;
+	agent->settling_told = false;
+}
+
+/* Whoever looks at `bop boxes` sees it; the log says it, too. */
+static void settling_look(struct serve *serve, uint64_t now)
+{
+	struct server_agent *agent;
+
+	DL_FOREACH(server_agents(serve->server), agent)
+	{
+		if (!agent->settling || agent->settling_told || now < agent->settling_ns + CONDUCT_SILENCE_NS)
+			continue;
+		serve_log("agent %s was told to end run %llu and has not answered: it takes no other one until it does",
+			  called(agent), (unsigned long long)agent->settling);
+		agent->settling_told = true;
+	}
+}
+
 void acts_acknowledge(void *arg, const unsigned char session[16], uint64_t run, uint64_t number)
 {
 	struct message acknowledge = { .kind = MESSAGE_ACK, .ack = { .run = run, .number = number } };
@@ -218,7 +250,7 @@ void acts_message(struct serve *serve, struct server_agent *agent, const struct 
 	struct wire_batch head;
 
 	if (message->kind == MESSAGE_REPLY && message->reply.id == ORDER_LAST)
-		agent->settling = false;
+		settled(agent);
 	if (message->kind == MESSAGE_BATCH &&
 	    wire_batch_peek(message->batch.bytes, message->batch.size, &head, NULL) == 0 &&
 	    (!act || head.run != course_id(act->course))) {
@@ -234,7 +266,7 @@ static void agent_lost(struct act *act, struct server_agent *agent, const char *
 {
 	char reason[256];
 
-	snprintf(reason, sizeof(reason), "agent %s %s", *agent->key ? agent->key : agent->hello->host, why);
+	snprintf(reason, sizeof(reason), "agent %s %s", called(agent), why);
 	course_agent_lost(act->course, agent->place, OUTCOME_ERROR, reason);
 }
 
@@ -243,7 +275,7 @@ void acts_news(struct serve *serve, struct server_agent *agent, enum server_news
 	if (news == SERVER_CUT && agent->owner)
 		agent_lost(agent->owner, agent, "was cut off");
 	if (news == SERVER_CAME)
-		agent->settling = false;
+		agent->settling = 0;
 }
 
 bool acts_full(const struct serve *serve)
@@ -302,10 +334,19 @@ static void run_end_tell(struct act *act)
 static void hung_finish(struct act *act)
 {
 	struct message finish = { .kind = MESSAGE_ORDER, .order = { .id = ORDER_LAST, .kind = ORDER_FINISH } };
+	char text[200];
 
-	for (size_t i = 0; course_broken(act->course) && i < act->cast.n_agents; i++)
-		if (act->agents[i]->connected && !act->agents[i]->settling)
-			on_send(act, i, &finish);
+	for (size_t i = 0; course_broken(act->course) && i < act->cast.n_agents; i++) {
+		if (!act->agents[i]->connected || act->agents[i]->settling)
+			continue;
+		on_send(act, i, &finish);
+		if (course_store_failed(act->course)) /* it was not the agent */
+			continue;
+		snprintf(text, sizeof(text), "agent %s does not answer: it takes no other run until it has ended this one "
+			 "(`bop boxes` shows it as ending)", called(act->agents[i]));
+		on_warn(act, text);
+		act->agents[i]->settling_told = true;
+	}
 }
 
 static void on_count(struct worker_job *job)
@@ -356,6 +397,7 @@ void acts_time(struct serve *serve, uint64_t now)
 	struct act *act;
 
 	heirs_time(serve->heirs, now);
+	settling_look(serve, now);
 	DL_FOREACH(serve->acts, act)
 	{
 		progress_tell(act, now);

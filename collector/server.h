@@ -37,7 +37,9 @@ struct server_agent {
 	uint64_t away_ns; /* CLOCK_MONOTONIC: since when it is not connected */
 	void *owner;	  /* the caller's: NULL: a row of it is dropped when it goes */
 	size_t place;	  /* the caller's, as the next */
-	bool settling;
+	uint64_t settling; /* the run that it was told to finish at once and has not said it did, so it takes no other; 0: none */
+	uint64_t settling_ns; /* since when */
+	bool settling_told;   /* that it takes long */
 	/* private to server.c */
 	struct message greeting;
 	struct door *door;

@@ -309,13 +309,17 @@ def test_agent_hangs():
         server.agent(spaces.box("b"))
         hung.signal(signal.SIGSTOP)
         try:
-            server.run(path, status=3, timeout=120)
+            ended = server.run(path, status=3, timeout=120)
+            true("does not answer: it takes no other run" in ended.err, f"no warning: {ended}")
+            equal([(a["state"], a["run"]) for a in server.boxes()["agents"] if a["state"] != "idle"], [("ending", 1)], "agents")
+            one_line(server.run(path, status=3), "box 'a'", "has not ended run 1")
         finally:
             hung.signal(signal.SIGCONT)
         run = show("last", server.store)
         equal((run["outcome"], run["incomplete"]), ("error", True), "the run")
         true("'a' does not answer" in run["reason"], f"the reason does not name the box: {run['reason']}")
         wait_for("the agents", lambda: {agent["state"] for agent in server.boxes()["agents"]} == {"idle"})
+        true("has ended run 1: it can take another one" in server.log(), f"the log does not say it: {server.log()}")
         server.run(path)
     nothing_left(before)
 
