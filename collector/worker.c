@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,8 +16,8 @@
 enum { THREADS = 2 }; /* a long piece does not keep a short one waiting; more would take what agents of this machine need */
 
 struct workers {
-	pthread_mutex_t lock; /* of all below */
-	pthread_cond_t more;
+	pthread_mutex_t lock; /* of the next three; never held for long */
+	sem_t more;	      /* jobs that wait; not a condition variable, whose signal can wait for a thread that is not run */
 	struct worker_job *waiting, *finished;
 	bool closing;
 	pthread_t threads[THREADS];
@@ -24,26 +25,38 @@ struct workers {
 	int fd;
 };
 
+/* NULL: there will be no more. */
+static struct worker_job *job_take(struct workers *workers)
+{
+	struct worker_job *job;
+
+	while (sem_wait(&workers->more) < 0) /* EINTR */
+		;
+	pthread_mutex_lock(&workers->lock);
+	job = workers->closing ? NULL : workers->waiting;
+	if (job)
+		DL_DELETE(workers->waiting, job);
+	pthread_mutex_unlock(&workers->lock);
+	return job;
+}
+
+static void job_finish(struct workers *workers, struct worker_job *job)
+{
+	pthread_mutex_lock(&workers->lock);
+	DL_APPEND(workers->finished, job);
+	pthread_mutex_unlock(&workers->lock);
+	eventfd_write(workers->fd, 1);
+}
+
 static void *work(void *arg)
 {
 	struct workers *workers = arg;
 	struct worker_job *job;
 
-	pthread_mutex_lock(&workers->lock);
-	while (!workers->closing) {
-		job = workers->waiting;
-		if (!job) {
-			pthread_cond_wait(&workers->more, &workers->lock);
-			continue;
-		}
-		DL_DELETE(workers->waiting, job);
-		pthread_mutex_unlock(&workers->lock);
+	while ((job = job_take(workers))) {
 		job->work(job);
-		pthread_mutex_lock(&workers->lock);
-		DL_APPEND(workers->finished, job);
-		eventfd_write(workers->fd, 1);
+		job_finish(workers, job);
 	}
-	pthread_mutex_unlock(&workers->lock);
 	return NULL;
 }
 
@@ -54,7 +67,7 @@ int workers_open(struct workers **ret_workers, struct error *e)
 	if (!workers)
 		return error_set(e, -ENOMEM, "out of memory");
 	pthread_mutex_init(&workers->lock, NULL);
-	pthread_cond_init(&workers->more, NULL);
+	sem_init(&workers->more, 0, 0);
 	workers->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (workers->fd < 0) {
 		error_set(e, -errno, "eventfd: %s", strerror(errno));
@@ -71,13 +84,14 @@ void workers_close(struct workers *workers)
 		return;
 	pthread_mutex_lock(&workers->lock);
 	workers->closing = true;
-	pthread_cond_broadcast(&workers->more);
 	pthread_mutex_unlock(&workers->lock);
+	for (unsigned i = 0; i < workers->n_threads; i++)
+		sem_post(&workers->more);
 	for (unsigned i = 0; i < workers->n_threads; i++)
 		pthread_join(workers->threads[i], NULL);
 	if (workers->fd >= 0)
 		close(workers->fd);
-	pthread_cond_destroy(&workers->more);
+	sem_destroy(&workers->more);
 	pthread_mutex_destroy(&workers->lock);
 	free(workers);
 }
@@ -92,17 +106,15 @@ static void threads_start(struct workers *workers)
 void workers_add(struct workers *workers, struct worker_job *job)
 {
 	threads_start(workers);
-	if (!workers->n_threads) /* no thread can be had: better late than never */
+	if (!workers->n_threads) { /* none can be had: better late than never */
 		job->work(job);
-	pthread_mutex_lock(&workers->lock);
-	if (workers->n_threads) {
-		DL_APPEND(workers->waiting, job);
-	} else {
-		DL_APPEND(workers->finished, job);
-		eventfd_write(workers->fd, 1);
+		job_finish(workers, job);
+		return;
 	}
-	pthread_cond_signal(&workers->more);
+	pthread_mutex_lock(&workers->lock);
+	DL_APPEND(workers->waiting, job);
 	pthread_mutex_unlock(&workers->lock);
+	sem_post(&workers->more);
 }
 
 int workers_fd(const struct workers *workers)

@@ -144,7 +144,7 @@ START_TEST(no_memory)
 
 		ck_assert_int_lt(n, 100000);
 		heap_left = n;
-		err = course_open(store, &x, &cast, hellos, false, &door, &course, &e);
+		err = course_open(store, &x, &cast, hellos, NULL, false, &door, &course, &e);
 		failed = heap_left < 0;
 		heap_left = -1;
 		begun += !err; /* SQLite can do without some of them */
@@ -174,7 +174,7 @@ START_TEST(warnings)
 
 	memset(text, 'x', sizeof(text) - 1);
 	memcpy(text, "a\nb\033[2Jc\177", 9);
-	ck_assert_int_eq(course_open(store, &x, &cast, hellos, false, &door, &course, &e), 0);
+	ck_assert_int_eq(course_open(store, &x, &cast, hellos, NULL, false, &door, &course, &e), 0);
 	course_message(course, 0, &message, 1);
 	ck_assert_uint_lt(strlen(warned), sizeof(e.text));
 	ck_assert_int_eq(strncmp(warned, "a?b?[2Jc?x", 10), 0);
