@@ -90,18 +90,39 @@ static void suggest(const struct nearest *nearest, const char *what, const char 
 		snprintf(buf, size, ": %s %s", what, list);
 }
 
+/* Whether another fault can be the reason that a label comes about which no run without faults has shown. */
+static bool may_be_new(const struct checking *c)
+{
+	return c->plan->n > 1 || c->live;
+}
+
+static int racy_refuse(const struct checking *c, const char *label, int column)
+{
+	return wrong(c, column, "%s is racy: in run %llu nothing orders what competes for its number, the next run may give it to another "
+		     "(--racy takes it all the same)", label, (unsigned long long)labels_run(c->labels));
+}
+
+/* A child, against an earlier run. What a restart brings about that cannot have shown. */
+static int child_check(const struct checking *c, const char *label, int column)
+{
+	enum labels_answer answer = labels_process(c->labels, label);
+
+	if (answer == LABELS_RACY)
+		return racy_refuse(c, label, column);
+	if (answer == LABELS_KNOWN || !strchr(label, '.') || strchr(label, '\'') || may_be_new(c))
+		return 0;
+	return wrong(c, column, "run %llu, the last without faults, had no process %s (--racy takes it all the same)",
+		     (unsigned long long)labels_run(c->labels), label);
+}
+
 static int process_check(const struct checking *c, const char *label, int column)
 {
 	const struct experiment *x = c->x;
 	struct nearest nearest;
 	char list[LIST_MAX] = "", text[LIST_MAX + 64];
 
-	if (process_of(x, label)) {
-		if (!c->plan->racy && c->labels && labels_process(c->labels, label) == LABELS_RACY)
-			return wrong(c, column, "%s is racy: in run %llu nothing orders what competes for its number, the next run may give it to "
-				     "another (--racy takes it all the same)", label, (unsigned long long)labels_run(c->labels));
-		return 0;
-	}
+	if (process_of(x, label))
+		return c->labels && !c->plan->racy ? child_check(c, label, column) : 0;
 	if (!strcmp(label, "check"))
 		return wrong(c, column, "the check belongs to the harness: faults act on the system's processes only");
 	nearest_begin(&nearest, label, strcspn(label, ".'"));
@@ -134,7 +155,6 @@ static int box_check(const struct checking *c, const char *name, int column)
 /* Against the labels of an earlier run. What only another fault brings about (a reconnect) no run without faults has shown. */
 static int label_check(const struct checking *c, const struct fault_moment *moment, const char *label)
 {
-	unsigned long long run = labels_run(c->labels);
 	enum labels_answer answer = labels_connection(c->labels, label);
 	struct nearest nearest;
 	char text[300] = "";
@@ -144,16 +164,15 @@ static int label_check(const struct checking *c, const struct fault_moment *mome
 	if (answer == LABELS_KNOWN)
 		return 0;
 	if (answer == LABELS_RACY)
-		return wrong(c, moment->connection.column, "%s is racy: in run %llu nothing orders what competes for its number, the next run may "
-			     "give it to another (--racy takes it all the same)", label, run);
-	if (c->plan->n > 1 || c->live)
+		return racy_refuse(c, label, moment->connection.column);
+	if (may_be_new(c))
 		return 0;
 	nearest_begin(&nearest, label, strlen(label));
 	labels_offer(c->labels, &nearest);
 	if (nearest.best)
 		snprintf(text, sizeof(text), "; did you mean %.200s?", nearest.best);
 	return wrong(c, moment->connection.column, "%s did not come about in run %llu, the last without faults%s (--racy takes it all the same)",
-		     label, run, text);
+		     label, (unsigned long long)labels_run(c->labels), text);
 }
 
 static int connection_check(const struct checking *c, const struct fault_moment *moment)

@@ -292,6 +292,11 @@ START_TEST(earlier_run)
 	     "p:1:8: client>s1:7000#2 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy "
 	     "takes it all the same)");
 	says("refuse client>s1:7000#2", x, labels, true, false, "");
+	says("crash client.1", x, labels, false, false,
+	     "p:1:7: run 1, the last without faults, had no process client.1 (--racy takes it all the same)");
+	says("crash client.1", x, labels, true, false, "");
+	says("crash client'2.1\ncrash client", x, labels, false, false, "");
+	says("crash s1", x, labels, false, false, ""); /* that one the experiment starts */
 	labels_free(labels);
 	ck_assert_uint_eq(run_make(store, "isolate s1\n", true), 3); /* a dry run shows what there is as well as any */
 	ck_assert(!labels_load(store, "quorum", &labels, &e) && labels_run(labels) == 3);
