@@ -19,6 +19,37 @@ int show_order_parse(const char *name, enum graph_order *ret_order, struct error
 	return 0;
 }
 
+/* s1, or after a restart s1'2: which incarnation of the program that is; 0: none. */
+static unsigned incarnation_of(const char *label, const char *program)
+{
+	size_t n = strlen(program);
+
+	if (!label || strncmp(label, program, n))
+		return 0;
+	if (!label[n])
+		return 1;
+	return label[n] == '\'' && label[n + 1] && !label[n + 1 + strspn(label + n + 1, "0123456789")] ?
+		       (unsigned)strtoul(label + n + 1, NULL, 10) :
+		       0;
+}
+
+/* What is kept of a program is how it ended last; what the trace says of an earlier incarnation stays. */
+static void program_status(const struct trace *trace, const struct store_process *program, struct show_status *statuses)
+{
+	unsigned last = 0, incarnation;
+	size_t which = 0;
+
+	for (size_t i = 1; i <= trace->n_processes; i++) {
+		incarnation = incarnation_of(trace->processes[i].name, program->name);
+		if (incarnation > last) {
+			last = incarnation;
+			which = i;
+		}
+	}
+	if (which)
+		statuses[which] = (struct show_status){ true, program->status };
+}
+
 int show_statuses(const struct run *run, struct show_status **ret_statuses, struct error *e)
 {
 	const struct trace *trace = &run->trace;
@@ -33,10 +64,8 @@ int show_statuses(const struct run *run, struct show_status **ret_statuses, stru
 			statuses[event->process] = (struct show_status){ true, (uint32_t)event->value };
 	}
 	for (size_t k = 0; k < run->n_processes; k++)
-		for (size_t i = 1; i <= trace->n_processes && run->processes[k].exited; i++)
-			if (run->processes[k].role != STORE_CHECK && trace->processes[i].name &&
-			    !strcmp(trace->processes[i].name, run->processes[k].name))
-				statuses[i] = (struct show_status){ true, run->processes[k].status };
+		if (run->processes[k].exited && run->processes[k].role != STORE_CHECK)
+			program_status(trace, &run->processes[k], statuses);
 	*ret_statuses = statuses;
 	return 0;
 }
