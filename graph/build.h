@@ -6,8 +6,10 @@
  *   ends.c     finds the two ends of each connection, names them
  *   chains.c   consecutive events of threads and processes
  *   rules.c    spawn, connect and close edges
+ *   faults.c   which faults there were, and what they did to processes and connections
  *   streams.c  byte ranges: messages, message edges, holes
  *   datagrams.c  which receive returned which datagram
+ *   losses.c   which messages were lost because of a fault
  *   edges.c    sorts the edges, finds cycles, measures depth; cycles.c leaves out what must be left out
  *   racy.c     which ordinals the graph cannot order (contest.c decides)
  *   content.c  where the bytes of messages are, if there are any
@@ -45,6 +47,7 @@ struct end_facts {
 	uint32_t reset;	     /* the RESET of this end */
 	uint64_t sent;	     /* this end certainly sent that many bytes (close, final count) */
 	uint64_t received;   /* and its program certainly took that many */
+	uint32_t broken;     /* the fault that ended the connection here, and told the peer: its place in g->faults, + 1; 0: none */
 	uint64_t skipped_last; /* end of file was read here, behind an urgent byte that was stepped over; 0: not */
 };
 
@@ -62,6 +65,9 @@ struct build {
 	size_t n_chains;
 	uint32_t *thread_next; /* by vertex: next event of its thread */
 	uint32_t *stream; /* by vertex: STREAM() whose bytes it moved, 0: none */
+	struct fault *lines;	  /* what the lines of g->faults say; kind NONE: it could not be read */
+	uint32_t *fault_vertices; /* ARMED to EXPIRED */
+	size_t n_fault_vertices, cap_fault_vertices;
 	struct graph_edge *cross; /* edges of all rules but thread and process */
 	size_t n_cross, cap_cross;
 	size_t cap_messages, cap_holes, cap_vertex_messages;
@@ -121,9 +127,17 @@ int build_chains(struct build *b);
 int build_rules(struct build *b);
 int build_streams(struct build *b);
 int build_datagrams(struct build *b);
+int build_losses(struct build *b);
 int build_edges(struct build *b);
 int build_racy(struct build *b);
 int build_contents(struct build *b);
+
+/* Remembers an event of a fault; build_faults() makes faults and edges of them. exits: by process, its first EXIT. Both 0 or -ENOMEM. */
+int build_fault_note(struct build *b, uint32_t v);
+int build_faults(struct build *b, const uint32_t *exits);
+
+/* The FIRED that ended a connection at position *ret_pos of what this end sends; NO_VERTEX: none did. */
+uint32_t build_broken(const struct build *b, uint32_t end, uint64_t *ret_pos);
 
 /* Makes room for one more cross edge and writes it. 0 or -ENOMEM. */
 int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule rule, uint64_t bytes);
@@ -132,8 +146,8 @@ int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule 
 int build_core(const struct build *b, bool **ret_core);
 
 /*
- * Takes the late edges inside the core out of b->cross and counts them: guesses if there are some, else all. 1 if there were
- * any, 0 if not, or -ENOMEM.
+ * Takes edges inside the core out of b->cross: those of faults; if there are none, the late ones, guesses first. Counts the late ones. 1 if
+ * there were any, 0 if not, or -ENOMEM.
  */
 int build_drop_contradicted(struct build *b);
 

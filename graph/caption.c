@@ -96,7 +96,12 @@ static void send_text(const struct picture *p, const struct node *node, const ch
 	char bytes[BYTES_TEXT], read[BYTES_TEXT];
 
 	bytes_text(node->bytes, bytes);
-	if (!reader_known || (m->delivered && m->received >= m->size))
+	if (m->lost_by && m->delivered)
+		snprintf(buf, size, "%s · %s, only %s read, the rest lost: fault %" PRIu32, label, bytes,
+			 bytes_text(m->received, read), m->lost_by);
+	else if (m->lost_by)
+		snprintf(buf, size, "%s · %s, lost: fault %" PRIu32, label, bytes, m->lost_by);
+	else if (!reader_known || (m->delivered && m->received >= m->size))
 		snprintf(buf, size, "%s · %s", label, bytes);
 	else if (m->delivered)
 		snprintf(buf, size, "%s · %s, only %s read", label, bytes, bytes_text(m->received, read));
@@ -120,16 +125,18 @@ static void content_add(const struct picture *p, const struct graph_vertex *v, c
 	free(text);
 }
 
-/* Whose end it is, only a lane of its own says. */
-static void exit_caption(const struct event *event, const char *label, bool shared, char *buf, size_t size)
+/* Whose end it is, only a lane of its own says. fault: what killed it, 0 none. */
+static void exit_caption(const struct event *event, uint32_t fault, const char *label, bool shared, char *buf, size_t size)
 {
-	char status[64];
+	char status[64], by[32] = "";
 
 	exit_text(event->value, status, sizeof(status));
+	if (fault)
+		snprintf(by, sizeof(by), ", fault %" PRIu32, fault);
 	if (event->flags & EVENT_F_THREAD)
 		snprintf(buf, size, "exit %s", label);
 	else
-		snprintf(buf, size, "%s%s%s", shared ? label : "", shared ? ": " : "", status);
+		snprintf(buf, size, "%s%s%s%s", shared ? label : "", shared ? ": " : "", status, by);
 }
 
 /* A wait that saw a bad end of a child that has no lane of its own says so. */
@@ -200,7 +207,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		break;
 	case EVENT_EXIT:
 		*ret_failure = event->value && !(event->flags & EVENT_F_THREAD);
-		exit_caption(event, label, shared, buf, size);
+		exit_caption(event, p->killed_by[g->vertices[p->items[node->item].vertex].process], label, shared, buf, size);
 		break;
 	case EVENT_LISTEN:
 		snprintf(buf, size, "listen %s", label);
@@ -254,7 +261,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 	case EVENT_FIRED:
 	case EVENT_LIFTED:
 	case EVENT_EXPIRED:
-		snprintf(buf, size, "%s: %s", event_kind_name(event->kind), text_or(text, "a fault"));
+		tell_caption(p, event, lane == ALL_LANES, buf, size);
 		break;
 	case EVENT_NONE:
 	case EVENT_KIND_COUNT:

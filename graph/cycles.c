@@ -90,6 +90,21 @@ static bool is_late(const struct build *b, const struct graph_edge *edge)
 	return graph_rule_carries(edge->rule) && edge->rule != RULE_MESSAGE;
 }
 
+/* What a fault hit is found in part by what it was meant to hit: everything else is known better. */
+static size_t drop_faults(struct build *b, const bool *core)
+{
+	size_t n_kept = 0, n = b->n_cross;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct graph_edge *edge = &b->cross[i];
+
+		if (edge->rule != RULE_FAULT || !core[edge->from] || !core[edge->to])
+			b->cross[n_kept++] = *edge;
+	}
+	b->n_cross = n_kept;
+	return n - n_kept;
+}
+
 static size_t drop(struct build *b, const bool *core, bool only_guessed)
 {
 	size_t n_kept = 0, n = b->n_cross;
@@ -112,6 +127,11 @@ int build_drop_contradicted(struct build *b)
 
 	if (err < 0)
 		return err;
+	dropped = drop_faults(b, core);
+	if (dropped) {
+		free(core);
+		return 1;
+	}
 	dropped = drop(b, core, true);
 	if (!dropped)
 		dropped = drop(b, core, false);

@@ -93,6 +93,8 @@ static int make_node(struct dot *d, uint32_t n)
 		set(d->nodes[n], "fontcolor", "#c2261b");
 	if (node->block)
 		set(d->nodes[n], "fillcolor", "#eef2f8");
+	else if (event && event_is_fault(event->kind))
+		set(d->nodes[n], "color", "#86198f");
 	free(clean);
 	free(clean_tip);
 	return 0;
@@ -133,11 +135,13 @@ static void join_links(struct dot *d)
 			continue;
 		edge = agedge(d->graph, d->nodes[link->from], d->nodes[link->to], NULL, 1);
 		set(edge, "tooltip", graph_rule_name(link->rule));
-		if (link->rule == RULE_CONNECT || link->inferred)
+		if (link->rule == RULE_CONNECT || link->rule == RULE_FAULT || link->inferred)
 			set(edge, "style", "dashed");
 		if (graph_rule_carries(link->rule))
 			set(edge, "color", link->message != NO_MESSAGE && d->p->g->messages[link->message].direction ? "#0b7a6b" :
 														       "#1d4ed8");
+		if (link->rule == RULE_FAULT)
+			set(edge, "color", "#86198f");
 		if (link->rule == RULE_CLOSE)
 			set(edge, "color", "#6b7280");
 	}

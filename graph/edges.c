@@ -183,7 +183,7 @@ int build_edges(struct build *b)
 {
 	int err, dropped;
 
-	for (;;) { /* three times at most: whole, without guesses, without all that is late */
+	for (;;) { /* four times at most: whole, without what a fault hit, without guesses, without all that is late */
 		err = merge_edges(b);
 		if (!err)
 			err = measure_depth(b);

@@ -76,6 +76,14 @@ static void add_hole(struct picture *p, size_t hole)
 	};
 }
 
+/* That a fault waits stands above the picture; that one which never acted is over says nothing. */
+static bool is_drawn(const struct graph *g, const struct event *event)
+{
+	const struct graph_fault *fault = graph_fault_find(g, (uint32_t)event->value);
+
+	return event->kind == EVENT_FIRED || (event->kind != EVENT_ARMED && fault && fault->acts);
+}
+
 static void add_vertex(struct picture *p, uint32_t v, size_t *n_barriers)
 {
 	const struct graph *g = p->g;
@@ -92,8 +100,10 @@ static void add_vertex(struct picture *p, uint32_t v, size_t *n_barriers)
 		p->n_omitted++;
 		return;
 	}
+	if (event_is_fault(kind) && !is_drawn(g, event))
+		return;
 	if (lane == NO_LANE) {
-		if ((kind != EVENT_MARK && kind != EVENT_LOST) || (*n_barriers)++ >= BARRIERS_MAX)
+		if ((kind != EVENT_MARK && kind != EVENT_LOST && !event_is_fault(kind)) || (*n_barriers)++ >= BARRIERS_MAX)
 			return;
 		lane = ALL_LANES;
 	}

@@ -154,6 +154,8 @@ static size_t group_key(const struct fold *f, size_t item, const struct level *l
 	if (!v || !v->connection)
 		return 0;
 	event = &g->trace->events[v->event];
+	if (event_is_fault(event->kind))
+		return 0;
 	if (event->kind == EVENT_CONNECT || event->kind == EVENT_ACCEPT)
 		part = PART_SETUP;
 	else if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0)

@@ -31,6 +31,10 @@ static void build_fini(struct build *b)
 	free(b->cross);
 	free(b->first_edge);
 	free(b->process_racy);
+	for (size_t i = 0; b->lines && b->g && i < b->g->n_faults; i++)
+		fault_fini(&b->lines[i]);
+	free(b->lines);
+	free(b->fault_vertices);
 }
 
 void graph_free(struct graph *graph)
@@ -45,6 +49,7 @@ void graph_free(struct graph *graph)
 	free(graph->messages);
 	free(graph->holes);
 	free(graph->vertex_messages);
+	free(graph->faults);
 	free(graph->contents);
 	free(graph);
 }
@@ -52,8 +57,8 @@ void graph_free(struct graph *graph)
 int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e)
 {
 	static int (*const steps[])(struct build *b) = {
-		build_canon, build_ends, build_chains, build_rules, build_streams, build_datagrams, build_edges, build_racy,
-		build_contents,
+		build_canon, build_ends, build_chains, build_rules, build_streams, build_datagrams, build_losses, build_edges,
+		build_racy, build_contents,
 	};
 	struct build b = { .trace = trace, .e = e };
 	int err = 0;

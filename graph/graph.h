@@ -17,6 +17,7 @@
 
 #include "lib/error.h"
 #include "proto/event.h"
+#include "proto/fault.h"
 
 /* X(NAME, name, description) */
 #define GRAPH_RULES(X)                                                                             \
@@ -28,7 +29,8 @@
 	X(CLOSE, close, "a close, shutdown or reset, and the receive that saw end of file or the error") \
 	X(DATAGRAM, datagram, "a datagram's send, and each receive that returned it: inferred from content and order") \
 	X(LOCAL, local, "the same as message, between unix-domain sockets")                        \
-	X(PIPE, pipe, "the same, through a pipe or FIFO")
+	X(PIPE, pipe, "the same, through a pipe or FIFO")                                          \
+	X(FAULT, fault, "a fault armed, and its firing; its firing, and what it hit")
 
 enum graph_rule {
 #define X(NAME, name, text) RULE_##NAME,
@@ -103,6 +105,7 @@ struct graph_message {
 	bool delivered;	   /* a receive returned it, or some of it; a datagram can be empty */
 	bool inferred;	   /* so are the edges to its receives */
 	bool racy;
+	uint32_t lost_by;  /* id of the fault that explains why not all of it was received; 0: none does */
 };
 
 /* A proved loss: bytes [from, to) of a direction must have passed a call that no event shows. */
@@ -111,6 +114,23 @@ struct graph_hole {
 	uint8_t direction;
 	bool receive_side; /* the receive is missing; else the send */
 	uint64_t from, to;
+};
+
+/* A fault of the run's plan, or one that was injected. Vertices: UINT32_MAX none. */
+struct graph_fault {
+	uint32_t id;
+	enum fault_kind kind; /* FAULT_NONE: its line says nothing to us */
+	uint32_t flags;	      /* enum fault_flag */
+	bool acts;	      /* it fired, and not only as a dry one would */
+	const char *text;     /* its line; borrowed, never NULL */
+	const struct fault_receipt *receipt; /* borrowed; NULL: none came */
+	uint32_t armed, fired, ended; /* vertices: the first ARMED, the first FIRED, the last LIFTED or EXPIRED */
+	uint32_t call;	     /* the call in which it fired, if that stands behind FIRED */
+	uint32_t end;	     /* on which it fired, 0 none */
+	uint64_t pos;	     /* and where in that end's stream */
+	uint32_t connection; /* of that end, 0 none */
+	uint32_t lost_messages; /* that it explains the loss of */
+	uint64_t lost_bytes;
 };
 
 struct graph {
@@ -122,8 +142,9 @@ struct graph {
 	struct graph_message *messages;
 	struct graph_hole *holes;
 	uint32_t *vertex_messages;
+	struct graph_fault *faults; /* by id */
 	struct pair *contents; /* private to content.c; NULL: none */
-	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages;
+	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages, n_faults;
 	uint64_t unmatched_bytes; /* received from a stream, but no send of them is known (peer not traced, or lost) */
 	uint64_t unmatched_datagrams; /* received, but not known which send's they are */
 	uint64_t contradicted; /* edges left out, see edges.c */
@@ -135,6 +156,12 @@ struct graph {
  */
 int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e);
 void graph_free(struct graph *graph);
+
+/* NULL: there is none of that id. */
+struct graph_fault *graph_fault_find(const struct graph *graph, uint32_t id);
+
+/* What became of it, in few words: "never fired". Static. */
+const char *graph_fault_words(const struct graph_fault *fault);
 
 /* 10.83.0.1:7000 or [fd83::1]:7000. */
 #define GRAPH_ENDPOINT_MAX 56

@@ -63,7 +63,9 @@ void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, s
 	const char *text = event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
 	bool thread = event->flags & EVENT_F_THREAD;
 
-	if (v->n_messages)
+	if (event_is_fault(event->kind))
+		snprintf(buf, size, "%s", text_or(text, "a fault"));
+	else if (v->n_messages)
 		graph_message_label(graph, graph->vertex_messages[v->first_message], buf, size);
 	else if (v->connection)
 		snprintf(buf, size, "%s", graph->connections[v->connection].label);
@@ -77,8 +79,35 @@ void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, s
 		snprintf(buf, size, "%s", text);
 	else if (event->kind == EVENT_LISTEN)
 		snprintf(buf, size, "%s:%" PRId64, box_name(trace, event->box), event->value);
-	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST || event_is_fault(event->kind))
+	else if (event->kind == EVENT_MARK || event->kind == EVENT_LOST)
 		snprintf(buf, size, "%s", text_or(text, event_kind_name(event->kind)));
 	else
 		snprintf(buf, size, "%s", process_name(graph, v->process));
+}
+
+const char *graph_fault_words(const struct graph_fault *fault)
+{
+	switch (fault->receipt ? fault->receipt->state : FAULT_STATE_NONE) {
+	case FAULT_STATE_WOULD_FIRE:
+		return "would fire";
+	case FAULT_STATE_NEVER_FIRED:
+		return fault->acts ? "fired" : "never fired";
+	case FAULT_STATE_LIFTED:
+		return fault->acts ? "fired, lifted" : "lifted before it fired";
+	case FAULT_STATE_EXPIRED:
+		return fault->acts ? "fired, expired" : "expired before it fired";
+	case FAULT_STATE_REFUSED:
+		return "refused";
+	case FAULT_STATE_UNKNOWN:
+		return fault->acts ? "fired; its agent is gone" : "unknown: its agent is gone";
+	case FAULT_STATE_NONE: /* the run goes on, or the receipt was lost */
+		if (!fault->acts && fault->ended != NO_VERTEX)
+			return "over before it fired";
+		return fault->acts ? "fired" : "armed";
+	case FAULT_STATE_ARMED:
+	case FAULT_STATE_FIRED:
+	case FAULT_STATE_COUNT:
+		break;
+	}
+	return fault->acts ? "fired" : "armed";
 }

@@ -8,6 +8,7 @@
 
 #define BRUTE_FORCE_MAX 7 /* lanes of which all permutations are tried */
 #define ROUNDS_MAX 50
+#define AGAIN 24 /* what was started again stands beside itself, whoever it talks to */
 
 static size_t cost(const uint32_t *weight, const uint32_t *order, size_t n)
 {
@@ -92,6 +93,17 @@ static uint32_t log2_of(uint32_t x)
 	return x ? 32 - __builtin_clz(x) : 0;
 }
 
+/* One is the other, started again: s1 and s1'2. */
+static bool is_again(const struct picture *p, const struct lane *a, const struct lane *b)
+{
+	const char *name = text_or(p->g->trace->processes[a->process].name, "");
+	const char *other = text_or(p->g->trace->processes[b->process].name, "");
+	size_t n = strcspn(name, "'");
+
+	return a->process && b->process && a != b && n && n == strcspn(other, "'") && !memcmp(name, other, n) &&
+	       (name[n] || other[n]);
+}
+
 /* Edges between each two lanes; a thousand messages do not pull a thousand times as hard as one. */
 static void weigh(const struct picture *p, uint32_t *weight)
 {
@@ -109,6 +121,8 @@ static void weigh(const struct picture *p, uint32_t *weight)
 	}
 	for (size_t i = 0; i < n * n; i++)
 		weight[i] = log2_of(weight[i]);
+	for (size_t i = 0; i < n * n; i++)
+		weight[i] += is_again(p, &p->lanes[i / n], &p->lanes[i % n]) ? AGAIN : 0;
 }
 
 static int sort_lanes(struct picture *p)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FAULTS_SHOWN 6
 #define TITLE_MAX 140 /* columns */
 #define WIDTH_MIN 520.0
 #define SIGN 30.0 /* width of a sign in the legend */
@@ -50,6 +51,27 @@ static void write_line(struct sheet *s, const char *words, double size, enum ink
 	s->y += 5;
 }
 
+/* What was to go wrong, and whether it did. */
+static void write_faults(struct sheet *s)
+{
+	const struct graph *g = s->l->p->g;
+	char more[64];
+
+	for (size_t i = 0; i < g->n_faults && i < FAULTS_SHOWN; i++) {
+		char *line = tell_line(&g->faults[i]);
+
+		if (!line)
+			s->err = -ENOMEM;
+		else
+			write_line(s, line, FONT, g->faults[i].acts ? INK_FAULT : INK_MUTED, false);
+		free(line);
+	}
+	if (g->n_faults > FAULTS_SHOWN) {
+		snprintf(more, sizeof(more), "and %zu more faults (bop show)", g->n_faults - FAULTS_SHOWN);
+		write_line(s, more, FONT, INK_MUTED, false);
+	}
+}
+
 static void write_head(struct sheet *s)
 {
 	const struct render_options *options = s->l->p->options;
@@ -62,6 +84,7 @@ static void write_head(struct sheet *s)
 	if (options->incomplete)
 		write_line(s, "INCOMPLETE: events were lost or the run did not end; what is not drawn may still have happened.",
 			   FONT, INK_FAIL, true);
+	write_faults(s);
 	s->y += 14;
 	s->l->top = s->y + 2.6 * LINE + 2 * ROW + FONT_HEAD;
 }
@@ -91,7 +114,7 @@ static void write_notes(struct sheet *s)
 	}
 }
 
-enum sign { SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS };
+enum sign { SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAULT, SIGN_TAKEN, SIGN_PAUSE, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS };
 
 static const struct {
 	const char *text;
@@ -103,6 +126,9 @@ static const struct {
 	[SIGN_CONNECT] = { "connect", { .kind = SHAPE_ARROW, .ink = INK_QUIET, .width = 1.3, .dashed = true } },
 	[SIGN_CLOSE] = { "close, end of file", { .kind = SHAPE_ARROW, .ink = INK_FAINT, .width = 1 } },
 	[SIGN_UNREAD] = { "nobody read it", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3, .dashed = true } },
+	[SIGN_FAULT] = { "a fault fired", { .kind = SHAPE_BOLT, .ink = INK_FAULT, .size = 7 } },
+	[SIGN_TAKEN] = { "lost to a fault", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3 } },
+	[SIGN_PAUSE] = { "stopped by a fault", { .kind = SHAPE_LINE, .ink = INK_LANE, .width = 2 } },
 	[SIGN_FAIL] = { "failed, reset", { .kind = SHAPE_CROSS, .ink = INK_FAIL } },
 	[SIGN_BLOCK] = { "folded", { .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK } },
 	[SIGN_LOST] = { "events are missing", { .kind = SHAPE_HATCH, .ink = INK_FAIL } },
@@ -128,7 +154,10 @@ static void find_signs(const struct layout *l, bool *has)
 		const struct event *event = node_event(p, n);
 
 		has[SIGN_BLOCK] |= p->nodes[n].block;
-		has[SIGN_UNREAD] |= l->places[n].unread != 0;
+		has[SIGN_UNREAD] |= l->places[n].unread && l->places[n].lost_to == NO_LANE;
+		has[SIGN_TAKEN] |= l->places[n].unread && l->places[n].lost_to != NO_LANE;
+		has[SIGN_FAULT] |= event && event->kind == EVENT_FIRED && !p->nodes[n].block;
+		has[SIGN_PAUSE] |= !p->nodes[n].block && tell_paused(p, &p->items[p->nodes[n].item]);
 		if (!p->nodes[n].block && l->places[n].failure)
 			has[!event || event->kind == EVENT_LOST ? SIGN_LOST : SIGN_FAIL] = true;
 	}
@@ -144,7 +173,7 @@ static void write_sign(struct sheet *s, enum sign sign, double x)
 	shape.x2 = x + SIGN - 8;
 	shape.y = y - 6;
 	shape.y2 = y - 2;
-	if (shape.kind == SHAPE_CROSS || sign == SIGN_UNREAD) {
+	if (shape.kind == SHAPE_CROSS || sign == SIGN_UNREAD || sign == SIGN_TAKEN) {
 		struct shape cross = { .kind = SHAPE_CROSS, .ink = INK_FAIL, .size = 3.5, .y = y - 3 };
 
 		cross.x = shape.kind == SHAPE_CROSS ? x + SIGN / 2 - 4 : shape.x2;
@@ -154,7 +183,13 @@ static void write_sign(struct sheet *s, enum sign sign, double x)
 		shape.y = y - 10;
 		shape.y2 = y + 2;
 	}
-	if (shape.kind != SHAPE_CROSS)
+	if (shape.kind == SHAPE_BOLT) {
+		shape.x = x + SIGN / 2 - 4;
+		shape.y = y - 4;
+	}
+	for (unsigned i = 0; i < 3 && sign == SIGN_PAUSE; i++)
+		add(s, pause_stroke(x + 5 + 6 * i, y - 4));
+	if (shape.kind != SHAPE_CROSS && sign != SIGN_PAUSE)
 		add(s, shape);
 	if (!text)
 		s->err = -ENOMEM;

@@ -33,6 +33,7 @@ struct place {
 	bool teardown;
 	bool in, out;	/* an arrow arrives, leaves */
 	bool from[2];	/* an arrow arrives from the right; from the left */
+	uint32_t lost_to; /* the lane that a message would have come to, had no fault lost it; NO_LANE none */
 	int unread;	/* a message that nobody received: -1 goes left, 1 right, 0 it was received */
 };
 
@@ -56,6 +57,12 @@ void layout_fini(struct layout *layout);
 static inline bool is_above(const struct place *place)
 {
 	return place->out || place->unread;
+}
+
+/* One of many, across a lane or in the legend: the process was stopped. */
+static inline struct shape pause_stroke(double x, double y)
+{
+	return (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAULT, .x = x - 4, .y = y + 3, .x2 = x + 4, .y2 = y - 3, .width = 1.4 };
 }
 
 static inline double row_y(const struct layout *layout, uint32_t row)

@@ -8,7 +8,12 @@
 #include "graph/layout.h"
 
 #define MARK 3.6 /* radius */
+#define BOLT 7.5
+#define CRASH 5.5
 #define UNREAD_LENGTH 64.0
+#define LOST_PART 0.6 /* of its way that a lost message is drawn to go */
+#define LOST_DROP 9.0
+#define PAUSE_STEP 6.0
 #define UNREAD_DROP 4.0
 
 struct brush {
@@ -52,6 +57,8 @@ static enum ink node_ink(const struct brush *b, uint32_t n)
 	const struct event *event = node_event(b->p, n);
 	const struct graph_vertex *v;
 
+	if (event && event_is_fault(event->kind) && !b->p->nodes[n].block)
+		return INK_FAULT;
 	if (place->failure)
 		return INK_FAIL;
 	if (!event)
@@ -120,20 +127,24 @@ static void paint_barrier(struct brush *b, uint32_t n)
 	const struct layout *l = b->l;
 	const struct node *node = &b->p->nodes[n];
 	const struct place *place = &l->places[n];
+	const struct event *event = node_event(b->p, n);
+	bool fault = event && event_is_fault(event->kind);
 	double y = row_y(l, node->row) + 14;
 
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_HATCH, .ink = INK_FAIL, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
 				       .y = y - 15, .y2 = y + 8, .tip = clean_tip(b, tip_node(b->p, n)) });
 	else
-		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAINT, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
-				       .y = y, .y2 = y, .width = 1, .dashed = true,
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = fault ? INK_FAULT : INK_FAINT, .x = MARGIN / 2,
+				       .x2 = l->width - MARGIN / 2, .y = y, .y2 = y, .width = 1, .dashed = true,
 				       .tip = clean_tip(b, tip_node(b->p, n)) });
+	if (event && event->kind == EVENT_FIRED)
+		add(b, (struct shape){ .kind = SHAPE_BOLT, .ink = INK_FAULT, .x = MARGIN / 2 + BOLT, .y = y - 8, .size = BOLT });
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_FAIL, .fill = INK_PAPER, .x = MARGIN / 2,
 				       .x2 = MARGIN / 2 + place->width + 2 * LABEL_PAD, .y = y - 15, .y2 = y + 8 });
-	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : INK_MUTED, .size = FONT,
-			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : 0), .y = y - (place->failure ? 0 : 5),
+	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : fault ? INK_FAULT : INK_MUTED, .size = FONT,
+			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : event && event->kind == EVENT_FIRED ? 2 * BOLT + 2 : 0), .y = y - (place->failure ? 0 : 5),
 			       .bold = true, .halo = true, .text = copy(b, place->caption) });
 }
 
@@ -194,6 +205,11 @@ static void link_style(const struct brush *b, const struct link *link, struct sh
 		arrow->ink = to->failure && !b->p->nodes[link->to].block ? INK_FAIL : INK_FAINT;
 		arrow->width = 1;
 		break;
+	case RULE_FAULT:
+		arrow->ink = INK_FAULT;
+		arrow->dashed = true;
+		arrow->width = 1;
+		break;
 	case RULE_THREAD:
 	case RULE_PROCESS:
 	case RULE_COUNT:
@@ -240,6 +256,12 @@ static void paint_unread(struct brush *b, uint32_t n)
 
 	if (!place->unread)
 		return;
+	if (place->lost_to < b->p->n_lanes) {
+		x2 = x + LOST_PART * (b->l->x[place->lost_to] - x);
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + LOST_DROP, .width = 1.3 });
+		add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + LOST_DROP, .size = 4.5 });
+		return;
+	}
 	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + UNREAD_DROP,
 			       .width = 1.3, .dashed = true });
 	add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + UNREAD_DROP, .size = 3.5 });
@@ -275,6 +297,11 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 	case EVENT_EXIT:
 		if (event->flags & EVENT_F_THREAD)
 			break;
+		if (b->p->killed_by[b->p->g->vertices[b->p->items[node->item].vertex].process]) {
+			mark.kind = SHAPE_CROSS;
+			mark.size = CRASH;
+			break;
+		}
 		mark.kind = SHAPE_LINE;
 		mark.x = x - 6;
 		mark.x2 = x + 6;
@@ -287,6 +314,15 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 		mark.kind = SHAPE_SQUARE;
 		mark.size = 3;
 		break;
+	case EVENT_FIRED:
+		mark.kind = SHAPE_BOLT;
+		mark.size = BOLT;
+		break;
+	case EVENT_LIFTED:
+	case EVENT_EXPIRED:
+		mark.kind = SHAPE_SQUARE;
+		mark.size = 3;
+		break;
 	case EVENT_NONE:
 	case EVENT_START:
 	case EVENT_SPAWN:
@@ -294,9 +330,6 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 	case EVENT_LOST:
 	case EVENT_MARK:
 	case EVENT_ARMED:
-	case EVENT_FIRED:
-	case EVENT_LIFTED:
-	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:
 		break;
 	}
@@ -318,6 +351,27 @@ static void paint_node(struct brush *b, uint32_t n)
 				       .anchor = place->left ? ANCHOR_END : ANCHOR_START, .halo = true,
 				       .text = copy(b, place->caption), .tip = copy(b, mark.tip) });
 	add(b, mark);
+}
+
+/* From where it was stopped to what it did next. */
+static void paint_pause(struct brush *b, size_t item)
+{
+	const struct picture *p = b->p;
+	uint32_t lane = p->items[item].lane;
+	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)item_event(p, &p->items[item])->value);
+	double from = row_y(b->l, p->nodes[p->items[item].node].row), to = row_y(b->l, b->l->n_rows) + ROW;
+	size_t i = item + 1;
+
+	if (lane == ALL_LANES)
+		return;
+	for (; i < p->n_items && (p->items[i].lane != lane || p->items[i].vertex == NO_VERTEX ||
+				  p->items[i].vertex == fault->call); i++)
+		if (p->items[i].lane == lane && p->items[i].vertex != NO_VERTEX)
+			from = row_y(b->l, p->nodes[p->items[i].node].row);
+	if (i < p->n_items)
+		to = row_y(b->l, p->nodes[p->items[i].node].row);
+	for (double y = from + PAUSE_STEP + 3; y < to - PAUSE_STEP; y += PAUSE_STEP)
+		add(b, pause_stroke(b->l->x[lane], y));
 }
 
 static void paint_heads(struct brush *b, double y, bool all)
@@ -350,10 +404,13 @@ int layout_paint(const struct layout *layout, struct scene *scene)
 	for (size_t i = 0; i < b.p->n_links; i++)
 		paint_link(&b, &b.p->links[i]);
 	for (uint32_t i = 0; i < n; i++)
+		paint_unread(&b, i);
+	for (size_t i = 0; i < b.p->n_items; i++)
+		if (tell_paused(b.p, &b.p->items[i]) && !b.p->nodes[b.p->items[i].node].block)
+			paint_pause(&b, i);
+	for (uint32_t i = 0; i < n; i++)
 		if (!b.p->nodes[i].block && !b.p->nodes[i].barrier)
 			paint_node(&b, i);
-	for (uint32_t i = 0; i < n; i++)
-		paint_unread(&b, i);
 	if (layout->n_rows > ROWS_HIGH)
 		paint_heads(&b, row_y(layout, layout->n_rows) + ROW + 18, false);
 	return b.err;

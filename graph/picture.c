@@ -10,7 +10,8 @@ static int note_facts(struct picture *p)
 	const struct trace *trace = p->g->trace;
 
 	p->exit_status = malloc((trace->n_processes + 1) * sizeof(*p->exit_status));
-	if (!p->exit_status)
+	p->killed_by = calloc(trace->n_processes + 1, sizeof(*p->killed_by));
+	if (!p->exit_status || !p->killed_by)
 		return -ENOMEM;
 	for (size_t i = 0; i <= trace->n_processes; i++)
 		p->exit_status[i] = -1;
@@ -23,6 +24,13 @@ static int note_facts(struct picture *p)
 		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD) &&
 		    event->process <= trace->n_processes && event->value >= 0)
 			p->exit_status[event->process] = event->value;
+	}
+	for (size_t i = 0; i < p->g->n_edges && p->g->n_faults; i++) {
+		const struct graph_edge *edge = &p->g->edges[i];
+		const struct graph_vertex *to = &p->g->vertices[edge->to];
+
+		if (edge->rule == RULE_FAULT && trace->events[to->event].kind == EVENT_EXIT)
+			p->killed_by[to->process] = (uint32_t)trace->events[p->g->vertices[edge->from].event].value;
 	}
 	return 0;
 }
@@ -58,5 +66,6 @@ void picture_free(struct picture *picture)
 	free(picture->nodes);
 	free(picture->links);
 	free(picture->exit_status);
+	free(picture->killed_by);
 	free(picture);
 }

@@ -12,6 +12,8 @@
 #ifndef GRAPH_PICTURE_H
 #define GRAPH_PICTURE_H
 
+#include <stdio.h>
+
 #include "graph/build.h"
 #include "graph/render.h"
 
@@ -71,6 +73,7 @@ struct picture {
 	struct link *links; /* sorted by from */
 	size_t n_lanes, n_items, n_nodes, n_links;
 	size_t n_omitted;  /* events of the teardown */
+	uint32_t *killed_by; /* by process: id of the fault that crashed it, 0 none */
 	int64_t *exit_status; /* by process: wait status, -1 unknown */
 	uint64_t start_ns; /* the earliest stamp: times in tooltips count from it */
 	bool folded;
@@ -103,6 +106,14 @@ int picture_reduce(struct picture *p);
 char *caption_node(const struct picture *p, uint32_t node, bool arrow_arrives, bool *ret_failure);
 char *tip_node(const struct picture *p, uint32_t node);
 char *tip_link(const struct picture *p, const struct link *link);
+
+/* Of faults, tell.c. A line for above the picture; malloc'ed, NULL without memory. */
+char *tell_line(const struct graph_fault *fault);
+/* What stands beside an event of a fault; alone: it has the width of the picture. */
+void tell_caption(const struct picture *p, const struct event *event, bool alone, char *buf, size_t size);
+void tell_tip(const struct picture *p, FILE *f, const struct event *event);
+/* It is the beginning of a pause. */
+bool tell_paused(const struct picture *p, const struct item *item);
 
 /* Of a lane: its process; c.* where children of c share it; "12 others". */
 char *lane_name(const struct picture *p, const struct lane *lane);

@@ -173,6 +173,7 @@ static void choose_side(struct layout *l, uint32_t n, uint32_t out_lane, uint32_
 	const struct event *event = node_event(p, n);
 	const struct graph_vertex *v;
 
+	place->lost_to = NO_LANE;
 	if (node->block || !event)
 		return;
 	place->teardown = p->g->vertices[p->items[node->item].vertex].teardown;
@@ -191,6 +192,8 @@ static void choose_side(struct layout *l, uint32_t n, uint32_t out_lane, uint32_
 			return;
 		place->left = lane != NO_LANE && lane < node->lane_first;
 		place->unread = place->left ? -1 : 1;
+		if (m->lost_by && lane != node->lane_first)
+			place->lost_to = lane;
 	}
 }
 
@@ -211,7 +214,7 @@ static void note_arrows(struct layout *l, uint32_t *out_lane, uint32_t *in_lane)
 			in_lane[link->to] = link->from_lane;
 		to->from[link->from_lane < link->to_lane] = true;
 		/* what comes out of a block has no label there */
-		to->in |= !p->nodes[link->from].block;
+		to->in |= !p->nodes[link->from].block && link->rule != RULE_FAULT;
 	}
 }
 

@@ -56,7 +56,7 @@ static void paint_line(cairo_t *cr, const struct shape *s)
 
 static void paint_mark(cairo_t *cr, const struct shape *s)
 {
-	double r = s->size;
+	double r = s->size, p[2 * BOLT_POINTS];
 
 	if (s->kind == SHAPE_SQUARE) {
 		cairo_rectangle(cr, s->x - r, s->y - r, 2 * r, 2 * r);
@@ -67,6 +67,15 @@ static void paint_mark(cairo_t *cr, const struct shape *s)
 		cairo_line_to(cr, s->x + r, s->y + r);
 		cairo_move_to(cr, s->x - r, s->y + r);
 		cairo_line_to(cr, s->x + r, s->y - r);
+		cairo_stroke(cr);
+	} else if (s->kind == SHAPE_BOLT) {
+		shape_bolt(s, p);
+		for (size_t i = 0; i < BOLT_POINTS; i++)
+			cairo_line_to(cr, p[2 * i], p[2 * i + 1]);
+		cairo_close_path(cr);
+		cairo_fill_preserve(cr);
+		use_ink(cr, INK_PAPER);
+		cairo_set_line_width(cr, 1);
 		cairo_stroke(cr);
 	} else if (s->kind == SHAPE_DOT) {
 		cairo_arc(cr, s->x, s->y, r, 0, 2 * M_PI);
@@ -145,6 +154,7 @@ static void paint(cairo_t *cr, const struct shape *s)
 	case SHAPE_RING:
 	case SHAPE_SQUARE:
 	case SHAPE_CROSS:
+	case SHAPE_BOLT:
 		paint_mark(cr, s);
 		break;
 	case SHAPE_BOX:

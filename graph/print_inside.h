@@ -37,7 +37,8 @@
 	X(CLOSE, 13, ENDING)                                                                       \
 	X(SHUTDOWN, 14, ENDING)                                                                    \
 	X(WAIT, 15, ENDING)                                                                        \
-	X(EXIT, 16, OWN)
+	X(EXIT, 16, OWN)                                                                           \
+	X(FIRED, 17, CORE)
 
 enum print_kind {
 #define X(NAME, number, part) PRINT_##NAME = number,

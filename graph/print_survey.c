@@ -63,6 +63,11 @@ static void note_spawn(struct take *t, const struct graph_edge *edge)
 		t->cause[edge->to] = edge->from + 1;
 }
 
+static bool is_end(const struct event *event)
+{
+	return event->kind == EVENT_RECV || event->kind == EVENT_RESET;
+}
+
 /* Connections know their two vertices, datagrams their sends. */
 static void find_causes(struct take *t)
 {
@@ -72,6 +77,10 @@ static void find_causes(struct take *t)
 		switch (edge->rule) {
 		case RULE_CLOSE:
 			t->cause[edge->to] = edge->from + 1;
+			break;
+		case RULE_FAULT: /* of a connection's end; what else it hit stands where it stands */
+			if (is_end(take_event(t, edge->to)))
+				t->cause[edge->to] = edge->from + 1;
 			break;
 		case RULE_SPAWN:
 			note_spawn(t, edge);

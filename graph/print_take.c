@@ -253,6 +253,8 @@ static int take_send(struct take *t, uint32_t v, const struct event *event)
 		return take_error(t, v, event);
 	if (!vertex->n_messages || t->g->messages[t->g->vertex_messages[vertex->first_message]].send != v)
 		return 0;
+	if (t->g->messages[t->g->vertex_messages[vertex->first_message]].lost_by)
+		return add_text(t, PRINT_SEND, v, "lost");
 	return add_plain(t, PRINT_SEND, v);
 }
 
@@ -268,6 +270,19 @@ static int take_exit(struct take *t, uint32_t v, const struct event *event)
 	else
 		snprintf(text, sizeof(text), "status %d", WEXITSTATUS(status));
 	return add_text(t, PRINT_EXIT, v, text);
+}
+
+/* What kind of fault, without the names that its line has: where it stands says more than those. */
+static int take_fired(struct take *t, uint32_t v, const struct event *event)
+{
+	const struct graph_fault *fault = graph_fault_find(t->g, (uint32_t)event->value);
+	char text[64];
+
+	if (!fault || !fault->acts)
+		return 0;
+	snprintf(text, sizeof(text), "%s%s%s%s", fault_kind_name(fault->kind), fault->flags & FAULT_F_ONEWAY ? " oneway" : "",
+		 fault->flags & FAULT_F_TIMEOUT ? " timeout" : "", fault->flags & FAULT_F_SILENT ? " silent" : "");
+	return add_text(t, PRINT_FIRED, v, text);
 }
 
 static int take_vertex(struct take *t, uint32_t v)
@@ -305,12 +320,13 @@ static int take_vertex(struct take *t, uint32_t v)
 		if (!vertex->connection || take_is_datagram(t, v))
 			return 0;
 		return add_plain(t, event->flags & EVENT_F_SHUTDOWN ? PRINT_SHUTDOWN : PRINT_CLOSE, v);
+	case EVENT_FIRED:
+		return take_fired(t, v, event);
 	case EVENT_NONE:
 	case EVENT_RESET:
 	case EVENT_LOST:
 	case EVENT_MARK:
 	case EVENT_ARMED:
-	case EVENT_FIRED:
 	case EVENT_LIFTED:
 	case EVENT_EXPIRED:
 	case EVENT_KIND_COUNT:

@@ -6,7 +6,7 @@
  *            the EXITs of its threads are before its own
  *   connect  connect() sends the SYN of what accept() returns
  *   close    end of file at position p needs the FIN that a CLOSE put behind p bytes; a RESET needs a peer that closed,
- *            and a receive that fails with ECONNRESET needs the RESET
+ *            and a receive that fails with ECONNRESET needs the RESET. What a fault made of the connection is the fault's (faults.c)
  *
  * Byte ranges are not looked at here. Fails only without memory.
  */
@@ -181,7 +181,7 @@ static uint32_t stream_of(const struct build *b, const struct event *event, uint
 }
 
 /* The first EXIT of each process: by process index. */
-static void gather(struct build *b, uint32_t *exits)
+static int gather(struct build *b, uint32_t *exits)
 {
 	uint64_t outcome = outcome_time(b);
 
@@ -204,6 +204,8 @@ static void gather(struct build *b, uint32_t *exits)
 		}
 		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 			exits[vertex->process] = earlier(exits[vertex->process], v);
+		if (event_is_fault(event->kind) && build_fault_note(b, v) < 0)
+			return -ENOMEM;
 	}
 	for (size_t i = 1; i <= b->trace->n_ends; i++) {
 		const struct trace_end *end = &b->trace->ends[i];
@@ -215,6 +217,7 @@ static void gather(struct build *b, uint32_t *exits)
 		if (end->received > b->ends[i].received)
 			b->ends[i].received = end->received;
 	}
+	return 0;
 }
 
 static uint32_t other_end(const struct build *b, uint32_t end)
@@ -229,14 +232,40 @@ static int link_if(struct build *b, uint32_t from, uint32_t to, enum graph_rule 
 	return from == NO_VERTEX || to == NO_VERTEX ? 0 : build_edge_add(b, from, to, rule, 0);
 }
 
+/* The FIRED that ended the connection of this end, at either end. */
+static uint32_t broken_by(const struct build *b, uint32_t end, uint64_t *ret_pos)
+{
+	uint32_t fault = build_broken(b, end, ret_pos);
+
+	return fault != NO_VERTEX ? fault : build_broken(b, other_end(b, end), ret_pos);
+}
+
+static int link_reset(struct build *b, uint32_t v, uint32_t end)
+{
+	uint64_t pos;
+	uint32_t fault = broken_by(b, end, &pos);
+
+	if (fault != NO_VERTEX)
+		return link_if(b, fault, v, RULE_FAULT);
+	return link_if(b, b->ends[other_end(b, end)].rst, v, RULE_CLOSE);
+}
+
 static int link_recv(struct build *b, uint32_t v, const struct event *event, uint32_t end)
 {
 	const struct end_facts *own = &b->ends[end], *peer = &b->ends[other_end(b, end)];
+	uint64_t pos = 0;
+	uint32_t fault = event->value == 0 ? build_broken(b, other_end(b, end), &pos) : NO_VERTEX;
 
+	if (fault != NO_VERTEX && event->pos >= pos)
+		return link_if(b, fault, v, RULE_FAULT);
 	if (event->value == 0 && peer->fin != NO_VERTEX && event->pos >= build_event(b, peer->fin)->pos)
 		return link_if(b, peer->fin, v, RULE_CLOSE);
-	if (event->value == -ECONNRESET || event->value == -EPIPE)
+	if (event->value == -ECONNRESET || event->value == -EPIPE) {
+		fault = broken_by(b, end, &pos);
+		if (own->reset == NO_VERTEX && fault != NO_VERTEX)
+			return link_if(b, fault, v, RULE_FAULT);
 		return link_if(b, own->reset != NO_VERTEX ? own->reset : peer->rst, v, RULE_CLOSE);
+	}
 	return 0;
 }
 
@@ -258,21 +287,23 @@ static int link_vertex(struct build *b, uint32_t v, const uint32_t *exits)
 	if (event->kind == EVENT_RECV && end)
 		return link_recv(b, v, event, end);
 	if (event->kind == EVENT_RESET && end && v == b->ends[end].reset)
-		return link_if(b, b->ends[other_end(b, end)].rst, v, RULE_CLOSE);
+		return link_reset(b, v, end);
 	return 0;
 }
 
 int build_rules(struct build *b)
 {
 	uint32_t *exits = malloc((b->trace->n_processes + 1) * sizeof(*exits));
-	int err = 0;
+	int err;
 
 	b->stream = large_calloc(b->g->n_vertices + 1, sizeof(*b->stream));
 	if (!exits || !b->stream) {
 		free(exits);
 		return -ENOMEM;
 	}
-	gather(b, exits);
+	err = gather(b, exits);
+	if (!err)
+		err = build_faults(b, exits);
 	for (uint32_t v = 0; v < b->g->n_vertices && !err; v++)
 		if (!b->stream[v])
 			err = link_vertex(b, v, exits);

@@ -128,6 +128,14 @@ void shape_arrow_head(const struct shape *shape, double ret_points[6])
 	ret_points[5] = shape->y2 - dy * 1.5 + dx * 0.55;
 }
 
+void shape_bolt(const struct shape *shape, double ret_points[2 * BOLT_POINTS])
+{
+	static const double outline[2 * BOLT_POINTS] = { 0.35, -1, -0.65, 0.2, -0.1, 0.2, -0.35, 1, 0.65, -0.25, 0.1, -0.25 };
+
+	for (size_t i = 0; i < 2 * BOLT_POINTS; i++)
+		ret_points[i] = (i % 2 ? shape->y : shape->x) + outline[i] * shape->size;
+}
+
 struct shape *scene_add(struct scene *scene, struct shape shape)
 {
 	size_t cap = scene->cap_shapes ? 2 * scene->cap_shapes : 256;

@@ -27,6 +27,7 @@
 	X(REPLY, reply, 0x0b7a6b)                                                                  \
 	X(QUIET, quiet, 0x4b5563)                                                                  \
 	X(FAIL, fail, 0xc2261b)                                                                    \
+	X(FAULT, fault, 0x86198f)                                                                  \
 	X(FAIL_PALE, fail_pale, 0xfdecea)                                                          \
 	X(BLOCK, block, 0xeef2f8)                                                                  \
 	X(BLOCK_EDGE, block_edge, 0x9fb0c8)
@@ -46,6 +47,7 @@ enum shape_kind {
 	SHAPE_RING,   /* paper inside */
 	SHAPE_SQUARE, /* filled, half a side is size */
 	SHAPE_CROSS,  /* half a diagonal is size */
+	SHAPE_BOLT,   /* filled, half its height is size */
 	SHAPE_BOX,    /* corners (x, y), (x2, y2); fill and ink */
 	SHAPE_HATCH,  /* the same, hatched */
 	SHAPE_TEXT,   /* baseline; x by anchor */
@@ -85,6 +87,10 @@ char *text_clean(const char *text, bool newlines);
 
 /* The box that a text covers: [x, x2] * [y, y2]. */
 void shape_text_box(const struct shape *shape, double *ret_x, double *ret_y, double *ret_x2, double *ret_y2);
+
+/* The outline of a SHAPE_BOLT: points, x and y in turn. */
+#define BOLT_POINTS 6
+void shape_bolt(const struct shape *shape, double ret_points[2 * BOLT_POINTS]);
 
 /* The triangle of an arrow's head: three points. */
 void shape_arrow_head(const struct shape *shape, double ret_points[6]);

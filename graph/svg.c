@@ -115,6 +115,18 @@ static void text(FILE *out, const struct shape *s)
 	fputs("</text>", out);
 }
 
+static void bolt(FILE *out, const struct shape *s)
+{
+	double p[2 * BOLT_POINTS];
+	char a[32], b[32];
+
+	shape_bolt(s, p);
+	fputs("<path d=\"", out);
+	for (size_t i = 0; i < BOLT_POINTS; i++)
+		fprintf(out, "%c%s %s", i ? 'L' : 'M', num(p[2 * i], a), num(p[2 * i + 1], b));
+	fprintf(out, "Z\" class=\"f z %s\"/>", ink_name(s->ink));
+}
+
 static void mark(FILE *out, const struct shape *s)
 {
 	char a[32], b[32], c[32], d[32];
@@ -141,6 +153,9 @@ static void mark(FILE *out, const struct shape *s)
 		fprintf(out, "<path class=\"l %s\" stroke-width=\"2.2\" d=\"M%s %sL%s %s", ink_name(s->ink), num(s->x - r, a),
 			num(s->y - r, b), num(s->x + r, c), num(s->y + r, d));
 		fprintf(out, "M%s %sL%s %s\"/>", num(s->x - r, a), num(s->y + r, b), num(s->x + r, c), num(s->y - r, d));
+		break;
+	case SHAPE_BOLT:
+		bolt(out, s);
 		break;
 	case SHAPE_LINE:
 	case SHAPE_ARROW:
@@ -183,6 +198,7 @@ static void shape(FILE *out, const struct shape *s)
 	case SHAPE_RING:
 	case SHAPE_SQUARE:
 	case SHAPE_CROSS:
+	case SHAPE_BOLT:
 		mark(out, s);
 		break;
 	}
@@ -194,7 +210,7 @@ static void style(FILE *out)
 	fprintf(out, "<style>text{font:11px '%s',Menlo,Consolas,'Liberation Mono',monospace;white-space:pre}"
 		     ".m{text-anchor:middle}.e{text-anchor:end}.w{font-weight:bold}"
 		     ".h{paint-order:stroke;stroke-width:3.5px;stroke-linejoin:round}text.h{stroke:#fff}"
-		     ".l{fill:none}.o{fill:#fff;stroke-width:1.6px}.b{stroke-width:1.2px}"
+		     ".z{stroke:#fff;stroke-width:1px}.l{fill:none}.o{fill:#fff;stroke-width:1.6px}.b{stroke-width:1.2px}"
 		     ".g{fill:none;stroke:#000;stroke-opacity:0;stroke-width:9px}.t:hover .l{stroke-width:2.6px}\n",
 		SCENE_FONT);
 	for (int i = 0; i < INK_COUNT; i++)

@@ -60,6 +60,19 @@ static void tip_value(FILE *f, const struct event *event, unsigned transport)
 		fprintf(f, "\n%s", errno_text(event->value));
 }
 
+/* Which fault took it. */
+static void tip_lost(const struct picture *p, FILE *f, const struct graph_vertex *v, const struct event *event)
+{
+	uint32_t id = event->kind == EVENT_SEND && v->n_messages ? p->g->messages[p->g->vertex_messages[v->first_message]].lost_by :
+		      event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD) ? p->killed_by[v->process] : 0;
+	const struct graph_fault *fault = id ? graph_fault_find(p->g, id) : NULL;
+	char *line = fault ? tell_line(fault) : NULL;
+
+	if (line)
+		fprintf(f, "\n%s", line);
+	free(line);
+}
+
 static void tip_event(const struct picture *p, FILE *f, const struct item *item)
 {
 	const struct graph *g = p->g;
@@ -68,10 +81,16 @@ static void tip_event(const struct picture *p, FILE *f, const struct item *item)
 	const struct trace_process *process = &g->trace->processes[v->process];
 	char label[LABEL_MAX];
 
+	if (event_is_fault(event->kind)) {
+		tell_tip(p, f, event);
+		tip_time(p, f, event);
+		return;
+	}
 	graph_vertex_label(g, item->vertex, label, sizeof(label));
 	fprintf(f, "%s %s%s", event_kind_name(event->kind), label, v->racy ? " (racy)" : "");
 	if (v->n_messages > 1)
 		tip_messages(p, f, v);
+	tip_lost(p, f, v, event);
 	tip_value(f, event, event->end && event->end <= g->trace->n_ends ? g->trace->ends[event->end].transport : TRANSPORT_TCP);
 	if (v->n_messages == 1)
 		tip_content(p, f, g->vertex_messages[v->first_message]);

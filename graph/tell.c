@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What a picture says of faults. Fails only without memory (NULL). */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph/picture.h"
+
+/* "; 1 message lost, 12 B"; "" if it lost none. */
+static void lost_text(const struct graph_fault *fault, char *buf, size_t size)
+{
+	char count[BYTES_TEXT], bytes[BYTES_TEXT];
+
+	*buf = '\0';
+	if (fault->lost_messages)
+		snprintf(buf, size, "; %s message%s lost, %s", count_text(fault->lost_messages, count),
+			 fault->lost_messages == 1 ? "" : "s", bytes_text(fault->lost_bytes, bytes));
+}
+
+char *tell_line(const struct graph_fault *fault)
+{
+	char lost[3 * BYTES_TEXT], *text = NULL;
+
+	lost_text(fault, lost, sizeof(lost));
+	if (asprintf(&text, "fault %" PRIu32 ": %s: %s%s", fault->id, *fault->text ? fault->text : "?", graph_fault_words(fault),
+		     lost) < 0)
+		return NULL;
+	return text;
+}
+
+void tell_caption(const struct picture *p, const struct event *event, bool alone, char *buf, size_t size)
+{
+	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
+	const char *text = fault ? fault->text : "", *word = event_kind_name(event->kind);
+	bool dry = fault && event->kind == EVENT_FIRED && !fault->acts;
+
+	if (alone) /* across the whole picture: there is room */
+		snprintf(buf, size, "fault %" PRIu32 " %s: %s", fault ? fault->id : 0, dry ? "would fire" : word, text_or(text, "?"));
+	else if (event->kind == EVENT_FIRED)
+		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault ? fault->id : 0, dry ? " would fire" : "",
+			 fault && fault->kind ? fault_kind_name(fault->kind) : "?");
+	else
+		snprintf(buf, size, "fault %" PRIu32 " %s", fault ? fault->id : 0, word);
+}
+
+static void tip_hits(FILE *f, const char *what, uint64_t messages, uint64_t bytes, uint64_t packets)
+{
+	char text[BYTES_TEXT];
+
+	if (messages || bytes || packets)
+		fprintf(f, "\n%s: %" PRIu64 " messages, %s, %" PRIu64 " packets", what, messages, bytes_text(bytes, text), packets);
+}
+
+void tell_tip(const struct picture *p, FILE *f, const struct event *event)
+{
+	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
+	const struct fault_receipt *receipt = fault ? fault->receipt : NULL;
+	char *line = fault ? tell_line(fault) : NULL;
+
+	fprintf(f, "%s", line ? line : "a fault");
+	free(line);
+	if (!receipt)
+		return;
+	if (receipt->effect_ns)
+		fprintf(f, "\nin effect %.3f ms after its trigger", receipt->effect_ns / 1e6);
+	tip_hits(f, "it hit", receipt->messages, receipt->bytes, receipt->packets);
+	tip_hits(f, "beside", receipt->collateral_messages, receipt->collateral_bytes, receipt->collateral_packets);
+	if (receipt->lateness_ns)
+		fprintf(f, "\n%.3f ms later than asked", receipt->lateness_ns / 1e6);
+	if (receipt->why && *receipt->why)
+		fprintf(f, "\n%s", receipt->why);
+}
+
+bool tell_paused(const struct picture *p, const struct item *item)
+{
+	const struct event *event = item->vertex == NO_VERTEX ? NULL : item_event(p, item);
+	const struct graph_fault *fault = event && event->kind == EVENT_FIRED ? graph_fault_find(p->g, (uint32_t)event->value) : NULL;
+
+	return fault && fault->acts && fault->kind == FAULT_PAUSE;
+}
