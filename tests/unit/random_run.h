@@ -40,6 +40,12 @@ struct random_run {
 void random_run_init(struct random_run *run, uint64_t seed, const struct random_options *options);
 void random_run_fini(struct random_run *run);
 
+/*
+ * Adds up to n faults, of any kind, that fired at random places and hit what there is, or say so and did not; each with its
+ * line. What the programs did stays as it was.
+ */
+void random_run_faults(struct random_run *run, uint64_t seed, unsigned n);
+
 /* Another arrival: permutes events and the rows of every table. */
 void random_run_shuffle(struct random_run *run, uint64_t seed);
 

@@ -192,9 +192,10 @@ static char *dump(const struct graph *g)
 		fprintf(f, "c %s %d %u %u\n", g->connections[i].label, g->connections[i].racy,
 			g->connections[i].connect_vertex, g->connections[i].accept_vertex);
 	for (size_t i = 0; i < g->n_messages; i++)
-		fprintf(f, "m %u %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %d\n", g->messages[i].connection,
+		fprintf(f, "m %u %u %u %" PRIu64 " %" PRIu64 " %" PRIu64 " %u %d %u\n", g->messages[i].connection,
 			g->messages[i].direction, g->messages[i].number, g->messages[i].pos, g->messages[i].size,
-			g->messages[i].received, g->messages[i].send, g->messages[i].racy);
+			g->messages[i].received, g->messages[i].send, g->messages[i].racy,
+			g->messages[i].lost_by);
 	for (size_t i = 0; i < g->n_holes; i++)
 		fprintf(f, "h %u %u %d %" PRIu64 " %" PRIu64 "\n", g->holes[i].connection, g->holes[i].direction,
 			g->holes[i].receive_side, g->holes[i].from, g->holes[i].to);
@@ -329,6 +330,96 @@ START_TEST(graphs_tell_the_truth)
 }
 END_TEST
 
+/* The peer's kernel had all of it, or said so. */
+static bool came(const struct graph *g, const struct graph_message *m)
+{
+	const struct graph_connection *c = &g->connections[m->connection];
+	const struct trace_end *sender = &g->trace->ends[m->direction ? c->acceptor : c->connector];
+	const struct trace_end *receiver = &g->trace->ends[m->direction ? c->connector : c->acceptor];
+
+	return (receiver->finished && m->end <= receiver->received + receiver->unread) ||
+	       (sender->finished && m->end <= sender->sent - sender->unacked);
+}
+
+/* Edges of faults begin at one and lead away from it; a message that all was received of is nobody's fault. */
+static void check_faults(const struct graph *g, unsigned *n_lost, unsigned *n_hits)
+{
+	for (size_t i = 0; i < g->n_edges; i++) {
+		const struct event *from = of(g, g->edges[i].from), *to = of(g, g->edges[i].to);
+		const struct graph_fault *fault;
+
+		if (g->edges[i].rule != RULE_FAULT)
+			continue;
+		REQUIRE(from->kind == EVENT_ARMED || from->kind == EVENT_FIRED);
+		fault = graph_fault_find(g, from->value);
+		REQUIRE(fault);
+		REQUIRE(!event_is_fault(to->kind) || to->value == from->value);
+		REQUIRE(event_is_fault(to->kind) || (from->kind == EVENT_FIRED && fault->acts));
+		*n_hits += !event_is_fault(to->kind);
+	}
+	for (size_t i = 0; i < g->n_messages; i++) {
+		const struct graph_message *m = &g->messages[i];
+		const struct graph_fault *fault = graph_fault_find(g, m->lost_by);
+
+		REQUIRE(!m->lost_by || (fault && fault->acts && m->received < m->size));
+		/* a cut or crash takes all that was sent behind its message */
+		for (size_t k = 0; k < g->n_faults; k++) {
+			bool here = g->faults[k].end && g->faults[k].end == of(g, m->send)->end && m->end > g->faults[k].pos;
+
+			REQUIRE(m->lost_by || m->received == m->size || came(g, m) || !here || !g->faults[k].acts || g->faults[k].ended != UINT32_MAX ||
+				(g->faults[k].kind != FAULT_CUT && g->faults[k].kind != FAULT_RESET));
+		}
+		*n_lost += m->lost_by != 0;
+	}
+}
+
+static size_t count_but_faults(const struct graph *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n_edges; i++)
+		n += g->edges[i].rule != RULE_FAULT && g->edges[i].rule != RULE_THREAD && g->edges[i].rule != RULE_PROCESS &&
+		     g->edges[i].rule != RULE_CLOSE;
+	return n;
+}
+
+/* Faults at random places, true or not: never a cycle; what the programs did keeps its edges; the arrival does not matter. */
+START_TEST(faults_make_no_cycle)
+{
+	unsigned n_lost = 0, n_hits = 0;
+
+	for (unsigned i = 0; i < 1000; i++) {
+		enum graph_order order = i % 2 ? GRAPH_ORDER_THREAD : GRAPH_ORDER_PROCESS;
+		struct random_run run;
+		struct graph *plain, *with, *again;
+		char *before, *after;
+
+		random_run_init(&run, i, &shapes[i % N_SHAPES]);
+		plain = build(&run.trace, order);
+		random_run_faults(&run, i, 1 + i % 5);
+		with = build(&run.trace, order);
+		check_acyclic(with);
+		check_faults(with, &n_lost, &n_hits);
+		ck_assert_uint_eq(count_but_faults(with), count_but_faults(plain));
+		ck_assert_uint_eq(with->n_holes, 0);
+		ck_assert_uint_eq(with->contradicted, 0);
+		before = dump(with);
+		random_run_shuffle(&run, i);
+		again = build(&run.trace, order);
+		after = dump(again);
+		ck_assert_str_eq(before, after);
+		free(before);
+		free(after);
+		graph_free(plain);
+		graph_free(with);
+		graph_free(again);
+		random_run_fini(&run);
+	}
+	ck_assert_uint_gt(n_lost, 300);
+	ck_assert_uint_gt(n_hits, 500);
+}
+END_TEST
+
 /* A send or receive that was lost is found: one hole, exactly its bytes, on its side. */
 START_TEST(lost_transfers_leave_holes)
 {
@@ -417,6 +508,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, graphs_tell_the_truth, 0, 10);
+	tcase_add_test(tc, faults_make_no_cycle);
 	tcase_add_test(tc, lost_transfers_leave_holes);
 	tcase_add_test(tc, damage_never_crashes);
 	suite_add_tcase(suite, tc);
