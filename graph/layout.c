@@ -126,7 +126,7 @@ static const struct {
 	[SIGN_CONNECT] = { "connect", { .kind = SHAPE_ARROW, .ink = INK_QUIET, .width = 1.3, .dashed = true } },
 	[SIGN_CLOSE] = { "close, end of file", { .kind = SHAPE_ARROW, .ink = INK_FAINT, .width = 1 } },
 	[SIGN_UNREAD] = { "nobody read it", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3, .dashed = true } },
-	[SIGN_FAULT] = { "a fault fired", { .kind = SHAPE_BOLT, .ink = INK_FAULT, .size = 7 } },
+	[SIGN_FAULT] = { "a fault fired", { .kind = SHAPE_BOLT, .ink = INK_FAULT, .size = 8 } },
 	[SIGN_TAKEN] = { "lost to a fault", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3 } },
 	[SIGN_PAUSE] = { "stopped by a fault", { .kind = SHAPE_LINE, .ink = INK_LANE, .width = 2 } },
 	[SIGN_FAIL] = { "failed, reset", { .kind = SHAPE_CROSS, .ink = INK_FAIL } },
@@ -146,7 +146,7 @@ static void find_signs(const struct layout *l, bool *has)
 			continue;
 		if (graph_rule_carries(link->rule) && link->message != NO_MESSAGE)
 			has[p->g->messages[link->message].direction ? SIGN_REPLY : SIGN_REQUEST] = true;
-		has[SIGN_INFERRED] |= link->inferred;
+		has[SIGN_INFERRED] |= link->inferred && link->rule != RULE_FAULT;
 		has[SIGN_CONNECT] |= link->rule == RULE_CONNECT;
 		has[SIGN_CLOSE] |= link->rule == RULE_CLOSE;
 	}

@@ -8,11 +8,11 @@
 #include "graph/layout.h"
 
 #define MARK 3.6 /* radius */
-#define BOLT 7.5
+#define BOLT 9.0
 #define CRASH 5.5
 #define UNREAD_LENGTH 64.0
 #define LOST_PART 0.6 /* of its way that a lost message is drawn to go */
-#define LOST_DROP 9.0
+#define LOST_DROP 5.0
 #define PAUSE_STEP 6.0
 #define UNREAD_DROP 4.0
 

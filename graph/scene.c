@@ -130,7 +130,7 @@ void shape_arrow_head(const struct shape *shape, double ret_points[6])
 
 void shape_bolt(const struct shape *shape, double ret_points[2 * BOLT_POINTS])
 {
-	static const double outline[2 * BOLT_POINTS] = { 0.35, -1, -0.65, 0.2, -0.1, 0.2, -0.35, 1, 0.65, -0.25, 0.1, -0.25 };
+	static const double outline[2 * BOLT_POINTS] = { 0.4, -1, -0.7, 0.2, -0.1, 0.2, -0.4, 1, 0.7, -0.3, 0.1, -0.3 };
 
 	for (size_t i = 0; i < 2 * BOLT_POINTS; i++)
 		ret_points[i] = (i % 2 ? shape->y : shape->x) + outline[i] * shape->size;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults in the graph of small hand-written traces: which edges they make, and which losses they explain. */
+/* Faults in the graph and the picture of small hand-written traces: which edges they make, which losses they explain, what is drawn. */
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/picture.h"
+#include "graph/scene.h"
 #include "tests/unit/story.h"
 
 /* An event of fault `id`; who 0: the harness. */
@@ -342,6 +344,120 @@ START_TEST(receipts)
 }
 END_TEST
 
+struct drawn {
+	struct graph *g;
+	struct picture *p;
+	struct scene scene;
+};
+
+static struct drawn draw(struct story *s)
+{
+	static const struct render_options options = { .title = "a run" };
+	struct drawn d = { .g = build(s, GRAPH_ORDER_PROCESS) };
+	struct error e;
+
+	ck_assert_int_eq(picture_build(d.g, &options, 2000, &d.p, &e), 0);
+	ck_assert_int_eq(scene_layout(d.p, &d.scene), 0);
+	return d;
+}
+
+static void drawn_done(struct story *s, struct drawn *d)
+{
+	scene_fini(&d->scene);
+	picture_free(d->p);
+	done(s, d->g);
+}
+
+static size_t count_shapes(const struct drawn *d, enum shape_kind kind, enum ink ink)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->scene.n_shapes; i++)
+		n += d->scene.shapes[i].kind == kind && d->scene.shapes[i].ink == ink;
+	return n;
+}
+
+static const struct shape *text_shape(const struct drawn *d, const char *text)
+{
+	for (size_t i = 0; i < d->scene.n_shapes; i++)
+		if (d->scene.shapes[i].kind == SHAPE_TEXT && !strcmp(d->scene.shapes[i].text, text))
+			return &d->scene.shapes[i];
+	ck_abort_msg("nowhere: %s", text);
+	return NULL;
+}
+
+/* Which faults there were and what became of them above; a bolt where one fired; lost messages end in a cross before they arrive. */
+START_TEST(cut_is_drawn)
+{
+	struct story s;
+	struct drawn d;
+	const struct shape *sent;
+
+	story_init(&s);
+	connection(&s, 1, 2);
+	fault_event(&s, 0, EVENT_ARMED, 1, CUT);
+	fault_event(&s, 0, EVENT_ARMED, 2, "drop client>s1:7000#2/9");
+	event(&s, 1, EVENT_CONNECT, 1, 0);
+	event(&s, 2, EVENT_ACCEPT, 2, 0);
+	fired(&s, 1, 1, CUT, 1, 10, 2);
+	transfer(&s, 1, EVENT_SEND, 1, 10, 20, 2);
+	receipt(&s, 1, FAULT_STATE_FIRED)->why = strdup("as asked");
+	receipt(&s, 2, FAULT_STATE_NEVER_FIRED);
+	d = draw(&s);
+	ck_assert_int_eq(text_shape(&d, "fault 1: " CUT ": fired; 1 message lost, 20 B")->ink, INK_FAULT);
+	ck_assert_int_eq(text_shape(&d, "fault 2: drop client>s1:7000#2/9: never fired")->ink, INK_MUTED);
+	ck_assert_ptr_nonnull(strstr(text_shape(&d, "fault 1: cut")->tip, "as asked"));
+	sent = text_shape(&d, "client>s1:7000#2/2 \xc2\xb7 20 B, lost: fault 1");
+	ck_assert_ptr_nonnull(strstr(sent->tip, "\nfault 1: " CUT));
+	ck_assert_uint_eq(count_shapes(&d, SHAPE_BOLT, INK_FAULT), 2); /* one in the legend */
+	ck_assert_uint_eq(count_shapes(&d, SHAPE_CROSS, INK_FAIL), 2);
+	ck_assert_uint_eq(count_shapes(&d, SHAPE_ARROW, INK_REQUEST), 0);
+	text_shape(&d, "a fault fired");
+	text_shape(&d, "lost to a fault");
+	drawn_done(&s, &d);
+}
+END_TEST
+
+/* A crash ends its lane in a cross, and what was started again has the lane beside it; a pause is hatched; a wall stands across all. */
+START_TEST(processes_are_drawn)
+{
+	static const char crash[] = "crash s1 at recv client>s1:7000#1/1", pause[] = "pause client for 1s", wall[] = "isolate c";
+	struct story s;
+	struct drawn d;
+	size_t strokes;
+
+	story_init(&s);
+	process(&s, 3, "observer", "o");
+	process(&s, 4, "s1'2", "s1");
+	connection(&s, 1, 1);
+	connection(&s, 3, 2);
+	event(&s, 3, EVENT_START, 0, 0);
+	event(&s, 1, EVENT_CONNECT, 1, 0);
+	event(&s, 2, EVENT_ACCEPT, 2, 0);
+	fault_event(&s, 1, EVENT_FIRED, 2, pause);
+	for (unsigned i = 0; i < 3; i++) {
+		transfer(&s, 2, EVENT_SEND, 2, 5 * i, 5, i + 1);
+		transfer(&s, 1, EVENT_RECV, 1, 5 * i, 5, 0);
+	}
+	fired(&s, 2, 1, crash, 2, 0, 1);
+	event(&s, 2, EVENT_EXIT, 0, SIGKILL);
+	event(&s, 4, EVENT_START, 0, 0);
+	event(&s, 1, EVENT_CONNECT, 3, 0);
+	event(&s, 4, EVENT_ACCEPT, 4, 0);
+	fault_event(&s, 0, EVENT_FIRED, 3, wall);
+	fault_event(&s, 0, EVENT_LIFTED, 3, wall);
+	d = draw(&s);
+	ck_assert_int_eq(text_shape(&d, "killed by SIGKILL, fault 1")->ink, INK_FAIL);
+	text_shape(&d, "fault 3 fired: isolate c");
+	text_shape(&d, "fault 3 lifted: isolate c");
+	strokes = count_shapes(&d, SHAPE_LINE, INK_FAULT) - 2; /* those of the wall */
+	ck_assert_uint_gt(strokes, 3); /* three are in the legend */
+	ck_assert_uint_eq(count_shapes(&d, SHAPE_CROSS, INK_FAIL), 2); /* the crash; in the legend */
+	ck_assert_int_eq(abs((int)d.p->lane_of[2] - (int)d.p->lane_of[4]), 1);
+	drawn_done(&s, &d);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("losses");
@@ -358,6 +474,8 @@ int main(void)
 	tcase_add_test(tc, hold_and_cut);
 	tcase_add_test(tc, no_cycle);
 	tcase_add_test(tc, receipts);
+	tcase_add_test(tc, cut_is_drawn);
+	tcase_add_test(tc, processes_are_drawn);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);

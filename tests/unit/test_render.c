@@ -147,6 +147,8 @@ START_TEST(pictures_can_be_read)
 		struct graph *g;
 
 		random_run_init(&run, i, &shapes[i % N_SHAPES]);
+		if (i % 4 > 1)
+			random_run_faults(&run, i, 1 + i % 9);
 		g = build(&run.trace, i % 2 ? GRAPH_ORDER_THREAD : GRAPH_ORDER_PROCESS);
 		for (size_t k = 0; k < sizeof(limits) / sizeof(*limits); k++)
 			check_picture(g, &options, limits[k]);
