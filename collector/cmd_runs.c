@@ -30,7 +30,7 @@ const struct cmd cmd_runs = {
 	.name = "runs",
 	.arguments = "",
 	.summary = "Lists the runs that are kept, oldest first",
-	.text = "LOST is how many events are missing from a run: 0 is a promise, `?` that nobody knows.\n"
+	.text = "FAULTS is how many its plan has, LOST how many events are missing: 0 is a promise, `?` that nobody knows.\n"
 		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n"
 		"With --prints, PRINT is equal for equal runs, and `-` for a run that is not whole.\n",
 	.options = options,

@@ -12,6 +12,8 @@
 #include "collector/run.h"
 #include "graph/graph.h"
 
+struct json_writer;
+
 /* Where the time of a run went, in nanoseconds. */
 struct show_timing {
 	uint64_t total, boxes, ready, workload, check, stop;
@@ -53,6 +55,10 @@ char *show_written(const struct run *run, uint32_t process, int stream, size_t *
 
 /* A part of show_run. */
 int show_connections(const struct graph *graph, bool all, FILE *out, struct error *e);
+
+/* Parts of show_run and show_run_json: the faults of the plan and those that were injected, and what became of them. */
+void show_faults(const struct run *run, const struct graph *graph, bool all, FILE *out);
+void show_faults_json(const struct run *run, const struct graph *graph, struct json_writer *w);
 
 /* How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees the array.
  * NULL: there is nothing to show, all that was received there belongs to another one (a multicast address). */

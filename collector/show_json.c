@@ -31,6 +31,7 @@ static json_t *row_object(const struct store_run *row)
 	json_object_set_new(object, "messages", json_number(row->running ? STORE_UNKNOWN : row->messages));
 	json_object_set_new(object, "lost", json_number(row->running ? STORE_UNKNOWN : row->lost));
 	json_object_set_new(object, "holes", json_number(row->running ? STORE_UNKNOWN : row->holes));
+	json_object_set_new(object, "faults", json_integer(row->faults));
 	return object;
 }
 
@@ -469,6 +470,7 @@ static int messages_write(struct json_writer *w, const struct graph *graph, stru
 		json_object_set_new(object, "send", json_integer(m->send));
 		json_object_set_new(object, "recv", receives[i] == UINT32_MAX ? json_null() : json_integer(receives[i]));
 		json_object_set_new(object, "racy", json_boolean(m->racy));
+		json_object_set_new(object, "lost_by", m->lost_by ? json_integer(m->lost_by) : json_null());
 		content_member(object, graph, (uint32_t)i);
 		json_element(w, object);
 	}
@@ -520,6 +522,7 @@ static void row_write(struct json_writer *w, const struct run *run)
 
 	json_object_del(object, "holes"); /* here, a list of them */
 	json_object_del(object, "messages");
+	json_object_del(object, "faults");
 	json_object_foreach(object, key, value)
 		json_member(w, key, json_incref(value));
 	json_decref(object);
@@ -583,6 +586,7 @@ int show_run_json(const struct run *run, const struct graph *graph, FILE *out, s
 	if (err < 0)
 		return err;
 	holes_write(&w, graph);
+	show_faults_json(run, graph, &w);
 	json_member(&w, "unmatched_bytes", json_number(graph->unmatched_bytes));
 	json_member(&w, "unmatched_datagrams", json_number(graph->unmatched_datagrams));
 	json_member(&w, "contradicted", json_number(graph->contradicted));

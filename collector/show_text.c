@@ -131,7 +131,7 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 {
 	struct store_run row = *stored;
 	struct table *table = arg;
-	char when[32], outcome[64], events[24], lost[24], duration[32];
+	char when[32], outcome[64], events[24], lost[24], duration[32], faults[24];
 	int n = (int)strlen(row.experiment);
 
 	if (n > table->measured)
@@ -142,9 +142,10 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 	number_text(row.running ? STORE_UNKNOWN : row.events, events, sizeof(events));
 	number_text(row.running ? STORE_UNKNOWN : row.lost, lost, sizeof(lost));
 	duration_text(row.running ? STORE_UNKNOWN : row.duration_ns, duration, sizeof(duration));
-	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %9s %6s %9s", row.id,
-		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome, events, lost,
-		duration);
+	number_text(row.faults, faults, sizeof(faults));
+	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %6s %9s %6s %9s", row.id,
+		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome, row.faults ? faults : "-", events,
+		lost, duration);
 	if (table->prints)
 		column_print(table, row.id);
 	fputc('\n', table->out);
@@ -161,24 +162,18 @@ int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 	if (err < 0)
 		return err;
 	table.width = table.measured;
-	fprintf(out, "%4s  %-19s  %-*s  %-19s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "EVENTS",
-		"LOST", "DURATION", prints ? "  PRINT" : "");
+	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "FAULTS",
+		"EVENTS", "LOST", "DURATION", prints ? "  PRINT" : "");
 	return run_each(store, on_row, &table, e);
 }
 
-/* What was asked for; what became of it is in the receipts. */
 static void plan_print(const struct store_run *row, FILE *out)
 {
+	if (row->plan)
+		fprintf(out, "  plan      %" PRIu32 " fault%s%s%s\n", row->faults, row->faults == 1 ? "" : "s",
+			row->dry_run ? ", a dry run: nothing was to happen" : "", row->racy ? ", racy labels allowed" : "");
 	if (row->seed)
 		fprintf(out, "  seed      %" PRIu64 "\n", row->seed);
-	if (row->plan)
-		fprintf(out, "  plan%s%s\n", row->dry_run ? ", a dry run: nothing was to happen" : "", row->racy ? ", racy labels allowed" : "");
-	for (const char *line = row->plan, *end; line && *line; line = end + 1) {
-		end = strchrnul(line, '\n');
-		fprintf(out, "    %.*s\n", (int)(end - line), line);
-		if (!*end)
-			break;
-	}
 }
 
 static void head_print(const struct run *run, const struct prints *prints, FILE *out)
@@ -249,10 +244,15 @@ static void message_print(const struct run *run, const struct graph *graph, uint
 	const struct graph_vertex *v = &graph->vertices[vertex];
 	const struct graph_message *m = &graph->messages[graph->vertex_messages[v->first_message]];
 	uint64_t sent = graph->trace->events[v->event].enter_ns;
-	char label[256], received[64] = "";
+	char label[256], received[96] = "";
 
 	graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
-	if (!m->delivered)
+	if (m->lost_by && m->delivered)
+		snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received, the rest lost: fault %" PRIu32, m->received,
+			 m->lost_by);
+	else if (m->lost_by)
+		snprintf(received, sizeof(received), "  lost: fault %" PRIu32, m->lost_by);
+	else if (!m->delivered)
 		snprintf(received, sizeof(received), "  not received");
 	else if (m->received < m->size)
 		snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received", m->received);
@@ -322,6 +322,7 @@ int show_run(const struct run *run, const struct graph *graph, bool all, FILE *o
 	if (err < 0)
 		return err;
 	head_print(run, &prints, out);
+	show_faults(run, graph, all, out);
 	err = processes_print(run, all, out, e);
 	if (!err)
 		err = show_connections(graph, all, out, e);

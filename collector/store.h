@@ -36,6 +36,7 @@ struct store_run {
 	char *plan;    /* canonical lines of its faults, each with its end; NULL: none. Not in lists */
 	uint64_t seed; /* of what it decides by chance; 0: none. Not in lists */
 	bool dry_run, racy; /* of the plan. Not in lists */
+	uint32_t faults; /* lines of the plan */
 	/* set by sealing */
 	bool running, incomplete;
 	enum outcome outcome;

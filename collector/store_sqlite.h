@@ -42,6 +42,8 @@ int sqlite_prepare(struct store_sqlite *s, const char *sql, sqlite3_stmt **ret_s
 /* store_sqlite_plan.c */
 int sqlite_plan_put(struct store_sqlite *s, const struct store_run *run, struct error *e);
 int sqlite_plan_get(struct store_sqlite *s, struct store_run *run, struct error *e); /* plan, seed, dry_run, racy */
+/* What to select for the number of its faults, from the table run; NULL with an error. */
+const char *sqlite_plan_count(struct store_sqlite *s, struct error *e);
 int sqlite_plan_remove(struct store_sqlite *s, uint64_t id, struct error *e);
 
 /* Members of store_ops. */

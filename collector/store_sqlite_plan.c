@@ -69,6 +69,8 @@ int sqlite_plan_get(struct store_sqlite *s, struct store_run *run, struct error 
 		run->racy = sqlite3_column_int(st, 2);
 		lines = (const char *)sqlite3_column_text(st, 3);
 		run->plan = lines && *lines ? strdup(lines) : NULL;
+		for (const char *end = lines; end && (end = strchr(end, '\n')); end++)
+			run->faults++;
 		if (lines && *lines && !run->plan)
 			err = error_set(e, -ENOMEM, "out of memory");
 	} else if (rc != SQLITE_DONE) {
@@ -76,6 +78,15 @@ int sqlite_plan_get(struct store_sqlite *s, struct store_run *run, struct error 
 	}
 	sqlite3_finalize(st);
 	return err;
+}
+
+const char *sqlite_plan_count(struct store_sqlite *s, struct error *e)
+{
+	int err = table_exists(s, e);
+
+	if (err < 0)
+		return NULL;
+	return err ? "(SELECT length(lines) - length(replace(lines, char(10), '')) FROM plan WHERE run = id)" : "0";
 }
 
 int sqlite_plan_remove(struct store_sqlite *s, uint64_t id, struct error *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Reading rows of an SQLite store. See store.h for the contracts, docs/store.md for the tables. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,6 +143,7 @@ static int on_run_row(sqlite3_stmt *st, void *visitor, void *arg, struct error *
 	struct store_run run;
 
 	run_from_row(st, &run);
+	run.faults = (uint32_t)sqlite3_column_int64(st, 19);
 	return (*on_run)(&run, arg, e);
 }
 
@@ -205,7 +207,17 @@ static int each(struct store *store, const char *sql, uint64_t run, on_row *on_r
 
 int sqlite_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e)
 {
-	return each(store, "SELECT " RUN_COLUMNS " FROM run ORDER BY id", 0, on_run_row, &on_run, arg, e);
+	const char *faults = sqlite_plan_count(sqlite_of(store), e);
+	char *sql = NULL;
+	int err;
+
+	if (!faults)
+		return -EIO;
+	if (asprintf(&sql, "SELECT " RUN_COLUMNS ", %s FROM run ORDER BY id", faults) < 0)
+		return error_set(e, -ENOMEM, "out of memory");
+	err = each(store, sql, 0, on_run_row, &on_run, arg, e);
+	free(sql);
+	return err;
 }
 
 int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from xxh3 import h64, h128
 
-THREAD, START, EXEC, SPAWN, LISTEN, CONNECT, ACCEPT, SEND, RECV, PART, DATA, FIN, ERROR, CLOSE, SHUTDOWN, WAIT, EXIT = range(17)
+THREAD, START, EXEC, SPAWN, LISTEN, CONNECT, ACCEPT, SEND, RECV, PART, DATA, FIN, ERROR, CLOSE, SHUTDOWN, WAIT, EXIT, FIRED = range(18)
 
 
 def join(orbits, pairs):
@@ -19,6 +19,7 @@ class Print:
 
     def __init__(self, run, roles):
         self.run, self.vertices, self.connections = run, run["vertices"], {c["id"]: c for c in run["connections"]}
+        self.faults = {f["id"]: f for f in run["faults"]}
         self.processes = {p["name"]: p for p in run["processes"]}
         self.role = {name: role for name in self.processes for role in roles if name.split("'")[0] in roles[role]}
         self.boxes = {self.processes[name]["box"] for name in self.role}  # that can be renamed
@@ -31,7 +32,7 @@ class Print:
             source, sink, rule = self.vertices[edge["from"]], self.vertices[edge["to"]], edge["rule"]
             if rule == "spawn" and source["kind"] == "spawn":
                 self.origin[sink["id"]] = source["id"]
-            elif rule == "close" or (rule == "spawn" and "thread" not in source.get("flags", [])):
+            elif rule == "close" or (rule == "fault" and sink["kind"] in ("recv", "reset")) or (rule == "spawn" and "thread" not in source.get("flags", [])):
                 self.cause[sink["id"]] = source["id"]
             elif rule in ("message", "local", "pipe"):
                 m, end = source["messages"][0], sink["pos"] + sink["bytes"]
@@ -90,13 +91,17 @@ class Print:
             yield LISTEN, *self.target(v["label"]), None
         elif kind == "exit" and "thread" not in flags:
             yield EXIT, f"signal {v['signal']}" if v["signal"] else f"status {v['status']}", None, None
+        elif kind == "fired":
+            fault = self.faults[v["fault"]]
+            if fault["acted"]:
+                yield FIRED, " ".join([fault["kind"] or "?", *fault["flags"]]), None, None
         elif c and kind in ("send", "recv") and "error" in v:
             if v["error"] not in (None, "EAGAIN", "EINTR") and (ERROR, c["id"], v["end"]) not in seen:
                 seen.add((ERROR, c["id"], v["end"]))
                 reset = cause is not None and self.vertices[cause]["kind"] == "reset"
                 yield ERROR, v["error"], None, self.cause.get(cause) if reset else cause
         elif c and kind == "send" and v["messages"] and messages[v["messages"][0]]["send"] == v["id"]:
-            yield SEND, "", None, None
+            yield SEND, "lost" if messages[v["messages"][0]]["lost_by"] is not None else "", None, None
         elif c and c["transport"] == "udp" and kind == "recv" and "urgent" not in flags:
             yield from [(RECV, "", None, messages[m]["send"]) for m in v["messages"]] or [(DATA, "", None, None)]
         elif c and c["transport"] != "udp" and kind in ("connect", "accept") and self.first.get((kind, c["id"])) == v["id"]:
@@ -115,7 +120,7 @@ class Print:
                     yield RECV if messages[m]["received"] >= messages[m]["bytes"] else PART, "", None, messages[m]["send"]
 
     def keep(self):
-        todo = [i for t in self.threads for i in t.items if LISTEN <= i.kind <= DATA or (i.kind in (START, EXEC, EXIT) and t.is_root)]
+        todo = [i for t in self.threads for i in t.items if LISTEN <= i.kind <= DATA or i.kind == FIRED or (i.kind in (START, EXEC, EXIT) and t.is_root)]
         while todo:
             item = todo.pop()
             thread, item.kept = item.thread, True

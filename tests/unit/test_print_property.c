@@ -485,6 +485,8 @@ START_TEST(another_program_finds_the_same)
 
 			run.trace.events[i % run.trace.n_events] = last;
 		}
+		if (i % 3 == 1)
+			random_run_faults(&run, i, 1 + i % 4);
 		write_json(out, &run, i);
 		random_run_fini(&run);
 	}
