@@ -24,6 +24,15 @@ enum traced_transport {
 	TRACE_DEFAULT = TRACE_UDP | TRACE_UNIX,
 };
 
+/* A task that joins, see follow.bpf.c. */
+struct followed {
+	__u32 tgid;
+	__u32 tid;
+	__u32 parent_tgid;
+	__u32 helper; /* a thread that the kernel made for io_uring */
+	__u64 start_ns; /* when it was made; two may have the same */
+};
+
 struct task_seed {
 	__u32 epoch; /* as in the programs' variable; others do not count */
 	__u32 box;

@@ -29,7 +29,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	__u32 ordinal = 0;
 	int thread = child->pid != child->tgid;
 
-	if (!state)
+	if (!state || task_find(child)) /* found already, by follow.bpf.c */
 		return 0;
 	made = task_create(child, state->seed.box, state->seed.ignored);
 	if (!made || state->seed.ignored)

@@ -31,6 +31,8 @@
 	  "bytes that a server takes before the connection is established are holes")                                  \
 	X(RINGS, "accept by io_uring", 0, "on_completed", "tracepoint io_uring_complete",                              \
 	  "such an accept is shown where its connection is first used")                                                \
+	X(ATTACH, "processes that run already", 0, "on_follow", "iterator over tasks",                               \
+	  "they cannot be attached")                                                                                   \
 	X(MPTCP, "MPTCP", 0, "", "", "not traced: bytes of such a connection are shown as holes")                      \
 	X(TLS, "TLS in the kernel", 0, "", "", "not traced: what TLS adds to a stream is shown as holes")              \
 	X(EXEC, "exec by any thread", 0, "on_prepare_exec", "tracepoint sched_prepare_exec",                           \

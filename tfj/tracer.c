@@ -20,6 +20,7 @@
 #include "tfj/tracer.h"
 #include "tfj/tracer_backend.h"
 #include "tfj/tracer_content.h"
+#include "tfj/tracer_follow.h"
 #include "tfj/tracer_kernel.h"
 
 #define RING_DEFAULT (16u << 20)
@@ -138,7 +139,7 @@ static int programs_attach(struct tracer *tracer, int all, struct error *e)
 	bpf_object__for_each_program(program, tracer->bpf->obj)
 	{
 		if (!bpf_program__autoload(program) || program == tracer->bpf->progs.on_call_exit ||
-		    program == tracer->bpf->progs.on_any_exit || (!all && program_is_shared(program)))
+		    program == tracer->bpf->progs.on_any_exit || program == tracer->bpf->progs.on_follow || (!all && program_is_shared(program)))
 			continue;
 		probe.link = NULL;
 		link = program_attach(program, &probe);
@@ -455,6 +456,35 @@ int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
+bool tracer_has_task(const struct tracer *tracer, int pidfd)
+{
+	size_t size = bpf_map__value_size(tracer->bpf->maps.tasks);
+	struct task_seed *state = calloc(1, size);
+	bool has = state && !bpf_map__lookup_elem(tracer->bpf->maps.tasks, &pidfd, sizeof(pidfd), state, size, 0) &&
+		   state->epoch == tracer->bpf->data->epoch;
+
+	free(state);
+	return has;
+}
+
+int tracer_follow(struct tracer *tracer, struct followed **ret_followed, size_t *ret_n, struct error *e)
+{
+	return tracer_follow_all(tracer->bpf->progs.on_follow, ret_followed, ret_n, e);
+}
+
+int tracer_add_listener(struct tracer *tracer, uint32_t box, uint16_t port, struct error *e)
+{
+	struct {
+		uint32_t box, port;
+	} key = {box | BOX_GUEST, port};
+	uint32_t one = 1;
+
+	if (bpf_map__update_elem(tracer->bpf->maps.listeners, &key, sizeof(key), &one, sizeof(one), BPF_ANY))
+		return error_set(e, -errno, "box %u: who connects to port %u cannot be traced: %s", box, port,
+				 errno == E2BIG ? "too many ports" : strerror(errno));
+	return 0;
+}
+
 int tracer_content(struct tracer *tracer, uint32_t bytes, struct error *e)
 {
 	struct tracer_content_place place = {
@@ -519,12 +549,17 @@ static void map_clear(const struct bpf_map *map)
 	}
 }
 
+void tracer_stop(struct tracer *tracer)
+{
+	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
+	tracer->bpf->data->epoch++;
+}
+
 void tracer_clear(struct tracer *tracer)
 {
 	tracer_content_close(tracer->content);
 	tracer->content = NULL;
-	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
-	tracer->bpf->data->epoch++;
+	tracer_stop(tracer);
 	tracer->bpf->data->transports = transports_default(tracer);
 	pipes_rest(tracer);
 	tracer->bpf->bss->ignoring = 0;

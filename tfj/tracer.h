@@ -9,10 +9,12 @@
 #ifndef TFJ_TRACER_H
 #define TFJ_TRACER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #include "bpf/record.h"
+#include "bpf/state.h"
 #include "lib/error.h"
 
 struct tracer;
@@ -54,6 +56,16 @@ int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error
 /* The same with a label by which faults find it (bpf/fault.h); its descendants get theirs from it. */
 int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);
 
+bool tracer_has_task(const struct tracer *tracer, int pidfd); /* is it traced, or ignored, already? */
+
+/*
+ * After tracer_add_task of one that runs already: all threads and descendants that traced processes have join. They come in
+ * the order in which they were made, malloc'ed; those that are made from now on make records. -EAGAIN: there is no end of them.
+ */
+int tracer_follow(struct tracer *tracer, struct followed **ret_followed, size_t *ret_n, struct error *e);
+/* Such a process listens there, in the box of a guest: who connects from now on is traced there. */
+int tracer_add_listener(struct tracer *tracer, uint32_t box, uint16_t port, struct error *e);
+
 /* An untraced helper inside a box (readiness probe, check): neither it, its children nor its sockets make records. */
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e);
 
@@ -77,6 +89,12 @@ void tracer_ignore_pipe(struct tracer *tracer, int fd);
  * on. Costs every send and receive on the machine a little. Kprobes can take in only what has a cookie (SO_COOKIE gives it one).
  */
 void tracer_adopt(struct tracer *tracer);
+
+/*
+ * Nobody is traced any more, whoever still lives; what was recorded until now can be drained. For runs whose processes do not
+ * end with them, before tracer_clear.
+ */
+void tracer_stop(struct tracer *tracer);
 
 /* Forgets every box, address and ordinal: the end of a run. Sockets that still live make no more records. */
 void tracer_clear(struct tracer *tracer);

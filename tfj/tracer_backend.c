@@ -97,8 +97,8 @@ static int place_exists(struct btf *btf, const char *section)
 {
 	const char *place = strchr(section, '/');
 
-	if (!place)
-		return 1; /* a perf event: tried elsewhere */
+	if (!place || begins_with(section, "iter/"))
+		return 1; /* a perf event: tried elsewhere; tasks can be walked since 5.8 */
 	if (!strcmp(place + 1, EXEC_FUNCTION) && tracer_has(btf, EXEC_TRACEPOINT))
 		return 0;
 	if (begins_with(section, "tp_btf/"))

@@ -61,6 +61,7 @@ struct world {
 	unsigned char *shared;
 	void (*before)(void *shared); /* what the scenario's process does before it is traced; NULL: nothing */
 	pid_t root;
+	bool guest; /* its namespace is not ours alone */
 	uint32_t other_box; /* where the scenario has more than box 1 */
 	int status;
 	/* CONTENT records go here, if anywhere: their bytes are not kept with the others */
@@ -256,7 +257,7 @@ static unused_ok void world_start(struct world *w, int (*scenario)(void *shared)
 	if (read(gate->cookie[0], &cookie, sizeof(cookie)) != sizeof(cookie))
 		abort();
 	pidfd = (int)syscall(SYS_pidfd_open, w->root, 0);
-	if (tracer_add_box(w->tracer, cookie, 1, NULL) ||
+	if ((w->guest ? tracer_add_guest : tracer_add_box)(w->tracer, cookie, 1, NULL) ||
 	    tracer_add_task(w->tracer, pidfd, 1, NULL))
 		abort();
 	close(pidfd);

@@ -23,7 +23,7 @@ KERNELS = {
     "6.12": ("linux-image-6.12-cloud-amd64", ["fentry", "kprobe", "tracepoint-late"], ["tracepoint"]),
 }
 MODULES = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag"]
-PROGRAMS = ["test_tracer", "test_tracer_begin", "test_tracer_tasks", "test_local"]
+PROGRAMS = ["test_tracer", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
 OLDEST = ["test_content"]  # reads the kernel's own structures: where they are least like those of today
 ONCE = ["test_name"]  # knows records only, whoever wrote them: one backend will do
 RUNS = ["client-server", "quorum"]

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Walks all tasks of the machine again and again, until a walk finds nobody who has to join: a task that somebody made
+ * behind the walk's back, who had not joined yet, is found by the next one. On failure nothing is allocated; who joined stays.
+ */
+#include "tfj/tracer_follow.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#define WALKS_MAX 100
+#define FOLLOWED_MAX 100000
+
+struct list {
+	struct followed *rows;
+	size_t bytes, cap; /* cap: of rows */
+};
+
+static int list_grow(struct list *list)
+{
+	struct followed *grown;
+
+	if (list->cap >= FOLLOWED_MAX)
+		return -E2BIG;
+	grown = realloc(list->rows, (list->cap * 2 + 256) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	list->rows = grown;
+	list->cap = list->cap * 2 + 256;
+	return 0;
+}
+
+/* One walk; the rows are behind those of the walks before. */
+static int walk(const struct bpf_link *link, struct list *list)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link)), err = 0;
+	ssize_t n = 1;
+
+	if (fd < 0)
+		return -errno;
+	while (n > 0 && !err) {
+		if (list->bytes == list->cap * sizeof(*list->rows))
+			err = list_grow(list);
+		if (err)
+			break;
+		n = read(fd, (char *)list->rows + list->bytes, list->cap * sizeof(*list->rows) - list->bytes);
+		if (n > 0)
+			list->bytes += (size_t)n;
+		else if (n < 0 && errno != EAGAIN && errno != EINTR)
+			err = -errno;
+		else if (n < 0)
+			n = 1; /* so many tasks in one piece: the kernel wants to be asked again */
+	}
+	close(fd);
+	return err;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct followed *x = a, *y = b;
+
+	if (x->start_ns != y->start_ns)
+		return x->start_ns < y->start_ns ? -1 : 1;
+	return x->tid < y->tid ? -1 : x->tid > y->tid;
+}
+
+int tracer_follow_all(struct bpf_program *program, struct followed **ret_followed, size_t *ret_n, struct error *e)
+{
+	struct bpf_link *link = bpf_program__attach_iter(program, NULL);
+	struct list list = { NULL };
+	size_t before = 0;
+	int err = link ? 0 : -errno, walks = 0;
+
+	do {
+		before = list.bytes;
+		if (!err)
+			err = walks++ < WALKS_MAX ? walk(link, &list) : -EAGAIN;
+	} while (!err && list.bytes != before);
+	bpf_link__destroy(link);
+	if (err) {
+		free(list.rows);
+		return err == -EAGAIN ? error_set(e, err, "it makes processes faster than they can be followed") :
+					error_set(e, err, "its threads and children cannot be followed: %s", strerror(-err));
+	}
+	*ret_n = list.bytes / sizeof(*list.rows);
+	if (*ret_n)
+		qsort(list.rows, *ret_n, sizeof(*list.rows), by_start);
+	*ret_followed = list.rows;
+	return 0;
+}
