@@ -191,7 +191,9 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 	*buf = '\0';
 	switch ((enum event_kind)event->kind) {
 	case EVENT_START:
-		if (shared)
+		if (event->value) /* it was there */
+			snprintf(buf, size, shared ? "attached %s" : "attached", label);
+		else if (shared)
 			snprintf(buf, size, "start %s", label);
 		else if (trace->processes[g->vertices[p->items[node->item].vertex].process].parent)
 			snprintf(buf, size, "start");

@@ -273,7 +273,27 @@ static int match_receive(struct sweep *s, const struct range *receive, uint64_t 
 	return err;
 }
 
-static int sweep_stream(struct sweep *s, size_t stream)
+/*
+ * Where what we know of a stream begins: its connection may have been there before us, and nothing tells of the sends of
+ * that time.
+ */
+static uint64_t stream_beginning(const struct build *b, uint32_t sender, uint32_t receiver, const struct range *sends, size_t n_sends,
+				 const struct range *receives, size_t n_receives)
+{
+	if (sender ? !b->trace->ends[sender].older : !b->trace->ends[receiver].older)
+		return 0;
+	if (sender)
+		return n_sends ? sends[0].from : UINT64_MAX;
+	return n_receives ? receives[0].from : UINT64_MAX;
+}
+
+/* Bytes of a range from there on. */
+static uint64_t range_since(const struct range *range, uint64_t beginning)
+{
+	return range->to <= beginning ? 0 : range->to - (range->from > beginning ? range->from : beginning);
+}
+
+static int sweep_stream(struct sweep *s, size_t stream, uint64_t beginning)
 {
 	struct graph *g = s->b->g;
 	size_t next = s->sends.first[stream], n_sends = s->sends.first[stream + 1];
@@ -285,14 +305,15 @@ static int sweep_stream(struct sweep *s, size_t stream)
 	s->budget = 16 * (n_sends - next + n_receives - first) + 4096;
 	for (size_t i = first; i < n_receives && !err; i++) {
 		const struct range *receive = &s->receives.items[i];
-		uint64_t matched = 0, unmatched;
+		uint64_t matched = 0, unmatched, since;
 
 		if (i + 8 < n_receives)
 			__builtin_prefetch(&g->vertices[s->receives.items[i + 8].vertex], 1);
 		for (; next < n_sends && s->sends.items[next].from < receive->to; next++)
 			s->active[s->n_active++] = next;
 		err = match_receive(s, receive, &matched);
-		unmatched = receive->to - receive->from - matched;
+		since = range_since(receive, beginning);
+		unmatched = since > matched ? since - matched : 0;
 		g->unmatched_bytes = range_end(g->unmatched_bytes, unmatched);
 	}
 	if (err == -E2BIG)
@@ -338,7 +359,7 @@ static int do_stream(struct sweep *s, size_t stream)
 	struct range *receives = s->receives.items + s->receives.first[stream];
 	size_t n_sends = s->sends.first[stream + 1] - s->sends.first[stream];
 	size_t n_receives = s->receives.first[stream + 1] - s->receives.first[stream];
-	uint64_t taken = last_end(receives, n_receives, URGENT), sent = last_end(sends, n_sends, 0);
+	uint64_t taken = last_end(receives, n_receives, URGENT), sent = last_end(sends, n_sends, 0), beginning;
 	int err;
 
 	if (stream % 2 && sender && sender == receiver)
@@ -359,9 +380,10 @@ static int do_stream(struct sweep *s, size_t stream)
 		sent = b->ends[sender].sent;
 	if (taken > sent)
 		sent = taken;
-	connection->bytes[stream % 2] = sent;
+	beginning = stream_beginning(b, sender, receiver, sends, n_sends, receives, n_receives);
+	connection->bytes[stream % 2] = sent > beginning ? sent - beginning : 0;
 	if (!err)
-		err = sweep_stream(s, stream);
+		err = sweep_stream(s, stream, sender ? beginning : 0);
 	if (s->rule != RULE_MESSAGE) /* whoever is not traced can write to it and read from it as well */
 		return err;
 	if (!err && sender)

@@ -21,7 +21,7 @@
  * numbers are kept in stores and on the wire: append, never reorder; a retired kind keeps its row.
  */
 #define EVENT_KINDS(X)                                                                             \
-	X(START, start, "a process began; value: 0, text: its command line or program")            \
+	X(START, start, "a process began; value: 0, or 1: it was there, and is seen from now on; text: its command line or program") \
 	X(EXEC, exec, "a process replaced its program; text: path")                                \
 	X(SPAWN, spawn, "a process made a process or thread; peer: the child process (0: thread), value: ordinal") \
 	X(WAIT, wait, "wait returned an ended child; peer: the child")                             \

@@ -624,11 +624,13 @@ START_TEST(older_connection)
 	for (uint32_t i = 1; i <= 2; i++)
 		trace_end_at(&s.trace, i)->older = true;
 	transfer(&s, 1, EVENT_SEND, 1, 1000, 10, 1);
-	transfer(&s, 2, EVENT_RECV, 2, 1000, 10, 0);
+	transfer(&s, 2, EVENT_RECV, 2, 980, 15, 0); /* was on its way */
+	transfer(&s, 2, EVENT_RECV, 2, 995, 15, 0); /* the end of it, and the first message */
 	last = transfer(&s, 2, EVENT_RECV, 2, 1010, 5, 0);
 	transfer(&s, 1, EVENT_SEND, 1, 1010, 5, 2);
 	g = build(&s, GRAPH_ORDER_THREAD);
 	ck_assert_uint_eq(g->n_holes + g->unmatched_bytes, 0);
+	ck_assert_uint_eq(g->connections[1].bytes[0], 15);
 	assert_label(g, last, "client>s1:7000#?(10.0.0.1:40001)/2");
 	graph_free(g);
 	at(&s, last)->pos = 1012;
