@@ -78,6 +78,10 @@ static void on_refused(struct conduct *c, const struct conduct_pending *pending,
 		}
 		c->state = DONE;
 		break;
+	case ORDER_ATTACH:
+		conduct_failf(c, now, "%s: cannot attach %s: %s", c->actors[pending->actor].spec->attach->place,
+			      c->processes[pending->actor].name, why);
+		break;
 	case ORDER_START:
 		if (pending->actor == ACTOR_HELPER)
 			conduct_failf(c, now, "cannot start the ready program of %s: %s", c->processes[c->current].name, why);
@@ -124,6 +128,8 @@ static void on_reply(struct conduct *c, const struct message_reply *reply, uint6
 			conduct_order_signal(c, (size_t)pending.actor, now);
 	} else if (pending.kind == ORDER_ARM) {
 		conduct_on_armed(c, 0, "", now);
+	} else if (pending.kind == ORDER_ATTACH) {
+		c->processes[pending.actor].started = true;
 	} else if (pending.kind == ORDER_FINISH) {
 		c->state = DONE;
 	}
@@ -137,13 +143,14 @@ static int actor_by_name(const struct conduct *c, const char *name)
 	return ACTOR_NONE;
 }
 
-/* A process of the system that ends badly while nobody asks it to: no verdict, but worth knowing. */
+/* A process of the system that ends while nobody asks it to, badly or although it is not ours: no verdict, but worth knowing. */
 static void warn_of_end(const struct conduct *c, size_t i)
 {
 	const struct store_process *process = &c->processes[i];
 	char how[64], text[160];
 
-	if (i >= c->x->n_processes || c->actors[i].fault || !process->status || !c->actors[i].ready || c->state >= STOPPING || !c->door.warn)
+	if (i >= c->x->n_processes || c->actors[i].fault || (!process->status && !conduct_is_attached(c, i)) || !c->actors[i].ready ||
+	    c->state >= STOPPING || !c->door.warn)
 		return;
 	status_text((int)process->status, how, sizeof(how));
 	snprintf(text, sizeof(text), "%s ended by itself: %s (bop show --output)", process->name, how);
@@ -325,7 +332,7 @@ static int actor_init(struct conduct *c, size_t i, const struct experiment_proce
 	process->role = role;
 	process->name = strdup(name);
 	process->box = strdup(spec ? spec->box : c->x->check_box);
-	process->command = command_make(spec ? spec->run : c->x->check_run);
+	process->command = spec && spec->attach ? strdup(spec->attach->text) : command_make(spec ? spec->run : c->x->check_run);
 	if (spec && spec->directory)
 		c->actors[i].directory = strdup(spec->directory);
 	else if (asprintf(&c->actors[i].directory, "%s/%s", c->directory, name) < 0)

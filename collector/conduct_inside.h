@@ -64,6 +64,12 @@ struct conduct {
 	char phase[96];
 };
 
+/* Is it a process that the run did not start, and that does not end with it? */
+static inline bool conduct_is_attached(const struct conduct *c, size_t actor)
+{
+	return c->actors[actor].spec && c->actors[actor].spec->attach;
+}
+
 /* conduct_order.c: orders to the agent. A failure to send one ends the run. */
 void conduct_order(struct conduct *c, struct message_order *order, int actor, uint64_t now);
 void conduct_order_mark(struct conduct *c, char *text, uint64_t now);

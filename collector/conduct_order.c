@@ -114,12 +114,34 @@ static void start_program(struct conduct *c, int actor, char *name, const char *
 	environment_free(start.start.environment);
 }
 
+static void order_attach(struct conduct *c, size_t i, uint64_t now)
+{
+	const struct experiment_process *spec = c->actors[i].spec;
+	struct message_order attach = {
+		.kind = ORDER_ATTACH,
+		.attach = {
+			.name = spec->name,
+			.box = spec->box,
+			.pid = spec->attach->pid,
+			.cgroup = spec->attach->cgroup,
+			.executable = spec->attach->executable,
+			.port = spec->attach->port,
+		},
+	};
+
+	conduct_order(c, &attach, (int)i, now);
+}
+
 void conduct_order_start(struct conduct *c, size_t i, uint64_t now)
 {
 	const struct experiment_process *spec = c->actors[i].spec;
 	char **statuses;
 
 	c->actors[i].ordered = true;
+	if (conduct_is_attached(c, i)) {
+		order_attach(c, i, now);
+		return;
+	}
 	if (spec) {
 		start_program(c, (int)i, spec->name, spec->box, spec->run, spec->user, c->actors[i].directory, spec->env,
 			      spec->ready_port, true, now);

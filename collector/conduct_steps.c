@@ -161,7 +161,7 @@ void conduct_stop(struct conduct *c, enum outcome outcome, const char *reason, u
 	conduct_order_mark(c, "outcome", now);
 	conduct_order_mark(c, "teardown", now);
 	for (size_t i = 0; i < c->x->n_processes + c->x->n_workloads && c->state == STOPPING; i++)
-		if (c->processes[i].started && !c->processes[i].exited)
+		if (c->processes[i].started && !c->processes[i].exited && !conduct_is_attached(c, i))
 			conduct_order_signal(c, i, now);
 }
 
@@ -177,9 +177,9 @@ static void stopping_advance(struct conduct *c, uint64_t now)
 	bool waiting = false;
 
 	for (size_t i = 0; i < c->n_pending; i++)
-		waiting |= c->pending[i].kind == ORDER_START && c->pending[i].actor >= 0;
+		waiting |= (c->pending[i].kind == ORDER_START && c->pending[i].actor >= 0) || c->pending[i].kind == ORDER_ATTACH;
 	for (size_t i = 0; i < c->x->n_processes + c->x->n_workloads; i++)
-		waiting |= c->processes[i].started && !c->processes[i].exited;
+		waiting |= c->processes[i].started && !c->processes[i].exited && !conduct_is_attached(c, i);
 	if (!waiting || now >= c->deadline_ns)
 		finish(c, now);
 }
@@ -235,7 +235,9 @@ static void not_ready(struct conduct *c, uint64_t now)
 	double seconds = (double)c->x->ready_timeout_ns / CLOCK_SECOND_NS;
 
 	c->result.blame = spec->name;
-	if (!c->processes[c->current].started)
+	if (spec->attach)
+		conduct_failf(c, now, "%s: %s was not attached after %.3g s", spec->attach->place, spec->name, seconds);
+	else if (!c->processes[c->current].started)
 		conduct_failf(c, now, "%s was not started after %.3g s", spec->name, seconds);
 	else if (spec->ready_port)
 		conduct_failf(c, now, "%s was not ready after %.3g s: it does not listen on port %u", spec->name, seconds,

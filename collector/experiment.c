@@ -29,7 +29,7 @@
 	X(timeout) X(ready_timeout) X(grace) X(send) X(content) X(trace)
 #define CHECK_KEYS(X) X(run) X(box)
 #define CONTENT_KEYS(X) X(bytes) X(redact)
-#define BOX_KEYS(X) X(name) X(agent)
+#define BOX_KEYS(X) X(name) X(agent) X(netns)
 
 #define AS_FILE(key) FILE_##key,
 #define AS_CHECK(key) CHECK_##key,
@@ -60,7 +60,7 @@ static int box_check(const struct reading *r, int node, const char *name)
 	return 0;
 }
 
-/* A name, or {name, agent}. */
+/* A name, or {name, agent, netns}. */
 static int read_one_box(const struct reading *r, int item, size_t i)
 {
 	int v[BOX_COUNT] = { 0 }, err = 0;
@@ -81,11 +81,26 @@ static int read_one_box(const struct reading *r, int item, size_t i)
 		err = read_name(r, item, "box", &name);
 	if (!err)
 		err = box_check(r, item, name);
+	if (!err && v[BOX_netns])
+		err = read_netns(r, v[BOX_netns], name, &r->x->netns[i]);
 	if (err)
 		free(name);
 	else
 		r->x->boxes[i] = name;
 	return err;
+}
+
+/* Boxes that are made for the run have no way to those that are there. */
+static int netns_check(const struct reading *r, int node)
+{
+	const struct experiment *x = r->x;
+
+	for (size_t i = 1; i < x->n_boxes; i++)
+		if (!x->netns[i] != !x->netns[0])
+			return yaml_refuse(r->yaml, yaml_item(r->yaml, node, i), r->e,
+					   "boxes '%s' and '%s' have no network in common: give each box a netns, or none",
+					   x->boxes[0], x->boxes[i]);
+	return 0;
 }
 
 static int read_boxes(const struct reading *r, int node)
@@ -103,12 +118,13 @@ static int read_boxes(const struct reading *r, int node)
 				   MAX_BOXES);
 	x->boxes = calloc(n + 1, sizeof(*x->boxes));
 	x->agents = calloc(n + 1, sizeof(*x->agents));
+	x->netns = calloc(n + 1, sizeof(*x->netns));
 	x->n_boxes = n;
-	if (!x->boxes || !x->agents)
+	if (!x->boxes || !x->agents || !x->netns)
 		return read_no_memory(r);
 	for (size_t i = 0; i < n && !err; i++)
 		err = read_one_box(r, yaml_item(r->yaml, node, i), i);
-	return err;
+	return err ? err : netns_check(r, node);
 }
 
 /* Appends text and separator to *string, which may be NULL. */
@@ -156,6 +172,21 @@ static int read_path(struct reading *r, int node)
 	return err;
 }
 
+/* What is there already is attached before anything is started: what is wrong with that shows first. */
+static void attached_first(struct experiment *x)
+{
+	struct experiment_process process;
+	size_t n = 0;
+
+	for (size_t i = 0; i < x->n_processes; i++) {
+		if (!x->processes[i].attach)
+			continue;
+		process = x->processes[i];
+		memmove(&x->processes[n + 1], &x->processes[n], (i - n) * sizeof(process));
+		x->processes[n++] = process;
+	}
+}
+
 static int read_processes(const struct reading *r, int node)
 {
 	struct experiment *x = r->x;
@@ -170,6 +201,7 @@ static int read_processes(const struct reading *r, int node)
 	x->n_processes = n;
 	for (size_t i = 0; !err && i < n; i++)
 		err = read_process(r, yaml_item(r->yaml, node, i), false, &x->processes[i]);
+	attached_first(x);
 	return err;
 }
 
@@ -463,6 +495,7 @@ static void processes_free(struct experiment_process *processes, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		free(processes[i].name);
 		free(processes[i].box);
+		attach_free(processes[i].attach);
 		yaml_strings_free(processes[i].run);
 		free(processes[i].user);
 		free(processes[i].directory);
@@ -483,9 +516,12 @@ void experiment_free(struct experiment *experiment)
 	free(experiment->path);
 	free(experiment->text);
 	yaml_strings_free(experiment->boxes);
-	for (size_t i = 0; experiment->agents && i < experiment->n_boxes; i++)
-		free(experiment->agents[i]);
+	for (size_t i = 0; i < experiment->n_boxes; i++) {
+		free(experiment->agents ? experiment->agents[i] : NULL);
+		free(experiment->netns ? experiment->netns[i] : NULL);
+	}
 	free(experiment->agents);
+	free(experiment->netns);
 	free(experiment->search_path);
 	free(experiment->check_box);
 	yaml_strings_free(experiment->check_run);

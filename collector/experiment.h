@@ -13,8 +13,18 @@
 
 #include "lib/error.h"
 
+/* Which process that runs already is meant; one of the first four is set. */
+struct experiment_attach {
+	uint32_t pid;
+	char *cgroup, *executable; /* executable: absolute */
+	uint32_t port; /* that it listens on */
+	char *place; /* in the file, "quorum.yaml:4:11" */
+	char *text;  /* the same in words */
+};
+
 struct experiment_process {
 	char *name, *box;
+	struct experiment_attach *attach; /* NULL: the run starts it, as follows */
 	char **run;   /* argv, NULL-terminated; run[0] resolved to an absolute path */
 	char *user;   /* NULL: as bop */
 	char *directory; /* an existing folder, absolute; NULL: its own folder below the run's */
@@ -37,8 +47,9 @@ struct experiment {
 	char **boxes; /* NULL-terminated */
 	size_t n_boxes;
 	char **agents; /* by box: the agent that is to serve it; NULL: whoever does */
+	char **netns;  /* by box: the network namespace that it is, as for tfj --box; NULL: all are made for the run */
 	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
-	struct experiment_process *processes; /* in start order */
+	struct experiment_process *processes; /* in start order: those that are attached first */
 	size_t n_processes;
 	struct experiment_process *workloads; /* one at least; started together, after all processes are ready */
 	size_t n_workloads;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Inside the reading of an experiment file: shared by experiment.c (the file) and
- * experiment_process.c (one process of it), and by nobody else. Each function takes a node and
+ * experiment_process.c (one process of it) and experiment_attach.c, and by nobody else. Each function takes a node and
  * fails with a complaint at its place.
  */
 #ifndef COLLECTOR_EXPERIMENT_PART_H
@@ -39,6 +39,13 @@ int read_run(const struct reading *r, int node, char ***ret_run);
 /* A process, or a workload, which neither waits to be ready nor is told to stop. */
 int read_process(const struct reading *r, int node, bool is_workload,
 		 struct experiment_process *process);
+
+/* The network namespace of a box. */
+int read_netns(const struct reading *r, int node, const char *box, char **ret_netns);
+
+/* Which process in that box is to be attached. *ret_attach is set also on failure. */
+int read_attach(const struct reading *r, int node, const char *box, struct experiment_attach **ret_attach);
+void attach_free(struct experiment_attach *attach);
 
 /* The process or workload of that name among those read so far, or NULL. */
 const struct experiment_process *process_find(const struct experiment *experiment,

@@ -20,7 +20,7 @@
 #define MAX_NAME 32u
 
 /* X(key): the keys of a process, of a workload, of `ready`. */
-#define PROCESS_KEYS(X) X(name) X(box) X(run) X(user) X(env) X(dir) X(stop) X(ready)
+#define PROCESS_KEYS(X) X(name) X(box) X(run) X(user) X(env) X(dir) X(stop) X(ready) X(attach)
 #define WORKLOAD_KEYS(X) X(name) X(box) X(run) X(user) X(env) X(dir)
 #define READY_KEYS(X) X(listen) X(run)
 
@@ -275,6 +275,21 @@ const struct experiment_process *process_find(const struct experiment *x, const 
 	return NULL;
 }
 
+/* Has it what it needs, and nothing that contradicts? */
+static int keys_check(const struct reading *r, int node, const char *what, const int *v)
+{
+	if (v[PROCESS_attach])
+		for (int i = 0; i < PROCESS_COUNT; i++)
+			if (v[i] && i != PROCESS_name && i != PROCESS_box && i != PROCESS_attach)
+				return yaml_refuse(r->yaml, v[i], r->e, "'%s' and 'attach' do not go together: what is attached runs already, "
+						   "and is left as it is", process_keys[i]);
+	if (v[PROCESS_name] && v[PROCESS_box] && (v[PROCESS_run] || v[PROCESS_attach]))
+		return 0;
+	return yaml_refuse(r->yaml, node, r->e, "this %s has no '%s'; it needs name, box and run%s", what,
+			   !v[PROCESS_name] ? "name" : !v[PROCESS_box] ? "box" : "run",
+			   strcmp(what, "process") ? "" : " (or attach)");
+}
+
 int read_process(const struct reading *r, int node, bool is_workload,
 		 struct experiment_process *process)
 {
@@ -286,12 +301,8 @@ int read_process(const struct reading *r, int node, bool is_workload,
 	process->line = yaml_line(r->yaml, node);
 	process->stop_signal = SIGTERM;
 	err = yaml_record(r->yaml, node, what, is_workload ? workload_keys : process_keys, v, r->e);
-	if (!err && (!v[PROCESS_name] || !v[PROCESS_box] || !v[PROCESS_run]))
-		err = yaml_refuse(r->yaml, node, r->e,
-				  "this %s has no '%s'; it needs name, box and run", what,
-				  !v[PROCESS_name]  ? "name"
-				  : !v[PROCESS_box] ? "box"
-						    : "run");
+	if (!err)
+		err = keys_check(r, node, what, v);
 	if (!err)
 		err = read_name(r, v[PROCESS_name], "name", &name);
 	if (!err && process_find(r->x, name))
@@ -304,7 +315,9 @@ int read_process(const struct reading *r, int node, bool is_workload,
 	process->name = name;
 	if (!err)
 		err = read_box(r, v[PROCESS_box], &process->box);
-	if (!err)
+	if (!err && v[PROCESS_attach])
+		err = read_attach(r, v[PROCESS_attach], process->box, &process->attach);
+	else if (!err)
 		err = read_run(r, v[PROCESS_run], &process->run);
 	if (!err)
 		err = read_env(r, v[PROCESS_env], &process->env);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "collector/session_inside.h"
+#include "collector/yaml.h"
 #include "lib/clock.h"
 
 #define HELLO_NS (60 * CLOCK_SECOND_NS) /* the kernel checks its programs first: slow where it is emulated and busy */
@@ -77,11 +78,33 @@ static int agent_greet(struct session *session, struct error *e)
 	return 0;
 }
 
-int session_open(struct session **ret_session, struct error *e)
+/* tfj --collector ADDRESS --parent-death [--box NAME=NETNS]... */
+static char **arguments_make(const char *address, const struct experiment *x)
 {
-	char *arguments[] = { "tfj", "--collector", NULL, "--parent-death", NULL };
+	const char *const first[] = { "tfj", "--collector", address, "--parent-death" };
+	size_t n_boxes = x && x->netns && x->netns[0] ? x->n_boxes : 0, n = 0;
+	char **arguments = calloc(4 + 2 * n_boxes + 1, sizeof(*arguments));
+	bool full = arguments;
+
+	for (; full && n < 4; n++)
+		full = (arguments[n] = strdup(first[n]));
+	for (size_t i = 0; full && i < n_boxes; i++) {
+		full = (arguments[n++] = strdup("--box"));
+		if (full && asprintf(&arguments[n++], "%s=%s", x->boxes[i], x->netns[i]) < 0) {
+			arguments[n - 1] = NULL;
+			full = false;
+		}
+	}
+	if (full)
+		return arguments;
+	yaml_strings_free(arguments);
+	return NULL;
+}
+
+int session_open(const struct experiment *x, struct session **ret_session, struct error *e)
+{
 	struct server_options options = { .single = true };
-	char address[SERVER_ADDRESS_MAX], base[PATH_MAX];
+	char address[SERVER_ADDRESS_MAX], base[PATH_MAX], **arguments = NULL;
 	struct session *session;
 	int err;
 
@@ -114,7 +137,11 @@ int session_open(struct session **ret_session, struct error *e)
 				 error_set(e, -ENOMEM, "out of memory");
 	if (err < 0)
 		goto out;
-	arguments[2] = address;
+	arguments = arguments_make(address, x);
+	if (!arguments) {
+		err = error_set(e, -ENOMEM, "out of memory");
+		goto out;
+	}
 	err = agentproc_start(&session->agent, session->agent_path, arguments, e);
 	if (err < 0)
 		goto out;
@@ -127,6 +154,7 @@ int session_open(struct session **ret_session, struct error *e)
 	*ret_session = session;
 	session = NULL;
 out:
+	yaml_strings_free(arguments);
 	if (session)
 		session->agent_lost = true; /* nothing is worth waiting for */
 	session_close(session);

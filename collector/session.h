@@ -15,8 +15,11 @@
 
 struct session;
 
-/* Sweeps what dead sessions left, starts the agent and waits until it has said hello. -EINTR: the user stopped it. */
-int session_open(struct session **ret_session, struct error *e);
+/*
+ * Sweeps what dead sessions left, starts the agent and waits until it has said hello. x: whose boxes that are there the agent
+ * is to serve; NULL: none. -EINTR: the user stopped it.
+ */
+int session_open(const struct experiment *x, struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
 /* Runs it once. plan: numbered; NULL: no faults. ret is filled also when the run ended badly; free with course_result_fini(). */

@@ -193,7 +193,9 @@ int troupe_order(struct troupe *troupe, const struct message_order *order, struc
 		only = cast_agent_of(troupe->cast, order->start.box);
 	if (order->kind == ORDER_SIGNAL)
 		only = cast_agent_of(troupe->cast, order->signal.box);
-	if (only == SIZE_MAX && (order->kind == ORDER_START || order->kind == ORDER_SIGNAL))
+	if (order->kind == ORDER_ATTACH)
+		only = cast_agent_of(troupe->cast, order->attach.box);
+	if (only == SIZE_MAX && (order->kind == ORDER_START || order->kind == ORDER_SIGNAL || order->kind == ORDER_ATTACH))
 		return error_set(e, -EINVAL, "an order for a box that the run does not have");
 	owed = owed_add(troupe, order->id, order->kind);
 	if (!owed)

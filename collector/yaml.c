@@ -55,6 +55,17 @@ int yaml_refuse(const struct yaml *yaml, int node, struct error *e, const char *
 	return refuse_at(yaml, at->start_mark.line, at->start_mark.column, e, text);
 }
 
+int yaml_place(const struct yaml *yaml, int node, char **ret_place)
+{
+	const yaml_node_t *at = yaml_document_get_node((yaml_document_t *)&yaml->document, node);
+	size_t line = at ? at->start_mark.line + 1 : 0, column = at ? at->start_mark.column + 1 : 0;
+
+	if (asprintf(ret_place, "%s:%zu:%zu", yaml->path, line, column) >= 0)
+		return 0;
+	*ret_place = NULL;
+	return -ENOMEM;
+}
+
 /* libyaml gives no position for bytes that are no text, so look for them first. */
 static int text_check(const struct yaml *yaml, struct error *e)
 {

@@ -30,6 +30,8 @@ const char *yaml_text(const struct yaml *yaml);
 
 int yaml_root(const struct yaml *yaml);
 int yaml_line(const struct yaml *yaml, int node); /* from 1 */
+/* "file:line:column" for what is found wrong later. malloc'ed; -ENOMEM. */
+int yaml_place(const struct yaml *yaml, int node, char **ret_place);
 
 /* Is the node a mapping? For keys that take one thing or a sequence of them. */
 int yaml_is_mapping(const struct yaml *yaml, int node);

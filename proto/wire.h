@@ -74,7 +74,9 @@ enum message_kind {
 	MESSAGE_ORDER,
 };
 
-enum order_kind { ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT, ORDER_ARM, ORDER_LIFT };
+enum order_kind {
+	ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT, ORDER_ARM, ORDER_LIFT, ORDER_ATTACH,
+};
 
 struct message_hello {
 	uint32_t protocol;
@@ -97,6 +99,14 @@ struct message_start {
 	bool untraced, quiet;
 };
 
+/* Exactly one of the last four says which process; the others are 0 or "". */
+struct message_attach {
+	char *name, *box;
+	uint32_t pid;
+	char *cgroup, *executable;
+	uint32_t port;
+};
+
 struct message_order {
 	uint64_t id;
 	enum order_kind kind;
@@ -112,6 +122,7 @@ struct message_order {
 		size_t n_peers;
 	} begin;
 	struct message_start start;
+	struct message_attach attach;
 	struct { /* SIGNAL */
 		char *name;
 		int signal;

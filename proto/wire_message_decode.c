@@ -240,6 +240,18 @@ static int decode_arm(const Bop__Wire__Arm *from, struct message_order *order)
 	return err;
 }
 
+static int decode_attach(const Bop__Wire__Attach *from, struct message_attach *attach)
+{
+	if (from->port > UINT16_MAX)
+		return -EBADMSG;
+	attach->pid = from->pid;
+	attach->port = from->port;
+	return text_copy(&attach->name, from->name) || text_copy(&attach->box, from->box) ||
+			       text_copy(&attach->cgroup, from->cgroup) || text_copy(&attach->executable, from->executable) ?
+		       -ENOMEM :
+		       0;
+}
+
 static int decode_order(const Bop__Wire__Order *from, struct message_order *order)
 {
 	order->id = from->id;
@@ -270,6 +282,9 @@ static int decode_order(const Bop__Wire__Order *from, struct message_order *orde
 		order->kind = ORDER_LIFT;
 		order->lift = from->lift->id;
 		return 0;
+	case BOP__WIRE__ORDER__WHAT_ATTACH:
+		order->kind = ORDER_ATTACH;
+		return decode_attach(from->attach, &order->attach);
 	default:
 		return -EBADMSG;
 	}
@@ -378,6 +393,14 @@ static void start_fini(struct message_start *start)
 	strings_free(start->environment);
 }
 
+static void attach_fini(struct message_attach *attach)
+{
+	free(attach->name);
+	free(attach->box);
+	free(attach->cgroup);
+	free(attach->executable);
+}
+
 static void hello_fini(struct message_hello *hello)
 {
 	free(hello->version);
@@ -429,6 +452,7 @@ void message_fini(struct message *message)
 		for (size_t i = 0; i < message->order.arm.n; i++)
 			fault_fini(&message->order.arm.faults[i]);
 		free(message->order.arm.faults);
+		attach_fini(&message->order.attach);
 		break;
 	case MESSAGE_NONE:
 	case MESSAGE_BATCH:

@@ -262,6 +262,16 @@ static int arm_rows(Bop__Wire__Arm *arm, const struct message_order *order)
 	return 0;
 }
 
+static void fill_attach(Bop__Wire__Attach *attach, const struct message_attach *from)
+{
+	attach->name = text_of(from->name);
+	attach->box = text_of(from->box);
+	attach->pid = from->pid;
+	attach->cgroup = text_of(from->cgroup);
+	attach->executable = text_of(from->executable);
+	attach->port = from->port;
+}
+
 static int encode_order(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
 {
 	const struct message_order *from = &message->order;
@@ -269,6 +279,7 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 	Bop__Wire__Order order = BOP__WIRE__ORDER__INIT;
 	Bop__Wire__Begin begin = BOP__WIRE__BEGIN__INIT;
 	Bop__Wire__Start start = BOP__WIRE__START__INIT;
+	Bop__Wire__Attach attach = BOP__WIRE__ATTACH__INIT;
 	Bop__Wire__Signal signal = BOP__WIRE__SIGNAL__INIT;
 	Bop__Wire__Mark mark = BOP__WIRE__MARK__INIT;
 	Bop__Wire__Finish finish = BOP__WIRE__FINISH__INIT;
@@ -297,6 +308,11 @@ static int encode_order(const struct message *message, unsigned char **ret_bytes
 		fill_start(&start, &from->start);
 		order.what_case = BOP__WIRE__ORDER__WHAT_START;
 		order.start = &start;
+		break;
+	case ORDER_ATTACH:
+		fill_attach(&attach, &from->attach);
+		order.what_case = BOP__WIRE__ORDER__WHAT_ATTACH;
+		order.attach = &attach;
 		break;
 	case ORDER_SIGNAL:
 		signal.name = text_of(from->signal.name);

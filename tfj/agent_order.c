@@ -209,6 +209,7 @@ void agent_finish(struct agent *agent)
 
 void agent_on_order(struct agent *agent, const struct message_order *order)
 {
+	struct message_reply more = { 0 };
 	struct error e = { "" };
 	int err = 0;
 
@@ -231,6 +232,9 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 		if (!err)
 			return; /* the reply comes when its program runs */
 		break;
+	case ORDER_ATTACH:
+		err = run_attach(agent->run, &order->attach, &more.pid, &e);
+		break;
 	case ORDER_SIGNAL:
 		err = run_signal(agent->run, order->signal.name, order->signal.signal, &e);
 		break;
@@ -250,7 +254,7 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 		err = error_set(&e, -EINVAL, "not an order");
 		break;
 	}
-	send_reply(agent, order->id, err, e.text, NULL);
+	send_reply(agent, order->id, err, e.text, &more);
 }
 
 bool agent_must_wait(const struct agent *agent, const struct message *message)

@@ -117,20 +117,27 @@ static char *command_text(char *const *argv)
 	return text;
 }
 
-/* What is traced is part of labels: nothing in its name may look like one of their separators. */
-static int name_check(const struct message_start *start, struct error *e)
+/* Nothing in it may look like one of `separators`. */
+static int word_check(const char *name, const char *separators, struct error *e)
 {
-	const char *separators = start->untraced ? "" : " >#/:<~'?";
-
-	if (!*start->name || !start->argv[0])
-		return error_set(e, -EINVAL, "a process needs a name and a program");
-	for (const char *p = start->name; *p; p++)
+	for (const char *p = name; *p; p++)
 		if (*p < ' ' || *p >= 0x7f || strchr(separators, *p))
-			return error_set(e, -EINVAL, "'%s' cannot be the name of a process: use letters, digits, '-' and '_'",
-					 start->name);
-	return strlen(start->name) <= NAME_MAX_LENGTH ?
+			return error_set(e, -EINVAL, "'%s' cannot be the name of a process: use letters, digits, '-' and '_'", name);
+	return strlen(name) <= NAME_MAX_LENGTH ?
 		       0 :
 		       error_set(e, -EINVAL, "the name of a process is at most %d long", NAME_MAX_LENGTH);
+}
+
+int process_name_check(const char *name, struct error *e)
+{
+	return *name ? word_check(name, " >#/:<~'?", e) : error_set(e, -EINVAL, "a process needs a name");
+}
+
+static int name_check(const struct message_start *start, struct error *e)
+{
+	if (!*start->name || !start->argv[0])
+		return error_set(e, -EINVAL, "a process needs a name and a program");
+	return start->untraced ? word_check(start->name, "", e) : process_name_check(start->name, e);
 }
 
 static int watch(struct crew *crew, struct member *member, enum watch_kind kind, int fd)

@@ -46,6 +46,9 @@ struct crew *crew_new(const struct crew_place *place, const struct crew_events *
 /* Every member must have ended. */
 void crew_free(struct crew *crew);
 
+/* What is traced is part of labels. -EINVAL: not a name for it. */
+int process_name_check(const char *name, struct error *e);
+
 /* Begins to start a program; on_started tells the outcome, unless this returns an error. now_ns: CLOCK_MONOTONIC. */
 int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e);
 

@@ -149,7 +149,7 @@ struct process *process_add(struct names *names, uint32_t tgid, uint32_t box, ch
 	*row = (struct trace_process){ .name = label, .box = box, .parent = parent, .pid = tgid, .command = copy };
 	names->stream->bytes += strlen(label) + strlen(copy);
 	process->index = index;
-	process->root = process->unnamed = 0;
+	process->root = process->unnamed = process->threads = process->children = 0;
 	process->provisional = process->fresh = false;
 	return process;
 out:
@@ -213,11 +213,11 @@ void thread_add(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordin
 	thread->lent = false;
 }
 
-void thread_lend(struct names *names, const struct rec_head *head, uint32_t tid)
+void thread_lend(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordinal)
 {
 	struct thread *thread;
 
-	thread_add(names, head->tgid, tid, thread_ordinal(names, head));
+	thread_add(names, tgid, tid, ordinal);
 	thread = thread_find(names, tid);
 	if (thread)
 		thread->lent = true;

@@ -37,18 +37,19 @@ uint32_t names_root(struct names *names, const char *name, uint32_t box, uint32_
 	return process->index;
 }
 
-static void start_event(struct names *names, uint32_t index, uint64_t now_ns)
+static struct event *start_event(struct names *names, uint32_t index, uint64_t now_ns)
 {
 	const struct trace_process *row = &names->stream->part.processes[index];
 	struct event *event = stream_event(names->stream);
 
 	if (!event)
-		return;
+		return NULL;
 	event->kind = EVENT_START;
 	event->enter_ns = event->return_ns = now_ns;
 	event->box = row->box;
 	event->process = index;
 	event->text = row->command && *row->command ? stream_text(names->stream, row->command) : 0;
+	return event;
 }
 
 void names_start(struct names *names, uint32_t process, uint64_t now_ns)
@@ -86,12 +87,55 @@ static char *child_label(struct names *names, struct process *parent, uint32_t o
 	return label;
 }
 
-static struct process *child_add(struct names *names, struct process *parent, const struct rec_fork *fork,
+uint32_t names_attach(struct names *names, const char *name, uint32_t box, uint32_t pid, const char *command, uint64_t now_ns)
+{
+	uint32_t index = names_root(names, name, box, pid, command);
+	struct process *process = process_find(names, pid);
+	struct event *event = index ? start_event(names, index, now_ns) : NULL;
+
+	if (!index)
+		return 0;
+	process->fresh = false;
+	if (event)
+		event->value = 1;
+	return index;
+}
+
+int names_follow(struct names *names, const struct followed *followed, const char *command, uint64_t now_ns)
+{
+	bool thread = followed->tid != followed->tgid;
+	struct process *of = process_find(names, thread ? followed->tgid : followed->parent_tgid), *child;
+	struct event *event;
+	uint32_t root, parent;
+
+	if (!of)
+		return 0; /* it ended meanwhile, and others of its have ended before */
+	if (thread) {
+		if (followed->helper) /* whose is not known: the main thread's */
+			thread_lend(names, followed->tgid, followed->tid, 0);
+		else
+			thread_add(names, followed->tgid, followed->tid, ++of->threads);
+		return 0;
+	}
+	root = of->root;
+	parent = of->index;
+	child = process_add(names, followed->tgid, names->stream->part.processes[parent].box,
+			    child_label(names, of, ++of->children), parent, command);
+	if (!child)
+		return -ENOMEM;
+	child->root = root;
+	event = start_event(names, child->index, now_ns);
+	if (event)
+		event->value = 1;
+	return 0;
+}
+
+static struct process *child_add(struct names *names, struct process *parent, const struct rec_fork *fork, uint32_t ordinal,
 				 uint32_t box)
 {
 	struct process *child = process_find(names, fork->child_tgid);
 	uint32_t root = parent->root, parent_index = parent->index;
-	char *label = child_label(names, parent, fork->ordinal), *command;
+	char *label = child_label(names, parent, ordinal), *command;
 	struct trace_process *row;
 
 	if (child && child->provisional && label) {
@@ -116,23 +160,26 @@ static struct process *child_add(struct names *names, struct process *parent, co
 static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t box, struct process *process)
 {
 	bool thread = fork->head.flags & REC_F_GROUP;
+	uint32_t ordinal = fork->ordinal;
 	struct process *child;
 	struct event *event;
 
 	if (thread && !fork->ordinal) { /* the kernel makes and ends them when it likes: no events of the program */
-		thread_lend(names, &fork->head, fork->child_tid);
+		thread_lend(names, fork->head.tgid, fork->child_tid, thread_ordinal(names, &fork->head));
 		return;
 	}
 	event = record_event(names, EVENT_SPAWN, &fork->head, box, process);
 	if (!event || !process)
 		return;
-	event->value = fork->ordinal;
+	if (ordinal)
+		ordinal += thread ? process->threads : process->children;
+	event->value = ordinal;
 	if (thread) {
 		event->flags = EVENT_F_THREAD;
-		thread_add(names, fork->head.tgid, fork->child_tid, fork->ordinal);
+		thread_add(names, fork->head.tgid, fork->child_tid, ordinal);
 		return;
 	}
-	child = child_add(names, process, fork, box);
+	child = child_add(names, process, fork, ordinal, box);
 	if (!child)
 		return;
 	event->peer = child->index;

@@ -31,6 +31,7 @@ struct process {
 	uint32_t tgid;
 	uint32_t index;
 	uint32_t root;	 /* index of the process that we started and that this one descends from, 0 none */
+	uint32_t threads, children; /* that it had when it was attached: the kernel side does not count them */
 	uint32_t unnamed; /* children whose number is not known (lost record) */
 	bool provisional; /* seen before the record that announces it */
 	bool fresh;	 /* started by us, has not executed anything else yet */
@@ -116,8 +117,8 @@ struct process *process_of(struct names *names, const struct rec_head *head, uin
 /* Without memory its events will seem to be the main thread's. */
 void thread_add(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordinal);
 
-/* The thread that the record is of was given another, by the kernel, that works for it. */
-void thread_lend(struct names *names, const struct rec_head *head, uint32_t tid);
+/* The thread of that ordinal was given another, by the kernel, that works for it. */
+void thread_lend(struct names *names, uint32_t tgid, uint32_t tid, uint32_t ordinal);
 
 /* Is the record of such a one? */
 bool thread_is_lent(struct names *names, const struct rec_head *head);

@@ -21,6 +21,7 @@
 
 #include "lib/claim.h"
 #include "lib/clock.h"
+#include "tfj/attached.h"
 #include "tfj/batch.h"
 #include "tfj/box.h"
 #include "tfj/cgroup.h"
@@ -52,6 +53,7 @@ struct run {
 	struct boxes *boxes;
 	struct names *names;
 	struct crew *crew;
+	struct attached *attached;
 	struct hoard *hoard; /* NULL: live */
 	struct contents *contents; /* NULL: off */
 	bool deferring;
@@ -186,6 +188,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	struct run *run = calloc(1, sizeof(*run));
 	struct crew_events events = { on_member_started, on_member_exited, NULL, run };
 	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
+	struct attached_place attached;
 	int err;
 
 	if (!run)
@@ -230,7 +233,9 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	crew.hosts = run->hosts;
 	crew.resolv = run->boxes->box[0].guest ? NULL : run->resolv; /* a guest has its own way to names outside */
 	crew.box_base = place->box_base;
-	run->crew = run->names ? crew_new(&crew, &events) : NULL;
+	attached = (struct attached_place){ place->tracer, run->names, run->boxes, place->box_base, place->on_exited, place->arg };
+	run->attached = run->names ? attached_new(&attached) : NULL;
+	run->crew = run->attached ? crew_new(&crew, &events) : NULL;
 	if (!run->crew)
 		err = error_set(e, -ENOMEM, "out of memory");
 out:
@@ -294,6 +299,7 @@ struct boxes *run_close(struct run *run)
 	kill_all(run);
 	tracer_clear(run->place.tracer);
 	crew_free(run->crew);
+	attached_free(run->attached);
 	names_free(run->names);
 	hoard_free(run->hoard);
 	contents_free(run->contents);
@@ -402,6 +408,12 @@ int run_start(struct run *run, uint64_t order, const struct message_start *start
 	return crew_start(run->crew, order, start, clock_monotonic_ns(), e);
 }
 
+int run_attach(struct run *run, const struct message_attach *attach, pid_t *ret_pid, struct error *e)
+{
+	catch_up(run);
+	return attached_add(run->attached, attach, clock_monotonic_ns(), ret_pid, e);
+}
+
 int run_signal(struct run *run, const char *name, int signal, struct error *e)
 {
 	return crew_signal(run->crew, name, signal, e);
@@ -460,6 +472,8 @@ void run_record(struct run *run, const struct rec_head *record, size_t size)
 	run->received++;
 	if (!run->names)
 		return;
+	if (run->attached)
+		attached_record(run->attached, record, size);
 	if (record->kind == REC_CONTENT) {
 		if (run->contents)
 			contents_put(run->contents, (const struct rec_content *)record, size);
@@ -536,6 +550,11 @@ int run_stop(struct run *run, struct error *e)
 	int err = kill_all(run);
 
 	tracer_drain(run->place.tracer);
+	if (attached_any(run->attached)) { /* those go on, whatever is still to be done for this run */
+		drain_until_quiet(run);
+		tracer_stop(run->place.tracer);
+		drain_until_quiet(run);
+	}
 	return err ? error_set(e, err, "not every process could be killed: %s", strerror(-err)) : 0;
 }
 

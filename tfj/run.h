@@ -45,6 +45,7 @@ struct boxes *run_close(struct run *run);
 int run_boxes(const struct run *run, struct trace_box **ret_boxes, size_t *ret_n);
 
 int run_start(struct run *run, uint64_t order, const struct message_start *start, struct error *e);
+int run_attach(struct run *run, const struct message_attach *attach, pid_t *ret_pid, struct error *e);
 int run_signal(struct run *run, const char *name, int signal, struct error *e);
 void run_mark(struct run *run, const char *text);
 

@@ -138,6 +138,12 @@ static int on_order(void *arg, const struct message_order *order, struct error *
 		reply.code = reply.error ? -ENOENT : 0;
 		reply.error = reply.error ? reply.error : "";
 		break;
+	case ORDER_ATTACH:
+		note(agent, "attach:%s ", order->attach.name);
+		reply.error = (char *)behaviour_of(agent, order->attach.name)->refused;
+		reply.code = reply.error ? -ESRCH : 0;
+		reply.error = reply.error ? reply.error : "";
+		break;
 	case ORDER_SIGNAL:
 		note(agent, "signal:%s:%d ", order->signal.name, order->signal.signal);
 		exit_later(agent, behaviour_of(agent, order->signal.name),
@@ -287,6 +293,40 @@ START_TEST(good)
 
 	fixture_init(&f, script);
 	ends(&f, OUTCOME_GOOD, "", UP "mark:check start::check " DOWN);
+}
+END_TEST
+
+static struct experiment_attach attach = { .pid = 12, .place = "e.yaml:4:5", .text = "(attached by pid 12)" };
+
+/* With the first process attached. */
+static void fixture_attach(struct fixture *f, const struct behaviour *script)
+{
+	struct conduct_door door = { .order = on_order, .warn = on_warn, .arg = &f->agent };
+
+	fixture_init(f, script);
+	conduct_free(f->conduct);
+	f->processes[0] = (struct experiment_process){ .name = "s1", .box = "a", .attach = &attach };
+	ck_assert_int_eq(conduct_new(&f->x, 7, "/run/dir", &door, &f->conduct, NULL), 0);
+}
+
+/* What is attached is ready when it is; it is neither stopped nor waited for. Its end during the run decides nothing. */
+START_TEST(attached)
+{
+	const struct behaviour lives[] = { SERVERS, CLIENTS, { .name = ":check", .exit = MS }, { 0 } };
+	const struct behaviour refused[] = { { .name = "s1", .refused = "there is no process 12" }, { 0 } };
+	struct fixture f;
+
+	fixture_attach(&f, lives);
+	ends(&f, OUTCOME_GOOD, "", "begin attach:s1 start:s2 start::ready:s2:1 mark:workload start:w-1 start:w-2 mark:check start::check "
+				   "mark:outcome mark:teardown signal:s2:2 finish ");
+	fixture_attach(&f, lives);
+	play(&f, f.now + 15 * MS);
+	later(&f.agent, 2 * MS, (struct message){ .kind = MESSAGE_EXITED, .exited = { .name = (char *)"s1", .output = (char *)"" } });
+	ends(&f, OUTCOME_GOOD, "", "begin attach:s1 start:s2 start::ready:s2:1 mark:workload start:w-1 start:w-2 "
+				   "warning:s1 ended by itself: exit status 0 (bop show --output) mark:check start::check "
+				   "mark:outcome mark:teardown signal:s2:2 finish ");
+	fixture_attach(&f, refused);
+	ends(&f, OUTCOME_ERROR, "e.yaml:4:5: cannot attach s1: there is no process 12", "begin attach:s1 mark:outcome mark:teardown finish ");
 }
 END_TEST
 
@@ -771,6 +811,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, good);
+	tcase_add_test(tc, attached);
 	tcase_add_test(tc, verdicts);
 	tcase_add_test(tc, no_check);
 	tcase_add_test(tc, environment);

@@ -321,6 +321,7 @@ START_TEST(message_orders)
 	char *boxes[] = { "s1", "s2", NULL };
 	struct trace_box peers[] = { { "s3", "10.0.0.3", "fd::3" }, { "c", "10.0.0.4", "" } };
 	struct message m = { .kind = MESSAGE_ORDER }, back;
+	size_t size;
 	unsigned char *bytes;
 
 	m.order = (struct message_order){ .id = 5, .kind = ORDER_START };
@@ -347,6 +348,20 @@ START_TEST(message_orders)
 	ck_assert(!back.order.begin.boxes[2] && back.order.begin.deferred);
 	ck_assert(back.number == 77 && back.heard == UINT64_MAX);
 	message_fini(&back);
+	free(bytes);
+	m.order = (struct message_order){ .id = 7, .kind = ORDER_ATTACH };
+	m.order.attach = (struct message_attach){ "r1", "s1", 77, "/x.slice", "/bin/r", UINT16_MAX };
+	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
+	ck_assert(back.order.attach.pid == 77 && back.order.attach.port == UINT16_MAX);
+	ck_assert_str_eq(back.order.attach.name, "r1");
+	ck_assert_str_eq(back.order.attach.box, "s1");
+	ck_assert_str_eq(back.order.attach.cgroup, "/x.slice");
+	ck_assert_str_eq(back.order.attach.executable, "/bin/r");
+	message_fini(&back);
+	free(bytes);
+	m.order.attach.port++; /* no port has that number */
+	ck_assert_int_eq(message_encode(&m, &bytes, &size), 0);
+	ck_assert_int_eq(message_decode(bytes, size, MESSAGE_TO_AGENT, &back, NULL), -EBADMSG);
 	free(bytes);
 }
 END_TEST
