@@ -333,7 +333,7 @@ static void value_members(json_t *object, const struct graph *graph, const struc
 	if (event->value < 0 && event->value > -4096 && event->value != -EINPROGRESS && event->kind != EVENT_EXIT &&
 	    event->kind != EVENT_LOST)
 		json_object_set_new(object, "error", json_text(strerrorname_np((int)-event->value)));
-	if (event->peer)
+	if (event->peer && !event_is_fault(event->kind))
 		json_object_set_new(object, "child", json_text(process_name(trace, event->peer)));
 	if (event->text && event->text <= trace->n_texts)
 		json_object_set_new(object, "text", json_text(trace->texts[event->text]));

@@ -199,6 +199,8 @@ static uint32_t event_lane(const struct build *b, const struct event *event)
 {
 	uint32_t process = build_process(b, event), end;
 
+	if (!process && event_is_fault(event->kind))
+		process = build_peer(b, event);
 	if (!process) {
 		end = build_end(b, event);
 		process = end ? b->ends[end].owner : 0;

@@ -4,6 +4,7 @@
  * known of a fault is its events and its receipt; its line says what kind it is. Knows nothing of bytes (losses.c).
  *
  *   armed -> fired -> lifted or expired
+ *   the exit of a process -> the restart that it brought about -> the first event of the process that was started
  *   fired -> the call at which it fired, if that came after it; the exit of what it killed; the reset, or the end of file, that it made
  *
  * No edge leads to an ARMED, and none leads back from an end: only what a fault hit could be before it in a damaged trace, and edges.c
@@ -13,6 +14,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -249,6 +251,38 @@ static int link_call(struct build *b, struct graph_fault *fault, const struct fa
 	return fault->call == NO_VERTEX ? 0 : build_edge_add(b, fault->fired, fault->call, RULE_FAULT, 0);
 }
 
+/* The incarnation before s1'2 is s1, that before s1'3 is s1'2. */
+static uint32_t life_before(const struct trace *trace, uint32_t process)
+{
+	const char *name = text_or(trace->processes[process].name, ""), *quote = strrchr(name, '\'');
+	unsigned long life = quote ? strtoul(quote + 1, NULL, 10) : 0;
+	char before[FAULT_NAME_MAX + 32];
+
+	if (life < 2)
+		return 0;
+	if (life == 2)
+		snprintf(before, sizeof(before), "%.*s", (int)(quote - name), name);
+	else
+		snprintf(before, sizeof(before), "%.*s'%lu", (int)(quote - name), name, life - 1);
+	for (size_t i = 1; i <= trace->n_processes; i++)
+		if (is_called(trace, i, before))
+			return i;
+	return 0;
+}
+
+static int link_restart(struct build *b, const struct graph_fault *fault, const uint32_t *exits)
+{
+	uint32_t process = build_peer(b, build_event(b, fault->fired)), rank = b->rank[process];
+	uint32_t before = process ? life_before(b->trace, process) : 0;
+	int err = 0;
+
+	if (process && b->lane[rank] < b->floating[rank])
+		err = build_edge_add(b, fault->fired, b->lane[rank], RULE_FAULT, 0);
+	if (!err && before && exits[before] != NO_VERTEX)
+		err = build_edge_add(b, exits[before], fault->fired, RULE_FAULT, 0);
+	return err;
+}
+
 static int link_effects(struct build *b, const uint32_t *exits)
 {
 	int err = 0;
@@ -261,6 +295,8 @@ static int link_effects(struct build *b, const uint32_t *exits)
 		err = link_call(b, fault, &b->lines[i]);
 		if (!err && (fault->kind == FAULT_CRASH || fault->kind == FAULT_CRASH_BOX))
 			err = link_exits(b, fault, &b->lines[i], exits);
+		if (!err && fault->kind == FAULT_RESTART)
+			err = link_restart(b, fault, exits);
 	}
 	return err;
 }

@@ -350,7 +350,7 @@ static void check_faults(const struct graph *g, unsigned *n_lost, unsigned *n_hi
 
 		if (g->edges[i].rule != RULE_FAULT)
 			continue;
-		REQUIRE(from->kind == EVENT_ARMED || from->kind == EVENT_FIRED);
+		REQUIRE(from->kind == EVENT_ARMED || from->kind == EVENT_FIRED); /* there is no restart */
 		fault = graph_fault_find(g, from->value);
 		REQUIRE(fault);
 		REQUIRE(!event_is_fault(to->kind) || to->value == from->value);

@@ -296,6 +296,29 @@ START_TEST(hold_and_cut)
 }
 END_TEST
 
+/* What an agent did without a record of the kernel's: it stands at the process that it is about. */
+START_TEST(restart)
+{
+	static const char line[] = "restart s1 after 1s";
+	struct story s;
+	struct graph *g;
+	size_t gone, fire, start;
+
+	story_init(&s);
+	process(&s, 3, "s1'2", "s1");
+	gone = event(&s, 2, EVENT_EXIT, 0, SIGKILL);
+	fire = fault_event(&s, 0, EVENT_FIRED, 1, line);
+	at(&s, fire)->peer = 3;
+	start = event(&s, 3, EVENT_START, 0, 0);
+	g = build(&s, GRAPH_ORDER_PROCESS);
+	assert_fault_edge(g, gone, fire, false);
+	assert_fault_edge(g, fire, start, false);
+	ck_assert_uint_eq(g->vertices[vertex(g, fire)].process, 3);
+	ck_assert_uint_eq(g->n_edges, 2);
+	done(&s, g);
+}
+END_TEST
+
 /* An edge of a fault that would make a cycle goes; the run keeps its graph. */
 START_TEST(no_cycle)
 {
@@ -472,6 +495,7 @@ int main(void)
 	tcase_add_test(tc, crash_box);
 	tcase_add_test(tc, partition);
 	tcase_add_test(tc, hold_and_cut);
+	tcase_add_test(tc, restart);
 	tcase_add_test(tc, no_cycle);
 	tcase_add_test(tc, receipts);
 	tcase_add_test(tc, cut_is_drawn);

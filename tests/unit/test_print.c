@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "graph/print.h"
+#include "proto/fault.h"
 #include "tests/heap.h"
 
 /* X(NAME, exact print is another, symmetric print is another) */
@@ -36,7 +37,13 @@
 	X(TEARDOWN, false, false)	 /* another message after the outcome */                   \
 	X(SMALL_PIECES, false, false)	 /* what a sends is sent and received bit by bit */        \
 	X(ONE_RECEIVE, false, false)	 /* both messages of a connection in one receive */        \
-	X(EXECUTES, true, true)		 /* a replaces its program before it connects */
+	X(EXECUTES, true, true)		 /* a replaces its program before it connects */           \
+	X(ARMED, false, false)		 /* a fault waits for b's question, in vain */             \
+	X(WOULD_FIRE, false, false)	 /* ... or its moment comes, in a dry run */               \
+	X(HELD, true, true)		 /* b's question is held, and comes */                     \
+	X(CUT, true, true)		 /* b's question is lost to a fault */                     \
+	X(CUT_ONEWAY, true, true)	 /* ... of another kind */                                 \
+	X(PARTED, true, true)		 /* ... that stands between the boxes */
 
 enum twist {
 #define X(NAME, exact, symmetric) NAME,
@@ -193,6 +200,33 @@ static void begins(struct story *s, enum twist twist)
 		happens(s, A, 0, EVENT_EXEC, 0);
 }
 
+/* What is said of a fault; `who` 0: of no process. */
+static void fault(struct story *s, uint32_t who, enum event_kind kind, const char *line)
+{
+	struct event *event = happens(s, who, 0, kind, who ? client_end(B1) : 0);
+
+	event->value = 1;
+	event->message = who ? 1 : 0;
+	event->text = (uint32_t)s->trace.n_texts + 1;
+	*trace_text_at(&s->trace, event->text) = strdup(line);
+}
+
+static void faults(struct story *s, enum twist twist)
+{
+	static const char *const lines[N_TWISTS] = {
+		[ARMED] = "cut b>server:7000#1/1", [WOULD_FIRE] = "cut b>server:7000#1/1", [CUT] = "cut b>server:7000#1/1",
+		[HELD] = "hold b>server:7000#1/1 for 1s", [CUT_ONEWAY] = "cut b>server:7000#1/1 oneway", [PARTED] = "isolate b",
+	};
+
+	if (!lines[twist])
+		return;
+	fault(s, 0, EVENT_ARMED, lines[twist]);
+	if (twist != ARMED)
+		fault(s, twist == PARTED ? 0 : B, EVENT_FIRED, lines[twist]);
+	if (twist == WOULD_FIRE)
+		*trace_receipt_add(&s->trace) = (struct fault_receipt){ .id = 1, .state = FAULT_STATE_WOULD_FIRE };
+}
+
 /* a's two messages on one connection, one on another; b's question and its answer. */
 static void goes_on(struct story *s, enum twist twist)
 {
@@ -224,7 +258,10 @@ static void goes_on(struct story *s, enum twist twist)
 	receives(s, SERVER, 0, server_end(A2), 0, twist == ONE_MORE ? 60 : 30, false);
 	if (alone)
 		return;
+	faults(s, twist);
 	sends(s, B, 0, client_end(B1), 40, false);
+	if (twist == CUT || twist == CUT_ONEWAY || twist == PARTED)
+		return;
 	if (twist == HALF_CLOSED)
 		closes(s, B, client_end(B1), EVENT_F_SHUTDOWN);
 	if (twist != NOT_RECEIVED)
@@ -238,6 +275,7 @@ static void goes_on(struct story *s, enum twist twist)
 static void ends(struct story *s, enum twist twist)
 {
 	struct event *reset;
+	uint32_t text;
 
 	closes(s, A, client_end(A1), twist == RESET_MATTERS ? EVENT_F_RST : 0);
 	if (twist == RESET_MATTERS) {
@@ -257,8 +295,9 @@ static void ends(struct story *s, enum twist twist)
 	happens(s, B, 0, EVENT_EXIT, 0);
 	if (twist == SERVER_DIES)
 		happens(s, SERVER, 0, EVENT_EXIT, 0);
-	*trace_text_at(&s->trace, 1) = strdup("outcome");
-	happens(s, 0, 0, EVENT_MARK, 0)->text = 1;
+	text = (uint32_t)s->trace.n_texts + 1;
+	*trace_text_at(&s->trace, text) = strdup("outcome");
+	happens(s, 0, 0, EVENT_MARK, 0)->text = text;
 	if (twist == TEARDOWN)
 		sends(s, SERVER, 0, server_end(A2), 7, false);
 	if (twist != SERVER_DIES)
@@ -310,6 +349,30 @@ START_TEST(what_matters_and_what_does_not)
 				      "%s and %s have one print", twists[i].name, twists[k].name);
 	}
 	ck_assert_uint_gt(changed, N_TWISTS / 2);
+}
+END_TEST
+
+/* The same fault at the other member of a role, whose name its line has: the same up to the roles, and only so. */
+START_TEST(faults_are_symmetric)
+{
+	static const char *const roles[] = { NULL, "client", "client", NULL, NULL };
+	struct print exact[2], symmetric[2];
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct story s = { .now = 0 };
+
+		trace_init(&s.trace);
+		begins(&s, i ? CLIENTS_SWAPPED : CUT);
+		connects(&s, B, B1, "server:7000", 0);
+		accepts(&s, B1);
+		fault(&s, B, EVENT_FIRED, i ? "cut a>server:7000#1/1" : "cut b>server:7000#1/1");
+		sends(&s, B, 0, client_end(B1), 40, false);
+		exact[i] = print_of(&s.trace, NULL);
+		symmetric[i] = print_of(&s.trace, roles);
+		trace_fini(&s.trace);
+	}
+	ck_assert(print_compare(&exact[0], &exact[1]));
+	ck_assert(!print_compare(&symmetric[0], &symmetric[1]));
 }
 END_TEST
 
@@ -518,6 +581,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, what_matters_and_what_does_not);
+	tcase_add_test(tc, faults_are_symmetric);
 	tcase_add_test(tc, luck_of_forking);
 	tcase_add_test(tc, symmetry_of_a_ring);
 	tcase_add_test(tc, past_the_bound);
