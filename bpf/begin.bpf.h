@@ -54,6 +54,7 @@ static __noinline int end_keyed(struct sock *sk, struct sock_state *ss)
 			bpf_map_delete_elem(&ignored_keys, &key);
 			ss->flags |= SOCK_F_IGNORED;
 			bpf_map_update_elem(&ignored_cookies, &ss->cookie, &one, BPF_ANY);
+			bpf_map_delete_elem(&unaccepted, &ss->cookie);
 		}
 	} else if (ss->flags & SOCK_F_IGNORED) {
 		key = (__u64)ss->first_remote << 32 | ss->first_local;
@@ -173,7 +174,8 @@ static __always_inline struct sock_state *child_create(struct sock *sk, struct t
 	ss->first_remote = ss->received_seq = tp->copied_seq;
 	ss->opened = -1;
 	cookie = ss->cookie;
-	bpf_map_update_elem(&unaccepted, &cookie, &one, BPF_ANY);
+	if (bpf_map_update_elem(&unaccepted, &cookie, &one, BPF_ANY))
+		count(COUNTER_LOST_ACCEPT);
 	return ss;
 }
 #endif

@@ -22,6 +22,7 @@ static __noinline int local_accepted(struct task_struct *task, struct sock *sk, 
 
 	if (!state || state->seed.ignored || result < 0)
 		return 0;
+	local_begins(sk, 0);
 	order = order_draw(task, state);
 	record = record_reserve(sizeof(*record), REC_ACCEPT, 0, state->seed.box, order, call_enter(task, state, now), now, task);
 	if (!record)
@@ -54,7 +55,7 @@ static __noinline int local_connected(struct task_struct *task, struct sock *sk,
 		return 0;
 	local_name((struct unix_sock *)peer, name);
 	ordinal = local_ordinal(task, REC_LOCAL_UNIX, name);
-	bpf_map_update_elem(&local_ordinals, &id, &ordinal, BPF_ANY);
+	local_begins(sk, ordinal);
 	order = order_draw(task, state);
 	record = record_reserve(sizeof(*record), REC_CONNECT, 0, state->seed.box, order, now, now, task);
 	if (!record)
@@ -65,7 +66,7 @@ static __noinline int local_connected(struct task_struct *task, struct sock *sk,
 	record->result = 0;
 	record->local = 1;
 	record_submit(record);
-	local = record_reserve(sizeof(*local), REC_LOCAL, 0, state->seed.box, order_draw(task, state), now, now, task);
+	local = record_reserve(sizeof(*local), REC_LOCAL, REC_F_CONTINUED, state->seed.box, order_draw(task, state), now, now, task);
 	if (!local)
 		return 0;
 	local->id = id;

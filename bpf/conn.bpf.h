@@ -323,8 +323,12 @@ static __always_inline int reset_arrived(struct sock *sk)
 static __always_inline int sock_destroyed(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
+	__u64 cookie;
 
 	if (ss) {
+		cookie = ss->cookie;
+		if ((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_ACCEPTED)) == SOCK_F_ACCEPTOR)
+			bpf_map_delete_elem(&unaccepted, &cookie);
 		/* two packets that complete one handshake at once make two children: one goes before it is anything */
 		if ((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)) != SOCK_F_ACCEPTOR)
 			close_emit(ss, REC_DESTROY, 0, 0, 0);

@@ -30,13 +30,28 @@ struct {
 	__type(value, struct local_state);
 } locals SEC(".maps") __weak;
 
-/* socket (address) -> ordinal that its connect() drew */
+/* socket (inode, which no later one has) that was connected or accepted, and not used yet -> ordinal of its connect(), or 0 */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, __u64);
 	__type(value, __u32);
-} local_ordinals SEC(".maps") __weak;
+} local_begun SEC(".maps") __weak;
+
+static __always_inline __u64 local_inode(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+}
+
+/* A CONNECT or ACCEPT tells of the socket before it is used. */
+static __always_inline void local_begins(struct sock *sk, __u32 ordinal)
+{
+	__u64 inode = local_inode(sk);
+
+	if (bpf_map_update_elem(&local_begun, &inode, &ordinal, BPF_ANY))
+		count(COUNTER_LOST_ORDINAL);
+}
 
 /* Name of a bound socket: a path (its end, if it is long), @ and an abstract name, or nothing. Returns whether it has one. */
 static __always_inline int local_name(struct unix_sock *sock, char name[REC_NAME_MAX])
@@ -50,12 +65,14 @@ static __always_inline int local_name(struct unix_sock *sock, char name[REC_NAME
 	if (len <= 2)
 		return 0;
 	bpf_probe_read_kernel(&first, 1, path);
+	len -= 3; /* family, and the zero in front or behind */
 	if (first) {
-		name_copy(name, path);
+		if (len > REC_NAME_MAX - 1)
+			path += len - (REC_NAME_MAX - 1);
+		bpf_probe_read_kernel_str(name, REC_NAME_MAX, path);
 		return 1;
 	}
 	name[0] = '@';
-	len -= 3; /* family and the zero in front */
 	if (len > REC_NAME_MAX - 2)
 		len = REC_NAME_MAX - 2;
 	if (len > 0)
@@ -110,11 +127,6 @@ static __always_inline struct local_state *local_create(struct sock *sk, __u64 n
 	return ls;
 }
 
-static __always_inline unsigned long local_inode(struct sock *sk)
-{
-	return BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
-}
-
 /*
  * Both ends of a stream that is seen for the first time. The accepted end has the name that was bound; of two that have
  * none, or both have one, the second one made is called the acceptor.
@@ -151,10 +163,10 @@ static __noinline int local_tell(struct sock *sk, struct local_state *ls)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *state = task_find(task);
-	__u64 now = bpf_ktime_get_ns(), id = (__u64)sk;
+	__u64 now = bpf_ktime_get_ns(), inode;
 	struct unix_sock *sock = bpf_skc_to_unix_sock(sk);
 	struct rec_local *record;
-	__u32 *ordinal;
+	__u32 *begun;
 
 	if (!state || !ls || !sock || __sync_lock_test_and_set(&ls->told, 1))
 		return 0;
@@ -162,19 +174,24 @@ static __noinline int local_tell(struct sock *sk, struct local_state *ls)
 				order_draw(task, state), now, now, task);
 	if (!record)
 		return 0;
-	record->id = id;
+	record->id = (__u64)sk;
 	record->number = ls->number;
 	record->peer = ls->peer;
 	record->kind = REC_LOCAL_UNIX;
 	record->ordinal = 0;
+	inode = local_inode(sk);
+	begun = bpf_map_lookup_elem(&local_begun, &inode);
+	if (begun) {
+		record->head.flags |= REC_F_CONTINUED;
+		record->ordinal = *begun;
+		bpf_map_delete_elem(&local_begun, &inode);
+	}
 	if (ls->acceptor) {
 		local_name(sock, record->name);
 	} else {
 		local_name((struct unix_sock *)BPF_CORE_READ(sock, peer), record->name);
-		ordinal = bpf_map_lookup_elem(&local_ordinals, &id);
-		record->ordinal = ordinal ? *ordinal : local_ordinal(task, REC_LOCAL_UNIX, record->name);
-		if (ordinal)
-			bpf_map_delete_elem(&local_ordinals, &id);
+		if (!record->ordinal)
+			record->ordinal = local_ordinal(task, REC_LOCAL_UNIX, record->name);
 	}
 	record_submit(record);
 	return 0;

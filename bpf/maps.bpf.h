@@ -247,10 +247,10 @@ struct {
 	__type(value, __u32);
 } pending SEC(".maps") __weak;
 
-/* children of listening sockets (cookies) of whose accept nothing has told */
+/* children of listening sockets (cookies) of whose accept nothing has told; one that goes is taken out */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
 	__type(key, __u64);
 	__type(value, __u32);
 } unaccepted SEC(".maps") __weak;

@@ -26,9 +26,11 @@ struct pipe_state {
 	__u32 unused;
 };
 
+/* Nothing tells when a pipe goes: they stay until the run ends. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct pipe_key);
 	__type(value, struct pipe_state);
 } pipes SEC(".maps") __weak;
@@ -73,7 +75,10 @@ static __always_inline struct pipe_state *pipe_state(const struct pipe_key *key)
 		return state;
 	fresh.number = __sync_fetch_and_add(&pipe_numbers, 1) + 1;
 	bpf_map_update_elem(&pipes, key, &fresh, BPF_NOEXIST); /* the other side may have been quicker */
-	return bpf_map_lookup_elem(&pipes, key);
+	state = bpf_map_lookup_elem(&pipes, key);
+	if (!state)
+		count(COUNTER_LOST_PIPE);
+	return state;
 }
 
 /* How a record calls an end: its number, too, is never used again. */

@@ -58,7 +58,7 @@ enum rec_kind {
 
 enum rec_flag {
 	REC_F_GROUP = 1 << 0,	  /* EXIT: the whole process; FORK: a thread, not a process */
-	REC_F_CONTINUED = 1 << 1, /* SEND: continues a short write, same message */
+	REC_F_CONTINUED = 1 << 1, /* SEND: continues a short write, same message; LOCAL: is of the CONNECT or ACCEPT of its id */
 	REC_F_SHUTDOWN = 1 << 2,  /* CLOSE: by shutdown(), not close() */
 	REC_F_RST = 1 << 3,	  /* CLOSE: an RST was sent instead of a FIN */
 	REC_F_EXITING = 1 << 4,	  /* CLOSE: the process was ending */
@@ -196,8 +196,8 @@ struct rec_datagram {
 enum rec_local_kind { REC_LOCAL_UNIX, REC_LOCAL_PIPE };
 
 /*
- * In the process that uses it. A CONNECT or ACCEPT of the same id comes before it. REC_F_ACCEPTOR: this end was accepted; the
- * second one of a socketpair(); the reading end of a pipe.
+ * In the process that uses it. REC_F_CONTINUED: a CONNECT or ACCEPT of the same id comes before it, and is of this end; else
+ * it begins one. REC_F_ACCEPTOR: this end was accepted; the second one of a socketpair(); the reading end of a pipe.
  */
 struct rec_local {
 	struct rec_head head;
@@ -253,6 +253,8 @@ struct rec_content {
 	X(LOST_TASK, "tasks that could not be followed (no memory)")                               \
 	X(LOST_SOCKET, "sockets that could not be followed (no memory)")                           \
 	X(LOST_ORDINAL, "connection ordinals that could not be counted (map full)")                \
+	X(LOST_ACCEPT, "connections of which it could not be noted that nobody had accepted them yet (map full)") \
+	X(LOST_PIPE, "uses of pipes that could not be followed (map full)")                        \
 	X(LOST_NESTED, "probes that the kernel skipped because one was running on that CPU")
 
 enum counter {

@@ -12,7 +12,7 @@
 struct local {
 	UT_hash_handle hh;
 	uint64_t id;
-	uint64_t number; /* 0: LOCAL has not come yet */
+	uint64_t number; /* 0: known by its CONNECT or ACCEPT only, and perhaps its name */
 	uint32_t index;
 	bool used; /* since it was last looked at for being the oldest one */
 };
@@ -128,7 +128,7 @@ void take_local(struct names *names, const struct rec_local *record, uint32_t bo
 	bool acceptor = record->head.flags & REC_F_ACCEPTOR;
 	struct trace_end *row;
 
-	if (!local || local->number)
+	if (!local || local->number || !(record->head.flags & REC_F_CONTINUED))
 		local = local_begin(names, record->id, box, acceptor ? END_ACCEPTOR : END_CONNECTOR);
 	row = local ? stream_end(names->stream, local->index) : NULL;
 	if (!row)

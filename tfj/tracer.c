@@ -570,7 +570,7 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(tracer->bpf->maps.ordinals);
 	map_clear(tracer->bpf->maps.port_users);
 	map_clear(tracer->bpf->maps.pipes);
-	map_clear(tracer->bpf->maps.local_ordinals);
+	map_clear(tracer->bpf->maps.local_begun);
 	map_clear(tracer->bpf->maps.pending);
 	map_clear(tracer->bpf->maps.unaccepted);
 	map_clear(tracer->bpf->maps.ignored_keys);

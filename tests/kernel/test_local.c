@@ -391,8 +391,8 @@ static int local_abstract(void *shared)
 
 static int local_path(void *shared)
 {
-	char path[64];
-	int n = snprintf(path, sizeof(path), "/tmp/bop.test.%d.sock", getpid()), err;
+	char path[108]; /* longer than a record has room for */
+	int n = snprintf(path, sizeof(path), "/tmp/bop.test.%060d.sock", getpid()), err;
 
 	unlink(path);
 	err = local_named_as(path, (size_t)n + 1);
@@ -425,7 +425,10 @@ static void check_local(struct world *w, size_t n, const char *name, bool connec
 		expect(w, acceptor == !(peer->head.flags & REC_F_ACCEPTOR));
 		if (name)
 			expect(w, !strcmp(end->name, name));
+		else
+			expect(w, strlen(end->name) == REC_NAME_MAX - 1 && !strcmp(end->name + REC_NAME_MAX - 6, ".sock"));
 		expect(w, acceptor ? !end->ordinal : end->ordinal == (ends + 1) / 2);
+		expect(w, connected == !!(end->head.flags & REC_F_CONTINUED));
 		if (n > 1)
 			continue; /* an address may have been used again */
 		expect(w, check_tiles(w, REC_SEND, end->id) == (acceptor ? LOCAL_ROUNDS : all));
@@ -433,6 +436,54 @@ static void check_local(struct world *w, size_t n, const char *name, bool connec
 		expect(w, check_messages(w, end->id) == LOCAL_ROUNDS);
 	}
 	expect(w, ends == 2 * n);
+}
+
+/*
+ * Connections that nobody uses, and then pairs at the addresses where their sockets were: each is an end of its own, the
+ * k-th pair.
+ */
+#define UNUSED 50
+#define PAIRS 200
+
+static int local_unused(void *shared)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "\0nobody uses it"};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), fds[2 * UNUSED], pair[2];
+
+	must(!bind(listener, (struct sockaddr *)&address, sizeof(address)) && !listen(listener, UNUSED));
+	for (int i = 0; i < UNUSED; i++) {
+		fds[2 * i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		must(!connect(fds[2 * i], (struct sockaddr *)&address, sizeof(address)));
+		fds[2 * i + 1] = accept(listener, NULL, NULL);
+		must(fds[2 * i + 1] >= 0);
+	}
+	for (int i = 0; i < 2 * UNUSED; i++)
+		close(fds[i]);
+	for (int i = 0; i < PAIRS; i++) {
+		must(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+		must(send(pair[0], "x", 1, 0) == 1 && recv(pair[1], shared, 1, 0) == 1);
+	}
+	return 0;
+}
+
+static void check_unused(struct world *w)
+{
+	size_t pairs = 0, again = 0;
+
+	check_lost(w);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct rec_local *end = &w->records[i].local;
+
+		if (end->head.kind != REC_LOCAL || !end->number)
+			continue;
+		expect(w, !(end->head.flags & REC_F_CONTINUED) && !end->name[0]);
+		if (!(end->head.flags & REC_F_ACCEPTOR))
+			expect(w, end->ordinal == ++pairs);
+		for (size_t k = 0; k < i; k++)
+			again += (w->records[k].head.kind == REC_CONNECT && w->records[k].connect.cookie == end->id) ||
+				 (w->records[k].head.kind == REC_ACCEPT && w->records[k].accept.cookie == end->id);
+	}
+	expect(w, pairs == PAIRS && again);
 }
 
 /* What splice takes is not seen; what comes after it is in its place all the same. */
@@ -532,6 +583,49 @@ static int fifo_between(void *shared)
 	return 0;
 }
 
+/* As many as can be followed come and go: one that stays is the same all the time. */
+#define PIPES 65600
+
+static int pipe_many(void *shared)
+{
+	int kept[2], fds[2];
+
+	must(!pipe(kept) && write(kept[1], "one", 3) == 3 && read(kept[0], shared, 3) == 3);
+	for (int i = 0; i < PIPES; i++) {
+		must(!pipe(fds) && write(fds[1], "x", 1) == 1);
+		close(fds[0]);
+		close(fds[1]);
+	}
+	must(write(kept[1], "more", 4) == 4 && read(kept[0], shared, 4) == 4);
+	return 0;
+}
+
+static void check_many(struct world *w)
+{
+	uint64_t now[COUNTER_COUNT], lost, ids[2] = {0}, pos[2] = {0};
+	size_t others = 0;
+
+	tracer_counters(w->tracer, now);
+	lost = now[COUNTER_LOST_PIPE] - w->counters[COUNTER_LOST_PIPE];
+	for (size_t i = 0; i < w->n; i++) {
+		const struct rec_transfer *t = &w->records[i].transfer;
+		int send = t->head.kind == REC_SEND;
+
+		if (!send && t->head.kind != REC_RECV)
+			continue;
+		if (t->result == 1) {
+			others++;
+			continue;
+		}
+		if (!ids[send])
+			ids[send] = t->cookie;
+		expect(w, t->cookie == ids[send] && t->pos == pos[send]);
+		pos[send] += (uint64_t)t->result;
+	}
+	expect(w, pos[0] == 7 && pos[1] == 7);
+	expect(w, lost && others + lost == PIPES);
+}
+
 /* The end with so many bytes that some record of LOCAL names, and its number of messages. */
 static const struct rec_local *pipe_end(const struct world *w, bool reads, size_t nth)
 {
@@ -624,7 +718,8 @@ int main(void)
 	}
 	TEST(local_pair, check_local(w, 1, "", false), "a pair of unix-domain sockets");
 	TEST(local_abstract, check_local(w, 2, "@some/name", true), "unix-domain sockets with an abstract name");
-	TEST(local_path, check_local(w, 2, NULL, true), "unix-domain sockets with a path");
+	TEST(local_path, check_local(w, 2, NULL, true), "unix-domain sockets with a long path");
+	TEST(local_unused, check_unused(w), "a pair of unix-domain sockets at the address of a connection that nobody used");
 	TEST(local_splice, check_splice(w), "bytes that splice took from a unix-domain socket");
 #undef TEST
 #define TEST(scenario, transports, check, name)                                                    \
@@ -635,6 +730,7 @@ int main(void)
 		test_end(w, name);                                                                 \
 	} while (0)
 	TEST(pipe_between, TRACE_PIPE, check_pipe(w), "a pipe, every way to write and to read");
+	TEST(pipe_many, TRACE_PIPE, check_many(w), "a pipe in use is not forgotten for others; those beyond the limit are counted");
 	TEST(fifo_between, TRACE_PIPE, check_fifo(w), "a FIFO has its name");
 	TEST(pipe_between, TRACE_DEFAULT, check_silent(w), "pipes are traced only when asked for");
 	TEST(local_pair, TRACE_UDP, check_silent(w), "without unix-domain sockets");

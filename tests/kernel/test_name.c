@@ -519,7 +519,8 @@ END_TEST
 START_TEST(local_ids)
 {
 	struct rec_connect connect = { .head = HEAD(CONNECT, 1, 100, 100, .order = 1), .cookie = 5, .ordinal = 3, .local = 1 };
-	struct rec_local local = { .head = HEAD(LOCAL, 1, 100, 100, .order = 2), .id = 5, .ordinal = 3, .name = "/run/a/x#y.sock" };
+	struct rec_local local = { .head = HEAD(LOCAL, 1, 100, 100, .order = 2, .flags = REC_F_CONTINUED), .id = 5, .ordinal = 3,
+				   .name = "/run/a/x#y.sock" };
 	struct rec_transfer send = { .head = HEAD(SEND, 1, 100, 100, .order = 5), .cookie = 5, .result = 20, .local = 1 };
 	const struct trace_end *row;
 
@@ -551,6 +552,17 @@ START_TEST(local_ids)
 	TAKE(local);
 	ck_assert_str_eq(stream_end_at(&stream, 3)->target, "pipe");
 	ck_assert(stream_end_at(&stream, 3)->first_local == 15 && stream_end_at(&stream, 3)->transport == TRANSPORT_PIPE);
+	connect.ordinal = 4;
+	TAKE(connect); /* never used: what comes by its id is not its own */
+	local.kind = REC_LOCAL_UNIX;
+	local.head.flags = 0;
+	local.number = 17;
+	local.ordinal = 1;
+	TAKE(local);
+	row = stream_end_at(&stream, 4);
+	ck_assert(row->finished && !row->keyed && row->ordinal == 4);
+	row = stream_end_at(&stream, 5);
+	ck_assert(!row->finished && row->keyed && row->ordinal == 1 && row->first_local == 17);
 }
 END_TEST
 

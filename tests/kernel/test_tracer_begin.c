@@ -4,6 +4,8 @@
  */
 #include "tests/kernel/world.h"
 
+#include <linux/io_uring.h>
+
 /* --- listen() on a socket that nobody bound --- */
 
 static int unbound(void *shared)
@@ -228,6 +230,92 @@ static void check_not_adopted(struct world *w)
 	expect(w, count_kind(w, REC_ESTABLISHED) + count_kind(w, REC_SEND) + count_kind(w, REC_RECV) == 0);
 }
 
+/*
+ * A connection waits to be accepted while very many others come and go that never are; then it is accepted in a way that
+ * nothing tells of.
+ */
+#define WAITING 60
+#define ROUNDS 550 /* times WAITING: more than can be noted at once */
+
+struct ring {
+	int fd;
+	unsigned char *queue;
+	struct io_uring_params p;
+	struct io_uring_sqe *sqe;
+};
+
+static int ring_open(struct ring *ring)
+{
+	int files[1] = {-1};
+
+	ring->p = (struct io_uring_params){0};
+	ring->fd = (int)syscall(SYS_io_uring_setup, 1, &ring->p);
+	if (ring->fd < 0 || !(ring->p.features & IORING_FEAT_SINGLE_MMAP))
+		return -1;
+	ring->queue = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQ_RING);
+	ring->sqe = mmap(NULL, sizeof(*ring->sqe), PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd, IORING_OFF_SQES);
+	must(ring->queue != MAP_FAILED && ring->sqe != MAP_FAILED);
+	must(!syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_FILES, files, 1));
+	return 0;
+}
+
+static int ring_do(struct ring *ring, const struct io_uring_sqe *request)
+{
+	uint32_t *tail = (uint32_t *)(ring->queue + ring->p.sq_off.tail), *head = (uint32_t *)(ring->queue + ring->p.cq_off.head);
+	struct io_uring_cqe *done = (struct io_uring_cqe *)(ring->queue + ring->p.cq_off.cqes);
+	uint32_t mask = *(uint32_t *)(ring->queue + ring->p.cq_off.ring_mask);
+	int result;
+
+	*ring->sqe = *request;
+	((uint32_t *)(ring->queue + ring->p.sq_off.array))[0] = 0;
+	__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
+	must(syscall(SYS_io_uring_enter, ring->fd, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0) == 1);
+	result = done[*head & mask].res;
+	__atomic_store_n(head, *head + 1, __ATOMIC_RELEASE);
+	return result;
+}
+
+static int unaccepted(void *shared)
+{
+	struct io_uring_sqe accept = {.opcode = IORING_OP_ACCEPT, .file_index = 1};
+	struct io_uring_sqe send = {.opcode = IORING_OP_SEND, .flags = IOSQE_FIXED_FILE, .addr = (uintptr_t)"x", .len = 1};
+	int listener, other, client, fds[WAITING];
+	struct ring ring;
+	uint16_t port;
+	char byte;
+
+	listener = listen_at(AF_INET, &port);
+	client = connect_to("127.0.0.1", port);
+	for (int i = 0; i < ROUNDS; i++) {
+		other = listen_at(AF_INET, &port);
+		for (int k = 0; k < WAITING; k++)
+			fds[k] = connect_to("127.0.0.1", port);
+		for (int k = 0; k < WAITING; k++)
+			close(fds[k]);
+		close(other);
+	}
+	accept.fd = listener;
+	if (ring_open(&ring) || ring_do(&ring, &accept)) {
+		*(int *)shared = 1;
+		return 0;
+	}
+	must(ring_do(&ring, &send) == 1 && recv(client, &byte, 1, 0) == 1);
+	return 0;
+}
+
+static void check_unaccepted(struct world *w)
+{
+	const union record *accept = find(w, REC_ACCEPT, 0), *send = find(w, REC_SEND, 0);
+
+	check_lost(w);
+	if (*(int *)w->shared) {
+		puts("# this kernel has no io_uring that accepts into its own table: only that nothing is lost was looked at");
+		return;
+	}
+	expect(w, count_kind(w, REC_ACCEPT) == 1 && accept->head.flags == REC_F_INFERRED);
+	expect(w, send && accept->accept.cookie == send->transfer.cookie);
+}
+
 static void world_run_older(struct world *w, int adopt)
 {
 	struct gate gate;
@@ -257,6 +345,7 @@ int main(void)
 	} while (0)
 	TEST(world_run(w, unbound), check_unbound(w), "a port that listen() chooses is told when it is known");
 	TEST(world_run(w, fast_open), check_fast_open(w), "Fast Open: data in the SYN is the first bytes of the first message");
+	TEST(world_run(w, unaccepted), check_unaccepted(w), "a connection waits to be accepted while many others never are");
 	TEST(world_run_older(w, 1), check_older(w), "connections older than the tracer go on from where they are");
 	TEST(world_run_older(w, 0), check_not_adopted(w), "older connections are left alone unless asked for");
 #undef TEST
