@@ -179,7 +179,7 @@ test-vm: deps-test ## boot Debian's kernels 6.1 and 6.12 in qemu, run the kernel
 	@O=$(O) tests/run vm/
 
 soak: deps-test ## the long matrices in tests/soak/: hours
-	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE)
+	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE) $(GUEST)
 	@O=$(O) tests/run --soak
 
 bench: deps-bench ## measure: the table of goals beside what this machine does
