@@ -19,6 +19,7 @@
 	X(SETGID, "starts programs with their user's groups")                                                          \
 	X(CHOWN, "gives working directories to their users")                                                           \
 	X(DAC_OVERRIDE, "makes working directories in folders of other users, removes what killed runs left")          \
+	X(FOWNER, "removes what programs of other users left in sticky folders")                                       \
 	X(KILL, "ends programs of other users")                                                                        \
 	X(SYS_PTRACE, "sees what processes that it is asked to attach run and have open")                              \
 	X(SYSLOG, "is told where the kernel has its pages: content of what sendfile hands on")

@@ -397,6 +397,29 @@ START_TEST(left_the_cgroup)
 }
 END_TEST
 
+/* A run's directory that is ours goes with all that programs of other users left in it, in sticky folders, too. */
+START_TEST(sticky_folders)
+{
+	char directory[128], work[160];
+	struct message_order begin_ = begin_order((char *[]){ "s1", NULL }), start_;
+
+	snprintf(directory, sizeof(directory), "%s/bop.run.00112233445566ff", inbox_base);
+	snprintf(work, sizeof(work), "%s/work", directory);
+	begin_.begin.directory = directory;
+	order(begin_);
+	start_ = start_order("a", "s1", (char *[]){ "sh", "-c", "mkdir -m 1777 d && touch d/x && mkdir -m 1777 d/e", NULL });
+	start_.start.user = "nobody";
+	start_.start.directory = work;
+	order(start_);
+	wait_said("exited a 0");
+	ck_assert_int_eq(access(work, F_OK), 0);
+	order(plain_order(ORDER_FINISH));
+	order(plain_order(ORDER_QUIT));
+	agent_wait(0);
+	ck_assert_int_lt(access(directory, F_OK), 0);
+}
+END_TEST
+
 /* A collector that does not want the agent ends it, with the reason. */
 START_TEST(not_wanted)
 {
@@ -514,6 +537,7 @@ int main(int argc, char **argv)
 	tcase_add_test(tc, killed_and_cleaned);
 	tcase_add_test(tc, quit_in_a_run);
 	tcase_add_test(tc, left_the_cgroup);
+	tcase_add_test(tc, sticky_folders);
 	tcase_add_test(tc, not_wanted);
 	tcase_add_test(tc, ends);
 	tcase_add_test(tc, parent_death);
