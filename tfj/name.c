@@ -8,7 +8,6 @@
  */
 #include "tfj/name_tables.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 struct names *names_new(struct stream *stream, const struct boxes *boxes, uint32_t box_base,
@@ -54,13 +53,13 @@ void names_free(struct names *names)
 		HASH_DEL(names->processes, process);
 		free(process);
 	}
-	free(names->ephemeral);
 	HASH_ITER(hh, names->threads, thread, next_thread)
 	{
 		HASH_DEL(names->threads, thread);
 		free(thread);
 	}
 	exchanges_free(names);
+	ports_free(names);
 	locals_free(names);
 	HASH_ITER(hh, names->ends, end, next_end)
 	{
@@ -111,7 +110,7 @@ char *names_next_label(struct names *names, const char *name)
 	return asprintf(&text, "%s'%u", name, label->n + 1) < 0 ? NULL : text;
 }
 
-static const char *box_name(const struct names *names, uint32_t box)
+const char *box_name(const struct names *names, uint32_t box)
 {
 	return box && box <= names->boxes->n_known ? names->boxes->box[box - 1].name : "?";
 }
@@ -286,68 +285,6 @@ struct endpoint endpoint_of(const struct rec_addr *from)
 
 	memcpy(to.ip, from->ip, sizeof(to.ip));
 	return to;
-}
-
-static bool is_own_box(const uint8_t ip[16])
-{
-	static const uint8_t loopback[16] = { [15] = 1 }, any[16], mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (!memcmp(ip, mapped, sizeof(mapped)))
-		return ip[12] == 127 || !memcmp(ip + 12, any, 4);
-	return !memcmp(ip, loopback, 16) || !memcmp(ip, any, 16);
-}
-
-void port_listens(struct names *names, uint32_t box, uint16_t port, bool ephemeral)
-{
-	uint32_t ordinal = 1;
-	bool known = false;
-	void *p;
-
-	for (size_t i = 0; i < names->n_ephemeral; i++) {
-		ordinal += names->ephemeral[i].box == box && names->ephemeral[i].ordinal;
-		known |= names->ephemeral[i].box == box && names->ephemeral[i].port == port;
-	}
-	if (!ephemeral && !known)
-		return;
-	if (names->n_ephemeral == names->cap_ephemeral) {
-		p = realloc(names->ephemeral, (names->cap_ephemeral * 2 + 16) * sizeof(*names->ephemeral));
-		if (!p) /* then its number stands in the label */
-			return;
-		names->ephemeral = p;
-		names->cap_ephemeral = names->cap_ephemeral * 2 + 16;
-	}
-	names->ephemeral[names->n_ephemeral++] = (struct ephemeral){ box, ephemeral ? ordinal : 0, port };
-}
-
-char *port_label(const struct names *names, uint32_t box, uint16_t port)
-{
-	const struct ephemeral *entry = NULL;
-	char *text;
-	int n;
-
-	for (size_t i = names->n_ephemeral; i > 0 && !entry; i--)
-		if (names->ephemeral[i - 1].box == box && names->ephemeral[i - 1].port == port)
-			entry = &names->ephemeral[i - 1];
-	if (entry && entry->ordinal)
-		n = asprintf(&text, "%s:*%u", box_name(names, box), entry->ordinal);
-	else
-		n = asprintf(&text, "%s:%u", box_name(names, box), port);
-	return n < 0 ? NULL : text;
-}
-
-/* s1:7000 for an address of a box, else 192.0.2.1:7000 or [2001:db8::1]:7000. malloc'ed. */
-char *target_text(const struct names *names, const struct rec_addr *remote, uint32_t box)
-{
-	const struct box *to = boxes_at(names->boxes, remote->ip);
-	char address[INET6_ADDRSTRLEN] = "?", *text;
-	bool ipv4 = IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)remote->ip);
-	int n;
-
-	if (to || is_own_box(remote->ip))
-		return port_label(names, to ? to->index : box, remote->port);
-	inet_ntop(ipv4 ? AF_INET : AF_INET6, ipv4 ? remote->ip + 12 : remote->ip, address, sizeof(address));
-	n = asprintf(&text, ipv4 ? "%s:%u" : "[%s]:%u", address, remote->port);
-	return n < 0 ? NULL : text;
 }
 
 void end_name(struct names *names, uint32_t index, uint32_t process, const struct rec_addr *remote,

@@ -5,6 +5,8 @@
  */
 #include "tfj/name_tables.h"
 
+#include <utlist.h>
+
 #define EXCHANGES_MAX 65536
 
 struct exchange_key {
@@ -18,6 +20,8 @@ struct exchange_key {
 
 struct exchange {
 	UT_hash_handle hh;
+	struct exchange *prev, *next; /* of the same port */
+	struct port *port;	      /* NULL: of no box, or there was no memory */
 	struct exchange_key key;
 	uint32_t index;
 };
@@ -30,36 +34,52 @@ static bool is_asking(const struct rec_datagram *record)
 }
 
 /* A port that the kernel chose is asked: from now on it has a label, also where it was named before by those who asked. */
-static void name_port(struct names *names, uint32_t box, uint16_t port)
+static void name_port(struct names *names, uint32_t box, uint16_t number)
 {
-	char *before = port_label(names, box, port), *label;
-	struct exchange *exchange, *next;
+	struct exchange *exchange;
+	struct trace_end *row;
+	struct port *port;
+	char *label;
 
-	port_listens(names, box, port, true);
-	label = port_label(names, box, port);
-	HASH_ITER(hh, names->exchanges, exchange, next)
+	port_listens(names, box, number, true);
+	port = port_find(names, box, number);
+	DL_FOREACH(port ? port->exchanges : NULL, exchange)
 	{
-		const struct trace_end *known = stream_end_at(names->stream, exchange->index);
-		struct trace_end *row;
-
-		if (!before || !label || !known || !known->target || strcmp(known->target, before))
-			continue;
 		row = stream_end(names->stream, exchange->index);
-		if (!row)
+		label = row ? port_label(names, box, number) : NULL;
+		if (!label)
 			continue;
 		free(row->target);
-		row->target = strdup(label);
+		row->target = label;
 	}
-	free(before);
-	free(label);
 }
 
-static bool port_is_named(const struct names *names, uint32_t box, uint16_t port)
+static bool port_is_named(const struct names *names, uint32_t box, uint16_t number)
 {
-	for (size_t i = 0; i < names->n_ephemeral; i++)
-		if (names->ephemeral[i].box == box && names->ephemeral[i].port == port)
-			return true;
-	return false;
+	const struct port *port = port_find(names, box, number);
+
+	return port && port->named;
+}
+
+/* The port that its label names, if it is one of a box. */
+static void exchange_place(struct names *names, struct exchange *exchange, const struct rec_datagram *record, uint32_t box)
+{
+	bool asks = is_asking(record);
+	uint32_t to = asks ? target_box(names, &record->remote, box) : box;
+
+	exchange->port = to ? port_add(names, to, asks ? record->remote.port : record->local.port) : NULL;
+	if (exchange->port)
+		DL_APPEND(exchange->port->exchanges, exchange);
+}
+
+static void exchange_drop(struct names *names, struct exchange *exchange)
+{
+	if (exchange->port) {
+		DL_DELETE(exchange->port->exchanges, exchange);
+		port_drop(names, exchange->port);
+	}
+	HASH_DEL(names->exchanges, exchange);
+	free(exchange);
 }
 
 static void end_fill(struct names *names, struct trace_end *row, const struct rec_datagram *record, uint32_t box)
@@ -83,8 +103,7 @@ static void forget_oldest(struct names *names)
 
 	if (row)
 		row->finished = true;
-	HASH_DEL(names->exchanges, oldest);
-	free(oldest);
+	exchange_drop(names, oldest);
 }
 
 /* 0: no memory. */
@@ -113,6 +132,7 @@ static uint32_t exchange_end(struct names *names, const struct rec_datagram *rec
 	exchange->index = names->stream->n_ends;
 	end_fill(names, row, record, box);
 	HASH_ADD(hh, names->exchanges, key, sizeof(exchange->key), exchange);
+	exchange_place(names, exchange, record, box);
 	return exchange->index;
 }
 
@@ -140,8 +160,5 @@ void exchanges_free(struct names *names)
 	struct exchange *exchange, *next;
 
 	HASH_ITER(hh, names->exchanges, exchange, next)
-	{
-		HASH_DEL(names->exchanges, exchange);
-		free(exchange);
-	}
+		exchange_drop(names, exchange);
 }

@@ -51,10 +51,13 @@ struct end {
 	uint32_t index;
 };
 
-/* A port that the kernel chose, and how many it had chosen in that box then. */
-struct ephemeral {
-	uint32_t box, ordinal;
-	uint16_t port;
+/* A port of a box that the kernel chose, or that datagrams go to. */
+struct port {
+	UT_hash_handle hh;
+	uint32_t key;	  /* box and number */
+	uint32_t ordinal; /* the k-th that the kernel chose in that box; 0: a program did, the last time */
+	bool named;	  /* was ever chosen by the kernel */
+	struct exchange *exchanges; /* whose label is that of this port */
 };
 
 /* A label, and how often it was given away. */
@@ -76,8 +79,8 @@ struct names {
 	struct local *locals; /* unix-domain streams and pipes, name_local.c */
 	struct exchange *exchanges; /* of datagrams, name_datagram.c */
 	struct label *labels;
-	struct ephemeral *ephemeral; /* the last one of a port counts */
-	size_t n_ephemeral, cap_ephemeral;
+	struct port *ports;
+	uint32_t chosen[BOX_MAX + 1]; /* by the kernel, so far, in each box */
 	struct process *last_process; /* the most recent ones: most records come in runs */
 	struct end *last_end;
 };
@@ -139,11 +142,24 @@ void end_name(struct names *names, uint32_t index, uint32_t process, const struc
 void end_forget(struct names *names, struct end *end);
 struct endpoint endpoint_of(const struct rec_addr *from);
 
+/* Its name; "?" for one that the run does not have. Borrowed. */
+const char *box_name(const struct names *names, uint32_t box);
+
+/* The port of a box, found or made; NULL: unknown, or no memory. */
+struct port *port_find(const struct names *names, uint32_t box, uint16_t port);
+struct port *port_add(struct names *names, uint32_t box, uint16_t port);
+/* Forgets it, if there is nothing to know of it. */
+void port_drop(struct names *names, struct port *port);
+void ports_free(struct names *names);
+
 /* Somebody listens on this port of this box. */
 void port_listens(struct names *names, uint32_t box, uint16_t port, bool ephemeral);
 
 /* s1:7000; s1:*2 for the second port that the kernel chose in that box. malloc'ed. */
 char *port_label(const struct names *names, uint32_t box, uint16_t port);
+
+/* The box of that address, 0: it is of none. box: whose record it stands in. */
+uint32_t target_box(const struct names *names, const struct rec_addr *remote, uint32_t box);
 
 /* The same for an address of a box, else 192.0.2.1:7000 or [2001:db8::1]:7000. malloc'ed. */
 char *target_text(const struct names *names, const struct rec_addr *remote, uint32_t box);

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -515,6 +516,31 @@ START_TEST(asked_ports)
 }
 END_TEST
 
+/* Each of many ports gets its label, however many there are: were it to look through all of them, this would not end. */
+START_TEST(many_asked_ports)
+{
+	enum { MANY = 60000 };
+	const struct trace_end *asks;
+	char label[32];
+
+	names_root(names, "client", 1, 100, "");
+	names_root(names, "server", 2, 200, "");
+	for (uint16_t port = 1; port <= MANY; port++)
+		datagram(REC_DATAGRAM_SENT, 0, 1, 100, port, "10.83.0.2", port, 100);
+	for (uint16_t port = 1; port <= MANY; port++) {
+		struct rec_datagram record = { .head = HEAD(DATAGRAM_TAKEN, 2, 200, 200, .order = 5, .flags = REC_F_EPHEMERAL),
+					       .socket = port, .result = 10, .local.port = port };
+
+		address("10.83.0.1", 40000, &record.remote);
+		TAKE(record);
+		asks = stream_end_at(&stream, port);
+		snprintf(label, sizeof(label), "s2:*%u", port);
+		ck_assert_str_eq(asks->target, label);
+		ck_assert_str_eq(stream_end_at(&stream, last()->end)->target, label);
+	}
+}
+END_TEST
+
 /* An id is given away again: each connect, accept and first use without one begins an end. */
 START_TEST(local_ids)
 {
@@ -763,6 +789,7 @@ int main(void)
 	tcase_add_test(tc, commands);
 	tcase_add_test(tc, exchanges);
 	tcase_add_test(tc, asked_ports);
+	tcase_add_test(tc, many_asked_ports);
 	tcase_add_test(tc, local_ids);
 	tcase_add_test(tc, local_in_use);
 	tcase_add_test(tc, long_commands);
