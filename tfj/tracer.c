@@ -27,15 +27,20 @@
 #define SOCKS_MAX 65536 /* sockets at once, where programs need a table of them */
 #define RECORD_MAX 160 /* the longest record with its header in the ring */
 
+/* As struct cpu_state in bpf/maps.bpf.h. */
+struct cpu_counters {
+	uint64_t seq, counters[COUNTER_COUNT];
+};
+
 struct tracer {
 	struct tracer_bpf *bpf;
 	struct ring_buffer *ring;
 	tracer_on_record *on_record;
 	void *arg;
 	enum backend backend;
-	struct bpf_link *links[48]; /* of tracepoints, trampolines and kprobes */
+	struct bpf_link **links; /* of tracepoints, trampolines and kprobes; room for one of each program */
 	size_t n_links;
-	struct kretprobe kretprobes[16];
+	struct kretprobe *kretprobes; /* the same */
 	unsigned int n_kretprobes;
 	struct bpf_link *call_links[CALL_EXITS]; /* of perf events: slow to let go of */
 	struct bpf_link *pipe_links[PIPE_EXITS];
@@ -44,6 +49,7 @@ struct tracer {
 	uint64_t missed; /* returns, by kretprobes that are detached */
 	struct tracer_content *content; /* NULL: nobody asks for it */
 	uint32_t fault_changes; /* see tracer_faulting */
+	struct cpu_counters *cpus; /* n_cpus of them, to be read into */
 	int n_cpus;
 };
 
@@ -129,6 +135,23 @@ static struct bpf_link *program_attach(struct bpf_program *program, struct kretp
 	return ret_probe->link;
 }
 
+/* Room for the links of all programs; the same for every backend. */
+static int links_make(struct tracer *tracer)
+{
+	struct bpf_program *program;
+	size_t n = 0;
+
+	if (tracer->links && tracer->kretprobes)
+		return 0;
+	bpf_object__for_each_program(program, tracer->bpf->obj)
+		n++;
+	if (!tracer->links)
+		tracer->links = calloc(n, sizeof(*tracer->links));
+	if (!tracer->kretprobes)
+		tracer->kretprobes = calloc(n, sizeof(*tracer->kretprobes));
+	return tracer->links && tracer->kretprobes ? 0 : -ENOMEM;
+}
+
 /* Attaches all programs but those of system calls, or those of the backend only. */
 static int programs_attach(struct tracer *tracer, int all, struct error *e)
 {
@@ -136,6 +159,8 @@ static int programs_attach(struct tracer *tracer, int all, struct error *e)
 	struct kretprobe probe = {NULL};
 	struct bpf_link *link;
 
+	if (links_make(tracer))
+		return error_set(e, -ENOMEM, "out of memory");
 	bpf_object__for_each_program(program, tracer->bpf->obj)
 	{
 		if (!bpf_program__autoload(program) || program == tracer->bpf->progs.on_call_exit ||
@@ -272,6 +297,11 @@ int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_rec
 	tracer->on_record = on_record;
 	tracer->arg = arg;
 	tracer->n_cpus = libbpf_num_possible_cpus();
+	tracer->cpus = calloc((size_t)tracer->n_cpus, sizeof(*tracer->cpus));
+	if (!tracer->cpus) {
+		free(tracer);
+		return error_set(e, -ENOMEM, "cannot trace: out of memory");
+	}
 	tracer_quiet();
 	err = backend_find_working(tracer, asked, ring_bytes, e);
 	if (ring_is_too_big(err))
@@ -312,6 +342,9 @@ void tracer_close(struct tracer *tracer)
 	tracer_rest(tracer);
 	ring_buffer__free(tracer->ring);
 	tracer_bpf__destroy(tracer->bpf);
+	free(tracer->links);
+	free(tracer->kretprobes);
+	free(tracer->cpus);
 	free(tracer);
 }
 
@@ -619,21 +652,16 @@ static uint64_t runs_missed(const struct tracer *tracer)
 
 void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT])
 {
-	struct {
-		uint64_t seq, counters[COUNTER_COUNT];
-	} * cpus;
+	struct cpu_counters *cpus = tracer->cpus;
 	uint32_t zero = 0;
 
 	memset(ret_counters, 0, COUNTER_COUNT * sizeof(*ret_counters));
 	ret_counters[COUNTER_LOST_NESTED] = runs_missed(tracer) + tracer->missed +
 					    kretprobes_missed(tracer->kretprobes, tracer->n_kretprobes);
-	cpus = calloc((size_t)tracer->n_cpus, sizeof(*cpus));
-	if (!cpus || bpf_map__lookup_elem(tracer->bpf->maps.cpus, &zero, sizeof(zero), cpus,
-					  (size_t)tracer->n_cpus * sizeof(*cpus), 0))
-		goto out;
+	if (bpf_map__lookup_elem(tracer->bpf->maps.cpus, &zero, sizeof(zero), cpus,
+				 (size_t)tracer->n_cpus * sizeof(*cpus), 0))
+		return; /* never: it is there as long as we are */
 	for (int cpu = 0; cpu < tracer->n_cpus; cpu++)
 		for (int i = 0; i < COUNTER_COUNT; i++)
 			ret_counters[i] += cpus[cpu].counters[i];
-out:
-	free(cpus);
 }
