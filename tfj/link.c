@@ -40,7 +40,7 @@ struct link {
 	void *context, *socket, *monitor;
 	struct message_hello hello;
 	bool tcp;
-	char url[256];
+	char *url;
 	uint64_t dial_ns; /* when to connect again ourselves; 0: ZeroMQ does it */
 	char trouble[256]; /* why there is no connection; said once */
 	bool trouble_said;
@@ -133,11 +133,11 @@ int link_open(const char *url, const struct link_keys *keys, const struct messag
 		return error_set(e, -ENOMEM, "out of memory");
 	link->hello = *hello;
 	link->tcp = keys != NULL;
-	snprintf(link->url, sizeof(link->url), "%s", url);
+	link->url = strdup(url);
 	if (keys)
 		memcpy(link->public, keys->public, KEY_SIZE);
 	spool_init(&link->spool, room);
-	err = sockets_open(link, url, keys);
+	err = link->url ? sockets_open(link, url, keys) : -ENOMEM;
 	if (err) {
 		error_set(e, err, "cannot connect to '%s': %s", url, zmq_strerror(-err));
 		link_close(link, 0);
@@ -168,6 +168,7 @@ void link_close(struct link *link, int linger_ms)
 	spool_fini(&link->spool);
 	courier_fini(&link->courier);
 	free(link->buffer);
+	free(link->url);
 	if (link->monitor) {
 		zmq_socket_monitor(link->socket, NULL, 0);
 		zmq_setsockopt(link->monitor, ZMQ_LINGER, &none, sizeof(none));

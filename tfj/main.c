@@ -119,6 +119,7 @@ static int size_parse(const char *text, uint64_t *ret_size)
 	static const char units[] = "KMG";
 	const char *unit;
 	unsigned long long size;
+	unsigned shift;
 	char *end;
 
 	errno = 0;
@@ -128,12 +129,10 @@ static int size_parse(const char *text, uint64_t *ret_size)
 	unit = *end ? strchr(units, *end) : NULL;
 	if ((*end && !unit) || (unit && end[1]))
 		return -1;
-	for (; unit && unit >= units; unit--) {
-		if (size > UINT64_MAX >> 11)
-			return -1;
-		size <<= 10;
-	}
-	*ret_size = size;
+	shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+	if (size > UINT64_MAX >> 1 >> shift)
+		return -1;
+	*ret_size = size << shift;
 	return 0;
 }
 
