@@ -125,14 +125,16 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 	case API_RUN:
 		if (serve->stopping)
 			api_refuse(serve, &frame->from, request.id, -EBUSY, "the server is ending");
+		else if (check_wanted(&request))
+			check_add(serve, frame, &request, NULL);
 		else
-			act_open(serve, frame, &request, now);
+			act_open(serve, frame, &request, NULL, now);
 		break;
 	case API_CANCEL:
 		act_cancel(serve, &frame->from, &request, now);
 		break;
 	case API_INJECT:
-		acts_inject(serve, &frame->from, &request, now);
+		acts_inject_ask(serve, frame, &request, now);
 		break;
 	case API_LIFT:
 		acts_lift(serve, &frame->from, &request, now);

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "collector/labels.h"
 #include "collector/serve_inside.h"
 
 /* Somebody waits for what the agents say. */
@@ -68,23 +67,12 @@ static int plan_read(const struct api_plan *from, struct plan *plan, struct erro
 	return err;
 }
 
-static int plan_verify(struct serve *serve, const struct plan *plan, const struct experiment *x, bool live, struct error *e)
-{
-	struct labels *labels = NULL;
-	int err = plan->n && !plan->racy ? labels_load(serve->store, x->name, &labels, e) : 0;
-
-	if (!err)
-		err = plan_check(plan, x, labels, live, e);
-	labels_free(labels);
-	return err;
-}
-
-int act_plan_make(struct act *act, const struct api_plan *from, struct error *e)
+int act_plan_make(struct act *act, const struct api_plan *from, const struct labels *labels, struct error *e)
 {
 	int err = plan_read(from, &act->plan, e);
 
 	if (!err)
-		err = plan_verify(act->serve, &act->plan, act->x, false, e);
+		err = plan_check(&act->plan, act->x, labels, false, e);
 	return err ? err : plan_number(&act->plan, 1, e);
 }
 
@@ -134,7 +122,26 @@ static int ids_copy(struct act_ask *ask, const struct plan *plan)
 	return 0;
 }
 
-void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now)
+void acts_inject_ask(struct serve *serve, const struct door_frame *from, struct api_request *request, uint64_t now)
+{
+	struct error e = { "" };
+	int err = 0;
+	struct act *act = act_find(serve, request->about.run, &err, &e);
+
+	if (!act) {
+		api_refuse(serve, &from->from, request->id, err, e.text);
+		return;
+	}
+	if (!check_wanted(request)) {
+		acts_inject(serve, &from->from, request, NULL, now);
+		return;
+	}
+	request->about.run = course_id(act->course); /* another one may have begun meanwhile */
+	check_add(serve, from, request, act->x->name);
+}
+
+void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, const struct labels *labels,
+		 uint64_t now)
 {
 	struct plan plan = { .n = 0 };
 	struct error e = { "" };
@@ -145,7 +152,7 @@ void acts_inject(struct serve *serve, const struct door_id *from, const struct a
 	if (!err && !plan.n)
 		err = error_set(&e, -EINVAL, "there is no fault in it");
 	if (!err)
-		err = plan_verify(serve, &plan, act->x, true, &e);
+		err = plan_check(&plan, act->x, labels, true, &e);
 	if (!err)
 		err = plan_live(&plan, &e);
 	if (!err && !(ask = ask_add(act, from, request->id)))

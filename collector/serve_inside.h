@@ -47,6 +47,7 @@ struct serve {
 	struct refusals api_refusals;
 	struct store *store;
 	struct act *acts;
+	struct check *checks;
 	struct heirs *heirs;
 	struct workers *workers;
 	unsigned stopping; /* signals to end, so far */
@@ -66,16 +67,30 @@ void api_work(struct serve *serve, uint64_t now); /* a bounded number of request
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
 void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
 
-/* serve_faults.c */
-int act_plan_make(struct act *act, const struct api_plan *from, struct error *e); /* read, checked, numbered */
+/*
+ * serve_check.c: a request with faults waits for the labels of an earlier run, and goes on to act_open() or acts_inject(). It is taken.
+ * experiment: whose labels; NULL: of the file in it.
+ */
+struct labels;
+bool check_wanted(const struct api_request *request);
+void check_add(struct serve *serve, const struct door_frame *from, struct api_request *request, const char *experiment);
+bool check_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
+void checks_client_gone(struct serve *serve, int fd);
+void checks_free(struct serve *serve);
+
+/* serve_faults.c. labels: NULL: there are none to look at. */
+int act_plan_make(struct act *act, const struct api_plan *from, const struct labels *labels, struct error *e); /* read, checked, numbered */
+void acts_inject_ask(struct serve *serve, const struct door_frame *from, struct api_request *request, uint64_t now); /* takes it */
 void act_answered(void *act, uint64_t token, int err, const char *text); /* for the course */
 void act_asks_free(struct act *act);
-void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now);
+void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, const struct labels *labels,
+		 uint64_t now);
 void acts_lift(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now);
 void acts_faults(struct serve *serve, const struct door_id *from, const struct api_request *request);
 
 /* serve_run.c. act_open() answers the request if it fails. */
-void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
+void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
+	      uint64_t now);
 void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
 /* For heirs: to the agent with that session, if it is there. */
 void acts_acknowledge(void *serve, const unsigned char session[16], uint64_t run, uint64_t number);

@@ -121,12 +121,13 @@ static int course_make(struct act *act, bool keep, struct error *e)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < act->cast.n_agents; i++)
 		hellos[i] = act->agents[i]->hello;
-	err = course_open(act->serve->store, act->x, &act->cast, hellos, act->plan.n || act->plan.seed ? &act->plan : NULL, keep, &door, &act->course, e);
+	err = course_open(act->serve->store, act->x, &act->cast, hellos, &act->plan, keep, &door, &act->course, e);
 	free(hellos);
 	return err;
 }
 
-void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now)
+void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
+	      uint64_t now)
 {
 	const struct api_run *run = &request->run;
 	struct act *act, *other;
@@ -149,7 +150,7 @@ void act_open(struct serve *serve, const struct door_frame *from, const struct a
 	if (!err && *run->send && experiment_send(run->send, &act->x->deferred) < 0)
 		err = error_set(&e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
 	if (!err)
-		err = act_plan_make(act, &request->plan, &e);
+		err = act_plan_make(act, &request->plan, labels, &e);
 	if (!err)
 		err = agents_take(act, &e);
 	if (!err)
@@ -186,13 +187,15 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 			course_interrupt(act->course, now);
 		return;
 	}
-	api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
+	if (!check_cancel(serve, client, request->cancel))
+		api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
 }
 
 void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 {
 	struct act *act;
 
+	checks_client_gone(serve, fd);
 	DL_FOREACH(serve->acts, act)
 		if (!act->left && act->fd == fd) {
 			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
@@ -457,6 +460,7 @@ void acts_free(struct serve *serve)
 {
 	struct act *act, *next;
 
+	checks_free(serve);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
 		DL_DELETE(serve->acts, act);
