@@ -53,8 +53,8 @@ def fields(data):
 
 
 # fields of Request and of Answer
-LIST_BOXES, RUN = 3, 4
-ERROR, BOXES, PROGRESS, RUN_END = 2, 3, 4, 5
+LIST_BOXES, RUN, CANCEL, INJECT, LIFT, LIST_FAULTS = 3, 4, 5, 6, 7, 8
+ERROR, BOXES, PROGRESS, RUN_END, INJECTED, FAULTS = 2, 3, 4, 5, 6, 7
 
 
 class Controller:
@@ -87,5 +87,5 @@ class Controller:
     def answer(self):
         """(id, kind, fields) of the next one."""
         found = fields(self.frame())
-        kind = next(k for k in (ERROR, BOXES, PROGRESS, RUN_END) if k in found)
+        kind = next(k for k in (ERROR, BOXES, PROGRESS, RUN_END, INJECTED, FAULTS) if k in found)
         return found.get(1, 0), kind, fields(found[kind])

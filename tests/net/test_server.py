@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from controller import BOXES, LIST_BOXES, RUN, RUN_END, Controller, text
+from controller import BOXES, CANCEL, ERROR, LIST_BOXES, RUN, RUN_END, Controller, number, text
 from harness import (BOP, Running, Skip, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
                      scratch, show, store, true, wait_for)
 from serving import Namespaces, Server
@@ -277,6 +277,31 @@ def test_counting():
         equal(server.running.end().status, 0, "exit status of the server")
 
 
+def test_checking():
+    """while a plan is checked beside an earlier run others are answered; it can be cancelled, and who leaves gets no run"""
+    short = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
+    with Server() as server, Controller(f"{server.folder}/api") as asker:
+        server.agent()
+        server.run(short)
+        with open(short, "rb") as f:
+            run = text(1, short) + text(2, short) + text(3, f.read()) + text(6, text(1, "isolate b") + text(2, "plan:1"))
+        with Held(server.running.pid), Controller(f"{server.folder}/api") as leaver:
+            asker.ask(1, RUN, run)
+            asker.ask(2, RUN, run.replace(b"isolate b", b"isolate a"))
+            asker.ask(3, CANCEL, number(1, 2))
+            asker.ask(4, CANCEL, number(1, 7))
+            ident, kind, error = asker.answer() # of those that are checked there is none yet
+            equal((ident, kind, error[2]), (4, ERROR, b"there is nothing to cancel"), "the first answer")
+            leaver.ask(5, RUN, run.replace(b"isolate b", b"isolate a"))
+            leaver.ask(6, LIST_BOXES)
+            equal(leaver.answer()[:2], (6, BOXES), "while it is checked")
+        answers = {ident: error[2].decode() for ident, kind, error in (asker.answer(), asker.answer())}
+        equal(answers, {1: "plan:1:9: the experiment has no box 'b'; did you mean 'a'?", 2: "stopped before it began"}, "answers")
+        server.running.signal(signal.SIGTERM)
+        equal(server.running.end().status, 0, "exit status of the server")
+        equal(len(bop("runs", "--json", "--store", server.store).json()["runs"]), 1, "runs")
+
+
 def test_agent_dies():
     """an agent that is killed in a run makes it an error, incomplete and said so; what the others have goes on to the store"""
     before = leftovers()
@@ -370,4 +395,4 @@ def test_refused():
 
 if __name__ == "__main__":
     sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_cancel,
-                       test_does_not_read, test_counting, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
+                       test_does_not_read, test_counting, test_checking, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
