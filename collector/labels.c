@@ -82,7 +82,7 @@ static int rows_make(struct labels *labels)
 	if (!labels->rows || !labels->messages)
 		return -ENOMEM;
 	processes_add(labels, labels->rows);
-	for (uint32_t i = 1; i < graph->n_connections; i++)
+	for (uint32_t i = 1; i <= graph->n_connections; i++)
 		if (graph->connections[i].label && graph->connections[i].transport == TRANSPORT_TCP)
 			label_add(labels, &labels->rows[n_processes + i], graph->connections[i].label, i, graph->connections[i].racy);
 	for (size_t i = 0; i < graph->n_messages; i++) {
