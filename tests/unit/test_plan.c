@@ -292,6 +292,9 @@ START_TEST(earlier_run)
 	     "p:1:8: client>s1:7000#2 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy "
 	     "takes it all the same)");
 	says("refuse client>s1:7000#2", x, labels, true, false, "");
+	says("refuse client>s1:7000#3", x, labels, false, false, /* the last one that there is */
+	     "p:1:8: client>s1:7000#3 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy "
+	     "takes it all the same)");
 	says("crash client.1", x, labels, false, false,
 	     "p:1:7: run 1, the last without faults, had no process client.1 (--racy takes it all the same)");
 	says("crash client.1", x, labels, true, false, "");
