@@ -9,6 +9,7 @@
 #include "collector/experiment.h"
 #include "proto/fault.h"
 
+struct cast;
 struct labels;
 
 struct plan {
@@ -40,8 +41,11 @@ int plan_check(const struct plan *plan, const struct experiment *x, const struct
 /* The box of a process by its label: s1.1 is where s1 is. NULL: no process of the experiment. */
 const char *plan_box_of(const struct experiment *x, const char *process);
 
-/* Whether the fault is about this box: acts in it, or waits for something there. */
+/* Whether an agent that has this box must have the fault: its moment is seen there, or, without one, it acts there. */
 bool plan_concerns(const struct experiment *x, const struct fault *fault, const char *box);
+
+/* Whether the agents that the boxes are on can do it. -EINVAL. */
+int plan_check_cast(const struct plan *plan, const struct experiment *x, const struct cast *cast, struct error *e);
 
 /*
  * Gives the faults ids from first_id on, and what follows from seed, dry and racy. A run's seed is drawn here if there are random

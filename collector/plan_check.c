@@ -209,13 +209,6 @@ static int moment_check(const struct checking *c, const struct fault_moment *mom
 	return 0;
 }
 
-/* Who is in that moment: the one that connects, or one of those that accept. */
-static bool is_connectors(const struct fault_moment *moment)
-{
-	return moment->kind == MOMENT_CONNECT || (moment->kind == MOMENT_SEND && !moment->reply) ||
-	       (moment->kind == MOMENT_RECV && moment->reply);
-}
-
 /* A process is stopped in its own system call, or not exactly there. */
 static int own_check(const struct checking *c, const struct fault *fault)
 {
@@ -231,10 +224,10 @@ static int own_check(const struct checking *c, const struct fault *fault)
 		return !strcmp(at->process, fault->process) ? 0 :
 							      wrong(c, at->column, "the moment must be %s's own: start %s", fault->process,
 								    fault->process);
-	if (is_connectors(at) && strcmp(at->connection.process, fault->process))
+	if (fault_moment_is_connectors(at) && strcmp(at->connection.process, fault->process))
 		return wrong(c, at->column, "that moment is %s's; it must be %s's own: to send or connect as who connects, to receive as who is "
 			     "connected to (recv %s>...)", at->connection.process, fault->process, at->connection.process);
-	if (!is_connectors(at) && !is_address(at->connection.box) && box && strcmp(at->connection.box, box))
+	if (!fault_moment_is_connectors(at) && !is_address(at->connection.box) && box && strcmp(at->connection.box, box))
 		return wrong(c, at->column, "that moment is in box %s; it must be %s's own, in box %s", at->connection.box, fault->process, box);
 	return 0;
 }
@@ -325,26 +318,4 @@ int plan_check(const struct plan *plan, const struct experiment *x, const struct
 	for (; c.at < plan->n && !err; c.at++)
 		err = fault_check(&c);
 	return err ? err : twice_check(&c);
-}
-
-static bool names_box(char *const *names, const char *box)
-{
-	for (size_t i = 0; names && names[i]; i++)
-		if (!strcmp(names[i], box))
-			return true;
-	return false;
-}
-
-static bool is_in(const struct experiment *x, const char *process, const char *box)
-{
-	const char *its = process ? plan_box_of(x, process) : NULL;
-
-	return its && !strcmp(its, box);
-}
-
-bool plan_concerns(const struct experiment *x, const struct fault *fault, const char *box)
-{
-	return names_box(fault->from, box) || names_box(fault->to, box) || is_in(x, fault->process, box) ||
-	       is_in(x, fault->at.process, box) || is_in(x, fault->at.connection.process, box) ||
-	       (fault->at.connection.box && !strcmp(fault->at.connection.box, box));
 }

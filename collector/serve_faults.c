@@ -154,6 +154,8 @@ void acts_inject(struct serve *serve, const struct door_id *from, const struct a
 	if (!err)
 		err = plan_check(&plan, act->x, labels, true, &e);
 	if (!err)
+		err = plan_check_cast(&plan, act->x, &act->cast, &e);
+	if (!err)
 		err = plan_live(&plan, &e);
 	if (!err && !(ask = ask_add(act, from, request->id)))
 		err = error_set(&e, -ENOMEM, "out of memory");

@@ -154,6 +154,8 @@ void act_open(struct serve *serve, const struct door_frame *from, const struct a
 	if (!err)
 		err = agents_take(act, &e);
 	if (!err)
+		err = plan_check_cast(&act->plan, act->x, &act->cast, &e);
+	if (!err)
 		err = course_make(act, run->keep, &e);
 	if (err) {
 		api_refuse(serve, &from->from, request->id, err, e.text);

@@ -62,6 +62,12 @@ const char *fault_moment_word(enum fault_moment_kind kind)
 	return kind < MOMENT_KIND_COUNT ? words[kind] : "?";
 }
 
+bool fault_moment_is_connectors(const struct fault_moment *moment)
+{
+	return moment->kind == MOMENT_CONNECT || (moment->kind == MOMENT_SEND && !moment->reply) ||
+	       (moment->kind == MOMENT_RECV && moment->reply);
+}
+
 const char *fault_errno_name(int error)
 {
 	const char *name = strerrorname_np(error);

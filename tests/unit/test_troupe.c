@@ -333,7 +333,7 @@ END_TEST
 START_TEST(faults)
 {
 	static const char text[] = "isolate a1\ncut w1>b1:7#1/1\npartition a1,a2 | b1,c1\ncrash s2";
-	static const char *const wanted[AGENTS] = { "arm:1 arm:3 start:s1", "arm:2 arm:3 arm:4 start:s2", "arm:2 arm:3 mark:workload" };
+	static const char *const wanted[AGENTS] = { "arm:1 arm:3 start:s1", "arm:3 arm:4 start:s2", "arm:2 arm:3 mark:workload" };
 	struct plan plan = { .n = 0 };
 	struct cluster c;
 
@@ -347,9 +347,43 @@ START_TEST(faults)
 	for (size_t i = 0; i < AGENTS; i++)
 		c.agents[i].ended = false;
 	PRODUCT(troupe_order(c.troupe, &(struct message_order){ .id = 900, .kind = ORDER_LIFT, .lift = 2 }, NULL));
-	ck_assert(!strstr(c.agents[0].transcript, "lift") && strstr(c.agents[1].transcript, "lift:2") &&
+	ck_assert(!strstr(c.agents[0].transcript, "lift") && !strstr(c.agents[1].transcript, "lift") &&
 		  strstr(c.agents[2].transcript, "lift:2"));
 	cluster_fini(&c);
+	plan_fini(&plan);
+}
+END_TEST
+
+/* What a fault is to do must be possible where its moment is seen. */
+START_TEST(faults_across)
+{
+	static const struct {
+		const char *fault;
+		int column; /* 0: it is possible */
+	} cases[] = {
+		{ "isolate a1,b1", 0 },
+		{ "isolate a1,a2 from send s1>b1:7#1/1", 0 },
+		{ "isolate a1,b1 from send s1>b1:7#1/1", 20 },
+		{ "isolate a1 from exit s2", 17 },
+		{ "partition a1 | b1,c1 from exit w2", 0 },
+		{ "partition b1,c1 | a1 from exit w2", 0 },
+		{ "partition b1,a1 | c1,a2 from exit w2", 30 },
+		{ "loss 5% a1 from connect s1>b1:7#1", 0 },
+		{ "crash box b1 at recv w1>a1:7#1/1", 17 },
+		{ "cut w1>a1:7#1/1", 0 },
+	};
+	char text[128] = "";
+	struct plan plan = { .n = 0 };
+	struct error e = { "" };
+	struct cast cast;
+
+	ck_assert(!cast_make(&x, rows, AGENTS, &cast, &e));
+	ck_assert_msg(!plan_add(&plan, "p:1", cases[_i].fault, strlen(cases[_i].fault), &e), "%s", e.text);
+	ck_assert_int_eq(plan_check_cast(&plan, &x, &cast, &e), cases[_i].column ? -EINVAL : 0);
+	if (cases[_i].column)
+		snprintf(text, sizeof(text), "p:1:%d: that moment is seen by the agent of box ", cases[_i].column);
+	ck_assert_msg(!strncmp(e.text, text, strlen(text)) && !*e.text == !*text, "%s", e.text);
+	cast_fini(&cast);
 	plan_fini(&plan);
 }
 END_TEST
@@ -520,6 +554,7 @@ int main(void)
 	tcase_add_loop_test(tc, good, 0, 30);
 	tcase_add_loop_test(tc, faults, 0, 20);
 	tcase_add_loop_test(tc, faults_refused, 0, 20);
+	tcase_add_loop_test(tc, faults_across, 0, 10);
 	tcase_add_loop_test(tc, some_refuse, 1, 8);
 	tcase_add_loop_test(tc, one_silent, 0, AGENTS);
 	tcase_add_test(tc, strange_answers);
