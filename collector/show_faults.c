@@ -93,7 +93,7 @@ void show_faults(const struct run *run, const struct graph *graph, bool all, FIL
 			continue;
 		}
 		line = plan_line(run->row->plan, id, &size);
-		fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id++, run->row->running ? "asked" : "nothing was heard", (int)size, line);
+		fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id++, run->row->running ? "asked" : run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard", (int)size, line);
 	}
 	if (shown == limit)
 		fprintf(out, "  ... more: --all lists them, --json has everything\n");

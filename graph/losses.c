@@ -104,8 +104,6 @@ static bool explains_all(const struct build *b, const struct fault *line, const 
 	case FAULT_ISOLATE:
 	case FAULT_LOSS:
 	case FAULT_CORRUPT:
-	case FAULT_REORDER:
-	case FAULT_RATE:
 		return parts(line, s->from, s->to) || (!(line->flags & FAULT_F_ONEWAY) && parts(line, s->to, s->from));
 	case FAULT_NONE:
 	case FAULT_CUT:
@@ -116,6 +114,8 @@ static bool explains_all(const struct build *b, const struct fault *line, const 
 	case FAULT_RESTART:
 	case FAULT_PAUSE:
 	case FAULT_DUPLICATE:
+	case FAULT_REORDER: /* they come */
+	case FAULT_RATE:
 	case FAULT_FAIL:
 	case FAULT_KIND_COUNT:
 		break;
@@ -199,6 +199,17 @@ static uint64_t arrived(const struct build *b, const struct stream *s)
 	return at;
 }
 
+/* The receiver had closed its end before, and not because of this fault: nobody would have read it, whatever stood in the way. */
+static bool was_closed(const struct build *b, const struct graph_fault *fault, const struct stream *s, uint32_t send)
+{
+	uint32_t fin = s->receiver ? b->ends[s->receiver].fin : NO_VERTEX;
+
+	if (fault->end == s->sender || fault->kind == FAULT_CRASH || fault->kind == FAULT_CRASH_BOX)
+		return false;
+	return fin != NO_VERTEX && !(build_event(b, fin)->flags & EVENT_F_SHUTDOWN) &&
+	       build_event(b, fin)->enter_ns < build_event(b, send)->enter_ns;
+}
+
 static bool was_over(const struct build *b, const struct graph_fault *fault, uint32_t send)
 {
 	return fault->ended != NO_VERTEX && build_event(b, send)->enter_ns > build_event(b, fault->ended)->enter_ns;
@@ -248,7 +259,8 @@ static int explain(struct build *b, size_t first, size_t last, const uint32_t *a
 		for (size_t k = 0; k < found; k++) {
 			const struct graph_fault *fault = &b->g->faults[suspects[k].fault];
 
-			if ((!datagrams && all[i].end <= suspects[k].from) || was_over(b, fault, all[i].send))
+			if ((!datagrams && all[i].end <= suspects[k].from) || was_over(b, fault, all[i].send) ||
+			    was_closed(b, fault, &s, all[i].send))
 				continue;
 			err = blame(b, &all[i], &s, &suspects[k]);
 			break;

@@ -11,7 +11,7 @@
 #define BOLT 9.0
 #define CRASH 5.5
 #define UNREAD_LENGTH 64.0
-#define LOST_PART 0.6 /* of its way that a lost message is drawn to go */
+#define LOST_PART 0.6 /* of the way to the next lane that a lost message is drawn to go */
 #define LOST_DROP 5.0
 #define PAUSE_STEP 6.0
 #define UNREAD_DROP 4.0
@@ -257,7 +257,8 @@ static void paint_unread(struct brush *b, uint32_t n)
 	if (!place->unread)
 		return;
 	if (place->lost_to < b->p->n_lanes) {
-		x2 = x + LOST_PART * (b->l->x[place->lost_to] - x);
+		/* on its way to the next lane, so that it does not seem to end in one */
+		x2 = x + LOST_PART * (b->l->x[place->lost_to < node->lane_first ? node->lane_first - 1 : node->lane_first + 1] - x);
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + LOST_DROP, .width = 1.3 });
 		add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + LOST_DROP, .size = 4.5 });
 		return;

@@ -196,6 +196,7 @@ START_TEST(crash)
 	gone = event(&s, 1, EVENT_EXIT, 0, SIGKILL);
 	transfer(&s, 1, EVENT_CLOSE, 1, 15, 5, 0);
 	eof = transfer(&s, 2, EVENT_RECV, 2, 10, 0, 0);
+	transfer(&s, 2, EVENT_SEND, 2, 3, 3, 2);
 	other = event(&s, 3, EVENT_EXIT, 0, SIGKILL);
 	g = build(&s, GRAPH_ORDER_PROCESS);
 	assert_fault_edge(g, fire, gone, false);
@@ -204,6 +205,7 @@ START_TEST(crash)
 	ck_assert_uint_eq(count_rule(g, RULE_CLOSE), 0);
 	ck_assert_uint_eq(lost_by(g, "client>s1:7000#1/2"), 1);
 	ck_assert_uint_eq(lost_by(g, "client<s1:7000#1/1"), 1);
+	ck_assert_uint_eq(lost_by(g, "client<s1:7000#1/2"), 1);
 	ck_assert_uint_eq(g->n_holes, 0);
 	done(&s, g);
 }
@@ -255,6 +257,11 @@ START_TEST(partition)
 	transfer(&s, 2, EVENT_SEND, 2, 0, 10, 1);
 	lifted = fault_event(&s, 0, EVENT_LIFTED, 7, line);
 	transfer(&s, 1, EVENT_SEND, 3, 0, 10, 1);
+	at(&s, lifted)->enter_ns = at(&s, lifted)->return_ns = 100000;
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(lost_by(g, "client>s1:7000#2/1"), 7);
+	graph_free(g);
+	at(&s, lifted)->enter_ns = at(&s, lifted)->return_ns = at(&s, s1)->return_ns + 1;
 	g = build(&s, GRAPH_ORDER_THREAD);
 	assert_fault_edge(g, armed, fire, false);
 	assert_fault_edge(g, fire, lifted, false);
@@ -264,6 +271,25 @@ START_TEST(partition)
 	ck_assert_uint_eq(lost_by(g, "client>s1:7000#1/2"), 7);
 	ck_assert_uint_eq(lost_by(g, "client<s1:7000#1/1"), 0);
 	ck_assert_uint_eq(lost_by(g, "client>s1:7000#2/1"), 0);
+	done(&s, g);
+}
+END_TEST
+
+/* Who had closed its end would not have read what was sent then; what a wall keeps before that is lost by it. */
+START_TEST(closed_before)
+{
+	struct story s;
+	struct graph *g;
+
+	story_init(&s);
+	connection(&s, 1, 1);
+	fault_event(&s, 0, EVENT_FIRED, 1, "isolate c");
+	transfer(&s, 1, EVENT_SEND, 1, 0, 10, 1);
+	transfer(&s, 2, EVENT_CLOSE, 2, 0, 0, 0);
+	transfer(&s, 1, EVENT_SEND, 1, 10, 10, 2);
+	g = build(&s, GRAPH_ORDER_THREAD);
+	ck_assert_uint_eq(lost_by(g, "client>s1:7000#1/1"), 1);
+	ck_assert_uint_eq(lost_by(g, "client>s1:7000#1/2"), 0);
 	done(&s, g);
 }
 END_TEST
@@ -494,6 +520,7 @@ int main(void)
 	tcase_add_test(tc, crash);
 	tcase_add_test(tc, crash_box);
 	tcase_add_test(tc, partition);
+	tcase_add_test(tc, closed_before);
 	tcase_add_test(tc, hold_and_cut);
 	tcase_add_test(tc, restart);
 	tcase_add_test(tc, no_cycle);
