@@ -10,8 +10,13 @@
 
 #include <stddef.h>
 
+#define LARGE_PAGE (2u << 20) /* bytes of a huge page of x86-64 */
+
 void *large_malloc(size_t n, size_t size);
 void *large_calloc(size_t n, size_t size);
 void *large_realloc(void *array, size_t n, size_t size);
+
+/* LARGE_PAGE bytes that are one such page: one page fault, not 512. NULL without memory; free() as usual. */
+void *large_page(void);
 
 #endif

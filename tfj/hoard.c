@@ -10,7 +10,10 @@
 #include <string.h>
 #include <utlist.h>
 
-enum { CHUNK = 256 << 10 };
+#include "lib/large.h"
+
+#define CHUNK (256u << 10)
+#define CHUNKS_MIN 64 /* so many must have room in memory, or they are small ones */
 
 struct entry {
 	uint32_t tag, size;
@@ -27,7 +30,7 @@ struct hoard {
 	struct spool spool;
 	struct chunk *chunks; /* oldest first */
 	unsigned char *open;  /* the one that is being filled, NULL: none */
-	size_t open_size, open_cap;
+	size_t open_size, open_cap, chunk_size;
 	uint64_t open_count, count;
 	unsigned char *buffer;
 	size_t buffer_size;
@@ -37,8 +40,10 @@ struct hoard *hoard_new(struct spool_room *room)
 {
 	struct hoard *hoard = calloc(1, sizeof(*hoard));
 
-	if (hoard)
-		spool_init(&hoard->spool, room);
+	if (!hoard)
+		return NULL;
+	spool_init(&hoard->spool, room);
+	hoard->chunk_size = room->memory / CHUNKS_MIN >= LARGE_PAGE ? LARGE_PAGE : CHUNK;
 	return hoard;
 }
 
@@ -88,8 +93,8 @@ int hoard_add(struct hoard *hoard, uint32_t tag, const void *record, size_t size
 	if (hoard->open_size + room > hoard->open_cap) {
 		if (chunk_close(hoard) < 0)
 			return -ENOMEM;
-		hoard->open_cap = room > CHUNK ? room : CHUNK;
-		hoard->open = malloc(hoard->open_cap);
+		hoard->open_cap = room > hoard->chunk_size ? room : hoard->chunk_size;
+		hoard->open = hoard->open_cap == LARGE_PAGE ? large_page() : malloc(hoard->open_cap);
 		if (!hoard->open) {
 			hoard->open_cap = 0;
 			return -ENOMEM;

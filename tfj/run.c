@@ -36,6 +36,7 @@
 #define QUIET_TURNS 5	 /* so often in a row nothing came: no more will, though sockets are there still */
 #define QUIET_TURNS_MAX 100
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
+#define LOSSES_NS (CLOCK_SECOND_NS / 5) /* each program is asked: too dear for every tick */
 #define FILE_PATH_MAX 300
 
 enum { TAG_RECORD, TAG_NOTE, TAG_CONTENT };
@@ -64,6 +65,7 @@ struct run {
 	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
 	uint64_t received; /* records that came out of the ring buffer */
 	uint64_t lost, dropped; /* said so far */
+	uint64_t losses_ns;	/* when they were looked for last */
 };
 
 static const char *const counter_texts[COUNTER_COUNT] = {
@@ -450,7 +452,12 @@ static void losses_say(struct run *run)
 
 void run_send(struct run *run)
 {
-	losses_say(run);
+	uint64_t now = clock_monotonic_ns();
+
+	if (now - run->losses_ns > LOSSES_NS) {
+		run->losses_ns = now;
+		losses_say(run);
+	}
 	if (!stream_empty(&run->stream))
 		cut(run, false, 0);
 }
