@@ -2,7 +2,10 @@
 /*
  * Threads and children that a task had before it was added: they join, whenever tfj reads this. Whoever is made after its
  * maker has joined joins by itself (task.bpf.c); one that was made before is found here by a later reading at the latest.
+ *
+ * The kernel goes through tasks by their numbers, which is by age until numbers are used again.
  */
+#include "bpf/fault.h"
 #include "bpf/scope.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -16,14 +19,6 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
-/* Who must be traced for this one to be: its first thread, or that of its parent. */
-static __always_inline struct task_state *leader_state(struct task_struct *task)
-{
-	struct task_struct *leader = task->pid != task->tgid ? task->group_leader : task->real_parent->group_leader;
-
-	return leader ? task_find(leader) : 0;
-}
-
 static __always_inline int is_ending(struct task_struct *task)
 {
 	struct signal_struct *signal = task->signal;
@@ -35,22 +30,27 @@ static __always_inline int is_ending(struct task_struct *task)
 SEC("iter/task")
 int on_follow(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
-	struct task_state *leader;
+	struct task_struct *task = ctx->task, *leader;
+	struct task_state *process, *made;
 	struct followed row = {};
+	int thread;
 
 	if (!task || task_find(task) || is_ending(task))
 		return 0;
-	leader = leader_state(task);
-	if (!leader || leader->seed.ignored)
+	thread = task->pid != task->tgid;
+	/* who must be traced for this one to be: its first thread, or that of its parent */
+	leader = thread ? task->group_leader : task->real_parent->group_leader;
+	process = leader ? task_find(leader) : 0;
+	if (!process || process->seed.ignored)
+		return 0;
+	made = task_create(task, process->seed.box, 0);
+	if (!made)
 		return 0;
 	row.tgid = task->tgid;
 	row.tid = task->pid;
 	row.parent_tgid = task->real_parent->tgid;
-	row.helper = task->pid != task->tgid && task->flags & PF_IO_WORKER;
-	row.start_ns = task->start_time;
-	/* without room for the row, the kernel asks for this task again */
-	if (!bpf_seq_write(ctx->meta->seq, &row, sizeof(row)))
-		task_create(task, leader->seed.box, 0);
+	row.ordinal = task_number(task, process);
+	made->seed.label = thread ? process->seed.label : fault_label_child(process->seed.label, row.ordinal);
+	bpf_seq_write(ctx->meta->seq, &row, sizeof(row)); /* there is room: tfj asks for less than the kernel has */
 	return 0;
 }

@@ -57,6 +57,17 @@ static __always_inline struct task_state *task_create(struct task_struct *task, 
 	return state;
 }
 
+/*
+ * Which thread or child of that process it is, from 1, by the state of the first thread. 0: a thread for io_uring, which the
+ * kernel makes when it likes.
+ */
+static __always_inline __u32 task_number(struct task_struct *task, struct task_state *process)
+{
+	if (task->pid == task->tgid)
+		return __sync_fetch_and_add(&process->children, 1) + 1;
+	return task->flags & PF_IO_WORKER ? 0 : __sync_fetch_and_add(&process->threads, 1) + 1;
+}
+
 /* Keeps the end of a path that does not fit. */
 static __always_inline void name_copy(char name[REC_NAME_MAX], const char *path)
 {

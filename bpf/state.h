@@ -29,8 +29,7 @@ struct followed {
 	__u32 tgid;
 	__u32 tid;
 	__u32 parent_tgid;
-	__u32 helper; /* a thread that the kernel made for io_uring */
-	__u64 start_ns; /* when it was made; two may have the same */
+	__u32 ordinal; /* as in rec_fork: which thread, or child of its parent; 0: a thread for io_uring */
 };
 
 struct task_seed {

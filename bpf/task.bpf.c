@@ -26,7 +26,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	struct task_state *state = task_find(task), *process, *made;
 	struct rec_fork *record;
 	__u64 order, now;
-	__u32 ordinal = 0;
+	__u32 ordinal;
 	int thread = child->pid != child->tgid;
 
 	if (!state || task_find(child)) /* found already, by follow.bpf.c */
@@ -35,10 +35,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	if (!made || state->seed.ignored)
 		return 0;
 	process = process_find(task, state);
-	if (!thread)
-		ordinal = __sync_fetch_and_add(&process->children, 1) + 1;
-	else if (!(child->flags & PF_IO_WORKER)) /* io_uring makes them when it likes */
-		ordinal = __sync_fetch_and_add(&process->threads, 1) + 1;
+	ordinal = task_number(child, process);
 	made->seed.label = thread ? state->seed.label : fault_label_child(state->seed.label, ordinal);
 	if (faulting && !thread)
 		fault_started(made->seed.label, 1);

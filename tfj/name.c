@@ -148,7 +148,7 @@ struct process *process_add(struct names *names, uint32_t tgid, uint32_t box, ch
 	*row = (struct trace_process){ .name = label, .box = box, .parent = parent, .pid = tgid, .command = copy };
 	names->stream->bytes += strlen(label) + strlen(copy);
 	process->index = index;
-	process->root = process->unnamed = process->threads = process->children = 0;
+	process->root = process->unnamed = 0;
 	process->provisional = process->fresh = false;
 	return process;
 out:

@@ -42,8 +42,7 @@ void names_start(struct names *names, uint32_t process, uint64_t now_ns);
 /* The same of a process that was there before, and is seen from now on. 0 without memory. */
 uint32_t names_attach(struct names *names, const char *name, uint32_t box, uint32_t pid, const char *command, uint64_t now_ns);
 /*
- * A thread or child that it had: the k-th one that is told of is number k, those that it makes later count on from there. In the
- * order in which they were made. command: as of names_root, not looked at for a thread. -ENOMEM.
+ * A thread or child that it had, behind its parent. command: as of names_root, not looked at for a thread. -ENOMEM.
  */
 int names_follow(struct names *names, const struct followed *followed, const char *command, uint64_t now_ns);
 

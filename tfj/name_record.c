@@ -111,16 +111,16 @@ int names_follow(struct names *names, const struct followed *followed, const cha
 	if (!of)
 		return 0; /* it ended meanwhile, and others of its have ended before */
 	if (thread) {
-		if (followed->helper) /* whose is not known: the main thread's */
+		if (followed->ordinal)
+			thread_add(names, followed->tgid, followed->tid, followed->ordinal);
+		else /* whose is not known: the main thread's */
 			thread_lend(names, followed->tgid, followed->tid, 0);
-		else
-			thread_add(names, followed->tgid, followed->tid, ++of->threads);
 		return 0;
 	}
 	root = of->root;
 	parent = of->index;
 	child = process_add(names, followed->tgid, names->stream->part.processes[parent].box,
-			    child_label(names, of, ++of->children), parent, command);
+			    child_label(names, of, followed->ordinal), parent, command);
 	if (!child)
 		return -ENOMEM;
 	child->root = root;
@@ -130,12 +130,12 @@ int names_follow(struct names *names, const struct followed *followed, const cha
 	return 0;
 }
 
-static struct process *child_add(struct names *names, struct process *parent, const struct rec_fork *fork, uint32_t ordinal,
+static struct process *child_add(struct names *names, struct process *parent, const struct rec_fork *fork,
 				 uint32_t box)
 {
 	struct process *child = process_find(names, fork->child_tgid);
 	uint32_t root = parent->root, parent_index = parent->index;
-	char *label = child_label(names, parent, ordinal), *command;
+	char *label = child_label(names, parent, fork->ordinal), *command;
 	struct trace_process *row;
 
 	if (child && child->provisional && label) {
@@ -160,7 +160,6 @@ static struct process *child_add(struct names *names, struct process *parent, co
 static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t box, struct process *process)
 {
 	bool thread = fork->head.flags & REC_F_GROUP;
-	uint32_t ordinal = fork->ordinal;
 	struct process *child;
 	struct event *event;
 
@@ -171,15 +170,13 @@ static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t
 	event = record_event(names, EVENT_SPAWN, &fork->head, box, process);
 	if (!event || !process)
 		return;
-	if (ordinal)
-		ordinal += thread ? process->threads : process->children;
-	event->value = ordinal;
+	event->value = fork->ordinal;
 	if (thread) {
 		event->flags = EVENT_F_THREAD;
-		thread_add(names, fork->head.tgid, fork->child_tid, ordinal);
+		thread_add(names, fork->head.tgid, fork->child_tid, fork->ordinal);
 		return;
 	}
-	child = child_add(names, process, fork, ordinal, box);
+	child = child_add(names, process, fork, box);
 	if (!child)
 		return;
 	event->peer = child->index;

@@ -31,7 +31,6 @@ struct process {
 	uint32_t tgid;
 	uint32_t index;
 	uint32_t root;	 /* index of the process that we started and that this one descends from, 0 none */
-	uint32_t threads, children; /* that it had when it was attached: the kernel side does not count them */
 	uint32_t unnamed; /* children whose number is not known (lost record) */
 	bool provisional; /* seen before the record that announces it */
 	bool fresh;	 /* started by us, has not executed anything else yet */

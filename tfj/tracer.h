@@ -59,8 +59,8 @@ int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t 
 bool tracer_has_task(const struct tracer *tracer, int pidfd); /* is it traced, or ignored, already? */
 
 /*
- * After tracer_add_task of one that runs already: all threads and descendants that traced processes have join. They come in
- * the order in which they were made, malloc'ed; those that are made from now on make records. -EAGAIN: there is no end of them.
+ * After tracer_add_task of one that runs already: all threads and descendants that traced processes have join, and are
+ * numbered. They come malloc'ed, each behind its parent; those that are made from now on make records, and count on. -EAGAIN: there is no end of them.
  */
 int tracer_follow(struct tracer *tracer, struct followed **ret_followed, size_t *ret_n, struct error *e);
 /* Such a process listens there, in the box of a guest: who connects from now on is traced there. */

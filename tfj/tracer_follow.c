@@ -14,6 +14,7 @@
 
 #define WALKS_MAX 100
 #define FOLLOWED_MAX 100000
+#define READ_MAX 16384 /* bytes at once: half of what the kernel has room for (8 pages); with less than a row to spare it would ask again */
 
 struct list {
 	struct followed *rows;
@@ -38,6 +39,7 @@ static int list_grow(struct list *list)
 static int walk(const struct bpf_link *link, struct list *list)
 {
 	int fd = bpf_iter_create(bpf_link__fd(link)), err = 0;
+	size_t room;
 	ssize_t n = 1;
 
 	if (fd < 0)
@@ -47,7 +49,8 @@ static int walk(const struct bpf_link *link, struct list *list)
 			err = list_grow(list);
 		if (err)
 			break;
-		n = read(fd, (char *)list->rows + list->bytes, list->cap * sizeof(*list->rows) - list->bytes);
+		room = list->cap * sizeof(*list->rows) - list->bytes;
+		n = read(fd, (char *)list->rows + list->bytes, room < READ_MAX ? room : READ_MAX);
 		if (n > 0)
 			list->bytes += (size_t)n;
 		else if (n < 0 && errno != EAGAIN && errno != EINTR)
@@ -57,15 +60,6 @@ static int walk(const struct bpf_link *link, struct list *list)
 	}
 	close(fd);
 	return err;
-}
-
-static int by_start(const void *a, const void *b)
-{
-	const struct followed *x = a, *y = b;
-
-	if (x->start_ns != y->start_ns)
-		return x->start_ns < y->start_ns ? -1 : 1;
-	return x->tid < y->tid ? -1 : x->tid > y->tid;
 }
 
 int tracer_follow_all(struct bpf_program *program, struct followed **ret_followed, size_t *ret_n, struct error *e)
@@ -87,8 +81,6 @@ int tracer_follow_all(struct bpf_program *program, struct followed **ret_followe
 					error_set(e, err, "its threads and children cannot be followed: %s", strerror(-err));
 	}
 	*ret_n = list.bytes / sizeof(*list.rows);
-	if (*ret_n)
-		qsort(list.rows, *ret_n, sizeof(*list.rows), by_start);
 	*ret_followed = list.rows;
 	return 0;
 }

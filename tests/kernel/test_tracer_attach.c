@@ -179,27 +179,27 @@ static void check_family(struct world *w, const struct followed *rows, size_t n)
 	check_orders(w);
 	expect(w, n == 5);
 	for (size_t i = 0; i < n; i++) {
-		expect(w, rows[i].start_ns && !rows[i].helper && (!i || rows[i - 1].start_ns <= rows[i].start_ns));
+		expect(w, rows[i].tid == rows[i].tgid || rows[i].tgid == (uint32_t)w->root || rows[i].ordinal == 1);
 		expect(w, rows[i].tgid == (uint32_t)w->root || rows[i].tgid == (uint32_t)f->child ||
 				  rows[i].tgid == (uint32_t)f->grandchild);
 	}
 	for (size_t i = 0; i < 2; i++) {
 		row = followed_find(rows, n, f->tids[i]);
-		expect(w, row && row->tgid == (uint32_t)w->root);
+		expect(w, row && row->tgid == (uint32_t)w->root && row->ordinal == i + 1);
 		expect_send(w, 10 + (int64_t)i, w->root, f->tids[i]);
 	}
 	expect_send(w, 12, w->root, f->tids[2]);
 	row = followed_find(rows, n, f->child);
-	expect(w, row && row->tgid == row->tid && row->parent_tgid == (uint32_t)w->root);
+	expect(w, row && row->tgid == row->tid && row->parent_tgid == (uint32_t)w->root && row->ordinal == 1);
 	row = followed_find(rows, n, f->child_tid);
 	expect(w, row && row->tgid == (uint32_t)f->child);
 	expect_send(w, 20, f->child, f->child_tid);
 	row = followed_find(rows, n, f->grandchild);
-	expect(w, row && row->tgid == row->tid && row->parent_tgid == (uint32_t)f->child);
+	expect(w, row && row->tgid == row->tid && row->parent_tgid == (uint32_t)f->child && row->ordinal == 1);
 	expect_send(w, 21, f->grandchild, f->grandchild);
-	/* only the thread that was made since is told of by its maker, and counts from 1 */
+	/* only the thread that was made since is told of by its maker, and counts on */
 	expect(w, count_kind(w, REC_FORK) == 1 && count_kind(w, REC_APPEAR) == 0);
-	expect(w, find(w, REC_FORK, 0) && find(w, REC_FORK, 0)->fork.ordinal == 1);
+	expect(w, find(w, REC_FORK, 0) && find(w, REC_FORK, 0)->fork.ordinal == THREADS);
 	/* two older ends; who connects to its port is known from the beginning */
 	expect(w, count_older(w) == 2 && count_kind(w, REC_ESTABLISHED) == 4 && count_kind(w, REC_ACCEPT) == 1);
 }
