@@ -257,10 +257,27 @@ static bool is_ended(const struct checking *c, const char *process)
 	return false;
 }
 
+/* What the run did not start is watched, and else left alone. */
+static int attached_check(const struct checking *c, const struct fault *fault)
+{
+	const struct experiment_process *spec = fault->process ? process_of(c->x, fault->process) : NULL;
+
+	if (spec && spec->attach)
+		return wrong(c, fault->process_column, "%s is attached, and is left alone: a fault can act on its messages, not on itself",
+			     spec->name);
+	for (size_t i = 0; fault->kind == FAULT_CRASH_BOX && i < c->x->n_processes; i++)
+		if (c->x->processes[i].attach && !strcmp(c->x->processes[i].box, fault->from[0]))
+			return wrong(c, fault->from_columns[0], "in box %s is %s, which is attached, and is left alone", fault->from[0],
+				     c->x->processes[i].name);
+	return 0;
+}
+
 static int process_fault_check(const struct checking *c, const struct fault *fault)
 {
 	int err = fault->process ? process_check(c, fault->process, fault->process_column) : 0;
 
+	if (!err)
+		err = attached_check(c, fault);
 	if (err)
 		return err;
 	if (fault->kind == FAULT_CRASH || fault->kind == FAULT_PAUSE)

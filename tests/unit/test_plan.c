@@ -90,6 +90,34 @@ START_TEST(checks)
 }
 END_TEST
 
+/* What the run did not start is left alone: its messages can be acted on, itself cannot. */
+START_TEST(attached)
+{
+	static const char text[] = "experiment: x\nboxes: [s1, c]\nprocesses: [{name: s1, box: s1, attach: {listen: 7000}}]\n"
+				   "workload: {name: client, box: c, run: [/bin/b]}\n";
+	static const char *const plans[][2] = {
+		{ "crash s1", "p:1:7: s1 is attached, and is left alone: a fault can act on its messages, not on itself" },
+		{ "pause s1.1 for 1s", "p:1:7: s1 is attached, and is left alone: a fault can act on its messages, not on itself" },
+		{ "crash box s1", "p:1:11: in box s1 is s1, which is attached, and is left alone" },
+		{ "crash box c", "" },
+		{ "crash client at recv client<s1:7000#1/1\ncut client<s1:7000#1/2\nisolate s1", "" },
+	};
+	struct experiment *x = NULL;
+	struct error e = { "" };
+
+	ck_assert_msg(!experiment_parse("q.yaml", "/x/q.yaml", text, sizeof(text) - 1, &x, &e), "%s", e.text);
+	for (size_t i = 0; i < sizeof(plans) / sizeof(plans[0]); i++) {
+		struct plan plan = plan_read(plans[i][0]);
+
+		e.text[0] = '\0';
+		ck_assert_int_eq(plan_check(&plan, x, NULL, false, &e), *plans[i][1] ? -EINVAL : 0);
+		ck_assert_str_eq(e.text, plans[i][1]);
+		plan_fini(&plan);
+	}
+	experiment_free(x);
+}
+END_TEST
+
 /* A line that cannot be read is said with its place, and leaves what was read before. Too many are said once. */
 START_TEST(lines)
 {
@@ -382,6 +410,7 @@ int main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, checks, 0, sizeof(cases) / sizeof(*cases));
+	tcase_add_test(tc, attached);
 	tcase_add_test(tc, lines);
 	tcase_add_test(tc, seeds);
 	tcase_add_test(tc, concerns);
