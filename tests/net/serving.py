@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What tests of `bop serve` share: a server, agents, and namespaces that are joined by a bridge."""
+"""What tests of `bop serve`, and of what was there before a run, share: a server, agents, and namespaces that are joined by a
+bridge; a run in those that goes on until it is told."""
 import json
 import os
 import signal
 import socket
 import subprocess
 
-from harness import BOP, TFJ, Running, bop, kill_quietly, scratch, wait_for
+from harness import BOP, TFJ, Running, bop, equal, experiment, kill_quietly, scratch, show, store, wait_for
 
 
 def free_port():
@@ -126,3 +127,37 @@ class Namespaces:
     def __exit__(self, *_):
         for name in [*self.names.values(), self.hub]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=30)
+
+
+class Run:
+    """A run of two boxes, s and c, that goes on until end(). processes: lines of the file."""
+
+    def __init__(self, spaces, *processes, server=None, argv=()):
+        self.folder, self.at = scratch(0o755), server.store if server else store()
+        self.up, self.gate = os.path.join(self.folder, "up"), os.path.join(self.folder, "gate")
+        os.mkfifo(self.gate)
+        boxes = "s, c" if server else ", ".join(f"{{name: {name}, netns: {spaces.names[name]}}}" for name in "sc")
+        self.path = experiment("experiment: older\nboxes: [%s]\nprocesses:\n%s" % (
+            boxes, "".join(f"  - {process}\n" for process in processes)) +
+            f"workload: {{name: w, box: c, run: [sh, -c, ': >{self.up}; read x <{self.gate}']}}\ntimeout: 50s\n")
+        where = f"--server={server.api}" if server else f"--store={self.at}"
+        self.running = Running(BOP, "run", self.path, where, *argv)
+
+    def __enter__(self):
+        wait_for("the workload", lambda: os.path.exists(self.up) or self.running.process.poll() is not None)
+        if self.running.process.poll() is not None:
+            raise AssertionError(f"the run ended: {self.running.result()}")
+        return self
+
+    def __exit__(self, *_):
+        if self.running.process.poll() is None:
+            self.running.signal(signal.SIGTERM)
+            self.running.end()
+
+    def end(self):
+        """Lets the workload end; returns what is shown of the run."""
+        with open(self.gate, "w", encoding="ascii") as f:
+            f.write("go\n")
+        result = self.running.end()
+        equal(result.status, 0, f"exit status of {result}")
+        return show("last", self.at)

@@ -7,46 +7,12 @@ import signal
 import sys
 from collections import Counter
 
-from harness import (BOP, Running, agent_of, bop, bytes_match, cgroup_mounts, equal, experiment, kill_quietly, leftovers,
-                     nothing_left, run_tests, scratch, show, store, true, wait_for)
+from harness import (Running, agent_of, bop, bytes_match, cgroup_mounts, equal, experiment, kill_quietly, leftovers,
+                     nothing_left, run_tests, scratch, store, true, wait_for)
 from peer import Peer
-from serving import Namespaces, Server
+from serving import Namespaces, Run, Server
 
 SERVER = "10.91.0.1"  # address of the first namespace
-
-
-class Run:
-    """A run of two boxes, s and c, that goes on until end(). processes: lines of the file."""
-
-    def __init__(self, spaces, *processes, server=None, more="", argv=()):
-        self.folder, self.at = scratch(0o755), server.store if server else store()
-        self.up, self.gate = os.path.join(self.folder, "up"), os.path.join(self.folder, "gate")
-        os.mkfifo(self.gate)
-        boxes = "s, c" if server else ", ".join(f"{{name: {name}, netns: {spaces.names[name]}}}" for name in "sc")
-        self.path = experiment("experiment: older\nboxes: [%s]\nprocesses:\n%s%s" % (
-            boxes, "".join(f"  - {process}\n" for process in processes), more) +
-            f"workload: {{name: w, box: c, run: [sh, -c, ': >{self.up}; read x <{self.gate}']}}\ntimeout: 50s\n")
-        where = f"--server={server.api}" if server else f"--store={self.at}"
-        self.running = Running(BOP, "run", self.path, where, *argv)
-
-    def __enter__(self):
-        wait_for("the workload", lambda: os.path.exists(self.up) or self.running.process.poll() is not None)
-        if self.running.process.poll() is not None:
-            raise AssertionError(f"the run ended: {self.running.result()}")
-        return self
-
-    def __exit__(self, *_):
-        if self.running.process.poll() is None:
-            self.running.signal(signal.SIGTERM)
-            self.running.end()
-
-    def end(self):
-        """Lets the workload end; returns what is shown of the run."""
-        with open(self.gate, "w", encoding="ascii") as f:
-            f.write("go\n")
-        result = self.running.end()
-        equal(result.status, 0, f"exit status of {result}")
-        return show("last", self.at)
 
 
 def refused(spaces, process, *words, server=None):

@@ -136,7 +136,7 @@ def way_test(way):
     equal(len(labels), len(pairs), "connections")
     inferred = {v["label"] for v in Torture.trace.run["vertices"] if "inferred" in v.get("flags", [])}
     equal(inferred & set(labels), set(labels) if way == "uring-accept-direct" else set(), "accepts that are inferred")
-    ends = causes(labels)
+    ends = causes(Torture.trace, labels)
     if way == "splice-end":
         equal(ends, 2, "ends of file seen")
     connects_agree(lines)
@@ -156,9 +156,8 @@ def not_covered(way, sums, shown, holes):
               sum(value[index] for value in missing.values()), f"bytes in holes, {side}")
 
 
-def causes(labels):
+def causes(trace, labels):
     """Every byte received was sent, every end of file has a cause, every accept a connect; messages are numbered densely."""
-    trace = Torture.trace
     numbers, ends = {}, 0
     for message in trace.run["messages"]:
         numbers.setdefault((message["connection"], message["direction"]), []).append(message["number"])
@@ -213,8 +212,12 @@ def test_of(way):
     return test
 
 
-if not os.path.exists(TORTURE):
-    print(f"1..0 # SKIP {TORTURE} is not built")
-    sys.exit(1)
-WAYS = command(TORTURE, "list").out.split()
-sys.exit(run_tests(run_all, *[test_of(way) for way in WAYS]))
+def main():
+    if not os.path.exists(TORTURE):
+        print(f"1..0 # SKIP {TORTURE} is not built")
+        return 1
+    return run_tests(run_all, *[test_of(way) for way in command(TORTURE, "list").out.split()])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,6 +24,9 @@ struct side {
 	const char *program; /* path of this program */
 	uint16_t port;
 	int listener; /* server: at that port */
+	/* The first connection of a way is made, used and then left alone until the test has attached both processes. */
+	bool older;
+	int gate, parked; /* client: a pipe that ends when all may go on; one that is told that this one waits */
 };
 
 struct way {
