@@ -170,7 +170,8 @@ int plan_live(struct plan *plan, struct error *e)
 		struct fault *fault = &plan->faults[i];
 		char *text;
 
-		if (!fault_has_lease(fault->kind) || fault->lease_ns || fault->duration_ns)
+		/* a call that fails is part of a program: it ends with that */
+		if (!fault_has_lease(fault->kind) || fault->kind == FAULT_FAIL || fault->lease_ns || fault->duration_ns)
 			continue;
 		fault->lease_ns = PLAN_LIVE_NS;
 		text = fault_print(fault);
