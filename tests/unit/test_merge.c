@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "graph/print.h"
+#include "proto/fault.h"
 #include "proto/merge.h"
 #include "tests/unit/random_run.c"
 
@@ -245,6 +246,40 @@ START_TEST(sums)
 }
 END_TEST
 
+static struct fault_receipt *receipt_add(struct trace *trace, uint32_t id, enum fault_state state, uint64_t fired_ns, uint64_t packets)
+{
+	struct fault_receipt *row = trace_receipt_add(trace);
+
+	*row = (struct fault_receipt){ .id = id, .state = state, .fired_ns = fired_ns, .packets = packets, .line = strdup("isolate a"),
+				       .why = strdup("") };
+	return row;
+}
+
+/* A fault that two agents had is one: what both hit, when it first fired on one clock. What a stream said earlier does not count. */
+START_TEST(receipts)
+{
+	struct trace into, from;
+
+	trace_init(&into);
+	trace_init(&from);
+	receipt_add(&into, 2, FAULT_STATE_ARMED, 0, 0);
+	receipt_add(&into, 1, FAULT_STATE_NEVER_FIRED, 0, 0);
+	receipt_add(&into, 2, FAULT_STATE_FIRED, 500, 3);
+	receipt_add(&from, 2, FAULT_STATE_FIRED, 1400, 1);
+	receipt_add(&from, 2, FAULT_STATE_LIFTED, 1400, 4)->ended_ns = 1900;
+	receipt_add(&from, 3, FAULT_STATE_EXPIRED, 1300, 1)->ended_ns = 1700;
+	ck_assert_int_eq(merge_stream(&into, &from, 1000, 1, 1), 0);
+	ck_assert_uint_eq(into.n_receipts, 3);
+	ck_assert(into.receipts[0].id == 1 && into.receipts[0].state == FAULT_STATE_NEVER_FIRED);
+	ck_assert(into.receipts[1].id == 2 && into.receipts[1].state == FAULT_STATE_FIRED && into.receipts[1].packets == 7);
+	ck_assert(into.receipts[1].fired_ns == 400 && into.receipts[1].ended_ns == 900);
+	ck_assert(into.receipts[2].id == 3 && into.receipts[2].fired_ns == 300 && into.receipts[2].ended_ns == 700);
+	ck_assert_uint_eq(from.n_receipts, 0);
+	trace_fini(&into);
+	trace_fini(&from);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("merge");
@@ -253,6 +288,7 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 240);
+	tcase_add_test(tc, receipts);
 	tcase_add_loop_test(tc, cut_and_merged, 0, sizeof(shapes) / sizeof(*shapes));
 	tcase_add_test(tc, names_of_ports);
 	tcase_add_test(tc, sums);
