@@ -36,6 +36,9 @@ struct side {
 	int done; /* it has nothing more to do, but to see what still comes */
 	int status;
 	uint32_t retransmits; /* tcpi_total_retrans */
+	uint64_t mark;	      /* when it reads the byte at that place, that is */
+	uint64_t mark_ns;
+	pid_t pid;
 };
 
 struct conversation {
@@ -47,7 +50,6 @@ struct conversation {
 
 /* What all connections of a trial have in common. */
 struct trial {
-	const char *name;
 	enum fault_kind kind;
 	uint32_t flags;
 	enum fault_moment_kind moment;
@@ -56,18 +58,27 @@ struct trial {
 	enum pattern pattern;
 	enum sizes sizes;
 	size_t n; /* connections */
-	uint64_t duration_ns;
+	uint64_t duration_ns, lease_ns;
 	uint32_t times;
 };
 
 struct fault_world {
 	struct world *w;
+	int (*client)(struct fault_world *, const struct trial *); /* what c does */
 	struct boxes *boxes;
 	struct faults *faults;
 	pid_t programs[2];
 	struct conversation *conversations; /* in shared memory */
 	int *go;
 };
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 static size_t message_size(const struct trial *trial, size_t i, uint32_t message)
 {
@@ -110,6 +121,8 @@ static void side_took(struct side *side, size_t i, int reply, const unsigned cha
 			side->corrupt = 1;
 			break;
 		}
+	if (size && side->got <= side->mark && side->mark < side->got + size)
+		side->mark_ns = clock_ns();
 	side->got += size;
 }
 
@@ -172,6 +185,8 @@ static void side_run(const struct trial *trial, int fd, struct conversation *c, 
 	socklen_t size = sizeof(info);
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	side->pid = getpid();
+	side->mark = server == c->reply ? UINT64_MAX : bytes_before(trial, i, c->message);
 	for (uint32_t m = 1; m <= MESSAGES; m++) {
 		uint64_t until = bytes_before(trial, i, m + 1);
 
@@ -206,7 +221,7 @@ static void go_wait(struct fault_world *fw)
 		nanosleep(&pause, NULL);
 }
 
-static int server_main(struct fault_world *fw, const struct trial *trial)
+static unused_ok int server_main(struct fault_world *fw, const struct trial *trial)
 {
 	int fds[CONNECTIONS_MAX], zero = 0, on = 1;
 	pid_t pids[CONNECTIONS_MAX];
@@ -247,7 +262,7 @@ static const char *server_address(const struct fault_world *fw, const struct tri
 	return trial->family == AF_INET ? box->address : box->address6;
 }
 
-static int client_main(struct fault_world *fw, const struct trial *trial)
+static unused_ok int client_main(struct fault_world *fw, const struct trial *trial)
 {
 	pid_t pids[CONNECTIONS_MAX];
 
@@ -265,8 +280,8 @@ static int client_main(struct fault_world *fw, const struct trial *trial)
 	return 0;
 }
 
-/* A traced process in that box; it waits for `go`. */
-static pid_t program_start(struct fault_world *fw, const struct trial *trial, int box, const char *label, int server)
+/* A traced process in that box. role: 0 the client, which waits for `go`, 1 the server, 2 the client at once. */
+static pid_t program_start(struct fault_world *fw, const struct trial *trial, int box, const char *label, int role)
 {
 	int ready[2], pidfd;
 	char byte;
@@ -280,9 +295,9 @@ static pid_t program_start(struct fault_world *fw, const struct trial *trial, in
 		close(ready[1]);
 		if (setns(fw->boxes->box[box].netns, CLONE_NEWNET) || read(ready[0], &byte, 1) != 1)
 			_exit(99);
-		if (!server)
+		if (!role)
 			go_wait(fw);
-		_exit(server ? server_main(fw, trial) : client_main(fw, trial));
+		_exit(role == 1 ? server_main(fw, trial) : fw->client(fw, trial));
 	}
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (tracer_add_process(fw->w->tracer, pidfd, (uint32_t)box + 1, fault_label(label), NULL) || write(ready[1], "g", 1) != 1)
@@ -329,20 +344,12 @@ static void fault_world_open(struct fault_world *fw)
 	boxes_tell(fw);
 }
 
-static void fault_world_close(struct fault_world *fw)
+static unused_ok void fault_world_close(struct fault_world *fw)
 {
 	faults_close(fw->faults);
 	boxes_close(fw->boxes);
 	fw->faults = NULL;
 	fw->boxes = NULL;
-}
-
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 /* Where connection i comes from and goes to. */
@@ -357,7 +364,7 @@ static void where_of(const struct trial *trial, size_t i, struct fault_where *re
 }
 
 /* Fault i + 1 is that of connection i: messages 1 to 20 one way, then the other. */
-static void trial_arm(struct fault_world *fw, const struct trial *trial)
+static unused_ok void trial_arm(struct fault_world *fw, const struct trial *trial)
 {
 	struct kernel_fault *faults = calloc(trial->n, sizeof(*faults));
 	struct error e = { "" };
@@ -369,7 +376,7 @@ static void trial_arm(struct fault_world *fw, const struct trial *trial)
 		c->reply = i / MESSAGES & 1;
 		faults[i] = (struct kernel_fault){ .id = (uint32_t)i + 1, .kind = trial->kind, .flags = trial->flags, .moment = trial->moment,
 						   .reply = c->reply, .message = c->message, .times = trial->times,
-						   .duration_ns = trial->duration_ns };
+						   .duration_ns = trial->duration_ns, .lease_ns = trial->lease_ns };
 		where_of(trial, i, &faults[i].where);
 	}
 	if (trial->kind != FAULT_NONE && faults_arm(fw->faults, faults, trial->n, clock_ns() + LEASE_NS, &e)) {
@@ -379,7 +386,7 @@ static void trial_arm(struct fault_world *fw, const struct trial *trial)
 	free(faults);
 }
 
-static void programs_start(struct fault_world *fw, const struct trial *trial)
+static unused_ok void programs_start(struct fault_world *fw, const struct trial *trial)
 {
 	struct timespec pause = { .tv_nsec = 1000 * 1000 };
 
@@ -391,7 +398,7 @@ static void programs_start(struct fault_world *fw, const struct trial *trial)
 }
 
 /* Collects records until both programs have ended; on_turn is asked between. */
-static void programs_finish(struct fault_world *fw, const struct trial *trial,
+static unused_ok void programs_finish(struct fault_world *fw, const struct trial *trial,
 			    void (*on_turn)(struct fault_world *, const struct trial *))
 {
 	struct pollfd waiting = { .fd = tracer_fd(fw->w->tracer), .events = POLLIN };

@@ -117,7 +117,7 @@ static void kind_test(struct fault_world *fw, size_t kind, bool lo, int family, 
 
 int main(void)
 {
-	struct fault_world fw = { 0 };
+	struct fault_world fw = { .client = client_main };
 	bool soak = getenv("BOP_TEST_SOAK") != NULL;
 	int status;
 

@@ -51,6 +51,7 @@ union record {
 	struct rec_content content;
 	struct rec_datagram datagram;
 	struct rec_local local;
+	struct rec_fault fault;
 };
 
 struct world {
