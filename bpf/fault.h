@@ -140,6 +140,13 @@ struct rule_pair {
 	__u32 to;
 };
 
+/* What is never touched. */
+#define SPARED_NEIGHBOUR 0x10000u /* as a port: who asks for the address */
+struct spared_key {
+	__u8 ip[16];
+	__u32 port; /* 0: all */
+};
+
 struct rule {
 	/* tfj's */
 	__u32 id;

@@ -19,9 +19,10 @@ struct {
 	__type(value, __u32);
 } rule_devices SEC(".maps") __weak;
 
-struct spared_key {
-	__u8 ip[16];
-	__u32 port; /* 0: all */
+enum {
+	IPPROTO_ICMPV6 = 58,
+	ND_FIRST = 135, /* neighbour solicitation and advertisement */
+	ND_LAST = 136,
 };
 
 /* what is never touched */
@@ -85,16 +86,40 @@ static __always_inline int pair_side_spared(struct __sk_buff *skb, __u32 target,
 	return bpf_map_lookup_elem(&rule_spared, &key) != 0;
 }
 
+/* Whoever asks for the device of such an address, or answers, is left alone, too: else nothing could be sent there. */
+static __always_inline int neighbour_spared(struct __sk_buff *skb)
+{
+	struct spared_key key = { .port = SPARED_NEIGHBOUR };
+	__u8 type = 0;
+
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (bpf_skb_load_bytes(skb, ETHER + 40, &type, 1) || type < ND_FIRST || type > ND_LAST ||
+		    bpf_skb_load_bytes(skb, ETHER + 48, key.ip, 16))
+			return 0;
+		return bpf_map_lookup_elem(&rule_spared, &key) != 0;
+	}
+	if (pair_ip(skb, key.ip, 0) && bpf_map_lookup_elem(&rule_spared, &key))
+		return 1;
+	return pair_ip(skb, key.ip, 1) && bpf_map_lookup_elem(&rule_spared, &key);
+}
+
 /* Is it of those that are never touched? */
 static __noinline int pair_spared(struct __sk_buff *skb)
 {
 	__u32 ports = 0;
-	__u8 first;
+	__u8 first = 0;
 
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+	if (skb->protocol == bpf_htons(ETH_P_ARP))
+		return neighbour_spared(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (bpf_skb_load_bytes(skb, ETHER + 6, &first, 1))
+			return 0;
+		if (first == IPPROTO_ICMPV6 && neighbour_spared(skb))
+			return 1;
 		ports = ETHER + 40;
-	else if (skb->protocol == bpf_htons(ETH_P_IP) && !bpf_skb_load_bytes(skb, ETHER, &first, 1))
+	} else if (!bpf_skb_load_bytes(skb, ETHER, &first, 1)) {
 		ports = ETHER + (first & 15) * 4;
+	}
 	return pair_side_spared(skb, 0, ports) || pair_side_spared(skb, 1, ports);
 }
 

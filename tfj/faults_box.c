@@ -243,15 +243,13 @@ out:
 
 int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, struct error *e)
 {
-	struct {
-		uint8_t ip[16];
-		uint32_t port;
-	} key = { .port = port };
+	struct spared_key key = { .port = port };
 	uint32_t one = 1;
 
 	memcpy(key.ip, ip, sizeof(key.ip));
-	if (bpf_map_update_elem(faults->rule_spared, &key, &one, BPF_ANY))
-		return error_set(e, -errno, "the agent's own link cannot be spared: %s", strerror(errno));
+	for (int i = 0; i < 2; i++, key.port = SPARED_NEIGHBOUR)
+		if (bpf_map_update_elem(faults->rule_spared, &key, &one, BPF_ANY))
+			return error_set(e, -errno, "the agent's own link cannot be spared: %s", strerror(errno));
 	return 0;
 }
 

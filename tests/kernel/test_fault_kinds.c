@@ -270,6 +270,7 @@ static void record_test(struct fault_world *fw)
 		expect(fw->w, fault->message == fw->conversations[fault->id - 1].message);
 	}
 	expect(fw->w, fired == trial.n);
+	fw->w->other_box = 2;
 	check_orders(fw->w);
 	trial_end(fw, &trial, drop_check, "a fault is recorded in the thread that it was found in, before its message");
 }
