@@ -183,7 +183,7 @@ soak: deps-test ## the long matrices in tests/soak/: hours
 	@O=$(O) tests/run --soak
 
 bench: deps-bench ## measure: the table of goals beside what this machine does
-	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost $(O)/tests/kernel/bench_stream
+	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost $(O)/tests/kernel/bench_fault $(O)/tests/kernel/bench_stream
 	@O=$(O) tests/bench/run
 
 fuzz: deps-test ## give each parser of foreign input random bytes for FUZZ_SECONDS=60; fails on a finding
