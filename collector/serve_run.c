@@ -11,6 +11,7 @@
 
 #include "collector/serve_inside.h"
 #include "lib/clock.h"
+#include "proto/merge.h"
 
 #define AWAY_NS (120 * CLOCK_SECOND_NS)
 #define AWAY_PRIVATE_NS (3 * CLOCK_SECOND_NS) /* by a private socket: there is no link that could break, it has ended */
@@ -18,6 +19,8 @@
 #define ORDER_LAST UINT64_MAX /* id of the Finish that ends what nobody wants any more: see course_agent_lost() */
 
 enum { ACTS_MAX = 256 };
+
+_Static_assert(SERVER_AGENTS_MAX <= MERGE_STREAMS_MAX, "a run can be on all agents of a server");
 
 static void on_send(void *arg, size_t agent, const struct message *message)
 {

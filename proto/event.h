@@ -76,7 +76,7 @@ struct event {
 	uint64_t order; /* place in its process, see bpf/record.h; 0: in no process */
 	uint64_t pos;	/* stream position of the first byte, from 0. Datagram: digest of its content, bpf/digest.bpf.h; 0 unknown */
 	int64_t value;	/* by kind, see EVENT_KINDS */
-	uint64_t seq;	/* CPU << 48 | sequence number on that CPU */
+	uint64_t seq;	/* CPU << 48 | sequence number on that CPU; of several streams: see proto/merge.h */
 	uint32_t process; /* index into trace.processes; 0: the kernel, or the harness (MARK, LOST) */
 	uint32_t thread;  /* 0 main, else k-th thread */
 	uint32_t end;	  /* index into trace.ends */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STREAM_SHIFT = 60, OFFSETS_MAX = 64 };
+enum { OFFSETS_MAX = 64 };
 
 struct shift {
 	uint32_t *box; /* of each box: its index in the other trace */
@@ -131,7 +131,7 @@ static int events_move(struct trace *into, const struct trace *from, const struc
 		*to = from->events[i];
 		to->enter_ns -= (uint64_t)offset_ns;
 		to->return_ns -= (uint64_t)offset_ns;
-		to->seq += (uint64_t)stream << STREAM_SHIFT;
+		to->seq += (uint64_t)stream << MERGE_SEQ_BITS; /* between the CPU and the number */
 		to->process = moved(to->process, shift->process);
 		to->peer = moved(to->peer, shift->process);
 		to->end = moved(to->end, shift->end);

@@ -9,11 +9,15 @@
 
 #include "proto/event.h"
 
+#define MERGE_STREAMS_MAX 256u /* of one run, whose sequence numbers stay apart */
+#define MERGE_SEQ_BITS 40	/* of a number on its CPU: at a million events a second, twelve days */
+
 /*
  * Moves all of `from`, whose clock shows offset_ns more than that of `into`, to the end of `into`. The marks of the run
- * are in every stream; each is kept once, at the earliest time. stream (from 1): of `from`, tells sequence numbers of the same CPU
- * apart. kernel: 0 if both come from one kernel, else a number of its own for that of `from`: what only a kernel tells
- * apart (sockets without a key of TCP) is not mixed up. 0 or -ENOMEM; then both must only be freed. from is empty afterwards.
+ * are in every stream; each is kept once, at the earliest time. stream: the number of `from` (that of `into` is 0), below
+ * MERGE_STREAMS_MAX; tells sequence numbers of CPUs with one number apart. kernel: 0 if both come from one kernel, else a
+ * number of its own for that of `from`: what only a kernel tells apart (sockets without a key of TCP) is not mixed up. 0
+ * or -ENOMEM; then both must only be freed. from is empty afterwards.
  */
 int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream, unsigned kernel);
 

@@ -14,11 +14,13 @@
 #include "proto/merge.h"
 #include "tests/unit/random_run.c"
 
-enum { STREAMS = 3, RUNS = 1000 };
+enum { FEW = 3, MANY = 40, RUNS = 1000 };
+
+static unsigned streams = FEW; /* that a run is cut into */
 
 static uint32_t of_stream(uint32_t box, unsigned stream)
 {
-	return box % STREAMS == stream;
+	return box % streams == stream;
 }
 
 static char *copy(const char *text)
@@ -111,13 +113,19 @@ static int by_all(const void *a, const void *b)
 	return memcmp(a, b, sizeof(struct truth_edge));
 }
 
+/* Merging puts the stream above the number. */
+static uint64_t id_of(const struct event *event)
+{
+	return event_id(event) & ((1ull << MERGE_SEQ_BITS) - 1);
+}
+
 static struct edges edges_of(const struct graph *g)
 {
 	struct edges edges = { calloc(g->n_edges + 1, sizeof(*edges.edge)), g->n_edges };
 
 	for (size_t i = 0; i < g->n_edges; i++) {
-		edges.edge[i].from = event_id(&g->trace->events[g->vertices[g->edges[i].from].event]);
-		edges.edge[i].to = event_id(&g->trace->events[g->vertices[g->edges[i].to].event]);
+		edges.edge[i].from = id_of(&g->trace->events[g->vertices[g->edges[i].from].event]);
+		edges.edge[i].to = id_of(&g->trace->events[g->vertices[g->edges[i].to].event]);
 		edges.edge[i].rule = g->edges[i].rule;
 		edges.edge[i].bytes = g->edges[i].bytes;
 	}
@@ -155,23 +163,28 @@ static const struct random_options shapes[] = {
 	{ .processes = 6, .steps = 300, .threads = true, .forks = true, .resets = true },
 };
 
-/* Cut into three streams with clocks that differ by hours, and merged: nothing of the graph has changed. */
+/* Of a stream's clock: hours, this way and that. */
+static int64_t offset_of(unsigned stream)
+{
+	return (stream % 2 ? 7200000000000 : -3600000000000) * ((int64_t)stream + 1) / 2;
+}
+
+/* Cut into few or many streams with clocks that differ by hours, and merged: nothing of the graph has changed. */
 START_TEST(cut_and_merged)
 {
-	static const int64_t offsets[STREAMS] = { 0, 7200000000000, -3600000000000 };
-
-	for (uint64_t seed = 1; seed <= RUNS; seed++) {
+	streams = _i % 2 ? MANY : FEW;
+	for (uint64_t seed = 1; seed <= RUNS / streams * FEW; seed++) {
 		struct random_run run;
-		struct trace parts[STREAMS];
+		struct trace parts[MANY];
 		int64_t offset = 0;
 
-		random_run_init(&run, seed, &shapes[_i]);
+		random_run_init(&run, seed, &shapes[_i / 2]);
 		mark_add(&run.trace, 1ull << 50, "outcome");
-		for (unsigned i = 0; i < STREAMS; i++)
-			stream_cut(&run.trace, i, offsets[i], &parts[i]);
-		for (unsigned i = 1; i < STREAMS; i++) {
+		for (unsigned i = 0; i < streams; i++)
+			stream_cut(&run.trace, i, i ? offset_of(i) : 0, &parts[i]);
+		for (unsigned i = 1; i < streams; i++) {
 			ck_assert(merge_offset(&parts[0], &parts[i], &offset));
-			ck_assert_int_eq(offset, offsets[i]);
+			ck_assert_int_eq(offset, offset_of(i));
 			ck_assert_int_eq(merge_stream(&parts[0], &parts[i], offset, i, i), 0);
 		}
 		ck_assert_int_eq(merge_names(&parts[0]), 0);
@@ -180,6 +193,40 @@ START_TEST(cut_and_merged)
 		trace_fini(&parts[0]);
 		random_run_fini(&run);
 	}
+}
+END_TEST
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* However many streams a run has: no two events have one sequence number, also of CPUs with the same number. */
+START_TEST(numbers)
+{
+	static const uint64_t cpus[] = { 0, 1, 15, 16, 255, 4095 }, on_cpu[] = { 1, 2, (1ull << MERGE_SEQ_BITS) - 1 };
+	static uint64_t seqs[MERGE_STREAMS_MAX * 18];
+	struct trace all;
+
+	trace_init(&all);
+	for (unsigned stream = 0; stream < MERGE_STREAMS_MAX; stream++) {
+		struct trace part;
+
+		trace_init(&part);
+		for (size_t i = 0; i < 6; i++)
+			for (size_t k = 0; k < 3; k++)
+				*trace_event_add(&part) = (struct event){ .kind = EVENT_LOST, .seq = cpus[i] << 48 | on_cpu[k] };
+		ck_assert_int_eq(merge_stream(&all, &part, 0, stream, stream), 0);
+	}
+	ck_assert_uint_eq(all.n_events, sizeof(seqs) / sizeof(*seqs));
+	for (size_t i = 0; i < all.n_events; i++)
+		seqs[i] = all.events[i].seq;
+	qsort(seqs, all.n_events, sizeof(*seqs), by_value);
+	for (size_t i = 1; i < all.n_events; i++)
+		ck_assert_uint_ne(seqs[i - 1], seqs[i]);
+	trace_fini(&all);
 }
 END_TEST
 
@@ -289,7 +336,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, receipts);
-	tcase_add_loop_test(tc, cut_and_merged, 0, sizeof(shapes) / sizeof(*shapes));
+	tcase_add_loop_test(tc, cut_and_merged, 0, 2 * sizeof(shapes) / sizeof(*shapes));
+	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, names_of_ports);
 	tcase_add_test(tc, sums);
 	suite_add_tcase(suite, tc);
