@@ -2,7 +2,10 @@
 /* See utf8.h. Overlong forms, surrogates and what lies beyond U+10FFFF are not well-formed. */
 #include "lib/utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 size_t utf8_length(const unsigned char *text, size_t n)
 {
@@ -20,4 +23,29 @@ size_t utf8_length(const unsigned char *text, size_t n)
 	if (len > 1 && (code < least[len] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
 		return 0;
 	return len;
+}
+
+static bool is_control(const unsigned char *text, size_t len)
+{
+	return len == 1 ? text[0] < 0x20 || text[0] == 0x7f : len == 2 && text[0] == 0xc2 && text[1] < 0xa0;
+}
+
+char *utf8_printable(const void *bytes, size_t n)
+{
+	const unsigned char *from = bytes;
+	char *text = malloc(n + 1);
+	size_t len;
+
+	for (size_t i = 0; text && i < n; i += len) {
+		len = utf8_length(from + i, n - i);
+		if (!len || is_control(from + i, len)) {
+			text[i] = '?';
+			len = 1;
+		} else {
+			memcpy(text + i, from + i, len);
+		}
+	}
+	if (text)
+		text[n] = '\0';
+	return text;
 }

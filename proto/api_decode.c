@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "proto/api_faults.h"
 
 enum { ROWS_MAX = 4096, NAME_MAX_SIZE = 4096 };
@@ -114,14 +115,21 @@ void api_request_fini(struct api_request *request)
 	*request = (struct api_request){ .id = 0 };
 }
 
+/* Agents chose some of it, and a terminal will show it. */
+static int shown_copy(char **ret_text, const char *from)
+{
+	*ret_text = utf8_printable(from, strlen(from));
+	return *ret_text ? 0 : -ENOMEM;
+}
+
 static int agent_decode(const Bop__Api__Agent *from, struct api_agent *agent)
 {
 	agent->since_ns = from->since_ns;
 	agent->run = from->run;
-	if (text_copy(&agent->host, from->host) || text_copy(&agent->kernel, from->kernel) ||
-	    text_copy(&agent->backend, from->backend) || text_copy(&agent->version, from->version) ||
-	    text_copy(&agent->key, from->key) || text_copy(&agent->address, from->address) ||
-	    text_copy(&agent->boot_id, from->boot_id) || text_copy(&agent->state, from->state))
+	if (shown_copy(&agent->host, from->host) || shown_copy(&agent->kernel, from->kernel) ||
+	    shown_copy(&agent->backend, from->backend) || shown_copy(&agent->version, from->version) ||
+	    shown_copy(&agent->key, from->key) || shown_copy(&agent->address, from->address) ||
+	    shown_copy(&agent->boot_id, from->boot_id) || shown_copy(&agent->state, from->state))
 		return -ENOMEM;
 	if (from->n_boxes > ROWS_MAX)
 		return -EBADMSG;
@@ -130,9 +138,9 @@ static int agent_decode(const Bop__Api__Agent *from, struct api_agent *agent)
 		return -ENOMEM;
 	agent->n_boxes = from->n_boxes;
 	for (size_t i = 0; i < from->n_boxes; i++)
-		if (text_copy(&agent->boxes[i].name, from->boxes[i]->name) ||
-		    text_copy(&agent->boxes[i].address, from->boxes[i]->address) ||
-		    text_copy(&agent->boxes[i].address6, from->boxes[i]->address6))
+		if (shown_copy(&agent->boxes[i].name, from->boxes[i]->name) ||
+		    shown_copy(&agent->boxes[i].address, from->boxes[i]->address) ||
+		    shown_copy(&agent->boxes[i].address6, from->boxes[i]->address6))
 			return -ENOMEM;
 	return 0;
 }
@@ -145,8 +153,8 @@ static int boxes_decode(const Bop__Api__Boxes *from, struct api_boxes *boxes)
 		return -EBADMSG;
 	boxes->agents = calloc(from->n_agents + 1, sizeof(*boxes->agents));
 	boxes->refusals = calloc(from->n_refusals + 1, sizeof(*boxes->refusals));
-	if (!boxes->agents || !boxes->refusals || text_copy(&boxes->version, from->version) ||
-	    text_copy(&boxes->store, from->store))
+	if (!boxes->agents || !boxes->refusals || shown_copy(&boxes->version, from->version) ||
+	    shown_copy(&boxes->store, from->store))
 		return -ENOMEM;
 	for (size_t i = 0; i < from->n_agents && !err; i++)
 		err = agent_decode(from->agents[i], &boxes->agents[boxes->n_agents++]);
@@ -154,7 +162,7 @@ static int boxes_decode(const Bop__Api__Boxes *from, struct api_boxes *boxes)
 		struct api_refusal *refusal = &boxes->refusals[boxes->n_refusals++];
 
 		refusal->count = from->refusals[i]->count;
-		if (text_copy(&refusal->reason, from->refusals[i]->reason) || text_copy(&refusal->text, from->refusals[i]->text))
+		if (shown_copy(&refusal->reason, from->refusals[i]->reason) || shown_copy(&refusal->text, from->refusals[i]->text))
 			err = -ENOMEM;
 	}
 	return err;
@@ -177,12 +185,12 @@ static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 		.stop_ns = from->stop_ns, .exact = print_decode(from->exact), .symmetric = print_decode(from->symmetric),
 	};
 	end->warnings = calloc(from->n_warnings + 1, sizeof(*end->warnings));
-	if (!end->warnings || text_copy(&end->experiment, from->experiment) || text_copy(&end->outcome, from->outcome) ||
-	    text_copy(&end->reason, from->reason) || text_copy(&end->directory, from->directory) ||
-	    text_copy(&end->store, from->store) || text_copy(&end->print_why_not, from->print_why_not))
+	if (!end->warnings || shown_copy(&end->experiment, from->experiment) || shown_copy(&end->outcome, from->outcome) ||
+	    shown_copy(&end->reason, from->reason) || shown_copy(&end->directory, from->directory) ||
+	    shown_copy(&end->store, from->store) || shown_copy(&end->print_why_not, from->print_why_not))
 		return -ENOMEM;
 	for (size_t i = 0; i < from->n_warnings; i++)
-		if (text_copy(&end->warnings[i], from->warnings[i]))
+		if (shown_copy(&end->warnings[i], from->warnings[i]))
 			return -ENOMEM;
 	return 0;
 }
@@ -194,7 +202,7 @@ static int answer_decode(const Bop__Api__Answer *from, struct api_answer *answer
 	case BOP__API__ANSWER__WHAT_ERROR:
 		answer->kind = API_ERROR;
 		answer->error.kind = (unsigned)from->error->kind <= API_BUSY ? (enum api_error)from->error->kind : API_FAILED;
-		return text_copy(&answer->error.text, from->error->text);
+		return shown_copy(&answer->error.text, from->error->text);
 	case BOP__API__ANSWER__WHAT_BOXES:
 		answer->kind = API_BOXES;
 		return boxes_decode(from->boxes, &answer->boxes);
@@ -202,7 +210,7 @@ static int answer_decode(const Bop__Api__Answer *from, struct api_answer *answer
 		answer->kind = API_PROGRESS;
 		answer->progress.run = from->progress->run;
 		answer->progress.events = from->progress->events;
-		return text_copy(&answer->progress.phase, from->progress->phase);
+		return shown_copy(&answer->progress.phase, from->progress->phase);
 	case BOP__API__ANSWER__WHAT_RUN_END:
 		answer->kind = API_RUN_END;
 		return run_end_decode(from->run_end, &answer->run_end);

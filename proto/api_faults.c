@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
+
 #define LINES_MAX (4 * FAULT_PLAN_MAX) /* comments count; that there are too many faults in them is for the plan to say */
 #define STATE_ASKED "asked"	       /* nobody has answered yet */
 
@@ -19,9 +21,10 @@ static char *text_of(char *s)
 	return s ? s : (char *)"";
 }
 
-static int text_copy(char **ret_text, const char *from)
+/* As answers are shown. */
+static int shown_copy(char **ret_text, const char *from)
 {
-	*ret_text = strdup(from);
+	*ret_text = utf8_printable(from, strlen(from));
 	return *ret_text ? 0 : -ENOMEM;
 }
 
@@ -117,8 +120,8 @@ int api_faults_take(const Bop__Api__Faults *from, struct api_faults *faults)
 #define X(field) to->receipt.field = row->field;
 		RECEIPT_NUMBERS(X)
 #undef X
-		err = state < 0 ? -EBADMSG : text_copy(&to->receipt.line, row->line);
-		err = err ? err : text_copy(&to->receipt.why, row->why);
+		err = state < 0 ? -EBADMSG : shown_copy(&to->receipt.line, row->line);
+		err = err ? err : shown_copy(&to->receipt.why, row->why);
 	}
 	return err;
 }

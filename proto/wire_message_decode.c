@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Bytes to control messages. Pure. Whatever is not exactly one known message with sane fields gives -EBADMSG; strings
- * from a peer are copied, never trusted to be short or printable by those who use them.
+ * from a peer are copied, never trusted to be short by those who use them. What an agent says of itself is made printable.
  */
 #include "proto/wire.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "proto/control.pb-c.h"
 #include "proto/wire_receipt.h"
 
@@ -45,6 +46,13 @@ static int text_copy(char **ret_text, const char *from)
 	return *ret_text ? 0 : -ENOMEM;
 }
 
+/* What a list, a log or a terminal will show. */
+static int shown_copy(char **ret_text, const char *from)
+{
+	*ret_text = utf8_printable(from, strlen(from));
+	return *ret_text ? 0 : -ENOMEM;
+}
+
 static int boxes_copy(struct trace_box **ret_boxes, size_t *ret_n, Bop__Wire__Box **from, size_t n)
 {
 	struct trace_box *boxes;
@@ -56,8 +64,8 @@ static int boxes_copy(struct trace_box **ret_boxes, size_t *ret_n, Bop__Wire__Bo
 		return -ENOMEM;
 	*ret_n = n;
 	for (size_t i = 0; i < n; i++)
-		if (text_copy(&boxes[i].name, from[i]->name) || text_copy(&boxes[i].address, from[i]->address) ||
-		    text_copy(&boxes[i].address6, from[i]->address6))
+		if (shown_copy(&boxes[i].name, from[i]->name) || shown_copy(&boxes[i].address, from[i]->address) ||
+		    shown_copy(&boxes[i].address6, from[i]->address6))
 			return -ENOMEM;
 	return 0;
 }
@@ -82,11 +90,11 @@ static int decode_hello(const Bop__Wire__Hello *from, struct message_hello *hell
 	hello->protocol = from->protocol;
 	hello->monotonic_ns = from->monotonic_ns;
 	hello->realtime_ns = from->realtime_ns;
-	if (text_copy(&hello->version, from->version) || text_copy(&hello->host, from->host) ||
-	    text_copy(&hello->boot_id, from->boot_id) || text_copy(&hello->kernel, from->kernel))
+	if (shown_copy(&hello->version, from->version) || shown_copy(&hello->host, from->host) ||
+	    shown_copy(&hello->boot_id, from->boot_id) || shown_copy(&hello->kernel, from->kernel))
 		return -ENOMEM;
 	err = boxes_copy(&hello->boxes, &hello->n_boxes, from->boxes, from->n_boxes);
-	return err ? err : text_copy(&hello->backend, from->backend);
+	return err ? err : shown_copy(&hello->backend, from->backend);
 }
 
 static int decode_reply(const Bop__Wire__Reply *from, struct message_reply *reply)
@@ -99,7 +107,7 @@ static int decode_reply(const Bop__Wire__Reply *from, struct message_reply *repl
 	err = boxes_copy(&reply->boxes, &reply->n_boxes, from->boxes, from->n_boxes);
 	if (err)
 		return err;
-	return text_copy(&reply->error, from->error);
+	return shown_copy(&reply->error, from->error);
 }
 
 static int decode_exited(const Bop__Wire__Exited *from, struct message *message)

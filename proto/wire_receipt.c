@@ -15,21 +15,10 @@
 
 int wire_string_take(char **field, const void *from, size_t n)
 {
-	const unsigned char *s = from;
-	char *copy = malloc(n + 1);
-	size_t len;
+	char *copy = utf8_printable(from, n);
 
 	if (!copy)
 		return -ENOMEM;
-	for (size_t i = 0; i < n; i += len) {
-		len = utf8_length(s + i, n - i);
-		memcpy(copy + i, s + i, len);
-		if (!len || s[i] < 0x20 || s[i] == 0x7f) {
-			copy[i] = '?';
-			len = 1;
-		}
-	}
-	copy[n] = '\0';
 	free(*field);
 	*field = copy;
 	return 0;

@@ -129,6 +129,30 @@ START_TEST(answers)
 }
 END_TEST
 
+/* What an agent or a server says, and a terminal will show, has no control characters in it, and is UTF-8. */
+START_TEST(printable)
+{
+	struct trace_box box = { "a\033[2J", "\xff", "\xc2\x9b" "1m" };
+	struct api_agent agent = { .host = "h\n", .key = "\xc3\xa9\x7f", .boxes = &box, .n_boxes = 1 };
+	char *warnings[] = { "w\r", NULL };
+	struct api_answer answer = { .kind = API_BOXES, .boxes = { "1", "r\t", &agent, 1, NULL, 0 } }, back;
+
+	back = answer_back(&answer);
+	ck_assert_str_eq(back.boxes.store, "r?");
+	ck_assert_str_eq(back.boxes.agents[0].host, "h?");
+	ck_assert_str_eq(back.boxes.agents[0].key, "\xc3\xa9?");
+	ck_assert_str_eq(back.boxes.agents[0].boxes[0].name, "a?[2J");
+	ck_assert_str_eq(back.boxes.agents[0].boxes[0].address, "?");
+	ck_assert_str_eq(back.boxes.agents[0].boxes[0].address6, "??1m");
+	api_answer_fini(&back);
+	answer = (struct api_answer){ .kind = API_RUN_END, .run_end = { .outcome = "good", .reason = "\033", .warnings = warnings } };
+	back = answer_back(&answer);
+	ck_assert_str_eq(back.run_end.reason, "?");
+	ck_assert_str_eq(back.run_end.warnings[0], "w?");
+	api_answer_fini(&back);
+}
+END_TEST
+
 /* Another version, nothing, an unknown kind and too much are refused; the id is told where there is one. */
 START_TEST(refused)
 {
@@ -189,6 +213,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, requests);
 	tcase_add_test(tc, answers);
+	tcase_add_test(tc, printable);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, damage);
 	suite_add_tcase(suite, tc);

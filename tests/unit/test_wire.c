@@ -440,10 +440,13 @@ START_TEST(message_from_agent)
 	message_fini(&back);
 	free(bytes);
 	m = (struct message){ .kind = MESSAGE_HELLO };
-	m.hello = (struct message_hello){ .protocol = 1, .host = "h", .boxes = boxes, .n_boxes = 1 };
+	m.hello = (struct message_hello){ .protocol = 1, .host = "h\033[2J", .kernel = "\xff", .boxes = boxes, .n_boxes = 1 };
+	boxes[0].name = "s1\n";
 	back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
 	ck_assert_uint_eq(back.hello.n_boxes, 1);
-	ck_assert_str_eq(back.hello.boxes[0].name, "s1");
+	ck_assert_str_eq(back.hello.host, "h?[2J"); /* it will be printed */
+	ck_assert_str_eq(back.hello.kernel, "?");
+	ck_assert_str_eq(back.hello.boxes[0].name, "s1?");
 	ck_assert_str_eq(back.hello.boxes[0].address, "10.83.0.1");
 	message_fini(&back);
 	free(bytes);
