@@ -117,7 +117,8 @@ const struct cmd cmd_boxes = {
 	.name = "boxes",
 	.arguments = "",
 	.summary = "Lists the agents that are connected to `bop serve`, their boxes, and how many peers it refused",
-	.text = "An agent is idle, running (in a run), ending (it still ends one), or away (in a run, but not connected).\n",
+	.text = "An agent is idle, running (in a run), ending (it still ends one), or away (in a run, but not connected).\n"
+		"A server takes 256 agents at once, and 32 of one key.\n",
 	.options = options,
 	.max_rest = 0,
 	.main = boxes_main,

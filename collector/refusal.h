@@ -13,7 +13,8 @@
 	X(LEFT, left, "said nothing for 5 s, or left, before it had shown its key")                \
 	X(UNKNOWN_KEY, unknown_key, "showed a key that is not on the list")                        \
 	X(VERSION, version, "is an agent of another version")                                      \
-	X(NONSENSE, nonsense, "was let in, and sent what no agent sends")
+	X(NONSENSE, nonsense, "was let in, and sent what no agent sends")                          \
+	X(FULL, full, "is one agent more than its key (32), or the server (256), may have at once")
 
 enum refusal {
 #define X(NAME, name, text) REFUSAL_##NAME,

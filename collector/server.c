@@ -14,6 +14,8 @@
 
 /* Room around a batch, or around 64 KiB of output. */
 enum { FRAME_MAX = WIRE_MAX_BATCH + (1 << 20), LINGER_MS = 1000, QUEUE = 256, TEXT_MAX = 255, BOXES_MAX = 200, FRAMES_TURN = 1024 };
+_Static_assert(SERVER_AGENTS_MAX == 256 && SERVER_KEY_AGENTS_MAX == 32, "refusal.h, `bop boxes --help` and docs/ say so");
+
 #define REFRESH_NS (CLOCK_SECOND_NS / 10)
 
 struct server {
@@ -239,6 +241,16 @@ static bool hello_sane(const struct message_hello *hello)
 	return sane;
 }
 
+static size_t agents_of_key(const struct server *server, const char *key)
+{
+	const struct server_agent *agent;
+	size_t n = 0;
+
+	DL_FOREACH(server->agents, agent)
+		n += !strcmp(agent->key, key);
+	return n;
+}
+
 /* Why this agent does not get in; NULL: it does. */
 static const char *objection(struct server *server, const struct door_frame *frame, const struct server_agent *known,
 			     char *buf, size_t size, enum refusal *ret_refusal)
@@ -258,10 +270,13 @@ static const char *objection(struct server *server, const struct door_frame *fra
 		return "this session is another agent's";
 	if (!known && server->single && server->agents)
 		return "another agent serves this collector already";
-	if (!known && server->n_agents >= SERVER_AGENTS_MAX)
-		return "the server has as many agents as it takes";
 	if (*frame->user && !allowed_by_name(server->allowed, frame->user))
 		return "its key was taken off the list";
+	*ret_refusal = REFUSAL_FULL;
+	if (!known && server->n_agents >= SERVER_AGENTS_MAX)
+		return "the server has as many agents as it takes";
+	if (!known && *frame->user && agents_of_key(server, frame->user) >= SERVER_KEY_AGENTS_MAX)
+		return "as many agents as a key may have are connected with this one: give each machine its own (bop keys make)";
 	return NULL;
 }
 

@@ -21,6 +21,7 @@
 
 #define SERVER_ADDRESS_MAX 128
 #define SERVER_AGENTS_MAX 256
+#define SERVER_KEY_AGENTS_MAX 32 /* that came with one key: it does not take all places */
 enum { SERVER_ITEMS = 5 }; /* two doors and a gate, at most */
 
 struct server;
