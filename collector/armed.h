@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The faults of a run that goes on, and what its agents said of each: what `bop faults` shows. Pure. What is kept with the run comes
- * by another way, in batches.
+ * The faults of a run that goes on, and what its agents said of each: what `bop faults` shows. Pure. What is kept with
+ * the run comes by another way, in batches.
  */
 #ifndef COLLECTOR_ARMED_H
 #define COLLECTOR_ARMED_H
@@ -13,7 +13,7 @@ struct armed_fault {
 	uint32_t id;
 	bool dry, live; /* live: not of the plan */
 	char *line;
-	enum fault_state state; /* NONE: the agents have not answered yet */
+	enum fault_state state;		/* NONE: the agents have not answered yet */
 	struct fault_receipt *receipts; /* by agent; state NONE: it said nothing of this one */
 };
 
@@ -24,7 +24,9 @@ struct armed {
 
 void armed_fini(struct armed *armed);
 
-/* Adds the faults of a numbered plan, whose ids are higher than all that are there. -E2BIG, -ENOMEM: nothing was added. */
+/*
+ * Adds the faults of a numbered plan, whose ids are higher than all that are there. -E2BIG, -ENOMEM: nothing was added.
+ */
 int armed_add(struct armed *armed, const struct plan *plan, bool live, struct error *e);
 /* Takes those from id on away again. */
 void armed_remove(struct armed *armed, uint32_t from);

@@ -14,7 +14,8 @@ static int seed_read(const char *text, uint64_t *ret_seed, struct error *e)
 	errno = 0;
 	*ret_seed = strtoull(text, &end, 10);
 	if (errno || end == text || *end || *text < '0' || *text > '9' || !*ret_seed || *ret_seed > PLAN_SEED_MAX)
-		return error_set(e, -EINVAL, "--seed %s: give a whole number from 1 to %llu", text, (unsigned long long)PLAN_SEED_MAX);
+		return error_set(e, -EINVAL, "--seed %s: give a whole number from 1 to %llu", text,
+				 (unsigned long long)PLAN_SEED_MAX);
 	return 0;
 }
 
@@ -36,6 +37,7 @@ int cmd_plan_read(const struct cmd_args *args, struct plan *plan, struct error *
 	if (!err && !plan->n && (args->faults.n || args->plan))
 		err = error_set(e, -EINVAL, "%s: there is no fault in it", args->plan ? args->plan : "--fault");
 	if (!err && !plan->n && (args->dry || args->racy))
-		err = error_set(e, -EINVAL, "%s is about faults: give some with --fault or --plan", args->dry ? "--dry-run" : "--racy");
+		err = error_set(e, -EINVAL, "%s is about faults: give some with --fault or --plan",
+				args->dry ? "--dry-run" : "--racy");
 	return err;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The faults of a conduct: armed after the boxes are there and before anything starts; more of them, or fewer, while it goes on. */
+/*
+ * The faults of a conduct: armed after the boxes are there and before anything starts; more of them, or fewer, while it
+ * goes on.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,14 +17,19 @@ static bool concerns(const void *arg, const struct fault *fault, const char *box
 /* When the run is over at the latest: what has not fired then never does. */
 static uint64_t armed_ns(const struct conduct *c)
 {
-	return c->x->ready_timeout_ns * (c->x->n_processes + 1) + c->x->timeout_ns + c->x->grace_ns + CONDUCT_SILENCE_NS;
+	return c->x->ready_timeout_ns * (c->x->n_processes + 1) + c->x->timeout_ns + c->x->grace_ns +
+	       CONDUCT_SILENCE_NS;
 }
 
 static void order_arm(struct conduct *c, const struct plan *plan, uint64_t token, uint64_t now)
 {
 	struct message_order arm = {
 		.kind = ORDER_ARM,
-		.arm = { .faults = plan->faults, .n = plan->n, .armed_ns = armed_ns(c), .concerns = concerns, .concerns_arg = c->x },
+		.arm = { .faults = plan->faults,
+			 .n = plan->n,
+			 .armed_ns = armed_ns(c),
+			 .concerns = concerns,
+			 .concerns_arg = c->x },
 	};
 
 	c->token = token;
@@ -96,6 +104,6 @@ bool conduct_ended_by_fault(struct conduct *c, const struct message *message, si
 		return false;
 	if (message->exited.restarts && c->state < STOPPING)
 		return true; /* it is not over */
-	a->ready = true; /* nobody waits for it any more */
+	a->ready = true;     /* nobody waits for it any more */
 	return false;
 }

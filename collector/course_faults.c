@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The faults of a course: those of its plan, those that come while it goes on, and what they mean for the outcome. See course.h. */
+/*
+ * The faults of a course: those of its plan, those that come while it goes on, and what they mean for the outcome. See
+ * course.h.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +125,8 @@ int course_lift(struct course *course, uint32_t id, uint64_t *ret_token, uint64_
 	if (!id && !course->armed.n)
 		return error_set(e, -ENOENT, "run %llu has no faults", (unsigned long long)course->row.id);
 	if (id && !armed_find(&course->armed, id))
-		return error_set(e, -ENOENT, "run %llu has no fault %u (see `bop faults`)", (unsigned long long)course->row.id, id);
+		return error_set(e, -ENOENT, "run %llu has no fault %u (see `bop faults`)",
+				 (unsigned long long)course->row.id, id);
 	one = injecting_add(course, 0, 0, e);
 	if (!one)
 		return -ENOMEM;
@@ -146,8 +150,9 @@ static uint64_t outcome_ns(const struct trace *trace)
 	for (size_t i = 0; i < trace->n_events; i++) {
 		const struct event *event = &trace->events[i];
 
-		if (event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts && trace->texts[event->text] &&
-		    !strcmp(trace->texts[event->text], "outcome") && (!at || event->enter_ns < at))
+		if (event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts &&
+		    trace->texts[event->text] && !strcmp(trace->texts[event->text], "outcome") &&
+		    (!at || event->enter_ns < at))
 			at = event->enter_ns;
 	}
 	return at;
@@ -159,8 +164,9 @@ static bool ended_early(const struct fault_receipt *receipt, uint64_t outcome)
 	struct fault fault;
 	bool asked;
 
-	if (receipt->state != FAULT_STATE_EXPIRED || !receipt->fired_ns || !receipt->ended_ns || receipt->ended_ns >= outcome ||
-	    !receipt->line || fault_parse(receipt->line, strlen(receipt->line), &fault, NULL, NULL))
+	if (receipt->state != FAULT_STATE_EXPIRED || !receipt->fired_ns || !receipt->ended_ns ||
+	    receipt->ended_ns >= outcome || !receipt->line ||
+	    fault_parse(receipt->line, strlen(receipt->line), &fault, NULL, NULL))
 		return false;
 	asked = fault.duration_ns && (!fault.lease_ns || fault.lease_ns >= fault.duration_ns);
 	fault_fini(&fault);
@@ -180,7 +186,8 @@ void course_faults_judge(const struct run *run, struct store_run *row, char *rea
 		if (!ended_early(receipt, outcome))
 			continue;
 		snprintf(said, sizeof(said), "%s%s%s", outcome_name(row->outcome), *reason ? ": " : "", reason);
-		snprintf(reason, size, "fault %u (%.200s) ended before the outcome, which was %s", receipt->id, receipt->line, said);
+		snprintf(reason, size, "fault %u (%.200s) ended before the outcome, which was %s", receipt->id,
+			 receipt->line, said);
 		row->outcome = OUTCOME_INCONCLUSIVE;
 		return;
 	}

@@ -13,7 +13,7 @@
 /* A connection, or a process; racy: a bit for it. */
 struct label {
 	UT_hash_handle hh;
-	const char *text; /* borrowed from the run */
+	const char *text;    /* borrowed from the run */
 	uint32_t connection; /* 0: a process */
 	bool racy;
 };
@@ -66,9 +66,11 @@ static void processes_add(struct labels *labels, struct label *rows)
 	for (size_t v = 0; v < graph->n_vertices; v++) {
 		const struct graph_vertex *vertex = &graph->vertices[v];
 
-		if (trace->events[vertex->event].kind == EVENT_START && vertex->process && vertex->process <= trace->n_processes &&
-		    trace->processes[vertex->process].name && !rows[vertex->process].text)
-			label_add(labels, &rows[vertex->process], trace->processes[vertex->process].name, 0, vertex->racy);
+		if (trace->events[vertex->event].kind == EVENT_START && vertex->process &&
+		    vertex->process <= trace->n_processes && trace->processes[vertex->process].name &&
+		    !rows[vertex->process].text)
+			label_add(labels, &rows[vertex->process], trace->processes[vertex->process].name, 0,
+				  vertex->racy);
 	}
 }
 
@@ -84,7 +86,8 @@ static int rows_make(struct labels *labels)
 	processes_add(labels, labels->rows);
 	for (uint32_t i = 1; i <= graph->n_connections; i++)
 		if (graph->connections[i].label && graph->connections[i].transport == TRANSPORT_TCP)
-			label_add(labels, &labels->rows[n_processes + i], graph->connections[i].label, i, graph->connections[i].racy);
+			label_add(labels, &labels->rows[n_processes + i], graph->connections[i].label, i,
+				  graph->connections[i].racy);
 	for (size_t i = 0; i < graph->n_messages; i++) {
 		const struct graph_message *m = &graph->messages[i];
 
@@ -115,7 +118,9 @@ int labels_load(struct store *store, const char *experiment, struct labels **ret
 		return 0;
 	}
 	labels_free(labels);
-	return err == -EBADMSG || err == -EINVAL || err == -ENOENT ? 0 : err; /* damaged, or just removed: it tells nothing */
+	return err == -EBADMSG || err == -EINVAL || err == -ENOENT ?
+		       0 :
+		       err; /* damaged, or just removed: it tells nothing */
 }
 
 void labels_free(struct labels *labels)

@@ -9,8 +9,8 @@
 struct labels;
 
 /*
- * Of the last run of the experiment that ended whole and had no faults. *ret_labels NULL: there is none, or what it recorded makes no
- * graph. As slow as building that.
+ * Of the last run of the experiment that ended whole and had no faults. *ret_labels NULL: there is none, or what it
+ * recorded makes no graph. As slow as building that.
  */
 int labels_load(struct store *store, const char *experiment, struct labels **ret_labels, struct error *e);
 void labels_free(struct labels *labels);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The faults of a run: what a person or controller asked for, line by line, checked whole before anything is armed. Every complaint
- * begins with where the line stands, NAME:LINE:COLUMN, and says what would have been right. docs/faults.md is for users.
+ * The faults of a run: what a person or controller asked for, line by line, checked whole before anything is armed.
+ * Every complaint begins with where the line stands, NAME:LINE:COLUMN, and says what would have been right.
+ * docs/faults.md is for users.
  */
 #ifndef COLLECTOR_PLAN_H
 #define COLLECTOR_PLAN_H
@@ -21,7 +22,7 @@ struct plan {
 	bool dry, racy;
 };
 
-#define PLAN_MAX_FILE (4u << 20) /* bytes of a file */
+#define PLAN_MAX_FILE (4u << 20)	 /* bytes of a file */
 #define PLAN_SEED_MAX ((1ull << 53) - 1) /* of a run: what every reader of JSON takes for an integer */
 
 void plan_fini(struct plan *plan); /* all zero is an empty plan */
@@ -33,10 +34,11 @@ int plan_add_text(struct plan *plan, const char *name, const char *text, size_t 
 int plan_add_file(struct plan *plan, const char *path, struct error *e);
 
 /*
- * Whether it makes sense for this experiment. labels: of an earlier run, NULL: there is none. live: it is for a run that goes on, and
- * what it builds on can have happened already. -EINVAL.
+ * Whether it makes sense for this experiment. labels: of an earlier run, NULL: there is none. live: it is for a run
+ * that goes on, and what it builds on can have happened already. -EINVAL.
  */
-int plan_check(const struct plan *plan, const struct experiment *x, const struct labels *labels, bool live, struct error *e);
+int plan_check(const struct plan *plan, const struct experiment *x, const struct labels *labels, bool live,
+	       struct error *e);
 
 /* The box of a process by its label: s1.1 is where s1 is. NULL: no process of the experiment. */
 const char *plan_box_of(const struct experiment *x, const char *process);
@@ -48,8 +50,8 @@ bool plan_concerns(const struct experiment *x, const struct fault *fault, const 
 int plan_check_cast(const struct plan *plan, const struct experiment *x, const struct cast *cast, struct error *e);
 
 /*
- * Gives the faults ids from first_id on, and what follows from seed, dry and racy. A run's seed is drawn here if there are random
- * faults and none was given.
+ * Gives the faults ids from first_id on, and what follows from seed, dry and racy. A run's seed is drawn here if there
+ * are random faults and none was given.
  */
 int plan_number(struct plan *plan, uint32_t first_id, struct error *e);
 

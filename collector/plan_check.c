@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What a plan names, against the experiment and an earlier run of it: are there such processes, boxes and labels, can that process be
- * at that moment, does one line make sense beside the others. See plan.h.
+ * What a plan names, against the experiment and an earlier run of it: are there such processes, boxes and labels, can
+ * that process be at that moment, does one line make sense beside the others. See plan.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -98,8 +98,11 @@ static bool may_be_new(const struct checking *c)
 
 static int racy_refuse(const struct checking *c, const char *label, int column)
 {
-	return wrong(c, column, "%s is racy: in run %llu nothing orders what competes for its number, the next run may give it to another "
-		     "(--racy takes it all the same)", label, (unsigned long long)labels_run(c->labels));
+	return wrong(
+		c, column,
+		"%s is racy: in run %llu nothing orders what competes for its number, the next run may give it to another "
+		"(--racy takes it all the same)",
+		label, (unsigned long long)labels_run(c->labels));
 }
 
 /* A child, against an earlier run. What a restart brings about that cannot have shown. */
@@ -152,7 +155,10 @@ static int box_check(const struct checking *c, const char *name, int column)
 	return wrong(c, column, "the experiment has no box '%s'%s", name, text);
 }
 
-/* Against the labels of an earlier run. What only another fault brings about (a reconnect) no run without faults has shown. */
+/*
+ * Against the labels of an earlier run. What only another fault brings about (a reconnect) no run without faults has
+ * shown.
+ */
 static int label_check(const struct checking *c, const struct fault_moment *moment, const char *label)
 {
 	enum labels_answer answer = labels_connection(c->labels, label);
@@ -160,7 +166,8 @@ static int label_check(const struct checking *c, const struct fault_moment *mome
 	char text[300] = "";
 
 	if (answer == LABELS_KNOWN && (moment->kind == MOMENT_SEND || moment->kind == MOMENT_RECV))
-		answer = labels_message(c->labels, label, moment->reply, moment->message) == LABELS_RACY ? LABELS_RACY : LABELS_KNOWN;
+		answer = labels_message(c->labels, label, moment->reply, moment->message) == LABELS_RACY ? LABELS_RACY :
+													   LABELS_KNOWN;
 	if (answer == LABELS_KNOWN)
 		return 0;
 	if (answer == LABELS_RACY)
@@ -171,7 +178,8 @@ static int label_check(const struct checking *c, const struct fault_moment *mome
 	labels_offer(c->labels, &nearest);
 	if (nearest.best)
 		snprintf(text, sizeof(text), "; did you mean %.200s?", nearest.best);
-	return wrong(c, moment->connection.column, "%s did not come about in run %llu, the last without faults%s (--racy takes it all the same)",
+	return wrong(c, moment->connection.column,
+		     "%s did not come about in run %llu, the last without faults%s (--racy takes it all the same)",
 		     label, (unsigned long long)labels_run(c->labels), text);
 }
 
@@ -218,17 +226,24 @@ static int own_check(const struct checking *c, const struct fault *fault)
 	if (at->kind == MOMENT_NONE)
 		return 0;
 	if (at->kind == MOMENT_EXIT)
-		return wrong(c, at->column, "%s at an exit is too late for a process: at start, send, recv, connect or accept",
+		return wrong(c, at->column,
+			     "%s at an exit is too late for a process: at start, send, recv, connect or accept",
 			     fault_kind_name(fault->kind));
 	if (at->kind == MOMENT_START)
-		return !strcmp(at->process, fault->process) ? 0 :
-							      wrong(c, at->column, "the moment must be %s's own: start %s", fault->process,
-								    fault->process);
+		return !strcmp(at->process, fault->process) ?
+			       0 :
+			       wrong(c, at->column, "the moment must be %s's own: start %s", fault->process,
+				     fault->process);
 	if (fault_moment_is_connectors(at) && strcmp(at->connection.process, fault->process))
-		return wrong(c, at->column, "that moment is %s's; it must be %s's own: to send or connect as who connects, to receive as who is "
-			     "connected to (recv %s>...)", at->connection.process, fault->process, at->connection.process);
-	if (!fault_moment_is_connectors(at) && !is_address(at->connection.box) && box && strcmp(at->connection.box, box))
-		return wrong(c, at->column, "that moment is in box %s; it must be %s's own, in box %s", at->connection.box, fault->process, box);
+		return wrong(
+			c, at->column,
+			"that moment is %s's; it must be %s's own: to send or connect as who connects, to receive as who is "
+			"connected to (recv %s>...)",
+			at->connection.process, fault->process, at->connection.process);
+	if (!fault_moment_is_connectors(at) && !is_address(at->connection.box) && box &&
+	    strcmp(at->connection.box, box))
+		return wrong(c, at->column, "that moment is in box %s; it must be %s's own, in box %s",
+			     at->connection.box, fault->process, box);
 	return 0;
 }
 
@@ -263,12 +278,13 @@ static int attached_check(const struct checking *c, const struct fault *fault)
 	const struct experiment_process *spec = fault->process ? process_of(c->x, fault->process) : NULL;
 
 	if (spec && spec->attach)
-		return wrong(c, fault->process_column, "%s is attached, and is left alone: a fault can act on its messages, not on itself",
+		return wrong(c, fault->process_column,
+			     "%s is attached, and is left alone: a fault can act on its messages, not on itself",
 			     spec->name);
 	for (size_t i = 0; fault->kind == FAULT_CRASH_BOX && i < c->x->n_processes; i++)
 		if (c->x->processes[i].attach && !strcmp(c->x->processes[i].box, fault->from[0]))
-			return wrong(c, fault->from_columns[0], "in box %s is %s, which is attached, and is left alone", fault->from[0],
-				     c->x->processes[i].name);
+			return wrong(c, fault->from_columns[0], "in box %s is %s, which is attached, and is left alone",
+				     fault->from[0], c->x->processes[i].name);
 	return 0;
 }
 
@@ -283,7 +299,8 @@ static int process_fault_check(const struct checking *c, const struct fault *fau
 	if (fault->kind == FAULT_CRASH || fault->kind == FAULT_PAUSE)
 		return own_check(c, fault);
 	if (fault->kind == FAULT_RESTART && !c->live && !is_ended(c, fault->process))
-		return wrong(c, fault->process_column, "nothing in the plan ends %s: add 'crash %s at ...' or 'crash box %s at ...'",
+		return wrong(c, fault->process_column,
+			     "nothing in the plan ends %s: add 'crash %s at ...' or 'crash box %s at ...'",
 			     fault->process, fault->process, plan_box_of(c->x, fault->process));
 	return 0;
 }
@@ -327,7 +344,8 @@ static int twice_check(struct checking *c)
 	return err;
 }
 
-int plan_check(const struct plan *plan, const struct experiment *x, const struct labels *labels, bool live, struct error *e)
+int plan_check(const struct plan *plan, const struct experiment *x, const struct labels *labels, bool live,
+	       struct error *e)
 {
 	struct checking c = { plan, x, labels, live, 0, e };
 	int err = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Requests whose plan is looked at beside the labels of an earlier run. Reading that one can take seconds: it is done beside the loop,
- * and the request goes on when it is there. Who asked may have gone by then, or changed its mind.
+ * Requests whose plan is looked at beside the labels of an earlier run. Reading that one can take seconds: it is done
+ * beside the loop, and the request goes on when it is there. Who asked may have gone by then, or changed its mind.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -91,7 +91,8 @@ void check_add(struct serve *serve, const struct door_frame *frame, struct api_r
 		check = NULL;
 	}
 	if (!check) {
-		api_refuse(serve, &frame->from, request->id, -EBUSY, "the server has too many plans to check, or no memory");
+		api_refuse(serve, &frame->from, request->id, -EBUSY,
+			   "the server has too many plans to check, or no memory");
 		return;
 	}
 	check->serve = serve;
@@ -108,11 +109,11 @@ bool check_cancel(struct serve *serve, const struct door_id *client, uint64_t re
 	struct check *check;
 
 	DL_FOREACH(serve->checks, check)
-		if (check->request.id == request && check->from.from.size == client->size &&
-		    !memcmp(check->from.from.bytes, client->bytes, client->size)) {
-			check->cancelled = true;
-			return true;
-		}
+	if (check->request.id == request && check->from.from.size == client->size &&
+	    !memcmp(check->from.from.bytes, client->bytes, client->size)) {
+		check->cancelled = true;
+		return true;
+	}
 	return false;
 }
 
@@ -121,7 +122,7 @@ void checks_client_gone(struct serve *serve, int fd)
 	struct check *check;
 
 	DL_FOREACH(serve->checks, check)
-		check->left |= check->from.fd == fd;
+	check->left |= check->from.fd == fd;
 }
 
 void checks_free(struct serve *serve)

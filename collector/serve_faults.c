@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults of runs that go on: requests for more, or fewer, and lists of them. Who asked is told when the agents have answered. */
+/*
+ * Faults of runs that go on: requests for more, or fewer, and lists of them. Who asked is told when the agents have
+ * answered.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -57,13 +60,15 @@ void act_answered(void *arg, uint64_t token, int err, const char *text)
 /* Reads what a request holds. */
 static int plan_read(const struct api_plan *from, struct plan *plan, struct error *e)
 {
-	int err = from->seed > PLAN_SEED_MAX ? error_set(e, -EINVAL, "a seed is a number up to %llu", PLAN_SEED_MAX) : 0;
+	int err =
+		from->seed > PLAN_SEED_MAX ? error_set(e, -EINVAL, "a seed is a number up to %llu", PLAN_SEED_MAX) : 0;
 
 	plan->seed = from->seed;
 	plan->dry = from->dry;
 	plan->racy = from->racy;
 	for (size_t i = 0; i < from->n && !err; i++)
-		err = plan_add(plan, *from->origins[i] ? from->origins[i] : "fault", from->lines[i], strlen(from->lines[i]), e);
+		err = plan_add(plan, *from->origins[i] ? from->origins[i] : "fault", from->lines[i],
+			       strlen(from->lines[i]), e);
 	return err;
 }
 
@@ -96,7 +101,8 @@ static struct act *act_find(struct serve *serve, uint64_t run, int *ret_err, str
 	if (run)
 		*ret_err = error_set(e, -ENOENT, "run %" PRIu64 " does not go on here", run);
 	else
-		*ret_err = n ? error_set(e, -EINVAL, "%zu runs go on: say which one", n) : error_set(e, -ENOENT, "no run goes on here");
+		*ret_err = n ? error_set(e, -EINVAL, "%zu runs go on: say which one", n) :
+			       error_set(e, -ENOENT, "no run goes on here");
 	return NULL;
 }
 
@@ -140,8 +146,8 @@ void acts_inject_ask(struct serve *serve, const struct door_frame *from, struct 
 	check_add(serve, from, request, act->x->name);
 }
 
-void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request, const struct labels *labels,
-		 uint64_t now)
+void acts_inject(struct serve *serve, const struct door_id *from, const struct api_request *request,
+		 const struct labels *labels, uint64_t now)
 {
 	struct plan plan = { .n = 0 };
 	struct error e = { "" };
@@ -168,8 +174,8 @@ void acts_inject(struct serve *serve, const struct door_id *from, const struct a
 		if (ask)
 			ask_free(act, ask);
 	} else {
-		serve_log("run %" PRIu64 ": %zu fault%s injected, from number %u", course_id(act->course), plan.n, plan.n == 1 ? "" : "s",
-			  plan.faults[0].id);
+		serve_log("run %" PRIu64 ": %zu fault%s injected, from number %u", course_id(act->course), plan.n,
+			  plan.n == 1 ? "" : "s", plan.faults[0].id);
 	}
 	plan_fini(&plan);
 }
@@ -223,8 +229,8 @@ void acts_faults(struct serve *serve, const struct door_id *from, const struct a
 		return;
 	}
 	DL_FOREACH(serve->acts, act)
-		if (!err && !act->sealing && (!request->about.run || course_id(act->course) == request->about.run))
-			err = faults_add(&answer.faults, act);
+	if (!err && !act->sealing && (!request->about.run || course_id(act->course) == request->about.run))
+		err = faults_add(&answer.faults, act);
 	if (err)
 		api_refuse(serve, from, request->id, err, "out of memory");
 	else

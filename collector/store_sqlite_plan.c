@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Plans of runs in an SQLite store. Their table is made by the first run that has one, so that stores of before need no change, and
- * what knows nothing of plans still reads the rest. See store.h for the contracts.
+ * Plans of runs in an SQLite store. Their table is made by the first run that has one, so that stores of before need no
+ * change, and what knows nothing of plans still reads the rest. See store.h for the contracts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,15 +9,18 @@
 
 #include "collector/store_sqlite.h"
 
-static const char table[] = "CREATE TABLE IF NOT EXISTS plan ("
-			    " run INTEGER PRIMARY KEY, seed INTEGER NOT NULL, dry_run INTEGER NOT NULL, racy INTEGER NOT NULL,"
-			    " lines TEXT NOT NULL) STRICT";
+static const char table[] =
+	"CREATE TABLE IF NOT EXISTS plan ("
+	" run INTEGER PRIMARY KEY, seed INTEGER NOT NULL, dry_run INTEGER NOT NULL, racy INTEGER NOT NULL,"
+	" lines TEXT NOT NULL) STRICT";
 
 /* 1, 0, or an error. */
 static int table_exists(struct store_sqlite *s, struct error *e)
 {
 	sqlite3_stmt *st = NULL;
-	int err = sqlite_prepare(s, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'plan'", &st, "reading", e), rc;
+	int err = sqlite_prepare(s, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'plan'", &st,
+				 "reading", e),
+	    rc;
 
 	if (err < 0)
 		return err;
@@ -112,13 +115,14 @@ int sqlite_run_baseline(struct store *store, const char *experiment, uint64_t *r
 	int err = table_exists(s, e), rc;
 
 	if (err >= 0)
-		err = sqlite_prepare(s,
-				     err ? "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
-					   " AND outcome IN ('good', 'violated', 'vacuous') AND NOT EXISTS"
-					   " (SELECT 1 FROM plan WHERE run = id AND lines <> '' AND NOT dry_run)" :
-					   "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
-					   " AND outcome IN ('good', 'violated', 'vacuous')",
-				     &st, "reading", e);
+		err = sqlite_prepare(
+			s,
+			err ? "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
+			      " AND outcome IN ('good', 'violated', 'vacuous') AND NOT EXISTS"
+			      " (SELECT 1 FROM plan WHERE run = id AND lines <> '' AND NOT dry_run)" :
+			      "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
+			      " AND outcome IN ('good', 'violated', 'vacuous')",
+			&st, "reading", e);
 	if (err < 0)
 		return err;
 	sqlite3_bind_text(st, 1, experiment, -1, SQLITE_STATIC);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Faults in requests and answers, for api_encode.c and api_decode.c. What is made here for encoding borrows, and is freed as one piece. */
+/*
+ * Faults in requests and answers, for api_encode.c and api_decode.c. What is made here for encoding borrows, and is
+ * freed as one piece.
+ */
 #ifndef PROTO_API_FAULTS_H
 #define PROTO_API_FAULTS_H
 

@@ -73,8 +73,8 @@ static int process_piece(struct parse *p, const struct word *word, struct piece 
 {
 	if (name_good(name, "_-.'"))
 		return copy(ret_name, name);
-	return fault_wrong(p, column_of(word, name.at), "'%.*s' is no process's name: s1, its child s1.1, after a restart s1'2",
-			   WORD(name));
+	return fault_wrong(p, column_of(word, name.at),
+			   "'%.*s' is no process's name: s1, its child s1.1, after a restart s1'2", WORD(name));
 }
 
 static int box_piece(struct parse *p, const struct word *word, struct piece name, char **ret_name)
@@ -109,7 +109,8 @@ static int target_parse(struct parse *p, const struct word *word, struct piece t
 
 	c->box_column = column_of(word, target.at);
 	if (!end || (bracket && (end + 1 == target.at + target.n || end[1] != ':')))
-		return fault_wrong(p, column_of(word, target.at), "'%.*s' has no port: " EXAMPLE_CONNECTION, WORD(target));
+		return fault_wrong(p, column_of(word, target.at), "'%.*s' has no port: " EXAMPLE_CONNECTION,
+				   WORD(target));
 	split(&target, end, &box);
 	if (bracket) {
 		box = (struct piece){ box.at + 1, box.n - 1 };
@@ -122,9 +123,10 @@ static int target_parse(struct parse *p, const struct word *word, struct piece t
 	if (ordered)
 		target = (struct piece){ target.at + 1, target.n - 1 };
 	if (!digits(target, ordered ? UINT32_MAX : UINT16_MAX, &value) || !value)
-		return fault_wrong(p, column_of(word, target.at),
-				   "'%.*s' has no port from 1 to 65535, or *1 for the first that the kernel chose (faults act on TCP)",
-				   WORD(whole));
+		return fault_wrong(
+			p, column_of(word, target.at),
+			"'%.*s' has no port from 1 to 65535, or *1 for the first that the kernel chose (faults act on TCP)",
+			WORD(whole));
 	*(ordered ? &c->port_order : &c->port) = (uint32_t)value;
 	return 0;
 }
@@ -134,11 +136,12 @@ static int ordinal_parse(struct parse *p, const struct word *word, struct piece 
 	uint64_t value = 0;
 
 	if (ordinal.n == 1 && *ordinal.at == '?')
-		return fault_wrong(p, column_of(word, ordinal.at), "a connection that was there before it was watched (#?) has no name for "
+		return fault_wrong(p, column_of(word, ordinal.at),
+				   "a connection that was there before it was watched (#?) has no name for "
 				   "a fault; partition, isolate and loss reach it");
 	if (!digits(ordinal, UINT32_MAX, &value) || !value)
-		return fault_wrong(p, column_of(word, ordinal.at), "'%.*s' is no number of a connect, from 1: " EXAMPLE_CONNECTION,
-				   WORD(ordinal));
+		return fault_wrong(p, column_of(word, ordinal.at),
+				   "'%.*s' is no number of a connect, from 1: " EXAMPLE_CONNECTION, WORD(ordinal));
 	c->ordinal = (uint32_t)value;
 	return 0;
 }
@@ -153,10 +156,14 @@ static int label_parse(struct parse *p, const struct word *word, const char *exa
 	int err;
 
 	if (!arrow)
-		return fault_wrong(p, word->column, "'%.*s' is cut off or no label: %s; in a shell, quote the whole line: it takes > and < "
-				   "away", WORD(*word), example);
+		return fault_wrong(
+			p, word->column,
+			"'%.*s' is cut off or no label: %s; in a shell, quote the whole line: it takes > and < "
+			"away",
+			WORD(*word), example);
 	if (*arrow == '~')
-		return fault_wrong(p, word->column, "'%.*s' is a datagram: no fault acts on a single one; loss between boxes does",
+		return fault_wrong(p, word->column,
+				   "'%.*s' is a datagram: no fault acts on a single one; loss between boxes does",
 				   WORD(*word));
 	split(&rest, arrow, &process);
 	moment->reply = *arrow == '<';
@@ -166,8 +173,8 @@ static int label_parse(struct parse *p, const struct word *word, const char *exa
 		return err;
 	hash = find(rest, "#");
 	if (!hash)
-		return fault_wrong(p, column_of(word, rest.at + rest.n), "'%.*s' is cut off: which connect of %s? %s", WORD(*word),
-				   c->process, example);
+		return fault_wrong(p, column_of(word, rest.at + rest.n), "'%.*s' is cut off: which connect of %s? %s",
+				   WORD(*word), c->process, example);
 	split(&rest, hash, &target);
 	err = target_parse(p, word, target, c);
 	if (err)
@@ -191,11 +198,11 @@ int fault_message_parse(struct parse *p, const struct word *word, struct fault_m
 	if (err)
 		return err;
 	if (!has_rest)
-		return fault_wrong(p, word->column + (int)word->n, "'%.*s' is a connection; its first message is %.*s/1", WORD(*word),
-				   WORD(*word));
+		return fault_wrong(p, word->column + (int)word->n,
+				   "'%.*s' is a connection; its first message is %.*s/1", WORD(*word), WORD(*word));
 	if (!digits(rest, UINT32_MAX, &value) || !value)
-		return fault_wrong(p, column_of(word, rest.at), "'%.*s' is no number of a message, from 1: " EXAMPLE_MESSAGE,
-				   WORD(rest));
+		return fault_wrong(p, column_of(word, rest.at),
+				   "'%.*s' is no number of a message, from 1: " EXAMPLE_MESSAGE, WORD(rest));
 	moment->message = (uint32_t)value;
 	return 0;
 }
@@ -209,10 +216,11 @@ int fault_connection_parse(struct parse *p, const struct word *word, struct faul
 	if (err)
 		return err;
 	if (has_rest)
-		return fault_wrong(p, column_of(word, rest.at - 1), "'%.*s' is a message; its connection is %.*s", WORD(*word),
-				   (int)(rest.at - 1 - word->at), word->at);
+		return fault_wrong(p, column_of(word, rest.at - 1), "'%.*s' is a message; its connection is %.*s",
+				   WORD(*word), (int)(rest.at - 1 - word->at), word->at);
 	if (moment->reply)
-		return fault_wrong(p, word->column, "a connection is spelled from who connects, with >: " EXAMPLE_CONNECTION);
+		return fault_wrong(p, word->column,
+				   "a connection is spelled from who connects, with >: " EXAMPLE_CONNECTION);
 	return 0;
 }
 
@@ -226,7 +234,10 @@ int fault_box_parse(struct parse *p, const struct word *word, char **ret_name)
 	return box_piece(p, word, (struct piece){ word->at, word->n }, ret_name);
 }
 
-/* 12 or 1.5, times `scale` (a power of ten, or a multiple of one). False: no number, or the result is no integer below 2^63. */
+/*
+ * 12 or 1.5, times `scale` (a power of ten, or a multiple of one). False: no number, or the result is no integer below
+ * 2^63.
+ */
 static bool decimal(struct piece number, uint64_t scale, uint64_t *ret_value)
 {
 	const char *dot = find(number, ".");
@@ -273,15 +284,17 @@ static bool quantity(const struct word *word, const struct unit *units, uint64_t
 
 int fault_duration_parse(struct parse *p, const struct word *word, bool may_be_zero, uint64_t *ret_ns)
 {
-	static const struct unit units[] = { { "ns", 1 }, { "us", 1000 }, { "ms", 1000000 }, { "s", 1000000000 },
-					     { "m", 60000000000 }, { "h", 3600000000000 }, { NULL, 0 } };
+	static const struct unit units[] = { { "ns", 1 },	  { "us", 1000 },	{ "ms", 1000000 },
+					     { "s", 1000000000 }, { "m", 60000000000 }, { "h", 3600000000000 },
+					     { NULL, 0 } };
 
 	if (!quantity(word, units, ret_ns))
 		return fault_wrong(p, word->column, "'%.*s' is no time: 300ms, 2s, 1.5s, 10m", WORD(*word));
 	if (!*ret_ns && !may_be_zero)
 		return fault_wrong(p, word->column, "'%.*s' is no time at all: 1ns at least", WORD(*word));
 	if (*ret_ns >= FAULT_TIME_MAX_NS)
-		return fault_wrong(p, word->column, "'%.*s' is a year or more: times in a plan are shorter (8760h)", WORD(*word));
+		return fault_wrong(p, word->column, "'%.*s' is a year or more: times in a plan are shorter (8760h)",
+				   WORD(*word));
 	return 0;
 }
 
@@ -291,19 +304,25 @@ int fault_percent_parse(struct parse *p, const struct word *word, uint32_t *ret_
 	uint64_t ppm;
 
 	if (!quantity(word, units, &ppm))
-		return fault_wrong(p, word->column, "'%.*s' is no share of the packets: 5%%, 0.1%% (four decimals at most)", WORD(*word));
+		return fault_wrong(p, word->column,
+				   "'%.*s' is no share of the packets: 5%%, 0.1%% (four decimals at most)",
+				   WORD(*word));
 	if (!ppm || ppm > FAULT_PPM)
-		return fault_wrong(p, word->column, "'%.*s' is out of range: more than 0%%, and 100%% at most", WORD(*word));
+		return fault_wrong(p, word->column, "'%.*s' is out of range: more than 0%%, and 100%% at most",
+				   WORD(*word));
 	*ret_ppm = (uint32_t)ppm;
 	return 0;
 }
 
 int fault_rate_parse(struct parse *p, const struct word *word, uint64_t *ret_rate)
 {
-	static const struct unit units[] = { { "bit", 1 }, { "kbit", 1000 }, { "mbit", 1000000 }, { "gbit", 1000000000 }, { NULL, 0 } };
+	static const struct unit units[] = {
+		{ "bit", 1 }, { "kbit", 1000 }, { "mbit", 1000000 }, { "gbit", 1000000000 }, { NULL, 0 }
+	};
 
 	if (!quantity(word, units, ret_rate))
-		return fault_wrong(p, word->column, "'%.*s' is no rate, in bits a second: 64kbit, 10mbit, 1gbit", WORD(*word));
+		return fault_wrong(p, word->column, "'%.*s' is no rate, in bits a second: 64kbit, 10mbit, 1gbit",
+				   WORD(*word));
 	if (!*ret_rate || *ret_rate > 1000000000000ull)
 		return fault_wrong(p, word->column, "'%.*s' is out of range: from 1bit to 1000gbit", WORD(*word));
 	return 0;
@@ -312,6 +331,7 @@ int fault_rate_parse(struct parse *p, const struct word *word, uint64_t *ret_rat
 int fault_number_parse(struct parse *p, const struct word *word, uint64_t max, uint64_t *ret_value)
 {
 	if (!digits((struct piece){ word->at, word->n }, max, ret_value) || !*ret_value)
-		return fault_wrong(p, word->column, "'%.*s' is no number from 1 to %llu", WORD(*word), (unsigned long long)max);
+		return fault_wrong(p, word->column, "'%.*s' is no number from 1 to %llu", WORD(*word),
+				   (unsigned long long)max);
 	return 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A line of a plan to a struct fault. Pure. Knows what a line looks like and nothing of what it names: whether that is there is for
- * others to say. Every complaint has a column and says what would have been right. The words themselves: fault_label.c.
+ * A line of a plan to a struct fault. Pure. Knows what a line looks like and nothing of what it names: whether that is
+ * there is for others to say. Every complaint has a column and says what would have been right. The words themselves:
+ * fault_label.c.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -80,19 +81,25 @@ static int need(struct parse *p, const char *what, struct word *ret_word)
 {
 	*ret_word = take(p);
 	if (!ret_word->n)
-		return fault_wrong(p, ret_word->column, "the line ends where %s should be: %s", what, usage_of(p->fault->kind));
+		return fault_wrong(p, ret_word->column, "the line ends where %s should be: %s", what,
+				   usage_of(p->fault->kind));
 	if (strchr(",|", *ret_word->at))
-		return fault_wrong(p, ret_word->column, "'%c' where %s should be: %s", *ret_word->at, what, usage_of(p->fault->kind));
+		return fault_wrong(p, ret_word->column, "'%c' where %s should be: %s", *ret_word->at, what,
+				   usage_of(p->fault->kind));
 	return 0;
 }
 
-/* Words that a shell may have shortened: it takes > and < as the beginning of a file's name, and | as that of another command. */
+/*
+ * Words that a shell may have shortened: it takes > and < as the beginning of a file's name, and | as that of another
+ * command.
+ */
 static int need_label(struct parse *p, const char *what, struct word *ret_word)
 {
 	*ret_word = take(p);
 	if (ret_word->n && !strchr(",|", *ret_word->at))
 		return 0;
-	return fault_wrong(p, ret_word->column, "%s is missing: %s (in a shell, quote the whole line: it takes > and < away)", what,
+	return fault_wrong(p, ret_word->column,
+			   "%s is missing: %s (in a shell, quote the whole line: it takes > and < away)", what,
 			   usage_of(p->fault->kind));
 }
 
@@ -152,8 +159,10 @@ static int moment_take(struct parse *p, struct fault_moment *moment)
 	}
 	if (nearest.best)
 		return fault_wrong(p, word.column, "'%.*s' is no moment; did you mean '%s'?", WORD(word), nearest.best);
-	return fault_wrong(p, word.column, "'%.*s' is no moment: send MESSAGE, recv MESSAGE, connect CONNECTION, accept CONNECTION, "
-			   "exit PROCESS or start PROCESS", WORD(word));
+	return fault_wrong(p, word.column,
+			   "'%.*s' is no moment: send MESSAGE, recv MESSAGE, connect CONNECTION, accept CONNECTION, "
+			   "exit PROCESS or start PROCESS",
+			   WORD(word));
 }
 
 static bool among(char *const *names, const char *name, size_t n)
@@ -213,16 +222,18 @@ static int groups_take(struct parse *p, bool second)
 	if (!accept(p, "|")) {
 		word = peek(p);
 		return !second ? 0 :
-				 fault_wrong(p, word.column, "the second group is missing: %s (in a shell, quote the whole line: "
-					     "it takes | away)", usage_of(f->kind));
+				 fault_wrong(p, word.column,
+					     "the second group is missing: %s (in a shell, quote the whole line: "
+					     "it takes | away)",
+					     usage_of(f->kind));
 	}
 	err = group_take(p, &f->to, &f->to_columns);
 	for (size_t i = 0, n = 0; !err && f->to[i]; i++) {
 		while (f->from[n])
 			n++;
 		if (among(f->from, f->to[i], n))
-			return fault_wrong(p, f->to_columns[i], "box '%s' is in both groups: a box cannot be parted from itself",
-					   f->to[i]);
+			return fault_wrong(p, f->to_columns[i],
+					   "box '%s' is in both groups: a box cannot be parted from itself", f->to[i]);
 	}
 	return err;
 }
@@ -236,7 +247,8 @@ static int fail_take(struct parse *p)
 
 	for (size_t i = 0; !err && i < call.n; i++)
 		if (!islower((unsigned char)call.at[i]) && !isdigit((unsigned char)call.at[i]) && call.at[i] != '_')
-			return fault_wrong(p, call.column, "'%.*s' is no system call: write, fsync, openat, ...", WORD(call));
+			return fault_wrong(p, call.column, "'%.*s' is no system call: write, fsync, openat, ...",
+					   WORD(call));
 	if (!err && !(f->call = strndup(call.at, call.n)))
 		return -ENOMEM;
 	if (!err)
@@ -298,7 +310,8 @@ static int subject_take(struct parse *p)
 	case FAULT_CRASH_BOX: {
 		int err = group_take(p, &f->from, &f->from_columns);
 
-		return err || !f->from[1] ? err : fault_wrong(p, f->from_columns[1], "one box a line: %s", usage_of(f->kind));
+		return err || !f->from[1] ? err :
+					    fault_wrong(p, f->from_columns[1], "one box a line: %s", usage_of(f->kind));
 	}
 	case FAULT_LOSS:
 	case FAULT_CORRUPT:
@@ -387,8 +400,8 @@ static int stray(struct parse *p, const struct word *word, uint32_t may)
 		if (may & 1u << i)
 			nearest_offer(&nearest, option_words[i]);
 	if (nearest.best)
-		return fault_wrong(p, word->column, "'%.*s' does not belong here; did you mean '%s'? %s", WORD(*word), nearest.best,
-				   usage_of(p->fault->kind));
+		return fault_wrong(p, word->column, "'%.*s' does not belong here; did you mean '%s'? %s", WORD(*word),
+				   nearest.best, usage_of(p->fault->kind));
 	return fault_wrong(p, word->column, "'%.*s' does not belong here: %s", WORD(*word), usage_of(p->fault->kind));
 }
 
@@ -455,8 +468,11 @@ static int kind_take(struct parse *p)
 		return 0;
 	if (nearest.best)
 		return fault_wrong(p, word.column, "'%.*s' is no fault; did you mean '%s'?", WORD(word), nearest.best);
-	return fault_wrong(p, word.column, "'%.*s' is no fault: cut, drop, hold, reset, refuse, partition, isolate, crash, restart, pause, "
-			   "loss, corrupt, duplicate, reorder, rate or fail", WORD(word));
+	return fault_wrong(
+		p, word.column,
+		"'%.*s' is no fault: cut, drop, hold, reset, refuse, partition, isolate, crash, restart, pause, "
+		"loss, corrupt, duplicate, reorder, rate or fail",
+		WORD(word));
 }
 
 static int bytes_check(struct parse *p)
@@ -465,7 +481,8 @@ static int bytes_check(struct parse *p)
 		return fault_wrong(p, (int)FAULT_LINE_MAX + 1, "the line is longer than %u bytes", FAULT_LINE_MAX);
 	for (const char *at = p->start; at < p->end; at++)
 		if ((*at < 0x20 && *at != '\t') || *at == 0x7f || (unsigned char)*at >= 0x80)
-			return fault_wrong(p, (int)(at - p->start) + 1, "byte 0x%02x: a plan is plain text (ASCII)", (unsigned char)*at);
+			return fault_wrong(p, (int)(at - p->start) + 1, "byte 0x%02x: a plan is plain text (ASCII)",
+					   (unsigned char)*at);
 	return 0;
 }
 
