@@ -8,16 +8,19 @@
 #include "tfj/rtnl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum { BATCH_SIZE = 16384, REQUEST_MAX = 512, ANSWER_SIZE = 32768, PEER_INDEX = 2 };
 
@@ -45,6 +48,24 @@ int rtnl_open(struct rtnl **ret_rtnl)
 	}
 	*ret_rtnl = rtnl;
 	return 0;
+}
+
+int rtnl_open_in(int netns, struct rtnl **ret_rtnl)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err = 0;
+
+	if (home < 0)
+		return -errno;
+	if (setns(netns, CLONE_NEWNET) < 0)
+		err = -errno;
+	if (!err)
+		err = rtnl_open(ret_rtnl);
+	if (setns(home, CLONE_NEWNET) < 0 && !err) {
+		err = -errno;
+		rtnl_close(*ret_rtnl);
+	}
+	close(home);
+	return err;
 }
 
 void rtnl_close(struct rtnl *rtnl)
@@ -101,7 +122,7 @@ static void batch_send(struct rtnl *rtnl)
 	}
 }
 
-static struct nlmsghdr *request_begin(struct rtnl *rtnl, int type, int flags)
+struct nlmsghdr *rtnl_begin(struct rtnl *rtnl, int type, int flags)
 {
 	struct nlmsghdr *header;
 
@@ -115,14 +136,14 @@ static struct nlmsghdr *request_begin(struct rtnl *rtnl, int type, int flags)
 	return header;
 }
 
-static void request_end(struct rtnl *rtnl, const struct nlmsghdr *header)
+void rtnl_end(struct rtnl *rtnl, const struct nlmsghdr *header)
 {
 	rtnl->used += NLMSG_ALIGN(header->nlmsg_len);
 }
 
 static struct nlmsghdr *link_begin(struct rtnl *rtnl, int flags, const char *name, int index, bool up)
 {
-	struct nlmsghdr *header = request_begin(rtnl, RTM_NEWLINK, flags);
+	struct nlmsghdr *header = rtnl_begin(rtnl, RTM_NEWLINK, flags);
 	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 
 	info->ifi_family = AF_UNSPEC;
@@ -144,7 +165,7 @@ void rtnl_bridge(struct rtnl *rtnl, const char *name, int index)
 	mnl_attr_put_u32(header, IFLA_BR_STP_STATE, 0);
 	mnl_attr_nest_end(header, data);
 	mnl_attr_nest_end(header, info);
-	request_end(rtnl, header);
+	rtnl_end(rtnl, header);
 }
 
 void rtnl_veth(struct rtnl *rtnl, const char *name, int index, int master, const char *peer_name, int peer_netns)
@@ -165,18 +186,18 @@ void rtnl_veth(struct rtnl *rtnl, const char *name, int index, int master, const
 	mnl_attr_nest_end(header, peer);
 	mnl_attr_nest_end(header, data);
 	mnl_attr_nest_end(header, info);
-	request_end(rtnl, header);
+	rtnl_end(rtnl, header);
 }
 
 void rtnl_up(struct rtnl *rtnl, const char *name)
 {
-	request_end(rtnl, link_begin(rtnl, 0, name, 0, true));
+	rtnl_end(rtnl, link_begin(rtnl, 0, name, 0, true));
 }
 
 void rtnl_address(struct rtnl *rtnl, int index, const uint8_t ip[16], int prefix)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
-	struct nlmsghdr *header = request_begin(rtnl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *header = rtnl_begin(rtnl, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
 	struct ifaddrmsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	bool ipv4 = !memcmp(ip, mapped, sizeof(mapped));
 
@@ -186,7 +207,7 @@ void rtnl_address(struct rtnl *rtnl, int index, const uint8_t ip[16], int prefix
 	info->ifa_flags = IFA_F_PERMANENT | IFA_F_NODAD;
 	mnl_attr_put(header, IFA_LOCAL, ipv4 ? 4 : 16, ipv4 ? ip + 12 : ip);
 	mnl_attr_put(header, IFA_ADDRESS, ipv4 ? 4 : 16, ipv4 ? ip + 12 : ip);
-	request_end(rtnl, header);
+	rtnl_end(rtnl, header);
 }
 
 int rtnl_flush(struct rtnl *rtnl)
@@ -250,7 +271,7 @@ static int on_link(const struct nlmsghdr *header, void *arg)
 
 int rtnl_port_forwards(struct rtnl *rtnl, int index)
 {
-	struct nlmsghdr *header = request_begin(rtnl, RTM_GETLINK, 0);
+	struct nlmsghdr *header = rtnl_begin(rtnl, RTM_GETLINK, 0);
 	struct ifinfomsg *info = mnl_nlmsg_put_extra_header(header, sizeof(*info));
 	int forwards = 0, err;
 
@@ -270,7 +291,7 @@ static int on_route(const struct nlmsghdr *header, void *arg)
 
 int rtnl_address_works(struct rtnl *rtnl, const uint8_t ip6[16])
 {
-	struct nlmsghdr *header = request_begin(rtnl, RTM_GETROUTE, 0);
+	struct nlmsghdr *header = rtnl_begin(rtnl, RTM_GETROUTE, 0);
 	struct rtmsg *route = mnl_nlmsg_put_extra_header(header, sizeof(*route));
 	int local = 0, err;
 
