@@ -137,13 +137,15 @@ static void tick(struct agent *agent, bool filled)
 /* Until the next tick. */
 static long wait_ms(const struct agent *agent)
 {
-	uint64_t now = clock_monotonic_ns();
+	uint64_t now = clock_monotonic_ns(), at;
 
 	if (agent_can_replay(agent))
 		return 0;
 	if (!agent->run || agent->finish.pending)
 		return IDLE_MS;
-	return agent->tick_ns > now ? (long)((agent->tick_ns - now + 999999) / 1000000) : 0;
+	at = run_inject_next(agent->run);
+	at = at < agent->tick_ns ? at : agent->tick_ns;
+	return at > now ? (long)((at - now + 999999) / 1000000) : 0;
 }
 
 static int collector_check(struct agent *agent, struct error *e)
@@ -206,6 +208,8 @@ static int loop(struct agent *agent, struct error *e)
 		read_signals(agent);
 		watch_pipes(agent);
 		tick(agent, items[ITEM_TRACER].revents);
+		if (agent->run && !agent->finish.pending)
+			run_inject(agent->run);
 		complain(agent);
 		link_on_monitor(agent->link);
 		trouble = link_trouble(agent->link);
@@ -231,7 +235,9 @@ int agent_run(const struct agent_options *options, struct error *e)
 	message_fini(&agent.waiting);
 	agent_grave(&agent, NULL);
 	link_close(agent.link, agent.quit && !err ? LINGER_MS : 0); /* else nobody listens any more */
+	faults_close(agent.faults);
 	tracer_close(agent.tracer);
+	guardian_close(agent.guardian);
 	served_close(&agent.served);
 	free(agent.hello.boxes);
 	if (agent.epoll >= 0)

@@ -9,6 +9,8 @@
 #include "tfj/agent.h"
 #include "tfj/box.h"
 #include "tfj/cgroup.h"
+#include "tfj/faults.h"
+#include "tfj/guardian.h"
 #include "tfj/link.h"
 #include "tfj/run.h"
 #include "tfj/served.h"
@@ -19,6 +21,8 @@ struct agent {
 	char host[65], kernel[65], boot_id[40];
 	struct tracer *tracer;
 	struct link *link;
+	struct guardian *guardian; /* NULL: it could not be made */
+	struct faults *faults; /* NULL: there was none so far */
 	struct spool_room room;
 	struct served served;
 	unsigned strangers; /* collectors other than the one that ordered the run */
@@ -61,7 +65,8 @@ void agent_grave(struct agent *agent, struct boxes *boxes);
 /* agent_order.c: what runs and the tracer tell. */
 void agent_on_record(const struct rec_head *record, size_t size, void *arg);
 void agent_on_started(uint64_t order, int err, const char *error, pid_t pid, void *arg);
-void agent_on_exited(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+void agent_on_exited(const char *name, uint32_t status, const char *output, size_t size, uint32_t fault, bool restarts, void *arg);
+void agent_on_receipts(const struct fault_receipt *rows, size_t n, void *arg);
 void agent_on_ready(const char *name, void *arg);
 
 #endif

@@ -115,6 +115,8 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 		if (getppid() != parent)
 			return error_set(e, -EOWNERDEAD, "whoever started this agent has ended");
 	}
+	if (guardian_open(&agent->guardian, e) < 0)
+		fprintf(stderr, "tfj: %s: pauses will be refused\n", e->text);
 	err = served_open(options->boxes, options->n_boxes, &agent->served, e);
 	if (err < 0)
 		return err;
@@ -123,6 +125,9 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 	if (err < 0)
 		return err;
 	clean(agent->cgroup_root, NULL, &ignored); /* what cannot be removed now is tried again by the next start */
+	for (size_t i = 0; i < agent->served.n; i++)
+		if (agent->served.box[i].guest)
+			clean_netns(agent->served.box[i].name, agent->served.box[i].netns, stderr);
 	err = rights_keep(e);
 	if (err < 0)
 		return err;
@@ -151,10 +156,13 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 		.room = &agent->room,
 		.cgroup_root = agent->cgroup_root,
 		.served = &agent->served,
+		.faults = &agent->faults,
+		.guardian = agent->guardian,
 		.epoll = agent->epoll,
 		.on_started = agent_on_started,
 		.on_exited = agent_on_exited,
 		.on_ready = agent_on_ready,
+		.on_receipts = agent_on_receipts,
 		.arg = agent,
 	};
 	return 0;

@@ -45,7 +45,7 @@ void agent_on_started(uint64_t order, int err, const char *error, pid_t pid, voi
 	send_reply(arg, order, err, error, &more);
 }
 
-void agent_on_exited(const char *name, uint32_t status, const char *output, size_t size, void *arg)
+void agent_on_exited(const char *name, uint32_t status, const char *output, size_t size, uint32_t fault, bool restarts, void *arg)
 {
 	struct agent *agent = arg;
 	struct message message = { .kind = MESSAGE_EXITED };
@@ -54,6 +54,18 @@ void agent_on_exited(const char *name, uint32_t status, const char *output, size
 	message.exited.status = status;
 	message.exited.output = (char *)output;
 	message.exited.size = size;
+	message.exited.fault = fault;
+	message.exited.restarts = restarts;
+	link_send(agent->link, &message);
+}
+
+void agent_on_receipts(const struct fault_receipt *rows, size_t n, void *arg)
+{
+	struct agent *agent = arg;
+	struct message message = { .kind = MESSAGE_RECEIPTS };
+
+	message.receipts.rows = (struct fault_receipt *)rows;
+	message.receipts.n = n;
 	link_send(agent->link, &message);
 }
 
@@ -245,8 +257,10 @@ void agent_on_order(struct agent *agent, const struct message_order *order)
 		finish_begin(agent, order->id);
 		return;
 	case ORDER_ARM:
+		err = run_arm(agent->run, order, &e);
+		break;
 	case ORDER_LIFT:
-		err = error_set(&e, -EOPNOTSUPP, "this agent cannot inject faults");
+		err = run_lift(agent->run, order->lift, &e);
 		break;
 	case ORDER_BEGIN:
 	case ORDER_QUIT:

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tfj/crew.h"
+#include "tfj/label.h"
 #include "tfj/procfs.h"
 #include "tfj/seek.h"
 
@@ -56,6 +57,17 @@ bool attached_any(const struct attached *attached)
 	return attached->ones;
 }
 
+bool attached_has(const struct attached *attached, const char *label)
+{
+	for (const struct one *one = attached->ones; one; one = one->next) {
+		size_t n = strlen(one->name);
+
+		if (!strncmp(one->name, label, n) && (!label[n] || label[n] == '.'))
+			return true;
+	}
+	return false;
+}
+
 void attached_record(struct attached *attached, const struct rec_head *record, size_t size)
 {
 	const struct rec_exit *exit = (const struct rec_exit *)record;
@@ -66,7 +78,7 @@ void attached_record(struct attached *attached, const struct rec_head *record, s
 		if (one->ended || one->pid != (pid_t)record->tgid)
 			continue;
 		one->ended = true;
-		attached->place.on_exited(one->name, exit->status, "", 0, attached->place.arg);
+		attached->place.on_exited(one->name, exit->status, attached->place.arg);
 	}
 }
 
@@ -174,7 +186,7 @@ static int trace(struct attached *attached, const struct message_attach *wish, c
 	err = family_prepare(attached, box, pid, e);
 	if (!err) {
 		tracer_adopt(tracer);
-		err = tracer_add_task(tracer, pidfd, attached->place.box_base + box->index, e);
+		err = tracer_add_process(tracer, pidfd, attached->place.box_base + box->index, label_number(wish->name), e);
 	}
 	if (!err)
 		err = tracer_follow(tracer, &followed, &n, e);

@@ -23,7 +23,7 @@ struct attached_place {
 	struct names *names;
 	const struct boxes *boxes;
 	uint32_t box_base; /* the tracer knows box N as box_base + N */
-	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+	void (*on_exited)(const char *name, uint32_t status, void *arg);
 	void *arg;
 };
 
@@ -39,6 +39,9 @@ int attached_add(struct attached *attached, const struct message_attach *wish, u
 
 /* Of every record that may be an EXIT, as it comes: on_exited tells if it is one of ours. */
 void attached_record(struct attached *attached, const struct rec_head *record, size_t size);
+
+/* Is it one of them, or descends from one: s1.2 of s1? */
+bool attached_has(const struct attached *attached, const char *label);
 
 bool attached_any(const struct attached *attached);
 

@@ -159,23 +159,32 @@ static bool is_stopped(int pid)
 	return stopped;
 }
 
+/* The file that lists what is inside. NULL: errno says why. */
+static FILE *members_open(int parent, const char *name)
+{
+	char path[300];
+	FILE *f;
+	int fd;
+
+	if (snprintf(path, sizeof(path), "%s/cgroup.procs", name) >= (int)sizeof(path)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	fd = openat(parent, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f && fd >= 0)
+		close(fd);
+	return f;
+}
+
 /* Sends signal (0: none) to what the cgroup lists; SIGCONT only to what needs it. Returns how many, or negative errno. */
 static int members_signal(int parent, const char *name, int signal)
 {
-	char path[300];
-	int fd, n = 0, pid;
-	FILE *f;
+	FILE *f = members_open(parent, name);
+	int n = 0, pid;
 
-	if (snprintf(path, sizeof(path), "%s/cgroup.procs", name) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	fd = openat(parent, path, O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f) {
-		n = -errno;
-		if (fd >= 0)
-			close(fd);
-		return n;
-	}
+	if (!f)
+		return -errno;
 	while (fscanf(f, "%d", &pid) == 1) {
 		n++;
 		if (signal && pid > 1 && (signal != SIGCONT || is_stopped(pid)))
@@ -211,15 +220,50 @@ static int visit_remove(int parent, const char *name, void *arg)
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
+/* Its path ends in ours, or goes on below it; our name has a tag that no other has. */
+bool cgroup_holds(const struct cgroup *cgroup, pid_t pid)
+{
+	const char *slash = strrchr(cgroup->claim.path, '/');
+	char path[32], *line = NULL, *at;
+	size_t cap = 0, len = slash ? strlen(slash) : 0;
+	bool holds = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	while (f && len > 1 && !holds && getline(&line, &cap, f) > 0)
+		if (!strncmp(line, "0::", 3) && (at = strstr(line, slash)))
+			holds = at[len] == '\n' || at[len] == '/' || !at[len];
+	free(line);
+	if (f)
+		fclose(f);
+	return holds;
+}
+
+int cgroup_below(const struct cgroup *cgroup, const char *name, int *ret_directory)
+{
+	int fd;
+
+	if (mkdirat(cgroup->claim.fd, name, 0755) < 0)
+		return -errno;
+	fd = openat(cgroup->claim.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	*ret_directory = fd;
+	return 0;
+}
+
 int cgroup_kill(const struct cgroup *cgroup)
 {
-	int fd, err = 0;
+	return cgroup->claim.fd < 0 ? 0 : cgroup_kill_at(cgroup->claim.fd);
+}
 
-	if (cgroup->claim.fd < 0)
-		return 0;
-	fd = openat(cgroup->claim.fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+int cgroup_kill_at(int directory)
+{
+	int fd = openat(directory, "cgroup.kill", O_WRONLY | O_CLOEXEC), err = 0;
+
 	if (fd < 0)
-		return errno == ENOENT ? tree_walk(cgroup->claim.fd, ".", 0, visit_kill, NULL) : -errno;
+		return errno == ENOENT ? tree_walk(directory, ".", 0, visit_kill, NULL) : -errno;
 	if (write(fd, "1", 1) < 0)
 		err = -errno;
 	close(fd);

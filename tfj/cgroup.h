@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/claim.h"
 #include "lib/error.h"
@@ -32,12 +33,19 @@ void cgroup_leave_root(struct claim *mount);
 
 int cgroup_open(struct cgroup *cgroup, const char *root, struct error *e);
 
+/* Makes one below it, whose processes can be killed by themselves; its directory is the caller's to close. */
+int cgroup_below(const struct cgroup *cgroup, const char *name, int *ret_directory);
+
 /* Kills everything inside with SIGKILL. Afterwards start nothing in it: Linux 6.18 kills that as well. */
 int cgroup_kill(const struct cgroup *cgroup);
+int cgroup_kill_at(int directory);
 /* Is anything alive inside? Negative errno if that cannot be told. */
 int cgroup_populated(const struct cgroup *cgroup);
 /* Waits until nothing is. 0, -ETIMEDOUT or another negative errno. */
 int cgroup_wait_empty(const struct cgroup *cgroup, int timeout_ms);
+
+/* Is it inside? */
+bool cgroup_holds(const struct cgroup *cgroup, pid_t pid);
 
 /* By a descriptor of its directory: SIGCONT to every stopped process inside; is nothing alive inside (or is it gone)? */
 void cgroup_wake(int directory);

@@ -1,14 +1,25 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Sweeping stale claims. Processes first: they may still write into the directories. */
+/*
+ * Sweeping stale claims. Processes first: they may still write into the directories. Filters at packets are no claims: those
+ * whose lease is over have no living owner.
+ */
 #include "tfj/clean.h"
-#include "tfj/kretprobe.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/claim.h"
 #include "tfj/cgroup.h"
+#include "tfj/faults.h"
+#include "tfj/kretprobe.h"
+
+#define NETNS_FOLDER "/run/netns" /* ip-netns(8) */
+#define NETNS_MOST 4096
 
 static int on_cgroup(struct claim *claim, void *arg)
 {
@@ -51,4 +62,42 @@ int clean(const char *cgroup_root, FILE *out, struct error *e)
 		fprintf(out, "removed %d probe%s of dead agents from tracefs\n", n, n == 1 ? "" : "s");
 	total += n < 0 ? 0 : n; /* no tracefs: there can be none */
 	return first ? first : total;
+}
+
+int clean_netns(const char *name, int netns, FILE *out)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), n;
+
+	if (home < 0)
+		return -errno;
+	n = setns(netns, CLONE_NEWNET) < 0 ? -errno : faults_clean();
+	if (setns(home, CLONE_NEWNET) < 0 && n >= 0)
+		n = -errno;
+	close(home);
+	if (n > 0 && out)
+		fprintf(out, "removed %d filter%s of dead agents from %s%s\n", n, n == 1 ? "" : "s",
+			name ? "network namespace " : "this network namespace", name ? name : "");
+	return n;
+}
+
+int clean_network(FILE *out)
+{
+	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), total = 0, n, fd;
+	DIR *dir = opendir(NETNS_FOLDER);
+	struct dirent *entry;
+
+	n = home < 0 ? -errno : clean_netns(NULL, home, out);
+	total = n > 0 ? n : 0;
+	if (home >= 0)
+		close(home);
+	for (int i = 0; dir && i < NETNS_MOST && (entry = readdir(dir)); i++) {
+		fd = entry->d_name[0] == '.' ? -1 : openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		n = fd < 0 ? 0 : clean_netns(entry->d_name, fd, out); /* what is no namespace cannot be entered */
+		total += n > 0 ? n : 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
+	return total;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Removes what killed owners left: cgroups with the processes in them, and temporary directories. Only what carries our
- * tag, belongs to our user and has no living owner; see lib/claim.h. Namespaces need no cleaning: they go by themselves.
+ * Removes what killed owners left: cgroups with the processes in them, temporary directories, and filters at packets in network
+ * namespaces that were there before. Only what carries our tag, belongs to our user and has no living owner; see lib/claim.h.
+ * Namespaces of ours need no cleaning: they go by themselves, with the queues and filters in them.
  */
 #ifndef TFJ_CLEAN_H
 #define TFJ_CLEAN_H
@@ -15,5 +16,11 @@
  * or the first negative errno.
  */
 int clean(const char *cgroup_root, FILE *out, struct error *e);
+
+/* Filters in this network namespace (NULL name: the caller's), which is said. Returns how many, or negative errno. */
+int clean_netns(const char *name, int netns, FILE *out);
+
+/* In the caller's, and in all those of `ip netns`. */
+int clean_network(FILE *out);
 
 #endif

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tfj/label.h"
 #include "tfj/output.h"
 #include "tfj/spawn.h"
 #include "tfj/start.h"
@@ -48,17 +49,57 @@ struct crew {
 	struct crew_place place;
 	struct crew_events events;
 	struct member *members;
+	int *cgroups;	  /* of each box: where its programs are, one below that of the run; -1: none yet */
+	unsigned n_cgroups; /* that there ever were */
 };
 
 struct crew *crew_new(const struct crew_place *place, const struct crew_events *events)
 {
 	struct crew *crew = calloc(1, sizeof(*crew));
 
-	if (crew) {
-		crew->place = *place;
-		crew->events = *events;
+	if (!crew)
+		return NULL;
+	crew->place = *place;
+	crew->events = *events;
+	crew->cgroups = calloc(place->boxes->n + 1, sizeof(*crew->cgroups));
+	if (!crew->cgroups) {
+		free(crew);
+		return NULL;
 	}
+	for (size_t i = 0; i < place->boxes->n; i++)
+		crew->cgroups[i] = -1;
 	return crew;
+}
+
+/* Made when the first program of that box is started. */
+static int cgroup_of(struct crew *crew, uint32_t box, struct error *e)
+{
+	char name[32];
+	int err;
+
+	if (crew->cgroups[box - 1] >= 0)
+		return 0;
+	snprintf(name, sizeof(name), "box.%u", ++crew->n_cgroups);
+	err = cgroup_below(crew->place.cgroup, name, &crew->cgroups[box - 1]);
+	return err ? error_set(e, err, "cannot make a cgroup for a box: %s", strerror(-err)) : 0;
+}
+
+static void cgroup_drop(struct crew *crew, uint32_t box)
+{
+	if (crew->cgroups[box - 1] >= 0)
+		close(crew->cgroups[box - 1]);
+	crew->cgroups[box - 1] = -1;
+}
+
+/* One that was killed is not used again: some kernels would kill what starts there, too. */
+int crew_kill_box(struct crew *crew, uint32_t box)
+{
+	int err = 0;
+
+	if (crew->cgroups[box - 1] >= 0)
+		err = cgroup_kill_at(crew->cgroups[box - 1]);
+	cgroup_drop(crew, box);
+	return err;
 }
 
 static void unwatch(const struct crew *crew, int fd)
@@ -95,6 +136,9 @@ void crew_free(struct crew *crew)
 		crew->members = member->next;
 		member_free(crew, member);
 	}
+	for (size_t i = 0; i < crew->place.boxes->n; i++)
+		cgroup_drop(crew, i + 1);
+	free(crew->cgroups);
 	free(crew);
 }
 
@@ -156,6 +200,7 @@ static int member_announce(struct crew *crew, struct member *member, const struc
 			   uint64_t now_ns, struct error *e)
 {
 	const struct crew_place *place = &crew->place;
+	const char *label;
 	char *command;
 
 	if (start->untraced)
@@ -167,7 +212,8 @@ static int member_announce(struct crew *crew, struct member *member, const struc
 	if (!member->process)
 		return error_set(e, -ENOMEM, "out of memory");
 	names_start(place->names, member->process, now_ns);
-	return tracer_add_task(place->tracer, member->spawn.pidfd, place->box_base + box, e);
+	label = place->stream->part.processes[member->process].name;
+	return tracer_add_process(place->tracer, member->spawn.pidfd, place->box_base + box, label_number(label), e);
 }
 
 static struct member *member_new(const struct message_start *start, uint64_t order)
@@ -206,7 +252,6 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 	const struct crew_place *place = &crew->place;
 	const struct box *box = boxes_find(place->boxes, start->box);
 	struct spawn_spec spec = {
-		.cgroup = place->cgroup->claim.fd,
 		.hosts = place->hosts,
 		.resolv = place->resolv,
 		.argv = start->argv,
@@ -227,6 +272,10 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 		return error_set(e, -ENOENT, "there is no box '%s'", start->box);
 	if (member_find(crew, start->name))
 		return error_set(e, -EEXIST, "a process of this name is running");
+	err = cgroup_of(crew, box->index, e);
+	if (err)
+		return err;
+	spec.cgroup = crew->cgroups[box->index - 1];
 	member = failing_find(crew, start, &spec.failing) < 0 ? NULL : member_new(start, order);
 	if (!member)
 		return error_set(e, -ENOMEM, "out of memory");
@@ -298,7 +347,7 @@ static void on_exec(struct crew *crew, struct member *member)
 		return;
 	}
 	member->failed = err < 0;
-	crew->events.on_started(member->start.name, member->order, err, e.text, member->spawn.pid, crew->events.arg);
+	crew->events.on_started(member->start.name, member->process, member->order, err, e.text, member->spawn.pid, crew->events.arg);
 }
 
 void crew_on_ready(struct crew *crew, void *data)

@@ -23,7 +23,7 @@ struct sock_fprog;
 /* name: of the member; process: its index, 0 if it is untraced. */
 struct crew_events {
 	/* order 0: it was started again */
-	void (*on_started)(const char *name, uint64_t order, int err, const char *error, pid_t pid, void *arg);
+	void (*on_started)(const char *name, uint32_t process, uint64_t order, int err, const char *error, pid_t pid, void *arg);
 	void (*on_exited)(const char *name, uint32_t process, uint32_t status, const char *output, size_t size, void *arg);
 	/* What is put on a traced program with this label (tfj/failing.h), NULL: nothing. Borrowed. */
 	const struct sock_fprog *(*failing)(const char *label, void *arg);
@@ -54,6 +54,9 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 
 /* Starts one that has ended once more, as it was, under its next label. -ENOENT: none of this name has run. */
 int crew_again(struct crew *crew, const char *name, uint64_t now_ns, struct error *e);
+
+/* SIGKILL to all that were started in that box, and to what they made. What is started there later is not met. */
+int crew_kill_box(struct crew *crew, uint32_t box);
 
 /* -ESRCH: there is no such member, or it has ended. */
 int crew_signal(struct crew *crew, const char *name, int signal, struct error *e);

@@ -3,11 +3,14 @@
 #include "tfj/failing.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -21,6 +24,15 @@
 	X(exit_group, "the process could not end")                                                 \
 	X(rt_sigreturn, "a handler of a signal could not return")                                  \
 	X(restart_syscall, "the kernel goes on with an interrupted call by it")
+
+int failing_able(struct error *e)
+{
+	const uint32_t action = SECCOMP_RET_ERRNO;
+
+	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0 ?
+		       0 :
+		       error_set(e, -ENOTSUP, "this kernel has no seccomp filters: %s", strerror(errno));
+}
 
 static int call_number(const char *call, struct error *e)
 {

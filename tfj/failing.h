@@ -17,6 +17,9 @@ struct failing_call {
 	int error;	  /* positive errno */
 };
 
+/* 0, or -ENOTSUP: this kernel has no such filters. */
+int failing_able(struct error *e);
+
 /* Can it be made to fail? -EINVAL: no such call on this machine; -ENOTSUP: a process cannot be started, or end, without it. */
 int failing_check(const struct failing_call *call, struct error *e);
 

@@ -11,10 +11,12 @@
  */
 #include "tfj/link.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <utlist.h>
 #include <zmq.h>
 
@@ -46,6 +48,7 @@ struct link {
 	bool trouble_said;
 	char public[KEY_SIZE];
 	bool connected, greeted, welcome; /* each before the next */
+	struct sockaddr_in6 peer; /* port 0: not known; IPv4 as v4-mapped */
 	unsigned char collector[16]; /* its session, once welcome */
 	unsigned strangers;
 	struct courier courier;
@@ -74,9 +77,9 @@ static int url_check(const char *url, const struct link_keys *keys, struct error
 	return keys ? error_set(e, -EINVAL, "'%s': keys are for tcp://HOST:PORT; a private socket needs none", url) : 0;
 }
 
-/* CONNECTED would be too early: nobody has proved anything yet. */
+/* CONNECTED tells only where to: nobody has proved anything yet. */
 enum {
-	MONITORED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+	MONITORED = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
 		    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
 };
 
@@ -300,16 +303,50 @@ static void dial_again(struct link *link)
 	zmq_connect(link->socket, link->url);
 }
 
+static void peer_look(struct link *link, int fd)
+{
+	struct sockaddr_in6 peer = { 0 };
+	const struct sockaddr_in *ip4 = (const struct sockaddr_in *)&peer;
+	socklen_t size = sizeof(peer);
+	struct in_addr ip;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0)
+		return;
+	if (peer.sin6_family == AF_INET) {
+		ip = ip4->sin_addr;
+		peer.sin6_addr = (struct in6_addr){ .s6_addr = { [10] = 0xff, [11] = 0xff } };
+		memcpy(&peer.sin6_addr.s6_addr[12], &ip, sizeof(ip));
+	} else if (peer.sin6_family != AF_INET6) {
+		return;
+	}
+	link->peer = peer; /* the port is at the same place in both */
+}
+
+int link_peer(const struct link *link, uint8_t ret_ip[16], uint16_t *ret_port)
+{
+	if (!link->peer.sin6_port)
+		return -ENOTCONN;
+	memcpy(ret_ip, &link->peer.sin6_addr, 16);
+	*ret_port = ntohs(link->peer.sin6_port);
+	return 0;
+}
+
 void link_on_monitor(struct link *link)
 {
 	unsigned char event[6];
 	char address[512];
+	uint32_t value;
 	uint16_t what;
 
 	/* Two frames: event and value; the address. */
 	while (zmq_recv(link->monitor, event, sizeof(event), ZMQ_DONTWAIT) == sizeof(event)) {
 		zmq_recv(link->monitor, address, sizeof(address), 0);
 		memcpy(&what, event, sizeof(what));
+		if (what == ZMQ_EVENT_CONNECTED) {
+			memcpy(&value, event + sizeof(what), sizeof(value));
+			peer_look(link, (int)value);
+			continue;
+		}
 		link->connected = what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
 		link->greeted = link->welcome = false;
 		link->unsent = link->kept;

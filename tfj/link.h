@@ -68,6 +68,9 @@ size_t link_unsent(const struct link *link);  /* batches that have not left sinc
 size_t link_unacked(const struct link *link); /* batches */
 uint64_t link_kept(const struct link *link);  /* bytes of batches */
 
+/* Address (IPv4 as v4-mapped) and port of the collector, as of the last connect. -ENOTCONN: never, or not over IP. */
+int link_peer(const struct link *link, uint8_t ret_ip[16], uint16_t *ret_port);
+
 /* How many other collector processes were met: a run that one of those before ordered has nobody any more. */
 unsigned link_strangers(const struct link *link);
 

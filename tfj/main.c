@@ -29,7 +29,7 @@ static const char usage[] =
 	"  tfj probe             say what this kernel can trace, by what, and why not, and which of root's rights\n"
 	"                        (capabilities) the agent keeps and what for; needs root\n"
 	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
-	"                        cgroups, directories; say what it was. What has a living owner stays.\n"
+	"                        cgroups, directories, filters at packets; say what it was. What has a living owner stays.\n"
 	"\n"
 	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
 	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
@@ -108,6 +108,7 @@ static int main_clean(void)
 	cgroup_leave_root(&mount);
 	if (n < 0)
 		return fail(&e);
+	n += clean_network(stdout);
 	if (!n)
 		puts("nothing of ours was left");
 	return 0;

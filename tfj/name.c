@@ -61,6 +61,7 @@ void names_free(struct names *names)
 	exchanges_free(names);
 	ports_free(names);
 	locals_free(names);
+	fault_texts_free(names);
 	HASH_ITER(hh, names->ends, end, next_end)
 	{
 		HASH_DEL(names->ends, end);
@@ -108,6 +109,30 @@ char *names_next_label(struct names *names, const char *name)
 	if (!label || !label->n)
 		return strdup(name);
 	return asprintf(&text, "%s'%u", name, label->n + 1) < 0 ? NULL : text;
+}
+
+uint32_t names_process(struct names *names, const char *label, pid_t *ret_pid)
+{
+	const struct trace *part = &names->stream->part;
+
+	for (uint32_t i = part->n_processes; i > 0; i--) {
+		const struct trace_process *row = &part->processes[i];
+		const struct process *process;
+
+		if (!row->name || strcmp(row->name, label))
+			continue;
+		process = process_find(names, (uint32_t)row->pid);
+		*ret_pid = row->pid;
+		return process && process->index == i ? i : 0;
+	}
+	return 0;
+}
+
+const char *names_label(struct names *names, uint32_t tgid)
+{
+	const struct process *process = process_find(names, tgid);
+
+	return process ? names->stream->part.processes[process->index].name : NULL;
 }
 
 const char *box_name(const struct names *names, uint32_t box)

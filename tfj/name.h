@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "bpf/record.h"
 #include "bpf/state.h"
@@ -36,6 +37,15 @@ uint32_t names_root(struct names *names, const char *name, uint32_t box, uint32_
 /* The label that the next one of this name gets. malloc'ed; NULL without memory. */
 char *names_next_label(struct names *names, const char *name);
 
+/* The last process with that label, and its number, if that still means it as far as is known. 0: none. */
+uint32_t names_process(struct names *names, const char *label, pid_t *ret_pid);
+
+/* What the process with that number is called, as far as is known; NULL. Borrowed until the next record. */
+const char *names_label(struct names *names, uint32_t tgid);
+
+/* The k-th port that the kernel chose for a listener in that box; 0: there is none yet. */
+uint16_t names_port(const struct names *names, uint32_t box, uint32_t k);
+
 /* That process begins to run, now. */
 void names_start(struct names *names, uint32_t process, uint64_t now_ns);
 
@@ -51,6 +61,13 @@ void names_note(struct names *names, enum event_kind kind, int64_t value, const 
 
 /* A record that is damaged, or of a box that is not of this run, is left out. */
 void names_record(struct names *names, const struct rec_head *record, size_t size);
+
+/*
+ * A fault by its number, from 1, as records tell of it: its text. ARMED, FIRED, LIFTED or EXPIRED: an event about it; process:
+ * which one it is about, 0 none. A REC_FAULT makes its own.
+ */
+void names_fault(struct names *names, uint32_t id, const char *text);
+void names_fault_event(struct names *names, enum event_kind kind, uint32_t id, uint32_t process, uint64_t now_ns);
 
 /* The first bytes of a message that has begun. */
 void names_content(struct names *names, const struct kept_content *content);

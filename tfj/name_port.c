@@ -65,6 +65,15 @@ void port_listens(struct names *names, uint32_t box, uint16_t port, bool ephemer
 	listens->named = true;
 }
 
+/* Asked once a turn, and only while a fault waits for one. */
+uint16_t names_port(const struct names *names, uint32_t box, uint32_t k)
+{
+	for (const struct port *port = names->ports; port; port = port->hh.next)
+		if (port->key >> 16 == box && port->ordinal == k)
+			return (uint16_t)port->key;
+	return 0;
+}
+
 char *port_label(const struct names *names, uint32_t box, uint16_t port)
 {
 	const struct port *known = port_find(names, box, port);

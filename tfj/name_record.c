@@ -462,8 +462,9 @@ void names_record(struct names *names, const struct rec_head *record, size_t siz
 		return take_datagram(names, RECORD(rec_datagram), box, process);
 	case REC_LOCAL:
 		return take_local(names, RECORD(rec_local), box, process);
-	case REC_CONTENT: /* tfj/content.h has it */
 	case REC_FAULT:
+		return take_fault(names, RECORD(rec_fault), box, process);
+	case REC_CONTENT: /* tfj/content.h has it */
 	case REC_NONE:
 	case REC_KIND_COUNT:
 #undef RECORD

@@ -66,6 +66,13 @@ struct label {
 	char text[];
 };
 
+/* What a fault is called in events. */
+struct fault_text {
+	UT_hash_handle hh;
+	uint32_t id;
+	char text[];
+};
+
 struct names {
 	struct stream *stream;
 	const struct boxes *boxes;
@@ -80,6 +87,7 @@ struct names {
 	struct label *labels;
 	struct port *ports;
 	uint32_t chosen[BOX_MAX + 1]; /* by the kernel, so far, in each box */
+	struct fault_text *faults;
 	struct process *last_process; /* the most recent ones: most records come in runs */
 	struct end *last_end;
 };
@@ -99,6 +107,10 @@ void locals_free(struct names *names);
 /* DATAGRAM_SENT, DATAGRAM_TAKEN. */
 void take_datagram(struct names *names, const struct rec_datagram *record, uint32_t box, struct process *process);
 void exchanges_free(struct names *names);
+
+/* What a record tells of a fault. name_fault.c */
+void take_fault(struct names *names, const struct rec_fault *fault, uint32_t box, struct process *process);
+void fault_texts_free(struct names *names);
 
 /* The label itself, or with 'K when it was given away K - 1 times before. malloc'ed. */
 char *label_take(struct names *names, const char *text);

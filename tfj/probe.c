@@ -11,6 +11,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "tfj/inject.h"
 #include "tfj/kretprobe.h"
 #include "tfj/rights.h"
 #include "tfj/tracer.h"
@@ -249,6 +250,33 @@ static void content_try(enum backend backend, struct answer *answer)
 	tracer_close(tracer);
 }
 
+/* One line for each kind. */
+static void faults_try(enum backend backend, FILE *out, int json)
+{
+	struct tracer *tracer = NULL;
+	struct faults *faults = NULL;
+	struct error why = {""}, no = {""};
+	struct answer answer;
+	char name[40];
+	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), on_no_record, NULL, &tracer, &no);
+
+	if (!err)
+		err = faults_open(tracer, &faults, &no);
+	for (unsigned kind = FAULT_NONE + 1; kind < FAULT_KIND_COUNT; kind++) {
+		bool own = kind == FAULT_RATE || kind == FAULT_REORDER || kind == FAULT_RESTART || kind == FAULT_FAIL;
+
+		memset(&answer, 0, sizeof(answer));
+		why = no;
+		answer.works = !(own || !err ? inject_able(tracer, kind, &why) : err);
+		answer.served = inject_served(kind);
+		snprintf(answer.reason, sizeof(answer.reason), "%s", why.text);
+		snprintf(name, sizeof(name), "fault %s", fault_kind_name(kind));
+		answer_print(out, json, 0, name, 0, &answer);
+	}
+	faults_close(faults);
+	tracer_close(tracer);
+}
+
 int tracer_probe(FILE *out, int json, struct error *e)
 {
 	static const struct capability capabilities[] = {
@@ -277,6 +305,7 @@ int tracer_probe(FILE *out, int json, struct error *e)
 	if (possible) {
 		content_try(best, &answer);
 		answer_print(out, json, 0, "content of messages", 0, &answer);
+		faults_try(best, out, json);
 	}
 	if (json)
 		fputs("\n], \"rights\": [", out);

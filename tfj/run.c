@@ -29,6 +29,7 @@
 #include "tfj/crew.h"
 #include "tfj/dispatch.h"
 #include "tfj/hoard.h"
+#include "tfj/inject.h"
 #include "tfj/name.h"
 
 #define KILL_WAIT_MS 5000
@@ -43,6 +44,7 @@ enum { TAG_RECORD, TAG_NOTE, TAG_CONTENT };
 
 struct kept_note {
 	enum event_kind kind;
+	uint32_t process; /* of an event about a fault, whose number is value */
 	int64_t value;
 	uint64_t now_ns;
 	char text[256];
@@ -57,6 +59,7 @@ struct run {
 	struct attached *attached;
 	struct hoard *hoard; /* NULL: live */
 	struct contents *contents; /* NULL: off */
+	struct inject *inject; /* NULL: no fault was ever ordered */
 	bool deferring;
 	struct cgroup cgroup;
 	struct claim files; /* directory of the two below */
@@ -136,18 +139,41 @@ static void on_listen(void *arg, uint32_t root, uint16_t port)
 		run->place.on_ready(name, run->place.arg);
 }
 
-static void on_member_started(const char *name, uint64_t order, int err, const char *error, pid_t pid, void *arg)
+static void on_member_started(const char *name, uint32_t process, uint64_t order, int err, const char *error, pid_t pid, void *arg)
 {
 	struct run *run = arg;
 
-	run->place.on_started(order, err, error, pid, run->place.arg);
+	if (run->inject)
+		inject_on_started(run->inject, name, process, !order, err, error, clock_monotonic_ns());
+	if (order)
+		run->place.on_started(order, err, error, pid, run->place.arg);
 }
 
 static void on_member_exited(const char *name, uint32_t process, uint32_t status, const char *output, size_t size, void *arg)
 {
 	struct run *run = arg;
+	uint32_t fault = 0;
+	bool restarts = false;
 
-	run->place.on_exited(name, status, output, size, run->place.arg);
+	if (run->inject) {
+		run_drain(run); /* what ended it was recorded before */
+		inject_on_exited(run->inject, name, process, status, clock_monotonic_ns(), &fault, &restarts);
+	}
+	run->place.on_exited(name, status, output, size, fault, restarts, run->place.arg);
+}
+
+static void on_attached_exited(const char *name, uint32_t status, void *arg)
+{
+	struct run *run = arg;
+
+	run->place.on_exited(name, status, "", 0, 0, false, run->place.arg);
+}
+
+static const struct sock_fprog *on_failing(const char *label, void *arg)
+{
+	struct run *run = arg;
+
+	return run->inject ? inject_failing(run->inject, label) : NULL;
 }
 
 /* Those that are there, if we serve such; else they are made. Then the others of the run. */
@@ -188,7 +214,7 @@ static int directory_make(struct run *run, const char *path, struct error *e)
 int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct crew_events events = { on_member_started, on_member_exited, NULL, run };
+	struct crew_events events = { on_member_started, on_member_exited, on_failing, run };
 	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
 	struct attached_place attached;
 	int err;
@@ -235,7 +261,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	crew.hosts = run->hosts;
 	crew.resolv = run->boxes->box[0].guest ? NULL : run->resolv; /* a guest has its own way to names outside */
 	crew.box_base = place->box_base;
-	attached = (struct attached_place){ place->tracer, run->names, run->boxes, place->box_base, place->on_exited, place->arg };
+	attached = (struct attached_place){ place->tracer, run->names, run->boxes, place->box_base, on_attached_exited, run };
 	run->attached = run->names ? attached_new(&attached) : NULL;
 	run->crew = run->attached ? crew_new(&crew, &events) : NULL;
 	if (!run->crew)
@@ -299,6 +325,7 @@ struct boxes *run_close(struct run *run)
 		return NULL;
 	boxes = run->boxes;
 	kill_all(run);
+	inject_free(run->inject);
 	tracer_clear(run->place.tracer);
 	crew_free(run->crew);
 	attached_free(run->attached);
@@ -353,6 +380,14 @@ static void take_content(struct run *run, const struct kept_content *kept)
 		cut(run, false, 0);
 }
 
+static void take_note(struct run *run, const struct kept_note *note)
+{
+	if (event_is_fault(note->kind))
+		names_fault_event(run->names, note->kind, (uint32_t)note->value, note->process, note->now_ns);
+	else
+		names_note(run->names, note->kind, note->value, note->text, note->now_ns);
+}
+
 static void on_kept(uint32_t tag, const void *kept, size_t size, void *arg)
 {
 	const struct kept_note *note = kept;
@@ -363,7 +398,7 @@ static void on_kept(uint32_t tag, const void *kept, size_t size, void *arg)
 	else if (tag == TAG_CONTENT)
 		take_content(run, kept);
 	else
-		names_note(run->names, note->kind, note->value, note->text, note->now_ns);
+		take_note(run, note);
 }
 
 int run_replay(struct run *run)
@@ -386,13 +421,18 @@ static void catch_up(struct run *run)
 }
 
 /* Behind everything that came before. */
+static void note_keep(struct run *run, const struct kept_note *note)
+{
+	if (!run->hoard || !hoard_count(run->hoard) || hoard_add(run->hoard, TAG_NOTE, note, sizeof(*note)) < 0)
+		take_note(run, note);
+}
+
 static void note(struct run *run, enum event_kind kind, uint64_t value, const char *text)
 {
 	struct kept_note kept = { .kind = kind, .value = (int64_t)value, .now_ns = clock_monotonic_ns() };
 
 	snprintf(kept.text, sizeof(kept.text), "%s", text);
-	if (!run->hoard || !hoard_count(run->hoard) || hoard_add(run->hoard, TAG_NOTE, &kept, sizeof(kept)) < 0)
-		names_note(run->names, kind, kept.value, text, kept.now_ns);
+	note_keep(run, &kept);
 }
 
 void run_drain(struct run *run)
@@ -412,6 +452,10 @@ int run_start(struct run *run, uint64_t order, const struct message_start *start
 
 int run_attach(struct run *run, const struct message_attach *attach, pid_t *ret_pid, struct error *e)
 {
+	int err = run->inject ? inject_spares(run->inject, attach->name, e) : 0;
+
+	if (err)
+		return err;
 	catch_up(run);
 	return attached_add(run->attached, attach, clock_monotonic_ns(), ret_pid, e);
 }
@@ -426,6 +470,117 @@ void run_mark(struct run *run, const char *text)
 	/* what happened before the mark comes before it in the stream too */
 	run_drain(run);
 	note(run, EVENT_MARK, 0, text);
+	if (run->inject && !strcmp(text, "teardown"))
+		inject_no_restarts(run->inject);
+}
+
+/* ---- faults ---- */
+
+static void on_fault_settle(void *arg)
+{
+	struct run *run = arg;
+
+	tracer_drain(run->place.tracer);
+	catch_up(run);
+}
+
+static void on_fault_event(enum event_kind kind, uint32_t id, uint32_t process, uint64_t now_ns, void *arg)
+{
+	note_keep(arg, &(struct kept_note){ .kind = kind, .process = process, .value = id, .now_ns = now_ns });
+}
+
+static void on_fault_receipts(const struct fault_receipt *rows, size_t n, void *arg)
+{
+	struct run *run = arg;
+
+	run->place.on_receipts(rows, n, run->place.arg);
+}
+
+static void on_fault_no_restart(const char *name, uint32_t status, uint32_t fault, void *arg)
+{
+	struct run *run = arg;
+
+	run->place.on_exited(name, status, "", 0, fault, false, run->place.arg);
+}
+
+static bool on_fault_is_attached(const char *label, void *arg)
+{
+	const struct run *run = arg;
+
+	return attached_has(run->attached, label);
+}
+
+static int on_fault_link_peer(uint8_t ret_ip[16], uint16_t *ret_port, void *arg)
+{
+	const struct run *run = arg;
+
+	return link_peer(run->place.link, ret_ip, ret_port);
+}
+
+int run_arm(struct run *run, const struct message_order *order, struct error *e)
+{
+	struct inject_place place = {
+		.tracer = run->place.tracer,
+		.faults = run->place.faults,
+		.guardian = run->place.guardian,
+		.boxes = run->boxes,
+		.cgroup = &run->cgroup,
+		.stream = &run->stream,
+		.names = run->names,
+		.crew = run->crew,
+		.box_base = run->place.box_base,
+		.link_peer = on_fault_link_peer,
+		.is_attached = on_fault_is_attached,
+		.settle = on_fault_settle,
+		.on_event = on_fault_event,
+		.on_receipts = on_fault_receipts,
+		.on_no_restart = on_fault_no_restart,
+		.arg = run,
+	};
+
+	run_drain(run);
+	if (!run->inject)
+		run->inject = inject_new(&place);
+	if (!run->inject)
+		return error_set(e, -ENOMEM, "out of memory");
+	return inject_arm(run->inject, order->arm.faults, order->arm.n, order->arm.armed_ns, clock_monotonic_ns(), e);
+}
+
+int run_lift(struct run *run, uint32_t fault, struct error *e)
+{
+	if (!run->inject)
+		return fault ? error_set(e, -ENOENT, "there is no fault %u", fault) : 0;
+	run_drain(run);
+	return inject_lift(run->inject, fault, clock_monotonic_ns(), e);
+}
+
+void run_inject(struct run *run)
+{
+	if (run->inject)
+		inject_tick(run->inject, clock_monotonic_ns());
+}
+
+uint64_t run_inject_next(const struct run *run)
+{
+	return run->inject ? inject_next(run->inject) : UINT64_MAX;
+}
+
+/* The last word on each goes with the last batches. */
+static void receipts_keep(struct run *run)
+{
+	struct fault_receipt *rows = NULL, *to;
+	size_t n = 0;
+
+	if (!run->inject || inject_receipts(run->inject, &rows, &n) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		to = trace_receipt_add(&run->stream.part);
+		if (to)
+			*to = rows[i];
+		else
+			fault_receipt_fini(&rows[i]);
+	}
+	free(rows);
 }
 
 /* A LOST event for each loss that was not told yet. */
@@ -481,6 +636,8 @@ void run_record(struct run *run, const struct rec_head *record, size_t size)
 		return;
 	if (run->attached)
 		attached_record(run->attached, record, size);
+	if (record->kind == REC_FAULT && run->inject)
+		inject_record(run->inject, (const struct rec_fault *)record, size, clock_monotonic_ns());
 	if (record->kind == REC_CONTENT) {
 		if (run->contents)
 			contents_put(run->contents, (const struct rec_content *)record, size);
@@ -506,7 +663,7 @@ void run_on_ready(struct run *run, void *data)
 
 bool run_waits(const struct run *run)
 {
-	return crew_waits(run->crew);
+	return crew_waits(run->crew) || (run->inject && inject_hurries(run->inject));
 }
 
 uint64_t run_events(const struct run *run)
@@ -554,8 +711,13 @@ static uint64_t emitted_check(struct run *run)
 
 int run_stop(struct run *run, struct error *e)
 {
-	int err = kill_all(run);
+	int err;
 
+	if (run->inject) {
+		run_drain(run);
+		inject_disarm(run->inject, clock_monotonic_ns());
+	}
+	err = kill_all(run);
 	tracer_drain(run->place.tracer);
 	if (attached_any(run->attached)) { /* those go on, whatever is still to be done for this run */
 		drain_until_quiet(run);
@@ -577,6 +739,7 @@ int run_finish(struct run *run, struct error *e)
 	emitted = emitted_check(run);
 	crew_flush(run->crew, on_due, run);
 	losses_say(run);
+	receipts_keep(run);
 	cut_err = cut(run, true, emitted);
 	if (cut_err)
 		err = error_set(e, cut_err, "the last batch cannot be made: %s", strerror(-cut_err));

@@ -16,6 +16,8 @@
 #include "tfj/tracer.h"
 
 struct run;
+struct faults;
+struct guardian;
 
 /* What runs are made on; borrowed. */
 struct run_place {
@@ -24,11 +26,16 @@ struct run_place {
 	struct spool_room *room;
 	const char *cgroup_root;
 	const struct served *served;
+	struct faults **faults;    /* of the agent; loaded by the first fault */
+	struct guardian *guardian; /* NULL: there is none */
 	int epoll;
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
 	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);
-	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, void *arg);
+	/* fault: which one ended it, 0 none; restarts: it is started again, and then ends again */
+	void (*on_exited)(const char *name, uint32_t status, const char *output, size_t size, uint32_t fault, bool restarts,
+			  void *arg);
 	void (*on_ready)(const char *name, void *arg);
+	void (*on_receipts)(const struct fault_receipt *rows, size_t n, void *arg);
 	void *arg;
 };
 
@@ -49,6 +56,14 @@ int run_attach(struct run *run, const struct message_attach *attach, pid_t *ret_
 int run_signal(struct run *run, const char *name, int signal, struct error *e);
 void run_mark(struct run *run, const char *text);
 
+/* order: an Arm, out of which the faults are taken; a Lift. See inject.h. */
+int run_arm(struct run *run, const struct message_order *order, struct error *e);
+int run_lift(struct run *run, uint32_t fault, struct error *e);
+
+/* What faults have to do by now; when there is more, CLOCK_MONOTONIC (UINT64_MAX: nothing). To be called in every turn. */
+void run_inject(struct run *run);
+uint64_t run_inject_next(const struct run *run);
+
 /*
  * The end, in three steps: all processes are killed; a part of what was deferred becomes batches (1: there is more, to be
  * called again, 0: that was all; at any time); what the kernel recorded until then, and the last batch. Each goes on
@@ -68,7 +83,7 @@ void run_on_ready(struct run *run, void *data);
 void run_send(struct run *run);
 uint64_t run_events(const struct run *run);
 
-/* Is a program started that is not ready yet? */
+/* Is somebody waiting for what records say: a program that is not ready yet, a fault that we act for? */
 bool run_waits(const struct run *run);
 /* Are records kept as they come, to be dealt with at the end? */
 bool run_deferred(const struct run *run);

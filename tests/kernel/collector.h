@@ -138,12 +138,24 @@ static unused_ok bool receive(struct message *message)
 		ck_assert_int_gt(asprintf(&text, "ready %s", message->ready.name), 0);
 		say(text);
 	} else if (message->kind == MESSAGE_EXITED) {
-		ck_assert_int_gt(asprintf(&text, "exited %s %#x", message->exited.name, message->exited.status), 0);
+		n = message->exited.fault ? asprintf(&text, "exited %s %#x by %u%s", message->exited.name, message->exited.status,
+						     message->exited.fault, message->exited.restarts ? " restarts" : "") :
+					    asprintf(&text, "exited %s %#x", message->exited.name, message->exited.status);
+		ck_assert_int_gt(n, 0);
 		ck_assert_uint_le(message->exited.size, OUTPUT_QUIET);
 		if (message->exited.size)
 			memcpy(bop.output, message->exited.output, message->exited.size);
 		bop.output[message->exited.size] = '\0';
 		say(text);
+	} else if (message->kind == MESSAGE_RECEIPTS) {
+		for (size_t i = 0; i < message->receipts.n; i++) {
+			const struct fault_receipt *row = &message->receipts.rows[i];
+
+			if (row->state == FAULT_STATE_ARMED || bop.n_said >= 64)
+				continue;
+			ck_assert_int_gt(asprintf(&text, "receipt %u %s", row->id, fault_state_name(row->state)), 0);
+			say(text);
+		}
 	} else if (message->kind == MESSAGE_WARNING) {
 		snprintf(bop.warning, sizeof(bop.warning), "%s", message->text);
 	}

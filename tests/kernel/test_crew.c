@@ -25,7 +25,7 @@ static struct {
 	char error[300];
 } told;
 
-static void on_started(const char *name, uint64_t order, int err, const char *error, pid_t pid, void *arg)
+static void on_started(const char *name, uint32_t process, uint64_t order, int err, const char *error, pid_t pid, void *arg)
 {
 	ck_assert_str_eq(name, "s1");
 	told.started += !err;
