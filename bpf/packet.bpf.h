@@ -111,10 +111,12 @@ static long packet_sum_part(__u32 i, struct packet_sum *part)
 {
 	__u32 block[16] = {}, size = part->left;
 
-	if (size > sizeof(block))
-		size = sizeof(block);
-	barrier_var(size);
-	if (!size || size > sizeof(block) || bpf_skb_load_bytes(part->skb, part->at, block, size))
+	if (!size)
+		return 1;
+	size = size > sizeof(block) ? sizeof(block) : size;
+	barrier_var(size); /* what follows changes nothing, but lets older verifiers see that it is 1 at least */
+	size = ((size - 1) & (sizeof(block) - 1)) + 1;
+	if (bpf_skb_load_bytes(part->skb, part->at, block, size))
 		return 1;
 	part->sum = bpf_csum_diff(0, 0, block, sizeof(block), part->sum);
 	part->at += size;
