@@ -271,7 +271,8 @@ static __always_inline int meet_fin(struct __sk_buff *skb, struct packet *p, str
 	packet_limit(skb, p, rule->seq, leaves);
 	if (after(p->seq, rule->seq) > 0)
 		packet_seq(skb, p, rule->seq);
-	packet_flags(skb, p, 0, FLAG_FIN | FLAG_ACK);
+	if (p->seq + p->size == rule->seq) /* else some of what is before it had to be left out, and is sent again */
+		packet_flags(skb, p, 0, FLAG_FIN | FLAG_ACK);
 	return FLOW_PASS;
 }
 

@@ -112,6 +112,7 @@ static void partition_test(struct fault_world *fw, enum fault_kind kind, uint32_
 {
 	static const uint32_t from[] = { 1 }, to[] = { 2 };
 	struct kernel_fault fault = { .id = 1, .kind = kind, .flags = flags, .from = from, .n_from = 1, .to = to, .n_to = kind == FAULT_PARTITION };
+	struct kernel_receipt receipt = { 0 };
 	struct datagram datagram;
 	struct posts posts;
 	bool oneway = flags & FAULT_F_ONEWAY;
@@ -130,6 +131,9 @@ static void partition_test(struct fault_world *fw, enum fault_kind kind, uint32_
 		else
 			expect(fw->w, is_blocked(fw, &posts, 0, 2, family, 1));
 	}
+	/* questions, which are short; had one been answered, the datagram would have come too */
+	faults_receipt(fw->faults, 1, &receipt);
+	expect(fw->w, receipt.bytes && receipt.bytes <= receipt.packets * 80);
 	expect(fw->w, !faults_lift(fw->faults, 1));
 	for (int six = 0; six < 2; six++)
 		for (int i = 0; i < 6; i++)

@@ -208,6 +208,52 @@ static void cut_ends_test(struct fault_world *fw, uint32_t flags, uint64_t lease
 	trial_end(fw, &trial, lease_ns ? expired_check : lift_check, name);
 }
 
+/* Armed on connections that are there already: the tenth message is held meanwhile, the fifteenth is then cut. */
+static void live_turn(struct fault_world *fw, const struct trial *trial)
+{
+	struct kernel_receipt receipt;
+	struct error e = { "" };
+
+	for (size_t i = 0; i < trial->n; i++) {
+		struct kernel_fault fault = { .id = (uint32_t)(trial->n + i + 1), .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = 15,
+					      .reply = fw->conversations[i].reply };
+		uint32_t hold = (uint32_t)i + 1;
+
+		where_of(trial, i, &fault.where);
+		if (!faults_receipt(fw->faults, hold, &receipt) && receipt.state == FAULT_STATE_FIRED && receipt.packets) {
+			expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e));
+			expect(fw->w, !faults_lift(fw->faults, hold));
+		}
+		if (!faults_receipt(fw->faults, fault.id, &receipt) && receipt.packets >= 3)
+			__atomic_store_n(&fw->conversations[i].finish, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void live_test(struct fault_world *fw)
+{
+	struct trial trial = trial_of(FAULT_HOLD, false, AF_INET, PING_PONG, SMALL);
+	size_t good = 0;
+
+	fault_world_open(fw);
+	for (size_t i = 0; i < trial.n; i++) {
+		struct kernel_fault hold = { .id = (uint32_t)i + 1, .kind = FAULT_HOLD, .moment = MOMENT_SEND, .message = 10,
+					     .reply = i / MESSAGES & 1, .duration_ns = LEASE_NS };
+		struct error e = { "" };
+
+		where_of(&trial, i, &hold.where);
+		fw->conversations[i].reply = hold.reply;
+		expect(fw->w, !faults_arm(fw->faults, &hold, 1, clock_ns() + LEASE_NS, &e));
+	}
+	programs_start(fw, &trial);
+	programs_finish(fw, &trial, live_turn);
+	for (size_t i = 0; i < trial.n; i++)
+		good += reader_of(&fw->conversations[i])->got == bytes_before(&trial, i, 15) && !reader_of(&fw->conversations[i])->corrupt;
+	expect(fw->w, good == trial.n);
+	fault_world_close(fw);
+	fw->w->n = 0;
+	test_end(fw->w, "a cut that is armed while the connection is in use is as exact");
+}
+
 static bool dry_check(struct fault_world *fw, const struct trial *trial, size_t i, const struct kernel_receipt *r)
 {
 	return r->state == FAULT_STATE_WOULD_FIRE && r->fired_ns && !r->packets;
@@ -287,6 +333,7 @@ static int refused_main(struct fault_world *fw, const struct trial *trial)
 	struct attempts *attempts = (struct attempts *)fw->conversations;
 	int fd[3];
 
+	alarm(STUCK_S);
 	for (int i = 0; i < 3; i++) {
 		fd[i] = socket(trial->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		must(fd[i] >= 0);
@@ -401,6 +448,7 @@ int main(void)
 	dry_test(&fw, FAULT_CUT, MOMENT_SEND, "dry: a cut would have been made, and was not");
 	dry_test(&fw, FAULT_CRASH, MOMENT_RECV, "dry: a process would have been killed, and was not");
 	late_test(&fw);
+	live_test(&fw);
 	record_test(&fw);
 	fw.client = refused_main;
 	refuse_test(&fw, false, AF_INET, 0, "refuse: the second connect gets ECONNREFUSED, the others pass (veth, IPv4)");
