@@ -22,9 +22,10 @@ KERNELS = {
     "6.1": ("linux-image-cloud-amd64", ["fentry", "kprobe"], ["tracepoint", "tracepoint-late"]),
     "6.12": ("linux-image-6.12-cloud-amd64", ["fentry", "kprobe", "tracepoint-late"], ["tracepoint"]),
 }
-MODULES = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag"]
+MODULES = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag", "sch_ingress", "cls_bpf"]
 PROGRAMS = ["test_tracer", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
 OLDEST = ["test_content"]  # reads the kernel's own structures: where they are least like those of today
+FAULTS = ["test_fault_exact", "test_fault_kinds", "test_fault_boxes", "test_fault_left"]  # not where a send is seen too late
 ONCE = ["test_name"]  # knows records only, whoever wrote them: one backend will do
 RUNS = ["client-server", "quorum"]
 TIMEOUT = 1400  # seconds, for everything in one guest; a quiet machine needs a tenth of it
@@ -43,7 +44,7 @@ def programs_of(kernel, backend):
     if backend == "tracepoint-late":
         return PROGRAMS[:1]  # what it shares with others they show
     oldest = kernel == next(iter(KERNELS))
-    return PROGRAMS + OLDEST * oldest + ONCE * (oldest and backend == KERNELS[kernel][1][0])
+    return PROGRAMS + FAULTS + OLDEST * oldest + ONCE * (oldest and backend == KERNELS[kernel][1][0])
 
 
 def script(kernel):
@@ -69,7 +70,7 @@ def script(kernel):
 
 def fill(image):
     """The programs with what they need, at the paths that they have here."""
-    for name in ["bop", "tfj"] + [f"tests/kernel/{program}" for program in PROGRAMS + OLDEST + ONCE]:
+    for name in ["bop", "tfj"] + [f"tests/kernel/{program}" for program in PROGRAMS + FAULTS + OLDEST + ONCE]:
         image.copy(os.path.join(vm.OUT, name))
     for run in RUNS:
         for source in glob.glob(os.path.join(vm.ROOT, "examples", run, "*")):
