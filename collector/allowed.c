@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* See allowed.h. The file is replaced as a whole: a reader sees the list before or after a change, never half of it. */
+/*
+ * See allowed.h. The file is replaced as a whole: a reader sees the list before or after a change, never half of it. Who
+ * changes it holds a lock of the folder from reading to replacing.
+ */
 #include "collector/allowed.h"
 
 #include <ctype.h>
@@ -8,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { AGENTS_MAX = 10000 };
@@ -193,14 +197,53 @@ static int list_write(const struct allowed *list, struct error *e)
 	return err;
 }
 
-int allowed_add(struct allowed *allowed, const char *name, const char *key, struct error *e)
+/* The descriptor that holds the lock. */
+static int folder_lock(const struct allowed *allowed, struct error *e)
+{
+	char folder[PATH_MAX];
+	int fd, err;
+
+	snprintf(folder, sizeof(folder), "%s", allowed->path);
+	*strrchr(folder, '/') = '\0';
+	fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(e, -errno, "%s: %s", folder, strerror(errno));
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno == EINTR)
+			continue;
+		err = error_set(e, -errno, "%s: cannot be locked: %s", folder, strerror(errno));
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* Locks, and reads what others have made of it meanwhile. Returns the lock. */
+static int change_begin(struct allowed *allowed, struct error *e)
+{
+	struct allowed next = { .n = 0 };
+	int lock = folder_lock(allowed, e), err;
+
+	if (lock < 0)
+		return lock;
+	memcpy(next.path, allowed->path, sizeof(next.path));
+	err = list_read(&next, e);
+	if (err) {
+		allowed_fini(&next);
+		close(lock);
+		return err;
+	}
+	allowed_fini(allowed);
+	*allowed = next;
+	return lock;
+}
+
+static int add(struct allowed *allowed, const char *name, const char *key, struct error *e)
 {
 	const struct allowed_agent *same = allowed_by_name(allowed, name), *other = allowed_by_key(allowed, key);
 	char line[ALLOWED_NAME_MAX + KEY_SIZE + 1];
-	int err = allowed_name_check(name, e);
+	int err;
 
-	if (err)
-		return err;
 	if (same && same == other)
 		return 0;
 	if (same)
@@ -212,7 +255,21 @@ int allowed_add(struct allowed *allowed, const char *name, const char *key, stru
 	return err ? err : list_write(allowed, e);
 }
 
-int allowed_remove(struct allowed *allowed, const char *name, struct error *e)
+int allowed_add(struct allowed *allowed, const char *name, const char *key, struct error *e)
+{
+	int err = allowed_name_check(name, e), lock;
+
+	if (err)
+		return err;
+	lock = change_begin(allowed, e);
+	if (lock < 0)
+		return lock;
+	err = add(allowed, name, key, e);
+	close(lock);
+	return err;
+}
+
+static int take_off(struct allowed *allowed, const char *name, struct error *e)
 {
 	struct allowed_agent *agent = (struct allowed_agent *)allowed_by_name(allowed, name);
 
@@ -220,4 +277,15 @@ int allowed_remove(struct allowed *allowed, const char *name, struct error *e)
 		return error_set(e, -ENOENT, "no agent '%s' is allowed (`bop keys` lists them)", name);
 	*agent = allowed->agents[--allowed->n];
 	return list_write(allowed, e);
+}
+
+int allowed_remove(struct allowed *allowed, const char *name, struct error *e)
+{
+	int lock = change_begin(allowed, e), err;
+
+	if (lock < 0)
+		return lock;
+	err = take_off(allowed, name, e);
+	close(lock);
+	return err;
 }

@@ -46,7 +46,10 @@ int allowed_refresh(struct allowed *allowed, struct error *e);
 const struct allowed_agent *allowed_by_key(const struct allowed *allowed, const char *key);
 const struct allowed_agent *allowed_by_name(const struct allowed *allowed, const char *name);
 
-/* -EINVAL: not a name, -EEXIST: the name has another key, or the key another name. */
+/*
+ * Changes the file, as it is now, and the list. One at a time: others wait for a lock of the folder.
+ * -EINVAL: not a name, -EEXIST: the name has another key, or the key another name.
+ */
 int allowed_add(struct allowed *allowed, const char *name, const char *key, struct error *e);
 /* -ENOENT. */
 int allowed_remove(struct allowed *allowed, const char *name, struct error *e);

@@ -55,17 +55,21 @@ static int file_read(int fd, const char *path, char ret_key[KEY_SIZE], struct er
 
 int key_read_public(const char *where, char ret_public[KEY_SIZE], struct error *e)
 {
+	struct stat st;
 	int fd, err;
 
 	if (key_valid(where)) {
 		memcpy(ret_public, where, KEY_SIZE);
 		return 0;
 	}
-	fd = open(where, O_RDONLY | O_CLOEXEC);
+	fd = open(where, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO would keep us waiting for a writer */
 	if (fd < 0)
 		return error_set(e, -errno, "'%s' is neither a key (40 characters) nor a file with one: %s", where,
 				 strerror(errno));
-	err = file_read(fd, where, ret_public, e);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		err = error_set(e, -EINVAL, "%s: there is no key here: this is no plain file", where);
+	else
+		err = file_read(fd, where, ret_public, e);
 	close(fd);
 	return err;
 }
@@ -132,7 +136,6 @@ int key_make(const char *path, char ret_public[KEY_SIZE], struct error *e)
 	if (err)
 		return err;
 	snprintf(file, sizeof(file), "%s.public", path);
-	unlink(file); /* of a secret that is no more */
 	err = file_write(file, 0644, ret_public, e);
 	if (err) {
 		snprintf(file, sizeof(file), "%s.secret", path);

@@ -15,7 +15,7 @@
 
 bool key_valid(const char *text);
 
-/* where: a key, or the path of a file with one. -EINVAL, -ENOENT, ... */
+/* where: a key, or the path of a plain file with one. -EINVAL, -ENOENT, ... Never waits. */
 int key_read_public(const char *where, char ret_public[KEY_SIZE], struct error *e);
 
 /*
@@ -25,8 +25,8 @@ int key_read_public(const char *where, char ret_public[KEY_SIZE], struct error *
 int key_read_secret(const char *path, char ret_secret[KEY_SIZE], char ret_public[KEY_SIZE], struct error *e);
 
 /*
- * Makes a pair: PATH.secret (mode 0600) and PATH.public. -EEXIST: there is one already, which is left as it is. On
- * failure nothing is left.
+ * Makes a pair: PATH.secret (mode 0600) and PATH.public. -EEXIST: one of the two is there already, and is left as it is (a
+ * public key alone is another machine's). On failure nothing is left.
  */
 int key_make(const char *path, char ret_public[KEY_SIZE], struct error *e);
 

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from harness import bop, equal, one_line, run_tests, scratch, true
+from harness import BOP, TFJ, Running, bop, command, equal, one_line, run_tests, scratch, true
 
 
 def folder():
@@ -30,6 +30,47 @@ def test_make():
     with open(f"{keys}/server.secret", encoding="ascii") as f:
         equal(f.read(), secret, "the secret after a second make")
     equal(listed(keys)["pairs"], [{"name": "server", "key": public}], "pairs")
+
+
+def test_others_public():
+    """a public key that somebody put there, without its secret, is not replaced: no pair is made"""
+    keys = folder()
+    bop("keys", "--keys", keys, "make", "mine")
+    os.rename(f"{keys}/mine.public", f"{keys}/web1.public")
+    with open(f"{keys}/web1.public", "rb") as f:
+        theirs = f.read()
+    one_line(bop("keys", "--keys", keys, "make", "web1", status=3), "web1.public", "already")
+    with open(f"{keys}/web1.public", "rb") as f:
+        equal(f.read(), theirs, "the public key of before")
+    equal(sorted(os.listdir(keys)), ["mine.secret", "web1.public"], "files")
+
+
+def test_no_plain_file():
+    """a FIFO, a folder and a device are no files with a key: refused at once, also where nobody ever writes"""
+    keys = folder()
+    bop("keys", "--keys", keys, "make", "mine")
+    os.mkfifo(f"{keys}/fifo")
+    for where in (f"{keys}/fifo", keys, "/dev/zero"):
+        one_line(bop("keys", "--keys", keys, "allow", "a", where, status=3, timeout=30), "no key here")
+    agents = (["--server-key", f"{keys}/fifo", "--key", f"{keys}/mine.secret"],
+              ["--server-key", f"{keys}/mine.public", "--key", f"{keys}/fifo"])
+    for given in agents if os.geteuid() == 0 else ():  # else an agent refuses to be one before it looks at keys
+        refused = command(TFJ, "--collector", "tcp://127.0.0.1:9", *given, status=None, timeout=30)
+        true(refused.status not in (0, None) and "plain file" in refused.err, f"not refused: {refused}")
+    equal(listed(keys)["allowed"], [], "list")
+
+
+def test_at_once():
+    """of many who change the list at the same moment, none undoes what another one did"""
+    keys = folder()
+    names = [f"a{i}" for i in range(24)]
+    made = {name: bop("keys", "--keys", keys, "make", name).out.strip() for name in names}
+    for running in [Running(BOP, "keys", "--keys", keys, "allow", name, made[name]) for name in names]:
+        equal(running.end().status, 0, "exit status")
+    equal({row["name"]: row["key"] for row in listed(keys)["allowed"]}, made, "list")
+    for running in [Running(BOP, "keys", "--keys", keys, "remove", name) for name in names[:-1]]:
+        equal(running.end().status, 0, "exit status")
+    equal([row["name"] for row in listed(keys)["allowed"]], names[-1:], "list after all were removed but one")
 
 
 def test_list():
@@ -75,4 +116,4 @@ def test_bad():
     equal(os.listdir(keys), ["allowed"], "files")
 
 
-sys.exit(run_tests(test_make, test_list, test_others, test_bad))
+sys.exit(run_tests(test_make, test_others_public, test_no_plain_file, test_at_once, test_list, test_others, test_bad))
