@@ -4,9 +4,9 @@
 import os
 import sys
 
-from harness import (BOP, bop, command, equal, example, experiment, leftovers, nothing_left, one_line, run_tests, scratch,
-                     show, store, true)
-from serving import Server
+from harness import (BOP, Running, bop, command, equal, example, experiment, leftovers, nothing_left, one_line, run_tests,
+                     scratch, show, store, true, wait_for)
+from serving import Namespaces, Server
 
 # a line, the column of what is wrong, and words of the complaint
 BAD = [
@@ -116,6 +116,122 @@ def test_server():
         equal(bop("runs", "--store", server.store, "--json").json()["runs"], [], "runs that are kept")
 
 
+LIVE = """experiment: live
+boxes: [a, b]
+processes:
+  - {{name: s, box: a, run: [python3, {folder}/server.py], ready: {{listen: 7000}}}}
+workload: {{name: w, box: b, run: [python3, {folder}/client.py, {folder}]}}
+check: {{run: ['true']}}
+timeout: 120s
+"""
+ECHO = """import socket
+s = socket.create_server(("", 7000))
+while True:
+    c = s.accept()[0]
+    c.sendall(c.recv(1) or b"-")
+    c.close()
+"""
+# one short connection after the other, until there is a file `stop`; each says how it went
+ASK = """import os, socket, sys
+folder = sys.argv[1]
+while not os.path.exists(folder + "/stop"):
+    try:
+        with socket.create_connection((os.environ["BOP_ADDR_A"], 7000), 0.2) as c:
+            c.sendall(b"?")
+            answer = "ok" if c.recv(1) else "no"
+    except OSError:
+        answer = "no"
+    with open(folder + "/answers", "a") as f:
+        f.write(answer + chr(10))
+"""
+
+
+def answers(folder):
+    path = os.path.join(folder, "answers")
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="ascii") as f:
+        return f.read().split()
+
+
+def wait_for_answer(folder, word, run):
+    """The next ones are that word."""
+    n = len(answers(folder))
+
+    def come():
+        true(run.process.poll() is None, f"the run is over: {run.process.poll() is not None and run.result()}")
+        return answers(folder)[n + 1:][-2:] == [word, word]
+    wait_for(f"answers '{word}'", come)
+
+
+def live():
+    """The experiment, and the folder in which it says how it goes."""
+    folder = scratch(0o777)
+    for name, text in (("server.py", ECHO), ("client.py", ASK)):
+        with open(os.path.join(folder, name), "w", encoding="ascii") as f:
+            f.write(text)
+    return experiment(LIVE.format(folder=folder)), folder
+
+
+def stop(folder, run):
+    with open(os.path.join(folder, "stop"), "w", encoding="ascii"):
+        pass
+    result = run.end()
+    equal(result.status, 0, str(result))
+
+
+def test_live():
+    """a fault that is injected into a run that goes on acts at once, is listed, and ends when it is lifted"""
+    path, folder = live()
+    with Server() as server:
+        def ask(*argv, **kwargs):
+            return bop(*argv, "--server", server.api, **kwargs)
+
+        server.agent()
+        run = Running(BOP, "run", path, f"--server={server.api}", "--dry-run", "-f", "isolate a from exit w")
+        wait_for_answer(folder, "ok", run)
+        one_line(ask("inject", "isolate c", status=None), "LINE:1:9: the experiment has no box 'c'; did you mean 'a'?")
+        equal(ask("inject", "isolate b").out, "run 1: fault 2 is armed: isolate b lease 30s\n", "bop inject")
+        wait_for_answer(folder, "no", run)
+        rows = ask("faults", "--json").json()
+        equal([(r["id"], r["state"], r["injected"], r["dry_run"]) for r in rows],
+              [(1, "armed", False, True), (2, "fired", True, False)], "faults")
+        equal(ask("lift", "2").out, "run 1: fault 2 is lifted\n", "bop lift")
+        wait_for_answer(folder, "ok", run)
+        wait_for("the receipt", lambda: ask("faults", "--json").json()[1]["state"] == "lifted")
+        row = ask("faults", "--json").json()[1]
+        true(row["packets"] > 0, f"it hit nothing: {row}")
+        true("isolate b lease 30s  (injected)" in ask("faults").out, ask("faults").out)
+        one_line(ask("lift", "3", status=None), "run 1 has no fault 3")
+        one_line(ask("inject", "crash w", "isolate a", "--run", "9", status=None), "run 9 does not go on here")
+        stop(folder, run)
+        equal(show(1, server.store)["plan"]["lines"], ["isolate a from exit w"], "the plan that is kept")
+
+
+def test_two_agents():
+    """a partition between boxes of two agents is armed by both, or by none; what only one of them could do is refused"""
+    path, folder = live()
+    with Namespaces("a", "b") as spaces, Server() as server:
+        def ask(*argv, **kwargs):
+            return bop(*argv, "--server", server.api, **kwargs)
+
+        for name in ("a", "b"):
+            server.agent(f"{name}={spaces.names[name]}")
+        run = Running(BOP, "run", path, f"--server={server.api}")
+        wait_for_answer(folder, "ok", run)
+        one_line(ask("inject", "isolate a from exit w", status=None), "LINE:1:16: that moment is seen by the agent of box b")
+        one_line(ask("inject", "isolate a", "fail fsync EIO s", status=None), "fault 2 (fail fsync EIO s): s runs already")
+        equal([row["state"] for row in ask("faults", "--json").json()], ["refused", "refused"], "faults")
+        wait_for_answer(folder, "ok", run)
+        ask("inject", "partition a | b")
+        wait_for_answer(folder, "no", run)
+        ask("lift", "all")
+        wait_for_answer(folder, "ok", run)
+        stop(folder, run)
+        faults = show(1, server.store)["faults"]
+        equal([f["fault"] for f in faults], ["partition a | b lease 30s"], "faults of the run")
+
+
 def test_usage():
     """inject, lift and faults refuse what makes no sense before they look for a server"""
     for argv, words in ([["inject"], ["which fault?"]], [["inject", "cut client"], ["LINE:1:5: 'client' is cut off"]],
@@ -127,4 +243,4 @@ def test_usage():
 
 
 sys.exit(run_tests(*[refuses_line(*row) for row in BAD], test_twice, test_many, test_options, test_last_run, test_seed,
-                   test_server, test_usage))
+                   test_server, test_live, test_two_agents, test_usage))
