@@ -147,7 +147,7 @@ int plan_number(struct plan *plan, uint32_t first_id, struct error *e)
 	bool random = false;
 
 	for (size_t i = 0; i < plan->n; i++)
-		random |= is_random(plan->faults[i].kind);
+		random |= is_random(plan->faults[i].kind) && !plan->faults[i].seed_given;
 	while (random && !plan->seed) {
 		if (getrandom(&plan->seed, sizeof(plan->seed), 0) != sizeof(plan->seed))
 			return error_set(e, -EIO, "cannot draw a seed: %s", strerror(errno));

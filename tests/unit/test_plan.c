@@ -162,6 +162,9 @@ START_TEST(seeds)
 	ck_assert_str_eq(text, "loss 5% s1\nloss 5% s2\nloss 1% c seed 9\nisolate s1\n");
 	free(text);
 	plan_fini(&a);
+	a = plan_read("loss 1% c seed 9\ncrash s1");
+	ck_assert(!plan_number(&a, 1, &e) && !a.seed); /* nothing would follow from it */
+	plan_fini(&a);
 	a = plan_read("isolate s1\nisolate s2 for 1m\ncrash s1\nloss 1% c lease 5s\nfail fsync EIO s1");
 	ck_assert(!plan_live(&a, &e) && !plan_number(&a, 3, &e) && a.faults[0].id == 3);
 	text = plan_text(&a);
