@@ -51,7 +51,7 @@ int plan_check_cast(const struct plan *plan, const struct experiment *x, const s
 
 /*
  * Gives the faults ids from first_id on, and what follows from seed, dry and racy. A run's seed is drawn here if there
- * are random faults and none was given.
+ * are random faults without one of their own and none was given.
  */
 int plan_number(struct plan *plan, uint32_t first_id, struct error *e);
 
