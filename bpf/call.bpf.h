@@ -286,7 +286,7 @@ static __noinline int splice_returned(struct task_struct *task, struct pt_regs *
 	record->pos = BPF_CORE_READ(tp, bytes_received) - 1; /* less the FIN */
 	record->result = 0;
 	record->message = 0;
-	record->local = 0;
+	record->local = record->content = 0;
 	record_submit(record);
 	return 0;
 }

@@ -224,12 +224,11 @@ static __always_inline void iter_look(struct iov_iter___new *iter, struct conten
 /* The room of this CPU, empty, if the current task sends on a socket of ours. */
 static __always_inline struct content_room *room_open(struct sock *sk, struct sock_state **ret_ss)
 {
-	struct task_state *state = task_find(bpf_get_current_task_btf());
 	struct content_room *room;
 	__u32 zero = 0;
 
 	*ret_ss = sock_find(sk);
-	if (!*ret_ss || (state && state->seed.ignored))
+	if (!*ret_ss)
 		return 0;
 	room = bpf_map_lookup_elem(&content_rooms, &zero);
 	if (room)
@@ -241,11 +240,14 @@ static __always_inline struct content_room *room_open(struct sock *sk, struct so
 static __always_inline int content_emit(struct content_room *room, struct sock_state *ss, __u64 left)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_state *state = task_current(task, ss->box);
 	struct content_reading *r = &room->reading;
 	struct rec_head *head;
 	__u64 wake = 0;
 	__u32 size;
 
+	if (!state)
+		return 0;
 	r->limit = content_bytes < REC_CONTENT_MAX ? content_bytes : REC_CONTENT_MAX;
 	if (r->limit > left)
 		r->limit = left;
@@ -259,6 +261,9 @@ static __always_inline int content_emit(struct content_room *room, struct sock_s
 	room->record.asked = left;
 	room->record.size = size;
 	room->record.limit = content_bytes;
+	if (!++state->send.contents)
+		state->send.contents = 1;
+	room->record.number = state->send.content = state->send.contents;
 	head = &room->record.head;
 	head->enter_ns = head->return_ns = bpf_ktime_get_ns();
 	head->order = 0;

@@ -227,6 +227,7 @@ static __always_inline void local_emit(struct sock *sk, struct task_struct *task
 	record->result = result;
 	record->message = message;
 	record->local = 1;
+	record->content = 0;
 	record_submit(record);
 }
 

@@ -22,6 +22,8 @@ struct send_state {
 	__u32 message;
 	__u32 flags;
 	__u32 box; /* the socket's */
+	__u16 content; /* number of its CONTENT; 0: there is none */
+	__u16 contents; /* the last number of a CONTENT of this thread */
 };
 
 /* The receive that this thread is in, once it took bytes. */

@@ -145,6 +145,7 @@ static __noinline int pipe_moved(struct task_struct *task, struct pipe_look *loo
 	record->result = result;
 	record->message = writes && result > 0 ? __sync_fetch_and_add(&ps->message, 1) + 1 : 0;
 	record->local = 1;
+	record->content = 0;
 	record_submit(record);
 	return 0;
 }

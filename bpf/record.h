@@ -179,7 +179,8 @@ struct rec_transfer {
 	__u64 pos;     /* of the first byte */
 	__s64 result;  /* bytes, 0 = end of file, or -errno (EAGAIN is not recorded) */
 	__u32 message; /* SEND: its number in this direction, from 1; RECV: 0 */
-	__u32 local;   /* 1: cookie is the `id` of a LOCAL, pos is counted as calls return */
+	__u16 local;   /* 1: cookie is the `id` of a LOCAL, pos is counted as calls return */
+	__u16 content; /* SEND: `number` of the CONTENT that it is the send of; 0: none */
 };
 
 struct rec_datagram {
@@ -233,9 +234,9 @@ struct rec_fault {
 };
 
 /*
- * Comes before the SEND of the same thread and socket, which tells how many of the bytes were queued. Another one of that
- * thread in between replaces it: the first send came to nothing. Fewer bytes than both limit and asked: the rest could
- * not be read. Only while content is asked for.
+ * Comes before the SEND of the same thread and socket that has its number, which tells how many of the bytes were queued.
+ * Another one of that thread in between replaces it: the first send came to nothing. Fewer bytes than both limit and asked:
+ * the rest could not be read. Only while content is asked for.
  */
 #define REC_CONTENT_MAX 4096
 struct rec_content {
@@ -243,7 +244,8 @@ struct rec_content {
 	__u64 cookie;
 	__u64 asked; /* bytes that the send is to queue */
 	__u32 size;  /* bytes that follow */
-	__u32 limit; /* bytes that were to be read */
+	__u16 limit; /* bytes that were to be read */
+	__u16 number; /* the thread's, from 1, wraps round, never 0 */
 };
 
 /* Counters, a per-CPU array; anything but EMITTED that is not 0 is a loss that the user hears of. */

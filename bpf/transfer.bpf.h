@@ -32,6 +32,8 @@ static __always_inline void send_emit(struct send_state *send, __u64 socket, str
 	record->result = result;
 	record->message = send->message;
 	record->local = 0;
+	record->content = send->content;
+	send->content = 0;
 	record_submit(record);
 }
 
@@ -204,6 +206,7 @@ static __always_inline int send_settled(struct sock *sk, int result)
 		fault_sent(sk, ss);
 	if (!result || is_retry(result) || result == -115) { /* EINPROGRESS: an ordinary SYN instead of Fast Open */
 		send->cookie = 0;
+		send->content = 0;
 		return 0;
 	}
 	if (send->cookie != ss->cookie && send_late(sk, ss, task, state, result))
@@ -267,7 +270,7 @@ static __always_inline void recv_emit(__u64 socket, __u32 box, struct task_struc
 	record->pos = pos;
 	record->result = result;
 	record->message = 0;
-	record->local = 0;
+	record->local = record->content = 0;
 	record_submit(record);
 }
 

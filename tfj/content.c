@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * See content.h. A thread is in one send at a time, so its last CONTENT record belongs to its next SEND, if that is of the
- * same socket; one whose send came to nothing is replaced by the next. Must not know names or time.
+ * See content.h. A thread is in one send at a time, so only its last CONTENT record can belong to its next SEND, which has the
+ * same number if none of the two was lost; one whose send came to nothing is replaced by the next. Must not know names or time.
  */
 #include "tfj/content.h"
 
@@ -16,6 +16,7 @@
 struct waiting {
 	UT_hash_handle hh;
 	uint32_t tid;
+	uint16_t number;
 	uint32_t size, limit;
 	uint64_t cookie, asked;
 	unsigned char bytes[];
@@ -88,12 +89,21 @@ void contents_put(struct contents *contents, const struct rec_content *record, s
 	if (!waiting)
 		return;
 	waiting->tid = record->head.tid;
+	waiting->number = record->number;
 	waiting->size = record->size;
 	waiting->limit = record->limit;
 	waiting->cookie = record->cookie;
 	waiting->asked = record->asked;
 	memcpy(waiting->bytes, record + 1, record->size);
 	HASH_ADD(hh, contents->waiting, tid, sizeof(waiting->tid), waiting);
+}
+
+void contents_end(struct contents *contents, uint32_t tid)
+{
+	struct waiting *waiting = waiting_find(contents, tid);
+
+	if (waiting)
+		waiting_drop(contents, waiting);
 }
 
 static struct kept_content *kept_new(const struct rec_transfer *send, uint32_t flags, const unsigned char *bytes, size_t size)
@@ -142,7 +152,7 @@ struct kept_content *contents_take(struct contents *contents, const struct rec_t
 	struct kept_content *kept = NULL;
 
 	if (send->result > 0 && send->message && !(send->head.flags & REC_F_CONTINUED)) {
-		if (waiting && waiting->cookie == send->cookie)
+		if (waiting && send->content && waiting->number == send->content && waiting->cookie == send->cookie)
 			kept = kept_filter(contents, send, waiting);
 		else
 			kept = kept_new(send, CONTENT_F_CUT | CONTENT_F_UNREADABLE, NULL, 0);

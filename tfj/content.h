@@ -31,6 +31,9 @@ void contents_free(struct contents *contents);
 /* Keeps a CONTENT record until its SEND comes; one that is damaged, or finds no memory, is as if it had not been readable. */
 void contents_put(struct contents *contents, const struct rec_content *record, size_t size);
 
+/* That thread is no more: it sends nothing. */
+void contents_end(struct contents *contents, uint32_t tid);
+
 /*
  * What to keep of the message that this SEND begins, malloc'ed. NULL: nothing, because it failed, goes on with a message
  * that has begun before, or there is no memory.

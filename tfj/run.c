@@ -620,7 +620,7 @@ void run_send(struct run *run)
 /* What a message says is filtered before it is kept, which may be on a disk. */
 static void content_of(struct run *run, const struct rec_transfer *send)
 {
-	struct kept_content *kept = contents_take(run->contents, send);
+	struct kept_content *kept = send->local ? NULL : contents_take(run->contents, send);
 
 	if (kept && !run->deferring)
 		take_content(run, kept);
@@ -649,6 +649,8 @@ void run_record(struct run *run, const struct rec_head *record, size_t size)
 		run->stream.dropped++;
 	if (run->contents && record->kind == REC_SEND && size >= sizeof(struct rec_transfer))
 		content_of(run, (const struct rec_transfer *)record);
+	if (run->contents && record->kind == REC_EXIT)
+		contents_end(run->contents, record->tid);
 }
 
 void run_on_exit(struct run *run, pid_t pid, int status)

@@ -19,6 +19,8 @@ static void open_with(uint32_t bytes, char *pattern)
 	ck_assert_msg(!contents_new(bytes, patterns, &contents, &e), "%s", e.text);
 }
 
+static uint16_t number; /* of the last content */
+
 /* A send of `asked` bytes, of which `text` could be read. */
 static void put(uint32_t tid, uint64_t cookie, const char *text, uint64_t asked, uint32_t limit)
 {
@@ -26,18 +28,24 @@ static void put(uint32_t tid, uint64_t cookie, const char *text, uint64_t asked,
 	struct rec_content *record = calloc(1, sizeof(*record) + size);
 
 	*record = (struct rec_content){ .head = { .tid = tid, .kind = REC_CONTENT }, .cookie = cookie, .asked = asked,
-					.size = (uint32_t)size, .limit = limit };
+					.size = (uint32_t)size, .limit = (uint16_t)limit, .number = ++number };
 	memcpy(record + 1, text, size);
 	contents_put(contents, record, sizeof(*record) + size);
 	free(record);
 }
 
-static struct kept_content *take(uint32_t tid, uint64_t cookie, int64_t result, uint16_t flags)
+static struct kept_content *take_of(uint16_t content, uint32_t tid, uint64_t cookie, int64_t result, uint16_t flags)
 {
 	struct rec_transfer send = { .head = { .tid = tid, .kind = REC_SEND, .flags = flags }, .cookie = cookie,
-				     .result = result, .message = 5 };
+				     .result = result, .message = 5, .content = content };
 
 	return contents_take(contents, &send);
+}
+
+/* The send of the last content. */
+static struct kept_content *take(uint32_t tid, uint64_t cookie, int64_t result, uint16_t flags)
+{
+	return take_of(number, tid, cookie, result, flags);
 }
 
 static void expect(struct kept_content *kept, const char *text, uint32_t flags)
@@ -57,7 +65,7 @@ START_TEST(pairs)
 	put(1, 10, "one", 3, 100);
 	put(2, 10, "two", 3, 100);
 	expect(take(2, 10, 3, 0), "two", 0);
-	expect(take(1, 10, 3, 0), "one", 0);
+	expect(take_of((uint16_t)(number - 1), 1, 10, 3, 0), "one", 0);
 	expect(take(1, 10, 3, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE); /* nothing came for this one */
 	put(1, 10, "lost", 4, 100);
 	expect(take(1, 11, 4, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE);
@@ -65,6 +73,26 @@ START_TEST(pairs)
 	put(1, 10, "failed", 6, 100);
 	put(1, 10, "again", 5, 100);
 	expect(take(1, 10, 5, 0), "again", 0);
+	contents_free(contents);
+}
+END_TEST
+
+/* Whichever records are lost: no message gets the content of another one. */
+START_TEST(lost_ones)
+{
+	open_with(100, NULL);
+	put(1, 10, "first", 5, 100);
+	number++; /* its send was lost, and the next one's content */
+	expect(take(1, 10, 5, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE);
+	put(1, 10, "second", 6, 100);
+	expect(take_of(0, 1, 10, 6, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE); /* it had none */
+	expect(take(1, 10, 6, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE);
+	put(1, 10, "third", 5, 100);
+	put(2, 10, "other", 5, 100);
+	contents_end(contents, 1);
+	contents_end(contents, 3);
+	expect(take_of((uint16_t)(number - 1), 1, 10, 5, 0), "", CONTENT_F_CUT | CONTENT_F_UNREADABLE);
+	expect(take(2, 10, 5, 0), "other", 0);
 	contents_free(contents);
 }
 END_TEST
@@ -112,7 +140,7 @@ END_TEST
 /* A record that says it has more bytes than came is no content. */
 START_TEST(damaged)
 {
-	struct rec_content record = { .head = { .tid = 1 }, .cookie = 10, .asked = 5, .size = 5, .limit = 100 };
+	struct rec_content record = { .head = { .tid = 1 }, .cookie = 10, .asked = 5, .size = 5, .limit = 100, .number = 1 };
 
 	open_with(100, NULL);
 	put(1, 10, "before", 6, 100);
@@ -146,6 +174,7 @@ int main(void)
 	int failed;
 
 	tcase_add_test(tc, pairs);
+	tcase_add_test(tc, lost_ones);
 	tcase_add_test(tc, trimmed);
 	tcase_add_test(tc, filtered);
 	tcase_add_test(tc, damaged);
