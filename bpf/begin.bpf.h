@@ -144,7 +144,7 @@ static __always_inline void accept_settle(struct sock_state *ss, struct task_str
 {
 	__u64 cookie = ss->cookie;
 
-	if ((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_ACCEPTED)) != SOCK_F_ACCEPTOR)
+	if (!seldom((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_ACCEPTED)) == SOCK_F_ACCEPTOR))
 		return;
 	if (__sync_fetch_and_or(&ss->flags, SOCK_F_ACCEPTED) & SOCK_F_ACCEPTED)
 		return;
@@ -259,7 +259,7 @@ static __always_inline struct sock_state *sock_used(struct sock *sk)
 {
 	struct sock_state *ss = sock_find(sk);
 
-	if (ss && (ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)) == SOCK_F_ACCEPTOR) {
+	if (ss && seldom((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)) == SOCK_F_ACCEPTOR)) {
 		end_keyed(sk, ss);
 		return ss->flags & SOCK_F_IGNORED ? 0 : ss;
 	}

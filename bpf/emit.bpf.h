@@ -37,7 +37,7 @@ static __always_inline void *record_reserve(__u32 size, __u16 kind, __u16 flags,
 	/* atomic: a probe in a softirq can come between */
 	seq = __sync_fetch_and_add(&cpu->seq, 1) + 1;
 	head = bpf_ringbuf_reserve(&records, size, 0);
-	if (!head) {
+	if (seldom(!head)) {
 		__sync_fetch_and_add(&cpu->counters[COUNTER_LOST_RING], 1);
 		return 0;
 	}

@@ -224,6 +224,9 @@ struct pt_regs {
 
 #pragma clang attribute pop
 
+/* The code for it lies behind the rest, which so stays together in the processor's cache. */
+#define seldom(condition) __builtin_expect(!!(condition), 0)
+
 /*
  * Reading what belongs to a socket. Tracepoints and trampolines hand over pointers whose type the verifier knows: they
  * are simply followed. Kprobes hand over numbers: each member costs a call. A file of kprobes defines HOOK_UNTYPED

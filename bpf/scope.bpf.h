@@ -120,7 +120,7 @@ static __always_inline struct task_state *task_current(struct task_struct *task,
 {
 	struct task_state *state = task_find(task);
 
-	if (!state && !(box & BOX_GUEST))
+	if (seldom(!state) && !(box & BOX_GUEST))
 		state = task_appear(task, box);
 	return state && !state->seed.ignored ? state : 0;
 }

@@ -55,7 +55,7 @@ static __always_inline void message_reserve(struct sock_state *ss, struct send_s
 {
 	send->pos = pos;
 	send->flags = 0;
-	if (ss->rest && ss->rest_tgid == tgid && ss->rest == send->requested) {
+	if (seldom(ss->rest) && ss->rest_tgid == tgid && ss->rest == send->requested) {
 		message_return(ss, pos);
 		send->message = ss->rest_message;
 		send->flags = REC_F_CONTINUED;
@@ -67,6 +67,37 @@ static __always_inline void message_reserve(struct sock_state *ss, struct send_s
 		ss->message++;
 	}
 	send->message = ss->message;
+}
+
+/* send_begins, again: it waited for room, or queues its next piece. Has it been given a number (again)? */
+static __noinline int send_goes_on(struct sock_state *ss, struct task_state *state, __u64 left)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct send_state *send;
+	__u64 pos;
+
+	if (!ss || !state)
+		return 0;
+	send = &state->send;
+	pos = ss->sent;
+	if (left == send->requested &&
+	    !send->parted) { /* it waited for room and has not begun; others may have */
+		message_reserve(ss, send, task->tgid, pos);
+		return 1;
+	}
+	message_return(ss, pos);
+	if (left == send->requested)
+		send->pos = pos;
+	if (pos == send->pos + send->requested - left)
+		return 0;
+	/* others wrote after its first bytes: these are a part of their own */
+	send_emit(send, ss->cookie, task, send->requested - left, send->flags | REC_F_INTERLEAVED);
+	send->parted += send->requested - left;
+	send->requested = left;
+	send->pos = pos;
+	send->order = order_draw(task, state);
+	send->flags = REC_F_CONTINUED | REC_F_INTERLEAVED;
+	return 0;
 }
 
 /*
@@ -93,7 +124,10 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 	send = &state->send;
 	end_base(ss, tp);
 	pos = sent_position(ss, peek(tp, write_seq));
-	if (send->cookie != ss->cookie) {
+	if (seldom(send->cookie == ss->cookie)) {
+		if (!send_goes_on(ss, state, left))
+			return 0;
+	} else {
 		accept_settle(ss, task, state);
 		send->cookie = ss->cookie;
 		send->sk = (__u64)sk;
@@ -105,26 +139,8 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 		data = syn_data(ss, tp);
 		send->requested += data;
 		message_reserve(ss, send, task->tgid, pos - data);
-		return faulting ? fault_send(sk, ss, send) : 0;
 	}
-	if (left == send->requested &&
-	    !send->parted) { /* it waited for room and has not begun; others may have */
-		message_reserve(ss, send, task->tgid, pos);
-		return faulting ? fault_send(sk, ss, send) : 0;
-	}
-	message_return(ss, pos);
-	if (left == send->requested)
-		send->pos = pos;
-	if (pos == send->pos + send->requested - left)
-		return 0;
-	/* others wrote after its first bytes: these are a part of their own */
-	send_emit(send, ss->cookie, task, send->requested - left, send->flags | REC_F_INTERLEAVED);
-	send->parted += send->requested - left;
-	send->requested = left;
-	send->pos = pos;
-	send->order = order_draw(task, state);
-	send->flags = REC_F_CONTINUED | REC_F_INTERLEAVED;
-	return 0;
+	return seldom(faulting) ? fault_send(sk, ss, send) : 0;
 }
 
 /* Nobody called send_begins: begin now, as if nobody else had written since. */
@@ -243,15 +259,17 @@ static __always_inline int send_returned(struct sock *sk, int result)
 	struct send_state *send;
 	__u64 socket;
 
-	if (!state)
-		return send_settled(sk, result);
+	if (seldom(!state))
+		goto ask;
 	send = &state->send;
 	socket = send->cookie;
-	if (!socket || send->sk != (__u64)sk || send->flags || result <= 0 || (__u64)result != send->requested)
-		return send_settled(sk, result);
+	if (seldom(!socket || send->sk != (__u64)sk || send->flags || result <= 0 || (__u64)result != send->requested))
+		goto ask;
 	send->cookie = 0;
 	send_emit(send, socket, task, result, 0);
 	return 0;
+ask:
+	return send_settled(sk, result);
 }
 
 /* socket: its cookie. */
@@ -274,17 +292,30 @@ static __always_inline void recv_emit(__u64 socket, __u32 box, struct task_struc
 	record_submit(record);
 }
 
+/* Bytes that no receive that returns will tell of. */
+static __noinline int taken_told(struct sock_state *ss, struct task_state *state, __u64 pos, __u64 size)
+{
+	if (ss && state)
+		recv_emit(ss->cookie, ss->box, bpf_get_current_task_btf(), state, pos, size, 0);
+	return 0;
+}
+
+static __noinline int taken_by_call(struct sock *sk, __u32 call)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (call == CALL_NONE)
+		return worker_opcode(task) == IORING_OP_SPLICE;
+	/* at the end of any call a task also does what io_uring has for it */
+	return fd_sock(task, regs_arg1(task_regs(task))) == sk;
+}
+
 /* Are bytes taken without a receive that returns? By splice and by TCP_ZEROCOPY_RECEIVE. */
 static __always_inline int taken_alone(struct sock *sk, struct task_struct *task)
 {
 	__u32 call = task_call(task);
 
-	if (call == CALL_NONE)
-		return worker_opcode(task) == IORING_OP_SPLICE;
-	if (call != NR_SPLICE && call != NR_GETSOCKOPT)
-		return 0;
-	/* at the end of any call a task also does what io_uring has for it */
-	return fd_sock(task, regs_arg1(task_regs(task))) == sk;
+	return (call == CALL_NONE || call == NR_SPLICE || call == NR_GETSOCKOPT) && taken_by_call(sk, call);
 }
 
 /*
@@ -310,11 +341,11 @@ static __always_inline int bytes_taken(struct sock *sk)
 	accept_settle(ss, task, state);
 	before = ss->taken;
 	ss->taken = end = received_position(ss, received_end(sk, tp));
-	if (faulting)
+	if (seldom(faulting))
 		fault_read(ss, ss->received_seq, 0);
-	if (taken_alone(sk, task)) {
+	if (seldom(taken_alone(sk, task))) {
 		if (end > before)
-			recv_emit(ss->cookie, ss->box, task, state, before, end - before, 0);
+			taken_told(ss, state, before, end - before);
 		return 0;
 	}
 	receive = &state->receive;
@@ -325,7 +356,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 		receive->start = before;
 		receive->parted = 0;
 	} else if (receive->end != before) { /* others read while it waited for more: parts, as with sends */
-		recv_emit(ss->cookie, ss->box, task, state, receive->start, receive->end - receive->start, 0);
+		taken_told(ss, state, receive->start, receive->end - receive->start);
 		receive->parted += receive->end - receive->start;
 		receive->start = before;
 	}
@@ -409,12 +440,12 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	__u64 socket, pos;
 	__u16 skipped = 0;
 
-	if (!state)
-		return receive_settled(sk, result, flags);
+	if (seldom(!state))
+		goto ask;
 	receive = &state->receive;
 	socket = receive->cookie;
-	if (!socket || receive->sk != (__u64)sk || result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB))
-		return receive_settled(sk, result, flags);
+	if (seldom(!socket || receive->sk != (__u64)sk || result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)))
+		goto ask;
 	pos = receive->end;
 	result -= receive->parted;
 	/* of the bytes that the stream moved by, an urgent one was not handed over */
@@ -423,6 +454,8 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	receive->cookie = 0;
 	recv_emit(socket, receive->box, task, state, result > 0 ? pos - result : pos, result, skipped);
 	return 0;
+ask:
+	return receive_settled(sk, result, flags);
 }
 
 #endif
