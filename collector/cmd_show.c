@@ -48,13 +48,15 @@ static const struct cmd_option options[] = {
 const struct cmd cmd_show = {
 	.name = "show",
 	.arguments = "RUN",
-	.summary = "Shows a run: how it ended, its processes, connections and messages, and what was lost",
+	.summary = "Shows a run: how it ended, its faults, processes, connections and messages, and what was lost",
 	.text = "RUN is a number that `bop runs` lists, or last. Its print is equal for runs in which the same happened in the\n"
 		"same causal order; the second one also if members of one role have changed places (docs/print.md).\n\n"
 		"A message is called client>s1:7000#2/3: the third that the process client sent on its second\n"
 		"connection to port 7000 of box s1; client<s1:7000#2/1 is the first reply on it. The same name\n"
 		"is the same message in the next run. A name with ! behind it is racy: which of two concurrent\n"
-		"connections is the second may differ from run to run.\n",
+		"connections is the second may differ from run to run.\n\n"
+		"Of each fault it says what became of it, and what it hit (docs/faults.md); a message that a fault took away\n"
+		"is `lost: fault N`.\n",
 	.options = options,
 	.min_rest = 1,
 	.max_rest = 1,

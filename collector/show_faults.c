@@ -85,7 +85,7 @@ void show_faults(const struct run *run, const struct graph *graph, bool all, FIL
 
 	if (!planned && !graph->n_faults)
 		return;
-	fprintf(out, "\nfaults\n  %5s  %-23s %s\n", "FAULT", "STATE", "");
+	fprintf(out, "\nfaults\n  %5s  %-23s %s\n", "FAULT", "STATE", "LINE");
 	for (uint32_t id = 1; shown < limit && (id <= planned || next < graph->n_faults); shown++) {
 		if (next < graph->n_faults && (id > planned || graph->faults[next].id <= id)) {
 			id += id <= planned && graph->faults[next].id == id;
