@@ -64,13 +64,24 @@ static __always_inline __u32 fault_watch(struct sock_state *ss)
 	return ss->fault_seen == faulting ? ss->fault_watch : fault_bind(ss);
 }
 
+/* Is it the current task's process that is to be hit? */
+static __always_inline int rule_is_for(struct rule *rule)
+{
+	struct task_state *state;
+
+	if (!rule->process)
+		return 1;
+	state = task_find(bpf_get_current_task_btf());
+	return state && state->seed.label == rule->process;
+}
+
 /* Takes a rule that waits, for good. 0: it does not, or its time is over. */
 static __always_inline int rule_claim(struct rule *rule)
 {
 	struct rule_gate *gate = rule_gate();
 	__u64 now = bpf_ktime_get_ns(), lease;
 
-	if (!gate || now >= gate->until_ns)
+	if (!gate || now >= gate->until_ns || !rule_is_for(rule))
 		return 0;
 	if (__sync_val_compare_and_swap(&rule->state, RULE_ARMED, RULE_FIRING) != RULE_ARMED)
 		return 0;

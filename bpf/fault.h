@@ -159,6 +159,7 @@ struct rule {
 	__u32 times;
 	__u32 ppm;
 	__u32 rest; /* WALL and others between boxes: with RULE_BOX_ALL */
+	__u64 process; /* SIGNAL: label of the process that it is for; at another's moment it does not fire. 0: whoever's */
 	__u64 seed;
 	__u64 duration_ns; /* HOLD, and how long the message of a stopped process waits */
 	__u64 lease_ns;	   /* of the effect; 0: as long as the agent lives */

@@ -246,6 +246,7 @@ static void rule_fill(struct rule *rule, const struct kernel_fault *fault)
 		.times = fault->times ? fault->times : 1,
 		.ppm = fault->ppm,
 		.rest = is_to_all(fault),
+		.process = fault->kind == FAULT_CRASH || fault->kind == FAULT_PAUSE ? fault->process : 0,
 		.seed = fault->seed,
 		.duration_ns = fault->duration_ns,
 		.lease_ns = lease,

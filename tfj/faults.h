@@ -37,7 +37,7 @@ struct kernel_fault {
 	struct fault_where where;      /* SEND, RECV, CONNECT, ACCEPT */
 	bool reply;		       /* SEND, RECV: message of the acceptor */
 	uint32_t message;
-	uint64_t process; /* EXIT, START: whose, a label */
+	uint64_t process; /* EXIT, START: whose, a label. CRASH, PAUSE: who is hit; 0: whoever's moment it is */
 	/* boxes. PARTITION, random ones: n_to 0 means everyone else. ISOLATE, CRASH_BOX: `from` only. */
 	const uint32_t *from, *to;
 	size_t n_from, n_to;

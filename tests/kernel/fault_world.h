@@ -45,6 +45,7 @@ struct conversation {
 	struct side client, server;
 	uint32_t message; /* whose fault it is */
 	int reply;
+	int connected; /* connect() has returned: an RST that is quicker would be its result */
 	int finish; /* nothing more comes: look a last time and go */
 };
 
@@ -60,6 +61,7 @@ struct trial {
 	enum sizes sizes;
 	size_t n; /* connections */
 	uint64_t duration_ns, lease_ns;
+	uint64_t process; /* who is to be hit; 0: whoever */
 	uint32_t times;
 };
 
@@ -246,6 +248,8 @@ static unused_ok int server_main(struct fault_world *fw, const struct trial *tri
 			alarm(STUCK_S);
 			fd = accept(fds[i], NULL, NULL);
 			must(fd >= 0);
+			while (!__atomic_load_n(&fw->conversations[i].connected, __ATOMIC_SEQ_CST))
+				poll(NULL, 0, 1);
 			side_run(trial, fd, &fw->conversations[i], &fw->conversations[i].server, i, 1);
 			_exit(0);
 		}
@@ -271,9 +275,12 @@ static unused_ok int client_main(struct fault_world *fw, const struct trial *tri
 		pids[i] = fork();
 		must(pids[i] >= 0);
 		if (!pids[i]) {
+			int fd;
+
 			alarm(STUCK_S);
-			side_run(trial, connect_to(server_address(fw, trial), (uint16_t)(PORT + i)), &fw->conversations[i],
-				 &fw->conversations[i].client, i, 0);
+			fd = connect_to(server_address(fw, trial), (uint16_t)(PORT + i));
+			__atomic_store_n(&fw->conversations[i].connected, 1, __ATOMIC_SEQ_CST);
+			side_run(trial, fd, &fw->conversations[i], &fw->conversations[i].client, i, 0);
 			_exit(0);
 		}
 	}
@@ -382,7 +389,8 @@ static unused_ok void trial_arm(struct fault_world *fw, const struct trial *tria
 		c->reply = i / MESSAGES & 1;
 		faults[i] = (struct kernel_fault){ .id = (uint32_t)i + 1, .kind = trial->kind, .flags = trial->flags, .moment = trial->moment,
 						   .reply = c->reply, .message = c->message, .times = trial->times,
-						   .duration_ns = trial->duration_ns, .lease_ns = trial->lease_ns };
+						   .duration_ns = trial->duration_ns, .lease_ns = trial->lease_ns,
+						   .process = trial->process };
 		where_of(trial, i, &faults[i].where);
 	}
 	if (trial->kind != FAULT_NONE && faults_arm(fw->faults, faults, trial->n, clock_ns() + LEASE_NS, &e)) {

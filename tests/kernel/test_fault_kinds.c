@@ -288,6 +288,22 @@ static void late_test(struct fault_world *fw)
 	trial_end(fw, &trial, late_check, "a rule whose lease is over does not fire any more");
 }
 
+/* A moment of another process than the one that is to be hit: nobody is. */
+static bool armed_check(struct fault_world *fw, const struct trial *trial, size_t i, const struct kernel_receipt *r)
+{
+	return r->state == FAULT_STATE_ARMED && !r->fired;
+}
+
+static void stranger_test(struct fault_world *fw)
+{
+	struct trial trial = trial_of(FAULT_CRASH, false, AF_INET, PING_PONG, SMALL);
+
+	trial.process = fault_label("somebody else");
+	trial_start(fw, &trial);
+	programs_finish(fw, &trial, finish_when_done);
+	trial_end(fw, &trial, armed_check, "a crash of one process at the moment of another hits nobody");
+}
+
 /* What is recorded of each: FIRED right before the send that it was found at, by the same thread. */
 static void record_test(struct fault_world *fw)
 {
@@ -449,6 +465,7 @@ int main(void)
 	dry_test(&fw, FAULT_CRASH, MOMENT_RECV, "dry: a process would have been killed, and was not");
 	late_test(&fw);
 	live_test(&fw);
+	stranger_test(&fw);
 	record_test(&fw);
 	fw.client = refused_main;
 	refuse_test(&fw, false, AF_INET, 0, "refuse: the second connect gets ECONNREFUSED, the others pass (veth, IPv4)");
