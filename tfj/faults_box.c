@@ -21,6 +21,7 @@
 
 #include "bpf/gate.skel.h"
 #include "tfj/faults_inside.h"
+#include "tfj/rtnl.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_kernel.h"
 
@@ -69,11 +70,11 @@ static int tcx_attach(int program, unsigned int device, int leaving)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Takes a filter of ours away. *ret_ours: the qdisc was, too. */
 static void filter_detach(unsigned int device, int leaving, bool *ret_ours)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
 
-	*ret_ours = false;
 	for (uint32_t handle = HANDLE_THEIRS; handle <= HANDLE_OURS; handle++) {
 		LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = PRIORITY);
 
@@ -118,6 +119,19 @@ static int device_attach(struct faults_place *place, struct faults_device *devic
 	return err;
 }
 
+/* A qdisc of ours goes, unless somebody has put a filter there since. */
+static void qdisc_remove(unsigned int device)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	struct rtnl *rtnl;
+
+	if (rtnl_open(&rtnl))
+		return;
+	if (!rtnl_filters(rtnl, (int)device))
+		bpf_tc_hook_destroy(&hook);
+	rtnl_close(rtnl);
+}
+
 static void device_detach(struct faults_device *device)
 {
 	bool ours = false;
@@ -128,6 +142,8 @@ static void device_detach(struct faults_device *device)
 		if (device->filters[i])
 			filter_detach(device->index, i, &ours);
 	}
+	if (ours)
+		qdisc_remove(device->index);
 }
 
 void faults_place_close(struct faults_place *place)
@@ -302,18 +318,22 @@ int faults_clean(void)
 {
 	struct if_nameindex *names = if_nameindex();
 	int found = 0;
-	bool ours;
 
 	if (!names)
 		return -errno;
 	tracer_quiet();
-	for (size_t i = 0; names[i].if_index; i++)
+	for (size_t i = 0; names[i].if_index; i++) {
+		bool ours = false;
+
 		for (int leaving = 0; leaving < 2; leaving++)
 			for (uint32_t handle = HANDLE_THEIRS; handle <= HANDLE_OURS; handle++)
 				if (filter_is_ours(names[i].if_index, leaving, handle)) {
 					filter_detach(names[i].if_index, leaving, &ours);
 					found++;
 				}
+		if (ours)
+			qdisc_remove(names[i].if_index);
+	}
 	if_freenameindex(names);
 	return found;
 }

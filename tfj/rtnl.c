@@ -12,6 +12,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -303,4 +304,43 @@ int rtnl_address_works(struct rtnl *rtnl, const uint8_t ip6[16])
 	if (err == -ENETUNREACH || err == -EHOSTUNREACH)
 		return 0;
 	return err ? err : local;
+}
+
+static int on_filter(const struct nlmsghdr *header, void *arg)
+{
+	const struct tcmsg *filter = mnl_nlmsg_get_payload(header);
+	int *ret_n = arg;
+
+	*ret_n += header->nlmsg_type == RTM_NEWTFILTER && filter->tcm_handle;
+	return MNL_CB_OK;
+}
+
+int rtnl_filters(struct rtnl *rtnl, int index)
+{
+	static const uint32_t hooks[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
+	unsigned char answer[ANSWER_SIZE];
+	int n = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct nlmsghdr *header = rtnl_begin(rtnl, RTM_GETTFILTER, NLM_F_DUMP);
+		struct tcmsg *filter = mnl_nlmsg_put_extra_header(header, sizeof(*filter));
+		int result = MNL_CB_OK;
+		ssize_t size;
+
+		filter->tcm_ifindex = index;
+		filter->tcm_parent = hooks[i];
+		rtnl->used = 0;
+		rtnl->last = NULL;
+		if (mnl_socket_sendto(rtnl->socket, header, header->nlmsg_len) < 0)
+			return -errno;
+		while (result == MNL_CB_OK) {
+			size = mnl_socket_recvfrom(rtnl->socket, answer, sizeof(answer));
+			if (size < 0 && errno == EINTR)
+				continue;
+			result = size < 0 ? -1 : mnl_cb_run(answer, size, rtnl->seq, mnl_socket_get_portid(rtnl->socket), on_filter, &n);
+		}
+		if (result < 0)
+			return -errno;
+	}
+	return n;
 }

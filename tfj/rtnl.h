@@ -36,4 +36,7 @@ int rtnl_flush(struct rtnl *rtnl);
 int rtnl_port_forwards(struct rtnl *rtnl, int index);
 int rtnl_address_works(struct rtnl *rtnl, const uint8_t ip6[16]);
 
+/* How many filters a device has at its clsact qdisc, or negative errno. */
+int rtnl_filters(struct rtnl *rtnl, int index);
+
 #endif
