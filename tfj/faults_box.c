@@ -295,8 +295,33 @@ void faults_maps_clear(struct faults *faults)
 #undef X
 }
 
-/* Is the filter there one of ours? */
-static bool filter_is_ours(unsigned int device, int leaving, uint32_t handle)
+/*
+ * It hands packets on to programs in a table, which the kernel empties when the last process that has it open is gone: a filter
+ * with an empty one does nothing, and is nobody's.
+ */
+static bool owner_lives(int program)
+{
+	uint32_t ids[16], zero = 0, id, size = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info info = { .nr_map_ids = sizeof(ids) / sizeof(ids[0]), .map_ids = (uintptr_t)ids };
+	bool lives = false;
+
+	if (bpf_obj_get_info_by_fd(program, &info, &size))
+		return true;
+	for (uint32_t i = 0; i < info.nr_map_ids && i < sizeof(ids) / sizeof(ids[0]); i++) {
+		int map = bpf_map_get_fd_by_id(ids[i]);
+		struct bpf_map_info table = { 0 };
+
+		size = sizeof(table);
+		if (map >= 0 && !bpf_obj_get_info_by_fd(map, &table, &size) && table.type == BPF_MAP_TYPE_PROG_ARRAY)
+			lives = !bpf_map_lookup_elem(map, &zero, &id);
+		if (map >= 0)
+			close(map);
+	}
+	return lives;
+}
+
+/* Is the filter there one of ours, and nobody's any more? */
+static bool filter_is_left(unsigned int device, int leaving, uint32_t handle)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = handle, .priority = PRIORITY);
@@ -308,7 +333,7 @@ static bool filter_is_ours(unsigned int device, int leaving, uint32_t handle)
 	if (bpf_tc_query(&hook, &opts))
 		return false;
 	fd = bpf_prog_get_fd_by_id(opts.prog_id);
-	ours = fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && !strncmp(info.name, "bop_fault_", 10);
+	ours = fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &size) && !strncmp(info.name, "bop_fault_", 10) && !owner_lives(fd);
 	if (fd >= 0)
 		close(fd);
 	return ours;
@@ -327,7 +352,7 @@ int faults_clean(void)
 
 		for (int leaving = 0; leaving < 2; leaving++)
 			for (uint32_t handle = HANDLE_THEIRS; handle <= HANDLE_OURS; handle++)
-				if (filter_is_ours(names[i].if_index, leaving, handle)) {
+				if (filter_is_left(names[i].if_index, leaving, handle)) {
 					filter_detach(names[i].if_index, leaving, &ours);
 					found++;
 				}

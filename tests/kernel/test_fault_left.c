@@ -225,6 +225,7 @@ static void wall_test(struct world *w, enum fault_kind kind, bool guest, const c
 	wait_for(&shared->ready, 1);
 	expect(w, !datagrams_pass(&talk, 60));
 	expect(w, shared->receipt.state == FAULT_STATE_FIRED);
+	expect(w, sweep(boxes) == 0); /* what has a living owner stays */
 	kill(holder, SIGKILL);
 	waitpid(holder, NULL, 0);
 	expect(w, datagrams_pass(&talk, 20000));
