@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every way to move bytes, on Debian's kernels in qemu: tests/net/test_torture.py, as it is, in the guests of tests/vm.
+"""Every way to move bytes, on Debian's kernels in qemu: tests/net/test_torture.py and test_torture_older.py, as they are, in the guests
+of tests/vm.
 
-    O=build tests/soak/test_torture_vm.py [6.1|6.12|fentry|kprobe]...     only these
+    O=build tests/soak/test_torture_vm.py [6.1|6.12|fentry|kprobe|torture|torture_older]...     only these
 
 Prints TAP: a line for each kernel, backend and way. Where a guest says that a way cannot pass there, that is skipped.
 """
@@ -19,7 +20,7 @@ import vm  # noqa: E402  pylint: disable=wrong-import-position
 from test_kernels import KERNELS, MODULES, Tap  # noqa: E402  pylint: disable=wrong-import-position
 
 BACKENDS = ["fentry", "kprobe"]
-TEST = "tests/net/test_torture.py"
+TESTS = {"torture": 60, "torture_older": 40}  # and how many ways there are at least
 MEMORY = 1536  # MiB
 TIMEOUT = 3000  # seconds for all of a guest; emulated, each backend takes minutes
 TOOLS = ["getent", "timeout"]
@@ -29,10 +30,12 @@ SCRIPT = """
 section() {{ echo "### $*"; }}
 cd {root}
 export O={out}
-for backend in {backends}; do
-	section $backend
-	BOP_BACKEND=$backend {python} {test} 2>&1
-	echo "status $?"
+for test in {tests}; do
+	for backend in {backends}; do
+		section $backend $test
+		BOP_BACKEND=$backend {python} tests/net/test_$test.py 2>&1
+		echo "status $?"
+	done
 done
 section end
 """
@@ -54,14 +57,14 @@ def fill(image):
     python_copy(image)
     for built in ("bop", "tfj", "tests/torture/torture"):
         image.copy(os.path.join(vm.OUT, built))
-    for source in (TEST, "tests/net/harness.py"):
-        image.copy(os.path.join(vm.ROOT, source))
+    for source in ("harness", "serving", *(f"test_{test}" for test in TESTS)):
+        image.copy(os.path.join(vm.ROOT, f"tests/net/{source}.py"))
     for tool in TOOLS:
         image.copy(shutil.which(tool), f"/usr/bin/{tool}")
     image.copy(shutil.which("ip", path="/bin:/sbin:/usr/bin:/usr/sbin"), "/usr/bin/ip")
 
 
-def retell(tap, name, text):
+def retell(tap, name, least, text):
     """What the test said in the guest is said here."""
     found = RESULT.findall(text)
     for word, way, rest, detail in found:
@@ -71,19 +74,19 @@ def retell(tap, name, text):
         else:
             tap.result(word == "ok", f"{name}: {way}", detail.replace("# ", ""))
     plan = re.search(r"^1\.\.(\d+)$", text, re.M)
-    tap.result(plan and len(found) == int(plan[1]) > 60, f"{name}: all ways were tried", text)
+    tap.result(plan and len(found) == int(plan[1]) > least, f"{name}: all ways were tried", text)
 
 
 class Guest:
     """One kernel with all that it is to run. What a later build changes does not concern it any more."""
 
-    def __init__(self, version, backends, folder):
-        self.version, self.backends, self.unavailable = version, backends, None
+    def __init__(self, version, backends, tests, folder):
+        self.version, self.backends, self.tests, self.unavailable = version, backends, tests, None
         try:
             self.kernel = vm.Kernel(KERNELS[version][0])
             self.image = os.path.join(folder, f"{version}.cpio")
-            script = SCRIPT.format(root=vm.ROOT, out=vm.OUT, python=os.path.realpath(sys.executable), test=TEST,
-                                   backends=" ".join(backends))
+            script = SCRIPT.format(root=vm.ROOT, out=vm.OUT, python=os.path.realpath(sys.executable),
+                                   tests=" ".join(tests), backends=" ".join(backends))
             vm.guest_image(self.kernel, MODULES, script, self.image, fill)
         except vm.Unavailable as reason:
             self.unavailable = str(reason)
@@ -100,21 +103,24 @@ class Guest:
             tap.skip(f"torture on kernel {self.version}", self.unavailable)
             return
         sections = vm.sections(printed)
-        for backend in self.backends:
-            retell(tap, f"{self.version} {backend}", sections.get(backend, "it did not come to this"))
+        for test in self.tests:
+            for backend in self.backends:
+                retell(tap, f"{self.version} {backend} {test}", TESTS[test],
+                       sections.get(f"{backend} {test}", "it did not come to this"))
         tap.result(passed, f"{self.version}: the guest came to its end, its kernel has no complaint",
                    sections.get("boot", "") + sections.get("end", ""))
 
 
 def main():
     asked = set(sys.argv[1:])
+    tests = [test for test in TESTS if not asked & set(TESTS) or test in asked]
     tap = Tap()
     with tempfile.TemporaryDirectory(prefix="bop-vm-") as folder:
         guests = []
         for version, (_, works, _) in KERNELS.items():
             backends = [name for name in BACKENDS if name in works and (not asked & set(BACKENDS) or name in asked)]
             if not asked & set(KERNELS) or version in asked:
-                guests.append(Guest(version, backends, folder))
+                guests.append(Guest(version, backends, tests, folder))
         for guest in guests:
             guest.run(tap)
     print(f"1..{tap.n}")
