@@ -209,6 +209,18 @@ static __always_inline __u32 first_sent(struct sock *sk, struct tcp_sock *tp, in
 }
 
 /*
+ * A thread that was in a receive when it was attached has taken bytes: it began where the socket had been read up to then. Else
+ * nothing but the receive's result tells how many.
+ */
+static __always_inline void taken_since(struct sock_state *ss, const struct task_state *state)
+{
+	__u64 cookie = ss->cookie, *taken = bpf_map_lookup_elem(&older_taken, &cookie);
+
+	if (taken && state->unseen == UNSEEN_WAITS && *taken < ss->taken)
+		ss->taken = *taken;
+}
+
+/*
  * A traced task uses a socket that has no state: it was there before us. What passed before is unknown, and is no hole.
  */
 static __noinline int sock_adopt(struct sock *sk)
@@ -241,6 +253,7 @@ static __noinline int sock_adopt(struct sock *sk)
 	ss->sent = peek(tp, bytes_acked) - (connector == 1) + (peek(tp, write_seq) - peek(tp, snd_una));
 	ss->received_seq = end;
 	ss->received = ss->taken = peek(tp, bytes_received) - (peek(tp, rcv_nxt) - end);
+	taken_since(ss, state);
 	ss->opened = -1;
 	if (!connector)
 		ss->flags |= SOCK_F_ACCEPTOR;

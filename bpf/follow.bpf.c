@@ -6,6 +6,7 @@
  * The kernel goes through tasks by their numbers, which is by age until numbers are used again.
  */
 #include "bpf/fault.h"
+#include "bpf/file.bpf.h"
 #include "bpf/scope.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -27,6 +28,17 @@ static __always_inline int is_ending(struct task_struct *task)
 	return task->pid == task->tgid ? signal->live.counter == 0 : task->flags & PF_EXITING;
 }
 
+/*
+ * Is it waiting for bytes of a connection? If it runs at this moment, these are the registers of its last call: a yes is a
+ * perhaps.
+ */
+static __always_inline __u32 unseen_of(struct task_struct *task)
+{
+	struct sock *sk = call_waits(task_call(task)) ? fd_sock(task, regs_arg1(task_regs(task))) : 0;
+
+	return sk && sock_is_tcp(sk) ? UNSEEN_WAITS : UNSEEN_NONE;
+}
+
 SEC("iter/task")
 int on_follow(struct bpf_iter__task *ctx)
 {
@@ -35,7 +47,14 @@ int on_follow(struct bpf_iter__task *ctx)
 	struct followed row = {};
 	int thread;
 
-	if (!task || task_find(task) || is_ending(task))
+	if (!task || is_ending(task))
+		return 0;
+	made = task_find(task);
+	if (made && made->seed.older) {
+		made->seed.older = 0;
+		made->unseen = unseen_of(task);
+	}
+	if (made)
 		return 0;
 	thread = task->pid != task->tgid;
 	/* who must be traced for this one to be: its first thread, or that of its parent */
@@ -46,6 +65,7 @@ int on_follow(struct bpf_iter__task *ctx)
 	made = task_create(task, process->seed.box, 0);
 	if (!made)
 		return 0;
+	made->unseen = unseen_of(task);
 	row.tgid = task->tgid;
 	row.tid = task->pid;
 	row.parent_tgid = task->real_parent->tgid;

@@ -53,6 +53,13 @@ struct open_state {
 	__u32 ordinal;
 };
 
+/* A task that runs already can be in a receive, of whose return a probe at the function does not hear. */
+enum unseen {
+	UNSEEN_NONE,
+	UNSEEN_WAITS, /* it may be in one */
+	UNSEEN_TOLD,  /* it took bytes, of which a record has told */
+};
+
 struct task_state {
 	struct task_seed seed; /* what tfj fills in; must come first */
 	__u32 exited;
@@ -64,6 +71,7 @@ struct task_state {
 	__u64 sleep_ns;	  /* when this thread went to sleep in a call that waits; 0: did not */
 	__u32 sleep_call;
 	__u32 sleep_fd;
+	__u32 unseen; /* enum unseen */
 	__u32 mmsg_sent;  /* datagrams of the sendmmsg() that this thread is in */
 	__u32 mmsg_taken; /* and of the recvmmsg() */
 	__u64 listen_cookie; /* of the socket that this thread's listen() gives a port to; 0: none */
@@ -248,6 +256,15 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32);
 } pending SEC(".maps") __weak;
+
+/* how far older sockets (cookies) had been read when their process was attached; tfj says so */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, __u64);
+} older_taken SEC(".maps") __weak;
 
 /* children of listening sockets (cookies) of whose accept nothing has told; one that goes is taken out */
 struct {

@@ -36,7 +36,7 @@ struct task_seed {
 	__u32 epoch; /* as in the programs' variable; others do not count */
 	__u32 box;
 	__u32 ignored;
-	__u32 unused;
+	__u32 older; /* it runs already: follow.bpf.c looks what it is doing */
 	__u64 label; /* of the process, fault_label() or fault_label_child() of bpf/fault.h; 0: nobody that a fault could name */
 };
 

@@ -319,6 +319,31 @@ static __always_inline int taken_alone(struct sock *sk, struct task_struct *task
 }
 
 /*
+ * Was this thread in the receive when it was attached? Then its return may not be heard of, and the bytes are told of now, as a
+ * part of it. What comes next is the rest of it or another one: receive_told sees which.
+ */
+static __always_inline int taken_unseen(struct sock *sk, struct sock_state *ss, struct task_state *state, __u64 before, __u64 end)
+{
+	struct receive_state *receive = &state->receive;
+
+	if (state->unseen != UNSEEN_WAITS) {
+		if (receive->end != before) /* others read meanwhile */
+			receive->start = before;
+		receive->end = end;
+		return receive->cookie == ss->cookie;
+	}
+	state->unseen = UNSEEN_TOLD;
+	if (end > before)
+		taken_told(ss, state, before, end - before);
+	receive->cookie = ss->cookie;
+	receive->sk = (__u64)sk;
+	receive->box = ss->box;
+	receive->start = receive->end = end;
+	receive->parted = end - before;
+	return 1;
+}
+
+/*
  * Bytes were taken, the socket is locked; a FIN behind them is not counted yet, except where splice
  * took it too.
  */
@@ -348,6 +373,8 @@ static __always_inline int bytes_taken(struct sock *sk)
 			taken_told(ss, state, before, end - before);
 		return 0;
 	}
+	if (seldom(state->unseen) && taken_unseen(sk, ss, state, before, end))
+		return 0;
 	receive = &state->receive;
 	if (receive->cookie != ss->cookie) {
 		receive->cookie = ss->cookie;
@@ -396,6 +423,7 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 	if (!state)
 		return 0;
 	accept_settle(ss, task, state);
+	state->unseen = UNSEEN_NONE; /* whatever it was in when it was attached is over */
 	if (faulting && flags & MSG_PEEK && result > 0)
 		fault_read(ss, ss->received_seq + result, 1);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
@@ -428,6 +456,21 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 	return 0;
 }
 
+/* The first receive that returns since taken_unseen has told of a part: it is the same one, or another that has only the rest. */
+static __noinline int receive_told(struct task_struct *task, struct task_state *state, __s64 result)
+{
+	struct receive_state *receive = &state->receive;
+	__u64 moved = receive->end - receive->start;
+
+	state->unseen = UNSEEN_NONE;
+	if ((__u64)result == moved + receive->parted)
+		result = moved;
+	if (result > 0)
+		recv_emit(receive->cookie, receive->box, task, state, receive->end - result, result, 0);
+	receive->cookie = 0;
+	return 0;
+}
+
 /*
  * A receive with these flags returned: bytes, 0 or negative errno. The socket is not locked any more. Where bytes_taken has
  * seen what it took, all that is to be told stands with the task: as with sends, the socket is not asked.
@@ -446,6 +489,8 @@ static __always_inline int receive_returned(struct sock *sk, int result, int fla
 	socket = receive->cookie;
 	if (seldom(!socket || receive->sk != (__u64)sk || result <= 0 || flags & (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)))
 		goto ask;
+	if (seldom(state->unseen))
+		return receive_told(task, state, result);
 	pos = receive->end;
 	result -= receive->parted;
 	/* of the bytes that the stream moved by, an urgent one was not handed over */

@@ -8,15 +8,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <netinet/in.h>
 #include <unistd.h>
 
 #include "tfj/crew.h"
 #include "tfj/label.h"
 #include "tfj/procfs.h"
 #include "tfj/seek.h"
+
+enum { TAKEN_TRIES = 10 };
+
+/* As /proc/net/tcp numbers them; <netinet/tcp.h>, which names them, has a tcp_info that ends too early. */
+enum { TCP_ESTABLISHED = 1, TCP_FIN_WAIT1 = 4, TCP_FIN_WAIT2 = 5 };
 
 struct one {
 	struct one *next;
@@ -89,6 +96,27 @@ struct sockets {
 	struct error *e;
 };
 
+/* How much of its stream has been read, if that stands still for a moment. */
+static void taken_tell(struct tracer *tracer, int fd, uint64_t cookie)
+{
+	int before, after;
+
+	for (int i = 0; i < TAKEN_TRIES; i++) {
+		struct tcp_info info = { 0 };
+		socklen_t size = sizeof(info);
+
+		if (ioctl(fd, FIONREAD, &before) < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 ||
+		    ioctl(fd, FIONREAD, &after) < 0)
+			return;
+		if (before != after)
+			continue;
+		/* behind the peer's FIN nobody waits for bytes */
+		if (info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_FIN_WAIT1 || info.tcpi_state == TCP_FIN_WAIT2)
+			tracer_add_taken(tracer, cookie, info.tcpi_bytes_received - (uint64_t)after);
+		return;
+	}
+}
+
 /*
  * We have the socket only for this moment. If its owner closes it just then, it is closed when we let go: a moment later, but
  * nobody has said anything on it in between.
@@ -108,7 +136,8 @@ static int on_socket(void *arg, int fd, uint64_t inode)
 	size_cookie = sizeof(cookie);
 	if (getsockopt(ours, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 || protocol != IPPROTO_TCP)
 		goto out;
-	getsockopt(ours, SOL_SOCKET, SO_COOKIE, &cookie, &size_cookie);
+	if (getsockopt(ours, SOL_SOCKET, SO_COOKIE, &cookie, &size_cookie) == 0)
+		taken_tell(sockets->attached->place.tracer, ours, cookie);
 	if (getsockopt(ours, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size_listens) == 0 && listens &&
 	    getsockname(ours, (struct sockaddr *)&local, &size_local) == 0) /* the port is at the same place in IPv6 */
 		err = tracer_add_listener(sockets->attached->place.tracer,
@@ -186,7 +215,7 @@ static int trace(struct attached *attached, const struct message_attach *wish, c
 	err = family_prepare(attached, box, pid, e);
 	if (!err) {
 		tracer_adopt(tracer);
-		err = tracer_add_process(tracer, pidfd, attached->place.box_base + box->index, label_number(wish->name), e);
+		err = tracer_add_running(tracer, pidfd, attached->place.box_base + box->index, label_number(wish->name), e);
 	}
 	if (!err)
 		err = tracer_follow(tracer, &followed, &n, e);

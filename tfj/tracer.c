@@ -476,6 +476,13 @@ int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t 
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
+int tracer_add_running(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e)
+{
+	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .box = box, .older = 1, .label = label};
+
+	return task_seed(tracer, pidfd, &seed, e);
+}
+
 int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e)
 {
 	return tracer_add_process(tracer, pidfd, box, 0, e);
@@ -503,6 +510,11 @@ bool tracer_has_task(const struct tracer *tracer, int pidfd)
 int tracer_follow(struct tracer *tracer, struct followed **ret_followed, size_t *ret_n, struct error *e)
 {
 	return tracer_follow_all(tracer->bpf->progs.on_follow, ret_followed, ret_n, e);
+}
+
+void tracer_add_taken(struct tracer *tracer, uint64_t cookie, uint64_t taken)
+{
+	bpf_map__update_elem(tracer->bpf->maps.older_taken, &cookie, sizeof(cookie), &taken, sizeof(taken), BPF_ANY);
 }
 
 int tracer_add_listener(struct tracer *tracer, uint32_t box, uint16_t port, struct error *e)
@@ -606,6 +618,7 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(tracer->bpf->maps.local_begun);
 	map_clear(tracer->bpf->maps.pending);
 	map_clear(tracer->bpf->maps.unaccepted);
+	map_clear(tracer->bpf->maps.older_taken);
 	map_clear(tracer->bpf->maps.ignored_keys);
 	map_clear(tracer->bpf->maps.ignored_cookies);
 }

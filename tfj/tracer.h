@@ -55,14 +55,18 @@ int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16]
 int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e);
 /* The same with a label by which faults find it (bpf/fault.h); its descendants get theirs from it. */
 int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);
+/* The same of one that runs already; tracer_follow() comes next. */
+int tracer_add_running(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);
 
 bool tracer_has_task(const struct tracer *tracer, int pidfd); /* is it traced, or ignored, already? */
 
 /*
- * After tracer_add_task of one that runs already: all threads and descendants that traced processes have join, and are
+ * After tracer_add_running: all threads and descendants that traced processes have join, and are
  * numbered. They come malloc'ed, each behind its parent; those that are made from now on make records, and count on. -EAGAIN: there is no end of them.
  */
 int tracer_follow(struct tracer *tracer, struct followed **ret_followed, size_t *ret_n, struct error *e);
+/* So many bytes have been read from a socket of such a process, before tracer_add_running(). Without effect if it cannot be told. */
+void tracer_add_taken(struct tracer *tracer, uint64_t cookie, uint64_t taken);
 /* Such a process listens there, in the box of a guest: who connects from now on is traced there. */
 int tracer_add_listener(struct tracer *tracer, uint32_t box, uint16_t port, struct error *e);
 
