@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Moments of faults. Called by what traces, in the task whose call it is: a rule that was waiting for this very message,
- * connect, accept, start or end takes effect before the call goes on. For a send the socket is locked and nothing of the
- * message is queued, so no byte of it can be seen by the programs at packets before the effect is in place.
+ * Moments of faults. Called by what traces, in the task whose call it is: a rule that was waiting for this very
+ * message, connect, accept, start or end takes effect before the call goes on. For a send the socket is locked and
+ * nothing of the message is queued, so no byte of it can be seen by the programs at packets before the effect is in
+ * place.
  *
  * Everything here is behind `faulting`: a run without faults pays a look at it.
  */
@@ -25,8 +26,8 @@ struct fault_moment {
 };
 
 /*
- * The connector tells its peer, by their sequence numbers, how the connection is called; whoever has a name learns what rules
- * there are. Returns those moments.
+ * The connector tells its peer, by their sequence numbers, how the connection is called; whoever has a name learns
+ * what rules there are. Returns those moments.
  */
 fault_function __u32 fault_bind(struct sock_state *ss)
 {
@@ -138,8 +139,8 @@ fault_function int flow_add(struct rule_flow_key *key, __u32 entry)
 }
 
 /*
- * From here on packets of that connection meet the rule: where they arrive, or, when the peer is not in a box that we look
- * at, where they leave.
+ * From here on packets of that connection meet the rule: where they arrive, or, when the peer is not in a box that we
+ * look at, where they leave.
  */
 fault_function int fault_flows(struct sock *sk, struct sock_state *ss, __u32 entry)
 {
@@ -231,8 +232,8 @@ fault_function int fault_moment_of(__u64 name, __u32 moment, struct sock_state *
 }
 
 /*
- * A process was made (by the current one), or executes a program. A signal would hit the current one: such a rule waits for
- * the program.
+ * A process was made (by the current one), or executes a program. A signal would hit the current one: such a rule
+ * waits for the program.
  */
 fault_function int fault_started(__u64 label, __u32 made)
 {

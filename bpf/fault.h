@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Faults: the ABI between the programs in bpf/ and tfj. A rule waits for its moment, which is found by the number of a
- * message on a connection that is known by its name; then it acts on packets of that connection by their sequence numbers, on
- * packets between boxes, or on the process. tfj writes rules, the programs change what is marked as theirs.
+ * Faults: the ABI between the programs in bpf/ and tfj. A rule waits for its moment, which is found by the number of
+ * a message on a connection that is known by its name; then it acts on packets of that connection by their sequence
+ * numbers, on packets between boxes, or on the process. tfj writes rules, the programs change what is marked as
+ * theirs.
  *
- * Times are bpf_ktime_get_ns() (CLOCK_MONOTONIC). Labels and names are 64-bit numbers that both sides can compute: the hashes
- * are here and nowhere else.
+ * Times are bpf_ktime_get_ns() (CLOCK_MONOTONIC). Labels and names are 64-bit numbers that both sides can compute:
+ * the hashes are here and nowhere else.
  */
 #ifndef BPF_FAULT_H
 #define BPF_FAULT_H
@@ -33,8 +34,8 @@ static inline __attribute__((always_inline)) __u64 fault_label_child(__u64 label
 }
 
 /* A connection from the process with that label. box 0: ip (16 bytes, IPv4 as v4-mapped) counts. Never 0. */
-static inline __attribute__((always_inline)) __u64 fault_connection_name(__u64 label, __u32 box, const __u8 *ip, __u32 port,
-									 __u32 ordinal)
+static inline __attribute__((always_inline)) __u64 fault_connection_name(__u64 label, __u32 box, const __u8 *ip,
+									 __u32 port, __u32 ordinal)
 {
 	__u64 hash = fault_mix(label, (__u64)box << 32 | port), word[2];
 
@@ -159,7 +160,8 @@ struct rule {
 	__u32 times;
 	__u32 ppm;
 	__u32 rest; /* WALL and others between boxes: with RULE_BOX_ALL */
-	__u64 process; /* SIGNAL: label of the process that it is for; at another's moment it does not fire. 0: whoever's */
+	__u64 process; /* SIGNAL: label of the process that it is for; at another's moment it does not fire. 0:
+			  whoever's */
 	__u64 seed;
 	__u64 duration_ns; /* HOLD, and how long the message of a stopped process waits */
 	__u64 lease_ns;	   /* of the effect; 0: as long as the agent lives */

@@ -3,8 +3,8 @@
  * What a packet meets on a connection that a rule is in effect on. `rule->seq` is the number of the first byte of the
  * message; forward is its direction. Numbers are compared as signed differences: they wrap.
  *
- * Before that byte everything is as ever. From that byte on nothing arrives: a packet that carries some of both is cut, its
- * acknowledgement goes on. A FIN stands behind all bytes, so it does not arrive either.
+ * Before that byte everything is as ever. From that byte on nothing arrives: a packet that carries some of both is
+ * cut, its acknowledgement goes on. A FIN stands behind all bytes, so it does not arrive either.
  */
 #ifndef BPF_FAULT_FLOW_BPF_H
 #define BPF_FAULT_FLOW_BPF_H
@@ -91,7 +91,8 @@ static __always_inline void back_limit(struct __sk_buff *skb, struct packet *p, 
 	packet_limit(skb, p, rule->back, leaves);
 }
 
-static __always_inline int meet_cut(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int meet_cut(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+				    __u32 leaves)
 {
 	if (back) {
 		if (rule->act == RULE_CUT_ONEWAY)
@@ -120,7 +121,8 @@ static __always_inline int meet_cut(struct __sk_buff *skb, struct packet *p, str
 	return FLOW_PASS;
 }
 
-static __always_inline int meet_hold(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int meet_hold(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+				     __u32 leaves)
 {
 	__u64 now;
 
@@ -138,7 +140,8 @@ static __always_inline int meet_hold(struct __sk_buff *skb, struct packet *p, st
 }
 
 /* Until the program has read all that is before. */
-static __always_inline int meet_hold_back(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int meet_hold_back(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+					  __u32 leaves)
 {
 	struct rule_gate *gate = rule_gate();
 
@@ -186,7 +189,8 @@ static __always_inline int meet_drop(struct packet *p, struct rule *rule, __u32 
  * Both ends get an RST with the number that they wait for. This packet becomes the one for its receiver. On lo a packet
  * that is to arrive must be sent: it would not be taken for one of this machine's own.
  */
-static __always_inline int reset_make(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int reset_make(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+				      __u32 leaves)
 {
 	__u32 for_sender = back ? (rule->back_cut ? rule->back_at : p->seq) : p->ack, for_receiver = rule->seq;
 	__u32 there = back ? for_sender : for_receiver, here = back ? for_receiver : for_sender;
@@ -211,7 +215,8 @@ static __always_inline int reset_repeat(struct __sk_buff *skb, struct packet *p,
 	return FLOW_LOST;
 }
 
-static __always_inline int meet_reset(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int meet_reset(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+				      __u32 leaves)
 {
 	__u32 phase = rule->phase;
 
@@ -242,10 +247,11 @@ static __always_inline int meet_reset(struct __sk_buff *skb, struct packet *p, s
 }
 
 /*
- * The sender's process is dead, and its end says so where the message would have begun. What that end then hears must fit what it
- * believes to have sent.
+ * The sender's process is dead, and its end says so where the message would have begun. What that end then hears must
+ * fit what it believes to have sent.
  */
-static __always_inline int meet_fin(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back, __u32 leaves)
+static __always_inline int meet_fin(struct __sk_buff *skb, struct packet *p, struct rule *rule, __u32 back,
+				    __u32 leaves)
 {
 	if (back) {
 		if (!(p->word & FLAG_ACK) || after(p->ack, rule->seq) < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Where rules are kept: what the tracer's programs, those at packets and tfj share. All are empty in a run without faults. */
+/* Where rules are kept: what the tracer's programs, those at packets and tfj share. All are empty in a run without
+ * faults. */
 #ifndef BPF_FAULT_MAPS_BPF_H
 #define BPF_FAULT_MAPS_BPF_H
 

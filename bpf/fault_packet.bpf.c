@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Rules at packets. Where a packet arrives in a box its fate is decided, so that its sender knows of nothing; where it
- * leaves only if it goes to no box that we look at, and for connects that are refused. A rule finds the packets of its connection
- * by addresses and ports, and what it does with them is decided by sequence numbers: never by how many came, or how large.
+ * Rules at packets. Where a packet arrives in a box its fate is decided, so that its sender knows of nothing; where
+ * it leaves only if it goes to no box that we look at, and for connects that are refused. A rule finds the packets of
+ * its connection by addresses and ports, and what it does with them is decided by sequence numbers: never by how many
+ * came, or how large.
  *
  * Verdicts are those that mean the same under clsact and TCX. To lose a packet that leaves without telling its sender,
  * it is sent to a device that does not exist.

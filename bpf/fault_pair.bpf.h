@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What any packet meets between two boxes: walls, and faults at random. Whose a packet is tells the address of its device,
- * which ARP and neighbour discovery have too; where there is a router in between, its IP address.
+ * What any packet meets between two boxes: walls, and faults at random. Whose a packet is tells the address of its
+ * device, which ARP and neighbour discovery have too; where there is a router in between, its IP address.
  */
 #ifndef BPF_FAULT_PAIR_BPF_H
 #define BPF_FAULT_PAIR_BPF_H

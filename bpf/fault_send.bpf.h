@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Moments of messages: before one is sent, and after its first byte was read. What a rule on a connection needs to know of
- * it is taken here, while the socket is locked.
+ * Moments of messages: before one is sent, and after its first byte was read. What a rule on a connection needs to
+ * know of it is taken here, while the socket is locked.
  */
 #ifndef BPF_FAULT_SEND_BPF_H
 #define BPF_FAULT_SEND_BPF_H
@@ -135,8 +135,8 @@ static __always_inline void fault_count(struct sock_state *ss, struct send_state
 }
 
 /*
- * The number of a message was given out to a send that is about to queue its first byte; the socket is locked. FIRED takes
- * the send's place in the order of the process, and the send comes right behind it.
+ * The number of a message was given out to a send that is about to queue its first byte; the socket is locked. FIRED
+ * takes the send's place in the order of the process, and the send comes right behind it.
  */
 fault_function int fault_send(struct sock *sk, struct sock_state *ss, struct send_state *send)
 {
@@ -203,8 +203,8 @@ fault_function int fault_sent(struct sock *sk, struct sock_state *ss)
 }
 
 /*
- * A program has read up to the byte with that number (or, peeked, only looked so far), and does not know it before this is
- * over. The messages that arrive are those of the other end.
+ * A program has read up to the byte with that number (or, peeked, only looked so far), and does not know it before
+ * this is over. The messages that arrive are those of the other end.
  */
 fault_function int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A TCP packet in a program at packets: reading it, and changing it so that its checksums stay what they were: right, wrong, or
- * not there yet. Ethernet frames only (and lo, which has such headers too).
+ * A TCP packet in a program at packets: reading it, and changing it so that its checksums stay what they were: right,
+ * wrong, or not there yet. Ethernet frames only (and lo, which has such headers too).
  *
- * Bytes at the end are taken away by shortening the length in the IP header alone: the kernel that receives cuts off what is
- * behind it. That works for packets of many segments, too, and costs nothing. Where packets leave this kernel, the packet itself
- * is shortened as well.
+ * Bytes at the end are taken away by shortening the length in the IP header alone: the kernel that receives cuts off
+ * what is behind it. That works for packets of many segments, too, and costs nothing. Where packets leave this
+ * kernel, the packet itself is shortened as well.
  */
 #ifndef BPF_PACKET_BPF_H
 #define BPF_PACKET_BPF_H
@@ -66,7 +66,8 @@ static __always_inline __u32 packet_ip(struct __sk_buff *skb, struct rule_flow_k
 		packet_mapped(key->target, (__be32 *)(head + 16));
 		return ETHER + (head[0] & 15) * 4;
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, ETHER, head, 40) || head[6] != IPPROTO_TCP)
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, ETHER, head, 40) ||
+	    head[6] != IPPROTO_TCP)
 		return 0;
 	size = bpf_ntohs(*(__u16 *)(head + 4));
 	*ret_end = size ? ETHER + 40 + size : skb->len;
@@ -125,7 +126,8 @@ static long packet_sum_part(__u32 i, struct packet_sum *part)
 }
 
 /* Writes one word of the TCP header, two or four bytes (a constant), in the order of the network. */
-static __always_inline void packet_put(struct __sk_buff *skb, struct packet *p, __u32 at, __u32 old, __u32 new, __u32 size)
+static __always_inline void packet_put(struct __sk_buff *skb, struct packet *p, __u32 at, __u32 old, __u32 new,
+				       __u32 size)
 {
 	__be16 half = new;
 

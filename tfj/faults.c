@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Rules: from a fault with numbers for names to what the programs look up, and back to what became of it. The programs change a
- * rule while we look: a state is only ever moved by an exchange that says what it was.
+ * Rules: from a fault with numbers for names to what the programs look up, and back to what became of it. The
+ * programs change a rule while we look: a state is only ever moved by an exchange that says what it was.
  */
 #include "tfj/faults.h"
 
@@ -16,14 +16,6 @@
 #include "tfj/faults_inside.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_kernel.h"
-
-struct faults_armed {
-	uint64_t ended_ns; /* lifted */
-	uint32_t kind;	   /* 0: the id is not in use */
-	uint32_t counted;  /* enum counted: where in the gate */
-};
-
-enum counted { COUNTED_NOT, COUNTED_FLOWS, COUNTED_WALLS, COUNTED_CONNECTS };
 
 static uint64_t now_ns(void)
 {
@@ -42,11 +34,12 @@ int faults_able(struct tracer *tracer, enum fault_kind kind, struct error *e)
 	case FAULT_RESET:
 		if (!strcmp(tracer_backend(tracer), "tracepoint-late"))
 			return error_set(e, -ENOTSUP,
-					 "%s: backend tracepoint-late sees a message only when it has been sent; a kernel with "
+					 "%s: backend tracepoint-late sees a message only when it has been sent; a "
+					 "kernel with "
 					 "fentry or kprobes, or Linux 6.16, can do it",
 					 fault_kind_name(kind));
 		break;
-	default:
+	default: /* not by messages alone */
 		break;
 	}
 	return 0;
@@ -137,7 +130,8 @@ static int fault_check(struct faults *faults, const struct kernel_fault *fault, 
 {
 	uint32_t effect = effect_of(fault), moment = moment_of(fault->moment);
 	const char *kind = fault_kind_name(fault->kind);
-	bool send = effect >= RULE_CUT && effect <= RULE_RESET, refuse = effect == RULE_REFUSE || effect == RULE_REFUSE_SILENT;
+	bool send = effect >= RULE_CUT && effect <= RULE_RESET,
+	     refuse = effect == RULE_REFUSE || effect == RULE_REFUSE_SILENT;
 
 	if (!fault->id || fault->id >= RULE_MAX)
 		return error_set(e, -E2BIG, "fault %u: there can be %u", fault->id, RULE_MAX - 1);
@@ -152,7 +146,9 @@ static int fault_check(struct faults *faults, const struct kernel_fault *fault, 
 		return error_set(e, -EINVAL, "fault %u: %s needs a message", fault->id, kind);
 	if (is_between_boxes(effect) && !fault->n_from)
 		return error_set(e, -EINVAL, "fault %u: %s needs a box", fault->id, kind);
-	return moment == RULE_SEND || moment == RULE_RECV ? faults_able(faults->tracer, send ? fault->kind : FAULT_CUT, e) : 0;
+	return moment == RULE_SEND || moment == RULE_RECV
+		       ? faults_able(faults->tracer, send ? fault->kind : FAULT_CUT, e)
+		       : 0;
 }
 
 static void rule_key_of(const struct kernel_fault *fault, struct rule_key *ret_key)
@@ -295,11 +291,12 @@ static int rule_add(struct faults *faults, const struct kernel_fault *fault, str
 		faults->top = fault->id + 1;
 	if (err)
 		rule_forget(faults, fault);
-	return err == -E2BIG ? error_set(e, err, "fault %u: %s: there can be %d faults of the same moment or boxes, not more", fault->id,
-					 fault_kind_name(fault->kind), RULE_SHARED) :
-	       err	     ? error_set(e, err, "fault %u: %s cannot be told to the kernel: %s", fault->id,
-				 fault_kind_name(fault->kind), strerror(-err)) :
-			     0;
+	return err == -E2BIG ? error_set(e, err,
+					 "fault %u: %s: there can be %d faults of the same moment or boxes, not more",
+					 fault->id, fault_kind_name(fault->kind), RULE_SHARED)
+	       : err	     ? error_set(e, err, "fault %u: %s cannot be told to the kernel: %s", fault->id,
+					 fault_kind_name(fault->kind), strerror(-err))
+			     : 0;
 }
 
 static uint32_t *gate_counter(struct faults *faults, uint32_t id)
@@ -311,6 +308,8 @@ static uint32_t *gate_counter(struct faults *faults, uint32_t id)
 		return &faults->gate->walls;
 	case COUNTED_CONNECTS:
 		return &faults->gate->connects;
+	case COUNTED_NOT:
+		break;
 	}
 	return NULL;
 }
@@ -394,14 +393,15 @@ int faults_lift(struct faults *faults, uint32_t id)
 		state = __atomic_load_n(&rule->state, __ATOMIC_SEQ_CST);
 		if (state == RULE_LIFTED)
 			return 0;
-	} while (state == RULE_FIRING ||
-		 !__atomic_compare_exchange_n(&rule->state, &state, RULE_LIFTED, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	} while (state == RULE_FIRING || !__atomic_compare_exchange_n(&rule->state, &state, RULE_LIFTED, false,
+								      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
 	faults->armed[id].ended_ns = now_ns();
 	rule_rest(faults, id);
 	return 0;
 }
 
-static enum fault_state state_of(const struct faults *faults, const struct rule *rule, uint32_t state, uint64_t *ret_ended)
+static enum fault_state state_of(const struct faults *faults, const struct rule *rule, uint32_t state,
+				 uint64_t *ret_ended)
 {
 	uint64_t until = faults->gate->until_ns, now = now_ns(), end = until;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Faults in the kernel: arms rules with numbers for names, attaches the programs at packets in boxes, tells what became of
- * a rule. Names, orders and events are the caller's business. Nothing is loaded before faults_open; everything but a filter in
- * the namespace of a guest goes with this process, and that does nothing any more when until_ns is over.
+ * Faults in the kernel: arms rules with numbers for names, attaches the programs at packets in boxes, tells what
+ * became of a rule. Names, orders and events are the caller's business. Nothing is loaded before faults_open;
+ * everything but a filter in the namespace of a guest goes with this process, and that does nothing any more when
+ * until_ns is over.
  *
  * Times are CLOCK_MONOTONIC. When a rule fires, a REC_FAULT comes with the tracer's records.
  */
@@ -48,7 +49,8 @@ struct kernel_fault {
 	uint64_t seed;
 };
 
-/* What the kernel knows of a rule. state: FAULT_STATE_ARMED, FIRED, WOULD_FIRE, LIFTED or EXPIRED (armed or in effect). */
+/* What the kernel knows of a rule. state: FAULT_STATE_ARMED, FIRED, WOULD_FIRE, LIFTED or EXPIRED (armed or in
+ * effect). */
 struct kernel_receipt {
 	uint32_t id;
 	enum fault_state state;
@@ -73,8 +75,9 @@ int faults_open(struct tracer *tracer, struct faults **ret_faults, struct error 
 void faults_close(struct faults *faults);
 
 /*
- * Acts on packets of all devices that are in that namespace now. guest: the namespace is not ours alone; what others have
- * attached there stays and goes on to see all packets that pass. The box must be in the tracer's scope, its addresses told.
+ * Acts on packets of all devices that are in that namespace now. guest: the namespace is not ours alone; what others
+ * have attached there stays and goes on to see all packets that pass. The box must be in the tracer's scope, its
+ * addresses told.
  */
 int faults_box(struct faults *faults, int netns, uint32_t box, bool guest, struct error *e);
 
@@ -82,8 +85,9 @@ int faults_box(struct faults *faults, int netns, uint32_t box, bool guest, struc
 int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, struct error *e);
 
 /*
- * Arms all or none, also while the run goes on: a moment that has passed never comes. The rules are good until until_ns,
- * which faults_renew() moves. -EINVAL: not a fault that can be armed, -E2BIG: too many, -ENOTSUP: not on this kernel; e names it.
+ * Arms all or none, also while the run goes on: a moment that has passed never comes. The rules are good until
+ * until_ns, which faults_renew() moves. -EINVAL: not a fault that can be armed, -E2BIG: too many, -ENOTSUP: not on
+ * this kernel; e names it.
  */
 int faults_arm(struct faults *faults, const struct kernel_fault *rules, size_t n, uint64_t until_ns, struct error *e);
 int faults_renew(struct faults *faults, uint64_t until_ns);
@@ -95,7 +99,8 @@ int faults_receipt(struct faults *faults, uint32_t id, struct kernel_receipt *re
 /* The end of a run: no rule is left and nothing is attached. */
 void faults_clear(struct faults *faults);
 
-/* What agents that died left in the caller's network namespace is taken away; nothing else. Returns how many, or negative errno. */
+/* What agents that died left in the caller's network namespace is taken away; nothing else. Returns how many, or
+ * negative errno. */
 int faults_clean(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where packets are looked at: all devices of a box, arriving and leaving. In a namespace that is ours alone a clsact filter
- * serves, which is quick to attach and goes with the namespace. In a guest's it is a TCX link, in front of all others, which
- * goes with this process; kernels without TCX (before 6.6) get a filter there, too. A clsact qdisc that others have made stays, and one
- * of ours goes only if nobody has put a filter there: its handle tells.
+ * Where packets are looked at: all devices of a box, arriving and leaving. In a namespace that is ours alone a clsact
+ * filter serves, which is quick to attach and goes with the namespace. In a guest's it is a TCX link, in front of all
+ * others, which goes with this process; kernels without TCX (before 6.6) get a filter there, too. A clsact qdisc that
+ * others have made stays, and one of ours goes only if nobody has put a filter there: its handle tells.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -86,7 +86,8 @@ static void filter_detach(unsigned int device, int leaving, bool *ret_ours)
 static int filter_attach(int program, unsigned int device, int leaving, bool ours)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = (int)device, .attach_point = points[leaving]);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = ours ? HANDLE_OURS : HANDLE_THEIRS, .priority = PRIORITY);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = ours ? HANDLE_OURS : HANDLE_THEIRS,
+		    .priority = PRIORITY);
 
 	return bpf_tc_attach(&hook, &opts);
 }
@@ -102,7 +103,8 @@ static int qdisc_make(unsigned int device)
 
 static int device_attach(struct faults_place *place, struct faults_device *device)
 {
-	const int programs[2] = { bpf_program__fd(place->gate->progs.bop_fault_in), bpf_program__fd(place->gate->progs.bop_fault_out) };
+	const int programs[2] = {bpf_program__fd(place->gate->progs.bop_fault_in),
+				 bpf_program__fd(place->gate->progs.bop_fault_out)};
 	int ours, err = 0;
 
 	for (int i = 0; place->guest && i < 2; i++)
@@ -189,16 +191,19 @@ static int devices_attach(struct faults *faults, struct faults_place *place, str
 		struct faults_device *device = &place->devices[place->n_devices];
 
 		if (place->n_devices == FAULTS_DEVICES) {
-			err = error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there", place->box,
-					FAULTS_DEVICES);
+			err = error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there",
+					place->box, FAULTS_DEVICES);
 			break;
 		}
 		*device = (struct faults_device){ .index = names[i].if_index, .links = { -1, -1 } };
 		place->n_devices++;
 		err = device_attach(place, device);
 		if (err)
-			error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, names[i].if_name,
-				  strerror(-err), err == -ENOENT || err == -EINVAL ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF" : "");
+			error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box,
+				  names[i].if_name, strerror(-err),
+				  err == -ENOENT || err == -EINVAL
+					  ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"
+					  : "");
 		device_tell(faults, place->box, names[i].if_name);
 	}
 	if_freenameindex(names);
@@ -274,7 +279,8 @@ static void map_clear(int map, size_t key_size)
 	char key[64], next[64];
 	bool more = key_size <= sizeof(key) && !bpf_map_get_next_key(map, NULL, key);
 
-	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each time */
+	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each
+			  time */
 		more = !bpf_map_get_next_key(map, key, next);
 		bpf_map_delete_elem(map, key);
 		memcpy(key, next, key_size);

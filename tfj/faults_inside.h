@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of the faults, for faults.c (rules), faults_box.c (what is attached where) and faults_open.c (what is loaded).
- * Nobody else includes this.
+ * The inside of the faults, for faults.c (rules), faults_box.c (what is attached where) and faults_open.c (what is
+ * loaded). Nobody else includes this.
  */
 #ifndef TFJ_FAULTS_INSIDE_H
 #define TFJ_FAULTS_INSIDE_H
@@ -11,14 +11,24 @@
 #define FAULTS_DEVICES 64 /* of one box */
 
 /* What the rules are kept in, by the tracer's maps (bpf/fault_maps.bpf.h) and those of the programs at packets. */
-#define FAULTS_MAPS(X)                                                                                              \
-	X(rule_lists) X(rule_names) X(rule_flows) X(rule_connects) X(rule_pairs) X(rule_boxes) X(rule_devices) X(rule_spared) \
-	X(fault_keys) X(fault_taken) X(fault_accepts)
+#define FAULTS_MAPS(X)                                                                                               \
+	X(rule_lists)                                                                                                \
+	X(rule_names) X(rule_flows) X(rule_connects) X(rule_pairs) X(rule_boxes) X(rule_devices) X(rule_spared)      \
+		X(fault_keys) X(fault_taken) X(fault_accepts)
 
 struct faults_device {
 	unsigned int index;
 	int links[2]; /* TCX: arriving, leaving; -1: a filter */
 	bool filters[2];
+};
+
+/* Where a rule counts in the gate. */
+enum counted { COUNTED_NOT, COUNTED_FLOWS, COUNTED_WALLS, COUNTED_CONNECTS };
+
+struct faults_armed {
+	uint64_t ended_ns; /* lifted */
+	enum fault_kind kind; /* NONE: the id is not in use */
+	enum counted counted;
 };
 
 struct gate_bpf;
@@ -43,7 +53,7 @@ struct faults {
 #define X(name) int name;
 	FAULTS_MAPS(X)
 #undef X
-	struct faults_armed *armed; /* by id; see faults.c */
+	struct faults_armed *armed; /* by id */
 	uint32_t top;		    /* ids in use are below */
 	struct faults_place *places;
 	size_t n_places;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Loads the programs at packets with the tracer's maps, and has the rules in memory that they share with us: a rule is lifted,
- * and a lease renewed, by writing a word.
+ * Loads the programs at packets with the tracer's maps, and has the rules in memory that they share with us: a rule
+ * is lifted, and a lease renewed, by writing a word.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +63,8 @@ static int programs_load(struct faults *faults)
 	err = err ? err : fault_bpf__load(faults->bpf);
 	if (err)
 		return err;
-	faults->programs = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fault_programs", sizeof(uint32_t), sizeof(uint32_t), 2, NULL);
+	faults->programs = bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "fault_programs", sizeof(uint32_t),
+					  sizeof(uint32_t), 2, NULL);
 	if (faults->programs < 0)
 		return -errno;
 	for (uint32_t i = 0; i < 2; i++) {
@@ -84,7 +85,7 @@ int faults_open(struct tracer *tracer, struct faults **ret_faults, struct error 
 		return error_set(e, -ENOMEM, "faults: out of memory");
 	faults->tracer = tracer;
 	faults->programs = -1;
-	faults->armed = calloc(RULE_MAX, sizeof(uint64_t) * 2);
+	faults->armed = calloc(RULE_MAX, sizeof(*faults->armed));
 	tracer_quiet();
 	faults->bpf = fault_bpf__open();
 	err = !faults->armed ? -ENOMEM : faults->bpf ? programs_load(faults) : -errno;

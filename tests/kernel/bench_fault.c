@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * bench_fault --run: what faults cost. Prints `name value` lines, nanoseconds, medians of interleaved rounds: a packet that passes
- * a box's device, over a program that does nothing, with so many rules armed, and with some in effect; a send and its receive with
- * rules that never match, over none; and from a fault's moment until it is in effect.
+ * bench_fault --run: what faults cost. Prints `name value` lines, nanoseconds, medians of interleaved rounds: a
+ * packet that passes a box's device, over a program that does nothing, with so many rules armed, and with some in
+ * effect; a send and its receive with rules that never match, over none; and from a fault's moment until it is in
+ * effect.
  */
 #include "tests/kernel/fault_world.h"
 
@@ -87,8 +88,9 @@ static double run_ns(int program, const unsigned char packet[154])
 {
 	unsigned char copy[256];
 	struct __sk_buff device = { .ifindex = 2 };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = 154, .data_out = copy, .data_size_out = sizeof(copy),
-		    .ctx_in = &device, .ctx_size_in = sizeof(device), .repeat = PACKETS);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = 154, .data_out = copy,
+		    .data_size_out = sizeof(copy), .ctx_in = &device, .ctx_size_in = sizeof(device),
+		    .repeat = PACKETS);
 
 	if (bpf_prog_test_run_opts(program, &opts))
 		abort();
@@ -97,7 +99,8 @@ static double run_ns(int program, const unsigned char packet[154])
 
 static void packet_measure(const struct fault_world *fw, const char *name)
 {
-	int gate = program_find("bop_fault_in"), nothing = program_nothing(), home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int gate = program_find("bop_fault_in"), nothing = program_nothing(),
+	    home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	double values[ROUNDS], empty[ROUNDS];
 	unsigned char packet[154];
 
@@ -122,8 +125,12 @@ static void rules_arm(struct fault_world *fw, uint32_t from, uint32_t to)
 	struct error e = { "" };
 
 	for (uint32_t i = from; i < to; i++)
-		faults[i - from] = (struct kernel_fault){ .id = i, .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = i,
-							  .where = { .process = fault_label("nobody"), .box = 2, .port = 7000, .ordinal = i } };
+		faults[i - from] = (struct kernel_fault){
+			.id = i,
+			.kind = FAULT_CUT,
+			.moment = MOMENT_SEND,
+			.message = i,
+			.where = {.process = fault_label("nobody"), .box = 2, .port = 7000, .ordinal = i}};
 	if (faults_arm(fw->faults, faults, to - from, clock_ns() + LEASE_NS, &e)) {
 		fprintf(stderr, "%s\n", e.text);
 		abort();
@@ -135,7 +142,12 @@ static void rules_arm(struct fault_world *fw, uint32_t from, uint32_t to)
 static void walls_arm(struct fault_world *fw)
 {
 	uint32_t boxes[200];
-	struct kernel_fault fault = { .id = RULE_MAX - 1, .kind = FAULT_PARTITION, .from = boxes, .n_from = 100, .to = boxes + 100, .n_to = 100 };
+	struct kernel_fault fault = {.id = RULE_MAX - 1,
+				     .kind = FAULT_PARTITION,
+				     .from = boxes,
+				     .n_from = 100,
+				     .to = boxes + 100,
+				     .n_to = 100};
 	struct error e = { "" };
 
 	for (uint32_t i = 0; i < 200; i++)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Two boxes of the agent's own kind with many connections between them, each with a fault of its own, and what the programs
- * at both ends really read. Included by one test program each.
+ * Two boxes of the agent's own kind with many connections between them, each with a fault of its own, and what the
+ * programs at both ends really read. Included by one test program each.
  *
- * Connection i has a process at either end: child i + 1 of the process c in box 1 connects to port i of box 2 (or of its own box:
- * over lo), where child i + 1 of s accepts. Both count in memory shared with the test, and check the value of every byte.
+ * Connection i has a process at either end: child i + 1 of the process c in box 1 connects to port i of box 2 (or of
+ * its own box: over lo), where child i + 1 of s accepts. Both count in memory shared with the test, and check the
+ * value of every byte.
  */
 #ifndef TESTS_KERNEL_FAULT_WORLD_H
 #define TESTS_KERNEL_FAULT_WORLD_H
@@ -308,7 +309,8 @@ static pid_t program_start(struct fault_world *fw, const struct trial *trial, in
 		_exit(role == 1 ? server_main(fw, trial) : fw->client(fw, trial));
 	}
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (tracer_add_process(fw->w->tracer, pidfd, (uint32_t)box + 1, fault_label(label), NULL) || write(ready[1], "g", 1) != 1)
+	if (tracer_add_process(fw->w->tracer, pidfd, (uint32_t)box + 1, fault_label(label), NULL) ||
+	    write(ready[1], "g", 1) != 1)
 		abort();
 	close(pidfd);
 	close(ready[0]);
@@ -387,10 +389,16 @@ static unused_ok void trial_arm(struct fault_world *fw, const struct trial *tria
 
 		c->message = (uint32_t)i % MESSAGES + 1;
 		c->reply = i / MESSAGES & 1;
-		faults[i] = (struct kernel_fault){ .id = (uint32_t)i + 1, .kind = trial->kind, .flags = trial->flags, .moment = trial->moment,
-						   .reply = c->reply, .message = c->message, .times = trial->times,
-						   .duration_ns = trial->duration_ns, .lease_ns = trial->lease_ns,
-						   .process = trial->process };
+		faults[i] = (struct kernel_fault){.id = (uint32_t)i + 1,
+						  .kind = trial->kind,
+						  .flags = trial->flags,
+						  .moment = trial->moment,
+						  .reply = c->reply,
+						  .message = c->message,
+						  .times = trial->times,
+						  .duration_ns = trial->duration_ns,
+						  .lease_ns = trial->lease_ns,
+						  .process = trial->process};
 		where_of(trial, i, &faults[i].where);
 	}
 	if (trial->kind != FAULT_NONE && faults_arm(fw->faults, faults, trial->n, clock_ns() + LEASE_NS, &e)) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Faults between boxes: partitions, of which not one packet gets through, and random ones, each decision of which can be
- * computed again. Between three boxes, over datagrams that carry their number and time, and a conversation that was there before.
+ * Faults between boxes: partitions, of which not one packet gets through, and random ones, each decision of which can
+ * be computed again. Between three boxes, over datagrams that carry their number and time, and a conversation that
+ * was there before.
  */
 #include "tests/kernel/fault_world.h"
 
@@ -56,7 +57,8 @@ static void post(struct fault_world *fw, struct posts *posts, int from, int to, 
 
 	memset(datagram.filler, 0x55, sizeof(datagram.filler));
 	memcpy(&six.sin6_addr, family == AF_INET ? box->ip4 : box->ip6, 16);
-	expect(fw->w, sendto(posts->fd[from], &datagram, sizeof(datagram), 0, (void *)&six, sizeof(six)) == sizeof(datagram));
+	expect(fw->w, sendto(posts->fd[from], &datagram, sizeof(datagram), 0, (void *)&six, sizeof(six)) ==
+			      sizeof(datagram));
 }
 
 /* The next datagram in that box, within some time. */
@@ -111,7 +113,13 @@ static void arm(struct fault_world *fw, const struct kernel_fault *fault)
 static void partition_test(struct fault_world *fw, enum fault_kind kind, uint32_t flags, const char *name)
 {
 	static const uint32_t from[] = { 1 }, to[] = { 2 };
-	struct kernel_fault fault = { .id = 1, .kind = kind, .flags = flags, .from = from, .n_from = 1, .to = to, .n_to = kind == FAULT_PARTITION };
+	struct kernel_fault fault = {.id = 1,
+				     .kind = kind,
+				     .flags = flags,
+				     .from = from,
+				     .n_from = 1,
+				     .to = to,
+				     .n_to = kind == FAULT_PARTITION};
 	struct kernel_receipt receipt = { 0 };
 	struct datagram datagram;
 	struct posts posts;
@@ -157,7 +165,8 @@ static void partition_test(struct fault_world *fw, enum fault_kind kind, uint32_
 	test_end(fw->w, name);
 }
 
-/* From a moment on: the message and all after it do not arrive, what was before has; another pair of boxes does not notice. */
+/* From a moment on: the message and all after it do not arrive, what was before has; another pair of boxes does not
+ * notice. */
 static void partition_lift(struct fault_world *fw, const struct trial *trial)
 {
 	struct conversation *c = &fw->conversations[0];
@@ -178,8 +187,14 @@ static void partition_moment_test(struct fault_world *fw, enum fault_moment_kind
 {
 	static const uint32_t from[] = { 1 }, to[] = { 2, 3 };
 	struct trial trial = { .family = AF_INET6, .n = 1 };
-	struct kernel_fault fault = { .id = 1, .kind = FAULT_PARTITION, .moment = moment, .message = moment == MOMENT_SEND ? 10 : 9,
-				      .from = from, .n_from = 1, .to = to, .n_to = 2 };
+	struct kernel_fault fault = {.id = 1,
+				     .kind = FAULT_PARTITION,
+				     .moment = moment,
+				     .message = moment == MOMENT_SEND ? 10 : 9,
+				     .from = from,
+				     .n_from = 1,
+				     .to = to,
+				     .n_to = 2};
 	struct kernel_receipt receipt = { 0 };
 
 	fault_world_open(fw);
@@ -190,14 +205,16 @@ static void partition_moment_test(struct fault_world *fw, enum fault_moment_kind
 	programs_finish(fw, &trial, partition_lift);
 	faults_receipt(fw->faults, 1, &receipt);
 	expect(fw->w, receipt.state == FAULT_STATE_LIFTED && receipt.fired == 1 && receipt.effect_ns);
-	expect(fw->w, fw->conversations[0].server.got == bytes_before(&trial, 0, MESSAGES + 1) && !fw->conversations[0].server.corrupt);
+	expect(fw->w, fw->conversations[0].server.got == bytes_before(&trial, 0, MESSAGES + 1) &&
+			      !fw->conversations[0].server.corrupt);
 	fault_world_close(fw);
 	fw->w->n = 0;
 	test_end(fw->w, name);
 }
 
 /* Sends numbered datagrams from c to s; how often each arrived, and whether it was as it was sent. */
-static void flood(struct fault_world *fw, struct posts *posts, uint32_t id, unsigned int count[DATAGRAMS], unsigned int *ret_changed)
+static void flood(struct fault_world *fw, struct posts *posts, uint32_t id, unsigned int count[DATAGRAMS],
+		  unsigned int *ret_changed)
 {
 	struct kernel_receipt receipt;
 	struct datagram datagram;
@@ -221,8 +238,15 @@ static void flood(struct fault_world *fw, struct posts *posts, uint32_t id, unsi
 static void random_test(struct fault_world *fw, enum fault_kind kind, uint32_t ppm, const char *name)
 {
 	static const uint32_t from[] = { 1 }, to[] = { 2 };
-	struct kernel_fault fault = { .id = 1, .kind = kind, .flags = FAULT_F_ONEWAY, .from = from, .n_from = 1, .to = to, .n_to = 1,
-				      .ppm = ppm, .seed = 4711 };
+	struct kernel_fault fault = {.id = 1,
+				     .kind = kind,
+				     .flags = FAULT_F_ONEWAY,
+				     .from = from,
+				     .n_from = 1,
+				     .to = to,
+				     .n_to = 1,
+				     .ppm = ppm,
+				     .seed = 4711};
 	unsigned int count[DATAGRAMS] = { 0 }, changed, yes = 0, wrong = 0;
 	struct kernel_receipt receipt = { 0 };
 	struct posts posts;
@@ -247,11 +271,13 @@ static void random_test(struct fault_world *fw, enum fault_kind kind, uint32_t p
 	}
 	expect(fw->w, !wrong);
 	if (kind == FAULT_CORRUPT)
-		expect(fw->w, changed >= yes / 2 && changed <= yes); /* the rest is in the time, which is not looked at */
+		expect(fw->w,
+		       changed >= yes / 2 && changed <= yes); /* the rest is in the time, which is not looked at */
 	else
 		expect(fw->w, !changed);
 	if (fw->w->failures)
-		printf("# %llu decisions, %u yes, %u wrong, %u changed\n", (unsigned long long)receipt.decisions, yes, wrong, changed);
+		printf("# %llu decisions, %u yes, %u wrong, %u changed\n", (unsigned long long)receipt.decisions, yes,
+		       wrong, changed);
 	posts_close(&posts);
 	fault_world_close(fw);
 	fw->w->n = 0;
@@ -274,7 +300,8 @@ static void spare_test(struct fault_world *fw)
 	arm(fw, &faults[0]);
 	arm(fw, &faults[1]);
 	for (int six = 0; six < 2; six++)
-		expect(fw->w, passes(fw, &posts, 0, 1, six ? AF_INET6 : AF_INET) && passes(fw, &posts, 1, 0, six ? AF_INET6 : AF_INET));
+		expect(fw->w, passes(fw, &posts, 0, 1, six ? AF_INET6 : AF_INET) &&
+				      passes(fw, &posts, 1, 0, six ? AF_INET6 : AF_INET));
 	expect(fw->w, is_blocked(fw, &posts, 0, 2, AF_INET, 1));
 	posts_close(&posts);
 	fault_world_close(fw);
@@ -292,10 +319,13 @@ int main(void)
 		puts("1..1");
 		return status;
 	}
-	partition_test(&fw, FAULT_PARTITION, 0, "partition: no packet either way, ARP and neighbour discovery neither; others pass; it heals");
+	partition_test(&fw, FAULT_PARTITION, 0,
+		       "partition: no packet either way, ARP and neighbour discovery neither; others pass; it heals");
 	partition_test(&fw, FAULT_PARTITION, FAULT_F_ONEWAY, "partition oneway: the other direction passes");
 	partition_test(&fw, FAULT_ISOLATE, 0, "isolate: against everyone");
-	partition_moment_test(&fw, MOMENT_SEND, "partition from a send: on a connection that was there, from that message on; it heals");
+	partition_moment_test(
+		&fw, MOMENT_SEND,
+		"partition from a send: on a connection that was there, from that message on; it heals");
 	partition_moment_test(&fw, MOMENT_RECV, "partition from a receive");
 	random_test(&fw, FAULT_LOSS, MILLION / 4, "loss: just the datagrams that the seed says");
 	random_test(&fw, FAULT_DUPLICATE, MILLION / 4, "duplicate: just the datagrams that the seed says, once more");

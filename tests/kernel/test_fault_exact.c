@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * For every message of a conversation, in both directions: what its receiver read when it was cut, reset, or when the process
- * crashed before it was sent or as it was received. All as asked, or it is told which not.
+ * For every message of a conversation, in both directions: what its receiver read when it was cut, reset, or when the
+ * process crashed before it was sent or as it was received. All as asked, or it is told which not.
  *
  * BOP_TEST_SOAK=1: the whole matrix.
  */
 #include "tests/kernel/fault_world.h"
 
-/* Nothing more is to come: the message was kept from its receiver several times, or those who are to hear of it have. */
+/* Nothing more is to come: the message was kept from its receiver several times, or those who are to hear of it have.
+ */
 static void finish_when_over(struct fault_world *fw, const struct trial *trial)
 {
 	for (size_t i = 0; i < trial->n; i++) {
@@ -22,7 +23,8 @@ static void finish_when_over(struct fault_world *fw, const struct trial *trial)
 			over = receipt.fired && sender->error;
 		else if (trial->kind == FAULT_CUT || trial->flags & FAULT_F_SILENT)
 			over = receipt.packets >= 3 && /* TCP has tried again, also with what is before */
-			       (reader->got >= bytes_before(trial, i, c->message) || clock_ns() > receipt.fired_ns + STUCK_S * 500000000ull);
+			       (reader->got >= bytes_before(trial, i, c->message) ||
+				clock_ns() > receipt.fired_ns + STUCK_S * 500000000ull);
 		else
 			over = reader->error && (sender->error || sender->status);
 		if (over)
@@ -36,7 +38,8 @@ static int killed(const struct side *side)
 }
 
 /* Was it as asked? Says what was not. */
-static int conversation_check(const struct trial *trial, const struct conversation *c, size_t i, const struct kernel_receipt *receipt)
+static int conversation_check(const struct trial *trial, const struct conversation *c, size_t i,
+			      const struct kernel_receipt *receipt)
 {
 	const struct side *reader = c->reply ? &c->client : &c->server, *sender = c->reply ? &c->server : &c->client;
 	bool crash = trial->kind == FAULT_CRASH, silent = trial->flags & FAULT_F_SILENT;
@@ -61,8 +64,9 @@ static int conversation_check(const struct trial *trial, const struct conversati
 	else if (crash && trial->moment == MOMENT_SEND && (silent ? reader->error : !reader->error))
 		why = silent ? "the receiver was told" : "the receiver was not told";
 	if (why)
-		printf("# connection %zu, message %u of the %s: %s: read %llu of %llu, errors %d and %d (reader, sender), sender read %llu\n", i,
-		       c->message, c->reply ? "acceptor" : "connector", why, (unsigned long long)reader->got,
+		printf("# connection %zu, message %u of the %s: %s: read %llu of %llu, errors %d and %d (reader, "
+		       "sender), sender read %llu\n",
+		       i, c->message, c->reply ? "acceptor" : "connector", why, (unsigned long long)reader->got,
 		       (unsigned long long)wanted, reader->error, sender->error, (unsigned long long)sender->got);
 	return !why;
 }
@@ -104,14 +108,21 @@ static const char *const patterns[] = { "ping-pong", "back to back" }, *const si
 
 static void kind_test(struct fault_world *fw, size_t kind, bool lo, int family, enum pattern pattern, enum sizes size)
 {
-	struct trial trial = { .kind = kinds[kind].kind, .flags = kinds[kind].flags, .moment = kinds[kind].moment, .lo = lo,
-			       .family = family, .pattern = pattern, .sizes = size, .n = 2 * MESSAGES };
+	struct trial trial = {.kind = kinds[kind].kind,
+			      .flags = kinds[kind].flags,
+			      .moment = kinds[kind].moment,
+			      .lo = lo,
+			      .family = family,
+			      .pattern = pattern,
+			      .sizes = size,
+			      .n = 2 * MESSAGES};
 	size_t exact = trial_run(fw, &trial);
 	char name[200];
 
 	expect(fw->w, exact == trial.n);
-	snprintf(name, sizeof(name), "%s, %s, %s, %s messages %s: %zu of %zu exact", kinds[kind].name, lo ? "lo" : "veth",
-		 family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern], exact, trial.n);
+	snprintf(name, sizeof(name), "%s, %s, %s, %s messages %s: %zu of %zu exact", kinds[kind].name,
+		 lo ? "lo" : "veth", family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern], exact,
+		 trial.n);
 	fw->w->n = 0; /* thousands of records tell nothing here */
 	test_end(fw->w, name);
 }
@@ -119,8 +130,14 @@ static void kind_test(struct fault_world *fw, size_t kind, bool lo, int family, 
 /* The peer is not in a box of ours: packets are met where they leave. */
 static void elsewhere_test(struct fault_world *fw, size_t kind, int family, enum pattern pattern, enum sizes size)
 {
-	struct trial trial = { .kind = kinds[kind].kind, .flags = kinds[kind].flags, .moment = kinds[kind].moment, .elsewhere = true,
-			       .family = family, .pattern = pattern, .sizes = size, .n = MESSAGES };
+	struct trial trial = {.kind = kinds[kind].kind,
+			      .flags = kinds[kind].flags,
+			      .moment = kinds[kind].moment,
+			      .elsewhere = true,
+			      .family = family,
+			      .pattern = pattern,
+			      .sizes = size,
+			      .n = MESSAGES};
 	size_t exact = trial_run(fw, &trial);
 	char name[200];
 
@@ -149,8 +166,10 @@ int main(void)
 				for (int pattern = 0; pattern < 2; pattern++)
 					for (int size = 0; size < 3; size++) {
 						/* a sample: each value with each kind, somewhere */
-						if (soak || (lo == (int)(kind & 1) && six == pattern && size == (int)((kind + (size_t)pattern) % 3)))
-							kind_test(&fw, kind, lo, six ? AF_INET6 : AF_INET, pattern, size);
+						if (soak || (lo == (int)(kind & 1) && six == pattern &&
+							     size == (int)((kind + (size_t)pattern) % 3)))
+							kind_test(&fw, kind, lo, six ? AF_INET6 : AF_INET, pattern,
+								  size);
 					}
 	for (size_t kind = 0; kind < 5; kind++)
 		for (int pattern = 0; pattern < 2; pattern++)

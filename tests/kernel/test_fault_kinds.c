@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * Faults on connections after which the stream goes on: drop, hold, pause, those that end by their lease or are lifted; connects
- * that are refused; and what is told of a fault.
+ * Faults on connections after which the stream goes on: drop, hold, pause, those that end by their lease or are
+ * lifted; connects that are refused; and what is told of a fault.
  */
 #include "tests/kernel/fault_world.h"
 
@@ -9,8 +9,13 @@
 
 static struct trial trial_of(enum fault_kind kind, bool lo, int family, enum pattern pattern, enum sizes sizes)
 {
-	return (struct trial){ .kind = kind, .moment = MOMENT_SEND, .lo = lo, .family = family, .pattern = pattern, .sizes = sizes,
-			       .n = 2 * MESSAGES };
+	return (struct trial){.kind = kind,
+			      .moment = MOMENT_SEND,
+			      .lo = lo,
+			      .family = family,
+			      .pattern = pattern,
+			      .sizes = sizes,
+			      .n = 2 * MESSAGES};
 }
 
 static struct side *reader_of(struct conversation *c)
@@ -43,14 +48,16 @@ static bool stream_is_whole(struct fault_world *fw, const struct trial *trial, s
 {
 	struct conversation *c = &fw->conversations[i];
 
-	return reader_of(c)->got == bytes_before(trial, i, MESSAGES + 1) && !reader_of(c)->corrupt && !sender_of(c)->corrupt;
+	return reader_of(c)->got == bytes_before(trial, i, MESSAGES + 1) && !reader_of(c)->corrupt &&
+	       !sender_of(c)->corrupt;
 }
 
 static void receipt_show(struct fault_world *fw, size_t i, const struct kernel_receipt *r)
 {
 	struct conversation *c = &fw->conversations[i];
 
-	printf("# connection %zu, message %u of the %s: state %s over %d fired %u; hit %llu messages, %llu bytes, %llu packets, beside %llu "
+	printf("# connection %zu, message %u of the %s: state %s over %d fired %u; hit %llu messages, %llu bytes, "
+	       "%llu packets, beside %llu "
 	       "bytes; late %llu ns; sent again %u; read %llu\n",
 	       i, c->message, c->reply ? "acceptor" : "connector", fault_state_name(r->state), r->over, r->fired,
 	       (unsigned long long)r->messages, (unsigned long long)r->bytes, (unsigned long long)r->packets,
@@ -84,11 +91,12 @@ static bool drop_check(struct fault_world *fw, const struct trial *trial, size_t
 {
 	struct conversation *c = &fw->conversations[i];
 
-	return r->state == FAULT_STATE_FIRED && r->fired == 1 && r->over && r->packets >= trial->times && r->messages == 1 &&
-	       r->bytes >= 1 && sender_of(c)->retransmits >= trial->times;
+	return r->state == FAULT_STATE_FIRED && r->fired == 1 && r->over && r->packets >= trial->times &&
+	       r->messages == 1 && r->bytes >= 1 && sender_of(c)->retransmits >= trial->times;
 }
 
-static void drop_test(struct fault_world *fw, uint32_t times, enum pattern pattern, enum sizes sizes, bool lo, const char *name)
+static void drop_test(struct fault_world *fw, uint32_t times, enum pattern pattern, enum sizes sizes, bool lo,
+		      const char *name)
 {
 	struct trial trial = trial_of(FAULT_DROP, lo, lo ? AF_INET : AF_INET6, pattern, sizes);
 
@@ -103,11 +111,12 @@ static bool hold_check(struct fault_world *fw, const struct trial *trial, size_t
 	const struct side *reader = reader_of(&fw->conversations[i]);
 	uint64_t due = r->fired_ns + HOLD_NS;
 
-	return r->state == FAULT_STATE_FIRED && r->over && reader->mark_ns >= due && r->lateness_ns <= reader->mark_ns - due &&
-	       r->lateness_ns;
+	return r->state == FAULT_STATE_FIRED && r->over && reader->mark_ns >= due &&
+	       r->lateness_ns <= reader->mark_ns - due && r->lateness_ns;
 }
 
-static void hold_test(struct fault_world *fw, bool lo, int family, enum pattern pattern, enum sizes sizes, const char *name)
+static void hold_test(struct fault_world *fw, bool lo, int family, enum pattern pattern, enum sizes sizes,
+		      const char *name)
 {
 	struct trial trial = trial_of(FAULT_HOLD, lo, family, pattern, sizes);
 
@@ -140,7 +149,8 @@ static void wake(struct fault_world *fw, const struct trial *trial)
 		struct side *who = trial->moment == MOMENT_SEND ? sender_of(c) : reader_of(c);
 		struct kernel_receipt receipt;
 
-		if (who->status || !who->pid || process_state(who->pid) != 'T' || faults_receipt(fw->faults, (uint32_t)i + 1, &receipt))
+		if (who->status || !who->pid || process_state(who->pid) != 'T' ||
+		    faults_receipt(fw->faults, (uint32_t)i + 1, &receipt))
 			continue;
 		expect(fw->w, receipt.fired == 1);
 		if (clock_ns() < receipt.fired_ns + HOLD_NS)
@@ -177,8 +187,10 @@ static void lift_when_blocked(struct fault_world *fw, const struct trial *trial)
 	for (size_t i = 0; i < trial->n; i++) {
 		struct kernel_receipt receipt;
 
-		if (!faults_receipt(fw->faults, (uint32_t)i + 1, &receipt) && receipt.state == FAULT_STATE_FIRED && receipt.packets >= 2) {
-			expect(fw->w, reader_of(&fw->conversations[i])->got <= bytes_before(trial, i, fw->conversations[i].message));
+		if (!faults_receipt(fw->faults, (uint32_t)i + 1, &receipt) && receipt.state == FAULT_STATE_FIRED &&
+		    receipt.packets >= 2) {
+			expect(fw->w, reader_of(&fw->conversations[i])->got <=
+					      bytes_before(trial, i, fw->conversations[i].message));
 			expect(fw->w, !faults_lift(fw->faults, (uint32_t)i + 1));
 		}
 	}
@@ -187,8 +199,8 @@ static void lift_when_blocked(struct fault_world *fw, const struct trial *trial)
 
 static bool lift_check(struct fault_world *fw, const struct trial *trial, size_t i, const struct kernel_receipt *r)
 {
-	return r->state == FAULT_STATE_LIFTED && r->ended_ns > r->fired_ns && reader_of(&fw->conversations[i])->mark_ns >= r->ended_ns &&
-	       r->messages >= 1 && r->bytes >= 1;
+	return r->state == FAULT_STATE_LIFTED && r->ended_ns > r->fired_ns &&
+	       reader_of(&fw->conversations[i])->mark_ns >= r->ended_ns && r->messages >= 1 && r->bytes >= 1;
 }
 
 static bool expired_check(struct fault_world *fw, const struct trial *trial, size_t i, const struct kernel_receipt *r)
@@ -215,12 +227,16 @@ static void live_turn(struct fault_world *fw, const struct trial *trial)
 	struct error e = { "" };
 
 	for (size_t i = 0; i < trial->n; i++) {
-		struct kernel_fault fault = { .id = (uint32_t)(trial->n + i + 1), .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = 15,
-					      .reply = fw->conversations[i].reply };
+		struct kernel_fault fault = {.id = (uint32_t)(trial->n + i + 1),
+					     .kind = FAULT_CUT,
+					     .moment = MOMENT_SEND,
+					     .message = 15,
+					     .reply = fw->conversations[i].reply};
 		uint32_t hold = (uint32_t)i + 1;
 
 		where_of(trial, i, &fault.where);
-		if (!faults_receipt(fw->faults, hold, &receipt) && receipt.state == FAULT_STATE_FIRED && receipt.packets) {
+		if (!faults_receipt(fw->faults, hold, &receipt) && receipt.state == FAULT_STATE_FIRED &&
+		    receipt.packets) {
 			expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e));
 			expect(fw->w, !faults_lift(fw->faults, hold));
 		}
@@ -236,8 +252,12 @@ static void live_test(struct fault_world *fw)
 
 	fault_world_open(fw);
 	for (size_t i = 0; i < trial.n; i++) {
-		struct kernel_fault hold = { .id = (uint32_t)i + 1, .kind = FAULT_HOLD, .moment = MOMENT_SEND, .message = 10,
-					     .reply = i / MESSAGES & 1, .duration_ns = LEASE_NS };
+		struct kernel_fault hold = {.id = (uint32_t)i + 1,
+					    .kind = FAULT_HOLD,
+					    .moment = MOMENT_SEND,
+					    .message = 10,
+					    .reply = i / MESSAGES & 1,
+					    .duration_ns = LEASE_NS};
 		struct error e = { "" };
 
 		where_of(&trial, i, &hold.where);
@@ -247,7 +267,8 @@ static void live_test(struct fault_world *fw)
 	programs_start(fw, &trial);
 	programs_finish(fw, &trial, live_turn);
 	for (size_t i = 0; i < trial.n; i++)
-		good += reader_of(&fw->conversations[i])->got == bytes_before(&trial, i, 15) && !reader_of(&fw->conversations[i])->corrupt;
+		good += reader_of(&fw->conversations[i])->got == bytes_before(&trial, i, 15) &&
+			!reader_of(&fw->conversations[i])->corrupt;
 	expect(fw->w, good == trial.n);
 	fault_world_close(fw);
 	fw->w->n = 0;
@@ -323,12 +344,14 @@ static void record_test(struct fault_world *fw)
 		for (size_t j = 0; j < fw->w->n; j++) {
 			const struct rec_transfer *send = &fw->w->records[j].transfer;
 
-			if (send->head.kind == REC_SEND && send->cookie == fault->cookie && send->message == fault->message)
+			if (send->head.kind == REC_SEND && send->cookie == fault->cookie &&
+			    send->message == fault->message)
 				found = send->head.tid == fault->head.tid && send->head.order > fault->head.order &&
 					send->pos == fault->pos && send->result == (int64_t)fault->bytes;
 		}
 		expect(fw->w, found);
-		expect(fw->w, fault->id && fault->id <= trial.n && fault->state == RULE_FIRED && fault->moment == RULE_SEND);
+		expect(fw->w,
+		       fault->id && fault->id <= trial.n && fault->state == RULE_FIRED && fault->moment == RULE_SEND);
 		expect(fw->w, fault->message == fw->conversations[fault->id - 1].message);
 	}
 	expect(fw->w, fired == trial.n);
@@ -341,7 +364,6 @@ static void record_test(struct fault_world *fw)
 
 struct attempts {
 	int result[3], error[3];
-	int waiting; /* the second one is on its way */
 };
 
 static int refused_main(struct fault_world *fw, const struct trial *trial)
@@ -353,8 +375,6 @@ static int refused_main(struct fault_world *fw, const struct trial *trial)
 	for (int i = 0; i < 3; i++) {
 		fd[i] = socket(trial->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		must(fd[i] >= 0);
-		if (i == 1 && trial->flags & FAULT_F_TIMEOUT)
-			__atomic_store_n(&attempts->waiting, 1, __ATOMIC_SEQ_CST);
 		attempts->result[i] = connect_fd(fd[i], server_address(fw, trial), PORT);
 		attempts->error[i] = attempts->result[i] ? errno : 0;
 	}
@@ -391,7 +411,8 @@ static void refuse_test(struct fault_world *fw, bool lo, int family, uint32_t fl
 	if (bind(fd, (void *)&six, sizeof(six)) || listen(fd, 8) || setns(home, CLONE_NEWNET))
 		abort();
 	close(home);
-	fault.where = (struct fault_where){ .process = fault_label("c"), .box = lo ? 1 : 2, .port = PORT, .ordinal = 2 };
+	fault.where =
+		(struct fault_where){.process = fault_label("c"), .box = lo ? 1 : 2, .port = PORT, .ordinal = 2};
 	expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e));
 	fw->programs[0] = program_start(fw, &trial, 0, "c", 2);
 	while (waitpid(fw->programs[0], &status, WNOHANG) == 0) {
@@ -404,10 +425,11 @@ static void refuse_test(struct fault_world *fw, bool lo, int family, uint32_t fl
 	faults_receipt(fw->faults, 1, &receipt);
 	expect(fw->w, !attempts->error[0] && !attempts->error[2]);
 	expect(fw->w, attempts->error[1] == (flags & FAULT_F_TIMEOUT ? 0 : ECONNREFUSED));
-	expect(fw->w, receipt.fired == 1 && receipt.packets == (flags & FAULT_F_TIMEOUT ? receipt.packets : 1) && receipt.packets);
+	expect(fw->w, receipt.fired == 1 && receipt.packets == (flags & FAULT_F_TIMEOUT ? receipt.packets : 1) &&
+			      receipt.packets);
 	if (fw->w->failures)
-		printf("# errors %d %d %d, fired %u, packets %llu\n", attempts->error[0], attempts->error[1], attempts->error[2],
-		       receipt.fired, (unsigned long long)receipt.packets);
+		printf("# errors %d %d %d, fired %u, packets %llu\n", attempts->error[0], attempts->error[1],
+		       attempts->error[2], receipt.fired, (unsigned long long)receipt.packets);
 	fault_world_close(fw);
 	fw->w->n = 0;
 	test_end(fw->w, name);
@@ -415,13 +437,15 @@ static void refuse_test(struct fault_world *fw, bool lo, int family, uint32_t fl
 
 static void wrong_test(struct fault_world *fw)
 {
-	struct kernel_fault faults[2] = { { .id = 1, .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = 1, .where.ordinal = 1 },
-					  { .id = 2, .kind = FAULT_HOLD, .moment = MOMENT_RECV, .message = 1, .where.ordinal = 1 } };
+	struct kernel_fault faults[2] = {
+		{.id = 1, .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = 1, .where.ordinal = 1},
+		{.id = 2, .kind = FAULT_HOLD, .moment = MOMENT_RECV, .message = 1, .where.ordinal = 1}};
 	struct kernel_receipt receipt;
 	struct error e = { "" };
 
 	fault_world_open(fw);
-	expect(fw->w, faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e) == -EINVAL && strstr(e.text, "hold"));
+	expect(fw->w,
+	       faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e) == -EINVAL && strstr(e.text, "hold"));
 	expect(fw->w, faults_receipt(fw->faults, 1, &receipt) == -ENOENT); /* all or none */
 	faults[1].moment = MOMENT_SEND;
 	faults[1].id = RULE_MAX;
@@ -453,14 +477,18 @@ int main(void)
 		puts("1..1");
 		return status;
 	}
-	drop_test(&fw, 1, PING_PONG, SMALL, false, "drop: TCP sends again, the stream is whole (small, ping-pong, veth)");
-	drop_test(&fw, 2, BACK_TO_BACK, MIXED, true, "drop, two times: TCP sends again twice, the stream is whole (mixed, back to back, lo)");
+	drop_test(&fw, 1, PING_PONG, SMALL, false,
+		  "drop: TCP sends again, the stream is whole (small, ping-pong, veth)");
+	drop_test(&fw, 2, BACK_TO_BACK, MIXED, true,
+		  "drop, two times: TCP sends again twice, the stream is whole (mixed, back to back, lo)");
 	hold_test(&fw, false, AF_INET, PING_PONG, SMALL, "hold: never early, its lateness is told (veth, IPv4)");
-	hold_test(&fw, true, AF_INET6, BACK_TO_BACK, MIXED, "hold: never early, its lateness is told (lo, IPv6, back to back)");
+	hold_test(&fw, true, AF_INET6, BACK_TO_BACK, MIXED,
+		  "hold: never early, its lateness is told (lo, IPv6, back to back)");
 	pause_test(&fw, MOMENT_SEND, PING_PONG, "pause at a send: stopped, the message waits, then all goes on");
 	pause_test(&fw, MOMENT_RECV, BACK_TO_BACK, "pause at a receive: stopped, unread, then all goes on");
 	cut_ends_test(&fw, 0, 0, "cut, lifted: the stream goes on and is whole");
-	cut_ends_test(&fw, FAULT_F_ONEWAY, 400ull * 1000000, "cut oneway with a lease: the stream goes on when it is over");
+	cut_ends_test(&fw, FAULT_F_ONEWAY, 400ull * 1000000,
+		      "cut oneway with a lease: the stream goes on when it is over");
 	dry_test(&fw, FAULT_CUT, MOMENT_SEND, "dry: a cut would have been made, and was not");
 	dry_test(&fw, FAULT_CRASH, MOMENT_RECV, "dry: a process would have been killed, and was not");
 	late_test(&fw);
@@ -468,9 +496,11 @@ int main(void)
 	stranger_test(&fw);
 	record_test(&fw);
 	fw.client = refused_main;
-	refuse_test(&fw, false, AF_INET, 0, "refuse: the second connect gets ECONNREFUSED, the others pass (veth, IPv4)");
+	refuse_test(&fw, false, AF_INET, 0,
+		    "refuse: the second connect gets ECONNREFUSED, the others pass (veth, IPv4)");
 	refuse_test(&fw, true, AF_INET6, 0, "refuse: the same over lo, IPv6");
-	refuse_test(&fw, false, AF_INET6, FAULT_F_TIMEOUT, "refuse timeout: its SYNs vanish until it is lifted (veth, IPv6)");
+	refuse_test(&fw, false, AF_INET6, FAULT_F_TIMEOUT,
+		    "refuse timeout: its SYNs vanish until it is lifted (veth, IPv6)");
 	refuse_test(&fw, true, AF_INET, FAULT_F_TIMEOUT, "refuse timeout: the same over lo, IPv4");
 	wrong_test(&fw);
 	world_free(fw.w);

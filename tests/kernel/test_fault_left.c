@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 /*
- * What is left when the process that holds the faults is killed, and what others have attached to the same devices. Nothing fires
- * late, traffic flows when the lease is over, a sweep takes away what is ours and nothing else.
+ * What is left when the process that holds the faults is killed, and what others have attached to the same devices.
+ * Nothing fires late, traffic flows when the lease is over, a sweep takes away what is ours and nothing else.
  *
- * The holder is a child with a tracer of its own. The boxes are the test's, so they outlive it, as a guest's namespace does.
+ * The holder is a child with a tracer of its own. The boxes are the test's, so they outlive it, as a guest's
+ * namespace does.
  */
 #include "tests/kernel/world.h"
 
@@ -115,7 +116,7 @@ static void program(struct shared *shared, int fd)
 	for (int i = 0; i < 4; i++) {
 		if (i == 2)
 			__atomic_store_n(&shared->ready, 2, __ATOMIC_SEQ_CST);
-		must(send(fd, "abcd" + i, 1, MSG_NOSIGNAL) == 1);
+		must(send(fd, &"abcd"[i], 1, MSG_NOSIGNAL) == 1);
 		if (i < 2)
 			must(recv(fd, &reply, 1, 0) == 1);
 	}
@@ -134,7 +135,8 @@ static void hold(struct shared *shared, struct boxes *boxes, const struct kernel
 	for (size_t i = 0; i < boxes->n; i++) {
 		const struct box *box = &boxes->box[i];
 
-		must(!tracer_add_guest(tracer, box->cookie, box->index, &e) && !tracer_add_address(tracer, box->index, box->ip4, &e));
+		must(!tracer_add_guest(tracer, box->cookie, box->index, &e) &&
+		     !tracer_add_address(tracer, box->index, box->ip4, &e));
 	}
 	tracer_adopt(tracer);
 	if (task) {
@@ -189,7 +191,8 @@ static int qdiscs(struct boxes *boxes)
 	for (size_t i = 0; i < boxes->n; i++) {
 		enter(boxes->box[i].netns);
 		for (int device = 1; device <= 2; device++) {
-			LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = device, .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+			LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = device,
+				    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 
 			if (bpf_tc_hook_create(&hook) == -EEXIST)
 				n++;
@@ -229,7 +232,8 @@ static void wall_test(struct world *w, enum fault_kind kind, bool guest, const c
 	kill(holder, SIGKILL);
 	waitpid(holder, NULL, 0);
 	expect(w, datagrams_pass(&talk, 20000));
-	/* a filter stays, and is found: one for each direction of eth0 and lo, in two boxes; TCX programs are gone already */
+	/* a filter stays, and is found: one for each direction of eth0 and lo, in two boxes; TCX programs are gone
+	 * already */
 	left = sweep(boxes);
 	expect(w, left == 8 || (guest && !left));
 	expect(w, sweep(boxes) == 0 && qdiscs(boxes) == 0);
@@ -240,14 +244,18 @@ static void wall_test(struct world *w, enum fault_kind kind, bool guest, const c
 }
 
 /*
- * A rule for a message. killed_early: the holder is killed while it is only armed. Else when it has fired: what it kept back
- * arrives when its lease is over.
+ * A rule for a message. killed_early: the holder is killed while it is only armed. Else when it has fired: what it
+ * kept back arrives when its lease is over.
  */
 static void message_test(struct world *w, enum fault_kind kind, bool killed_early, bool guest, const char *name)
 {
 	static char *const names[] = { "c", "s", NULL };
-	struct kernel_fault fault = { .id = 1, .kind = kind, .moment = MOMENT_SEND, .message = 3, .duration_ns = 100 * LEASE_NS,
-				      .where = { .process = fault_label("c"), .box = 2, .port = PORT, .ordinal = 1 } };
+	struct kernel_fault fault = {.id = 1,
+				     .kind = kind,
+				     .moment = MOMENT_SEND,
+				     .message = 3,
+				     .duration_ns = 100 * LEASE_NS,
+				     .where = {.process = fault_label("c"), .box = 2, .port = PORT, .ordinal = 1}};
 	struct shared *shared = (struct shared *)w->shared;
 	char byte, text[8] = "";
 	struct boxes *boxes;
@@ -384,7 +392,8 @@ static void foreign_test(struct world *w, bool guest, bool made_before, const ch
 	static char *const names[] = { "c", "s", NULL };
 	static const uint32_t from[] = { 1 };
 	struct kernel_fault fault = { .id = 1, .kind = FAULT_ISOLATE, .from = from, .n_from = 1 };
-	struct foreign filter = foreign_new(0 /* OK: nobody behind is asked */), first = foreign_new(-1), link = foreign_new(-1);
+	struct foreign filter = foreign_new(0 /* OK: nobody behind is asked */), first = foreign_new(-1),
+		       link = foreign_new(-1);
 	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), device = 2;
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = device, .attach_point = BPF_TC_INGRESS);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = filter.program, .handle = 7, .priority = 5);
@@ -469,11 +478,14 @@ int main(void)
 		puts("1..1");
 		return status;
 	}
-	wall_test(w, FAULT_ISOLATE, false, "the holder of an isolation is killed: traffic flows when the lease is over, a sweep finds the filters");
+	wall_test(w, FAULT_ISOLATE, false,
+		  "the holder of an isolation is killed: traffic flows when the lease is over, a sweep finds the "
+		  "filters");
 	wall_test(w, FAULT_ISOLATE, true, "the same in a guest");
 	wall_test(w, FAULT_LOSS, true, "the holder of a loss of everything is killed");
 	message_test(w, FAULT_CUT, true, false, "the holder of a cut that is only armed is killed: it never fires");
-	message_test(w, FAULT_CUT, false, false, "the holder of a cut in effect is killed: the stream goes on when the lease is over");
+	message_test(w, FAULT_CUT, false, false,
+		     "the holder of a cut in effect is killed: the stream goes on when the lease is over");
 	message_test(w, FAULT_CUT, false, true, "the same in a guest");
 	message_test(w, FAULT_HOLD, true, true, "the holder of a hold that is only armed is killed");
 	message_test(w, FAULT_HOLD, false, false, "the holder of a hold in effect is killed");
