@@ -28,7 +28,8 @@ static const char *plan_line(const char *plan, uint32_t id, size_t *ret_size)
 }
 
 /* Where it fired: "at 0.012345 s, in client, send client>s1:7000#1/3". */
-static void fired_text(const struct run *run, const struct graph *graph, const struct graph_fault *fault, char *buf, size_t size)
+static void fired_text(const struct run *run, const struct graph *graph, const struct graph_fault *fault, char *buf,
+		       size_t size)
 {
 	const struct graph_vertex *v = fault->fired != UINT32_MAX ? &graph->vertices[fault->fired] : NULL;
 	const char *process = v && v->process ? graph->trace->processes[v->process].name : NULL;
@@ -81,7 +82,8 @@ void show_faults(const struct run *run, const struct graph *graph, bool all, FIL
 {
 	size_t limit = all ? SIZE_MAX : FAULTS_SHOWN, shown = 0, next = 0, size;
 	uint32_t planned = run->row->faults;
-	const char *line;
+	const char *unheard = run->row->running ? "asked" :
+			      run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard", *line;
 
 	if (!planned && !graph->n_faults)
 		return;
@@ -93,7 +95,7 @@ void show_faults(const struct run *run, const struct graph *graph, bool all, FIL
 			continue;
 		}
 		line = plan_line(run->row->plan, id, &size);
-		fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id++, run->row->running ? "asked" : run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard", (int)size, line);
+		fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id++, unheard, (int)size, line);
 	}
 	if (shown == limit)
 		fprintf(out, "  ... more: --all lists them, --json has everything\n");
@@ -128,7 +130,8 @@ static json_t *fault_object(const struct run *run, const struct graph *graph, co
 		json_array_append_new(flags, json_string("silent"));
 	json_object_set_new(object, "flags", flags);
 	json_object_set_new(object, "acted", json_boolean(fault->acts));
-	json_object_set_new(object, "fired_ns", time_json(run, fired ? graph->trace->events[fired->event].enter_ns : receipt->fired_ns));
+	json_object_set_new(object, "fired_ns",
+			    time_json(run, fired ? graph->trace->events[fired->event].enter_ns : receipt->fired_ns));
 	json_object_set_new(object, "ended_ns", time_json(run, receipt->ended_ns));
 	json_object_set_new(object, "armed_vertex", vertex_json(fault->armed));
 	json_object_set_new(object, "fired_vertex", vertex_json(fault->fired));

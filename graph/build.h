@@ -47,7 +47,7 @@ struct end_facts {
 	uint32_t reset;	     /* the RESET of this end */
 	uint64_t sent;	     /* this end certainly sent that many bytes (close, final count) */
 	uint64_t received;   /* and its program certainly took that many */
-	uint32_t broken;     /* the fault that ended the connection here, and told the peer: its place in g->faults, + 1; 0: none */
+	uint32_t broken;     /* the fault that ended the connection here, and told the peer: place in g->faults, + 1 */
 	uint64_t skipped_last; /* end of file was read here, behind an urgent byte that was stepped over; 0: not */
 };
 
@@ -132,7 +132,10 @@ int build_edges(struct build *b);
 int build_racy(struct build *b);
 int build_contents(struct build *b);
 
-/* Remembers an event of a fault; build_faults() makes faults and edges of them. exits: by process, its first EXIT. Both 0 or -ENOMEM. */
+/*
+ * Remembers an event of a fault; build_faults() makes faults and edges of them. exits: by process, its first EXIT. Both
+ * return 0 or -ENOMEM.
+ */
 int build_fault_note(struct build *b, uint32_t v);
 int build_faults(struct build *b, const uint32_t *exits);
 
@@ -146,8 +149,8 @@ int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule 
 int build_core(const struct build *b, bool **ret_core);
 
 /*
- * Takes edges inside the core out of b->cross: those of faults; if there are none, the late ones, guesses first. Counts the late ones. 1 if
- * there were any, 0 if not, or -ENOMEM.
+ * Takes edges inside the core out of b->cross: those of faults; if there are none, the late ones, guesses first. Counts
+ * the late ones. 1 if there were any, 0 if not, or -ENOMEM.
  */
 int build_drop_contradicted(struct build *b);
 

@@ -5,10 +5,11 @@
  *
  *   armed -> fired -> lifted or expired
  *   the exit of a process -> the restart that it brought about -> the first event of the process that was started
- *   fired -> the call at which it fired, if that came after it; the exit of what it killed; the reset, or the end of file, that it made
+ *   fired -> the call at which it fired, if that came after it; the exit of what it killed; the reset, or the end of file,
+ *            that it made
  *
- * No edge leads to an ARMED, and none leads back from an end: only what a fault hit could be before it in a damaged trace, and edges.c
- * takes such an edge away. Fails only without memory.
+ * No edge leads to an ARMED, and none leads back from an end: only what a fault hit could be before it in a damaged
+ * trace, and edges.c takes such an edge away. Fails only without memory.
  */
 #include "graph/build.h"
 
@@ -23,7 +24,8 @@
 
 int build_fault_note(struct build *b, uint32_t v)
 {
-	if (build_grow((void **)&b->fault_vertices, &b->cap_fault_vertices, b->n_fault_vertices, sizeof(*b->fault_vertices)) < 0)
+	if (build_grow((void **)&b->fault_vertices, &b->cap_fault_vertices, b->n_fault_vertices,
+		       sizeof(*b->fault_vertices)) < 0)
 		return -ENOMEM;
 	b->fault_vertices[b->n_fault_vertices++] = v;
 	return 0;
@@ -143,7 +145,7 @@ static int read_lines(struct build *b)
 	return 0;
 }
 
-/* Ends whose stream breaks off where the fault fired: the peer is told by what the fault made, not by the kernel of this end. */
+/* Ends whose stream breaks off where the fault fired: the fault tells the peer, not the kernel of this end. */
 static void note_ends(struct build *b)
 {
 	for (size_t i = 0; i < b->g->n_faults; i++) {

@@ -3,9 +3,9 @@
  * Lost messages: which fault explains that bytes were sent and never received. Only what did not arrive is lost: what
  * the peer's kernel had acknowledged, or counted as arrived, the program did not read, and no fault is blamed for that.
  *
- * A fault that fired on the connection explains everything from its message on, and (a cut of both ways, a reset, a crash) what the
- * other direction had under way. One that stands between boxes, or that killed a process, explains what was sent through it or
- * to it; of these the clock only takes away: nothing sent after the fault was over.
+ * A fault that fired on the connection explains everything from its message on, and (a cut of both ways, a reset, a
+ * crash) what the other direction had under way. One that stands between boxes, or that killed a process, explains what
+ * was sent through it or to it; of these the clock only takes away: nothing sent after the fault was over.
  *
  * An edge from FIRED to the send: proved by positions if it fired on that end before that byte; else inferred, as one
  * that was sent at about the same time may have been there before. Fails only without memory.
@@ -58,7 +58,8 @@ static bool parts(const struct fault *line, const char *from, const char *to)
 }
 
 /* It fired on this connection. */
-static bool explains_here(const struct graph_fault *fault, const struct fault *line, const struct stream *s, uint64_t *ret_from)
+static bool explains_here(const struct graph_fault *fault, const struct fault *line, const struct stream *s,
+			  uint64_t *ret_from)
 {
 	bool forward = fault->end == s->sender;
 
@@ -123,7 +124,7 @@ static bool explains_all(const struct build *b, const struct fault *line, const 
 	return false;
 }
 
-/* Those that fired on the connection first, of them the one that fired last: a hold may have been over when it was cut. */
+/* Those that fired on the connection first, the last of them in front: a hold may have been over when it was cut. */
 static size_t find_suspects(const struct build *b, const uint32_t *acting, size_t n, const struct stream *s,
 			    struct suspect *suspects)
 {
@@ -199,7 +200,7 @@ static uint64_t arrived(const struct build *b, const struct stream *s)
 	return at;
 }
 
-/* The receiver had closed its end before, and not because of this fault: nobody would have read it, whatever stood in the way. */
+/* The receiver had closed its end before, and not because of this fault: nobody would have read it anyway. */
 static bool was_closed(const struct build *b, const struct graph_fault *fault, const struct stream *s, uint32_t send)
 {
 	uint32_t fin = s->receiver ? b->ends[s->receiver].fin : NO_VERTEX;

@@ -128,8 +128,8 @@ static void paint_barrier(struct brush *b, uint32_t n)
 	const struct node *node = &b->p->nodes[n];
 	const struct place *place = &l->places[n];
 	const struct event *event = node_event(b->p, n);
-	bool fault = event && event_is_fault(event->kind);
-	double y = row_y(l, node->row) + 14;
+	bool fault = event && event_is_fault(event->kind), fired = event && event->kind == EVENT_FIRED;
+	double y = row_y(l, node->row) + 14, indent = place->failure ? LABEL_PAD : fired ? 2 * BOLT + 2 : 0;
 
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_HATCH, .ink = INK_FAIL, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
@@ -138,13 +138,13 @@ static void paint_barrier(struct brush *b, uint32_t n)
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = fault ? INK_FAULT : INK_FAINT, .x = MARGIN / 2,
 				       .x2 = l->width - MARGIN / 2, .y = y, .y2 = y, .width = 1, .dashed = true,
 				       .tip = clean_tip(b, tip_node(b->p, n)) });
-	if (event && event->kind == EVENT_FIRED)
+	if (fired)
 		add(b, (struct shape){ .kind = SHAPE_BOLT, .ink = INK_FAULT, .x = MARGIN / 2 + BOLT, .y = y - 8, .size = BOLT });
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_FAIL, .fill = INK_PAPER, .x = MARGIN / 2,
 				       .x2 = MARGIN / 2 + place->width + 2 * LABEL_PAD, .y = y - 15, .y2 = y + 8 });
-	add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = place->failure ? INK_FAIL : fault ? INK_FAULT : INK_MUTED, .size = FONT,
-			       .x = MARGIN / 2 + (place->failure ? LABEL_PAD : event && event->kind == EVENT_FIRED ? 2 * BOLT + 2 : 0), .y = y - (place->failure ? 0 : 5),
+	add(b, (struct shape){ .kind = SHAPE_TEXT, .size = FONT, .x = MARGIN / 2 + indent, .y = y - (place->failure ? 0 : 5),
+			       .ink = place->failure ? INK_FAIL : fault ? INK_FAULT : INK_MUTED,
 			       .bold = true, .halo = true, .text = copy(b, place->caption) });
 }
 
@@ -259,7 +259,8 @@ static void paint_unread(struct brush *b, uint32_t n)
 	if (place->lost_to < b->p->n_lanes) {
 		/* on its way to the next lane, so that it does not seem to end in one */
 		x2 = x + LOST_PART * (b->l->x[place->lost_to < node->lane_first ? node->lane_first - 1 : node->lane_first + 1] - x);
-		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + LOST_DROP, .width = 1.3 });
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + LOST_DROP,
+				       .width = 1.3 });
 		add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + LOST_DROP, .size = 4.5 });
 		return;
 	}

@@ -6,7 +6,8 @@
  *            the EXITs of its threads are before its own
  *   connect  connect() sends the SYN of what accept() returns
  *   close    end of file at position p needs the FIN that a CLOSE put behind p bytes; a RESET needs a peer that closed,
- *            and a receive that fails with ECONNRESET needs the RESET. What a fault made of the connection is the fault's (faults.c)
+ *            and a receive that fails with ECONNRESET needs the RESET. What a fault made of the connection is the
+ *            fault's (faults.c)
  *
  * Byte ranges are not looked at here. Fails only without memory.
  */

@@ -23,8 +23,8 @@ char *tell_line(const struct graph_fault *fault)
 	char lost[3 * BYTES_TEXT], *text = NULL;
 
 	lost_text(fault, lost, sizeof(lost));
-	if (asprintf(&text, "fault %" PRIu32 ": %s: %s%s", fault->id, *fault->text ? fault->text : "?", graph_fault_words(fault),
-		     lost) < 0)
+	if (asprintf(&text, "fault %" PRIu32 ": %s: %s%s", fault->id, *fault->text ? fault->text : "?",
+		     graph_fault_words(fault), lost) < 0)
 		return NULL;
 	return text;
 }
@@ -75,7 +75,9 @@ void tell_tip(const struct picture *p, FILE *f, const struct event *event)
 bool tell_paused(const struct picture *p, const struct item *item)
 {
 	const struct event *event = item->vertex == NO_VERTEX ? NULL : item_event(p, item);
-	const struct graph_fault *fault = event && event->kind == EVENT_FIRED ? graph_fault_find(p->g, (uint32_t)event->value) : NULL;
+	const struct graph_fault *fault = NULL;
 
+	if (event && event->kind == EVENT_FIRED)
+		fault = graph_fault_find(p->g, (uint32_t)event->value);
 	return fault && fault->acts && fault->kind == FAULT_PAUSE;
 }
