@@ -423,7 +423,10 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 	if (!state)
 		return 0;
 	accept_settle(ss, task, state);
-	state->unseen = UNSEEN_NONE; /* whatever it was in when it was attached is over */
+	if (seldom(state->unseen)) { /* whatever it was in when it was attached is over */
+		state->unseen = UNSEEN_NONE;
+		state->receive.cookie = 0;
+	}
 	if (faulting && flags & MSG_PEEK && result > 0)
 		fault_read(ss, ss->received_seq + result, 1);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
