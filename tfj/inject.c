@@ -292,15 +292,6 @@ int inject_arm(struct inject *inject, struct fault *faults, size_t n, uint64_t a
 
 /* ---- what happens ---- */
 
-/* A moment of an acceptor may be another process's than was thought: a server that forks. */
-static void who_check(const struct inject *inject, struct injected *it, const struct rec_head *head)
-{
-	const char *label = names_label(inject->place.names, head->tgid);
-
-	if (label && strcmp(label, it->fault.process))
-		inject_why(it, "the moment was one of %s, not of %s: that is who it met", label, it->fault.process);
-}
-
 void inject_record(struct inject *inject, const struct rec_fault *record, size_t size, uint64_t now_ns)
 {
 	struct injected *it = size >= sizeof(*record) && record->id < RULE_MAX ? inject->by_id[record->id] : NULL;
@@ -319,8 +310,6 @@ void inject_record(struct inject *inject, const struct rec_fault *record, size_t
 		if (act && inject_act(inject, it, record->head.tgid, record->head.return_ns, now_ns, &why) < 0)
 			inject_why(it, "%s", why.text);
 	}
-	if (it->fault.kind == FAULT_CRASH || it->fault.kind == FAULT_PAUSE)
-		who_check(inject, it, &record->head);
 	inject_look(inject, it, now_ns);
 	inject_hurries_count(inject);
 	inject_tell(inject);

@@ -128,13 +128,6 @@ uint32_t names_process(struct names *names, const char *label, pid_t *ret_pid)
 	return 0;
 }
 
-const char *names_label(struct names *names, uint32_t tgid)
-{
-	const struct process *process = process_find(names, tgid);
-
-	return process ? names->stream->part.processes[process->index].name : NULL;
-}
-
 const char *box_name(const struct names *names, uint32_t box)
 {
 	return box && box <= names->boxes->n_known ? names->boxes->box[box - 1].name : "?";

@@ -40,9 +40,6 @@ char *names_next_label(struct names *names, const char *name);
 /* The last process with that label, and its number, if that still means it as far as is known. 0: none. */
 uint32_t names_process(struct names *names, const char *label, pid_t *ret_pid);
 
-/* What the process with that number is called, as far as is known; NULL. Borrowed until the next record. */
-const char *names_label(struct names *names, uint32_t tgid);
-
 /* The k-th port that the kernel chose for a listener in that box; 0: there is none yet. */
 uint16_t names_port(const struct names *names, uint32_t box, uint32_t k);
 

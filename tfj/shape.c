@@ -130,26 +130,25 @@ static uint32_t filter_info(uint32_t id, bool ipv6)
 /* ip NULL: whatever has that protocol. */
 static void filter_add(struct shape *shape, uint32_t id, bool ipv6, const uint8_t *ip)
 {
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key keys[4];
-	} match = { .sel = { .flags = TC_U32_TERMINAL } };
+	_Alignas(struct tc_u32_sel) unsigned char match[sizeof(struct tc_u32_sel) + 4 * sizeof(struct tc_u32_key)] = { 0 };
+	struct tc_u32_sel *sel = (struct tc_u32_sel *)match;
 	struct nlmsghdr *header = begin(shape, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, 0, SHAPE_MAJOR << 16,
 					filter_info(id, ipv6));
 	unsigned words = ip && ipv6 ? 4 : 1;
 	struct nlattr *options;
 
 	for (unsigned i = 0; i < words; i++) {
-		match.keys[i].off = (ipv6 ? 24 : 16) + 4 * i; /* of the destination in the header */
+		sel->keys[i].off = (ipv6 ? 24 : 16) + 4 * i; /* of the destination in the header */
 		if (ip)
-			memcpy(&match.keys[i].val, ip + (ipv6 ? 0 : 12) + 4 * i, 4);
-		match.keys[i].mask = ip ? 0xffffffff : 0;
+			memcpy(&sel->keys[i].val, ip + (ipv6 ? 0 : 12) + 4 * i, 4);
+		sel->keys[i].mask = ip ? 0xffffffff : 0;
 	}
-	match.sel.nkeys = words;
+	sel->flags = TC_U32_TERMINAL;
+	sel->nkeys = words;
 	mnl_attr_put_strz(header, TCA_KIND, "u32");
 	options = mnl_attr_nest_start(header, TCA_OPTIONS);
 	mnl_attr_put_u32(header, TCA_U32_CLASSID, CLASS(id));
-	mnl_attr_put(header, TCA_U32_SEL, sizeof(match.sel) + words * sizeof(match.keys[0]), &match);
+	mnl_attr_put(header, TCA_U32_SEL, sizeof(*sel) + words * sizeof(sel->keys[0]), match);
 	mnl_attr_nest_end(header, options);
 	rtnl_end(shape->rtnl, header);
 }

@@ -163,11 +163,13 @@ START_TEST(crash_and_restart)
 
 	begin();
 	arm(1, LINES("restart a after 50ms", "restart a'2 after 0s"));
-	start_shell("a", "echo $$ >pid; while :; do sleep 1000; done");
+	start_shell("a", "/bin/true; echo $$ >>pid; while :; do sleep 1000; done");
 	file_text("pid");
 	arm(3, LINES("crash a"));
 	wait_said("exited a 0x9 by 3 restarts");
 	wait_said("receipt 1 fired");
+	while (strchr(file_text("pid"), '\n') == strrchr(file_text("pid"), '\n')) /* it has had a child by then */
+		usleep(1000);
 	arm(4, LINES("crash a'2"));
 	wait_said("exited a 0x9 by 4 restarts");
 	wait_said("receipt 2 fired");

@@ -137,7 +137,7 @@ def test_drop():
 
 
 def test_crash_at_send():
-    """a client that is killed before its message k leaves: the server read all before and saw the end"""
+    """a client that is killed before its message k leaves: the server read all before"""
     for k in numbers():
         got = run(talk(), f"crash client at send client>s:7000#1/{k}", status=2)
         exact(got, ">", k)
@@ -145,8 +145,6 @@ def test_crash_at_send():
         equal(process(got, "client")["status"], KILLED, "status of the client")
         equal(got["outcome"], "vacuous", "outcome")
         equal(got["warnings"], None, "warnings about an end that was ordered")
-        ended = [v for v in got["vertices"] if v["process"] == "server.1" and v["kind"] == "recv" and not v["teardown"]]
-        equal(ended[-1]["bytes"], 0, "the last thing that the server read: an end")
 
 
 def test_crash_at_receive():
