@@ -259,6 +259,9 @@ fault_function int fault_open(struct sock_state *ss)
 
 	if (!ss || !gate)
 		return 0;
+	/* a socket that was refused can connect again: that is another connect */
+	if (gate->connects)
+		bpf_map_delete_elem(&rule_connects, &ss->cookie);
 	key.name = ss->name;
 	list = bpf_map_lookup_elem(&rule_lists, &key);
 	for (int i = 0; list && i < RULE_SHARED; i++) {

@@ -373,7 +373,8 @@ static int refused_main(struct fault_world *fw, const struct trial *trial)
 
 	alarm(STUCK_S);
 	for (int i = 0; i < 3; i++) {
-		fd[i] = socket(trial->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		/* the socket that was refused is used again */
+		fd[i] = i == 2 && !(trial->flags & FAULT_F_TIMEOUT) ? fd[1] : socket(trial->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		must(fd[i] >= 0);
 		attempts->result[i] = connect_fd(fd[i], server_address(fw, trial), PORT);
 		attempts->error[i] = attempts->result[i] ? errno : 0;
