@@ -102,7 +102,8 @@ enum rule_state {
 	RULE_WOULD_FIRE,
 	RULE_OVER, /* has had its effect, there is nothing left to do */
 	RULE_LIFTED,
-	RULE_CROWDED, /* came to nothing: RULE_FLOW others were in effect on the connection */
+	/* came to nothing: RULE_FLOW others were in effect on the connection, or RULE_SHARED waited for receives there */
+	RULE_CROWDED,
 };
 
 /* Which rules are there for a moment of that connection (or process: name is its label, message 0). */

@@ -78,6 +78,21 @@ fault_function int fault_fire_send(struct rule *rule, struct sock *sk, struct so
 	return fault_emit(rule, ss, at);
 }
 
+/* Into a place that is free, or that one has which waits no more. 0: it has one. */
+static __always_inline int due_add(struct rule_list *due, __u32 id)
+{
+	for (int i = 0; i < RULE_SHARED; i++) {
+		__u32 old = due->rules[i];
+		struct rule *other = old ? rule_find(old) : 0;
+
+		if (other && other->state == RULE_ARMED)
+			continue;
+		if (__sync_val_compare_and_swap(&due->rules[i], old, id) == old)
+			return 0;
+	}
+	return -1;
+}
+
 /*
  * A message is about to be sent whose receive is a moment. Nothing of it may be read together with what is before it: a
  * receiver that has not read that far does not get it yet.
@@ -105,9 +120,10 @@ fault_function int fault_due(struct rule *rule, struct sock *sk, struct sock_sta
 	if (!due)
 		return 0;
 	rule->bound = 1;
-	for (int i = 0; i < RULE_SHARED; i++)
-		if (!__sync_val_compare_and_swap(&due->rules[i], 0, rule->id))
-			break;
+	if (due_add(due, rule->id)) {
+		__sync_val_compare_and_swap(&rule->state, RULE_ARMED, RULE_CROWDED);
+		return 0;
+	}
 	/* after that: the receiver looks for the rule after it has told how far it is */
 	taken = bpf_map_lookup_elem(&fault_taken, &pair);
 	if (rule->effect != RULE_SIGNAL || rule->dry || !taken || *taken == rule->seq)

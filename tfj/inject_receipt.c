@@ -101,7 +101,10 @@ void inject_look(struct inject *inject, struct injected *it, uint64_t now_ns)
 		inject_state(it, from.state);
 	} else if (from.state == FAULT_STATE_REFUSED) {
 		inject_state(it, from.state);
-		inject_why(it, "its moment came, but %u other faults acted on that connection", RULE_FLOW);
+		if (it->fault.at.kind == MOMENT_RECV)
+			inject_why(it, "its message came, but %u other faults waited for receives on that connection", RULE_SHARED);
+		else
+			inject_why(it, "its moment came, but %u other faults acted on that connection", RULE_FLOW);
 		it->over = true;
 	} else if (from.state == FAULT_STATE_EXPIRED || from.state == FAULT_STATE_LIFTED) {
 		if (from.fired && it->receipt.state == FAULT_STATE_ARMED)

@@ -181,6 +181,15 @@ def test_pause():
     exact(got, "<", QUESTIONS + 1)
 
 
+def test_receives():
+    """faults at each receive of a connection, more than can wait there at once: each has fired"""
+    lines = [f"pause server.1 at recv client>s:7000#1/{k} for 1ms" for k in range(1, QUESTIONS + 1)]
+    got = run(talk(timeout="10s"), *lines, status=0)
+    for number in range(1, QUESTIONS + 1):
+        fired(got, "expired", number)
+    exact(got, "<", QUESTIONS + 1)
+
+
 def test_partition():
     """a partition from a moment on: nothing sent after it arrives, in either direction; the others go on"""
     got = run(quorum(), "partition s1 | c from recv client>s1:7000#1/1", status=None)
@@ -290,5 +299,5 @@ def test_guests():
 
 
 sys.exit(run_tests(test_cut, test_reset, test_refuse, test_hold, test_drop, test_crash_at_send, test_crash_at_receive,
-                   test_restart, test_pause, test_partition, test_heals, test_cut_off, test_crash_box, test_power, test_fail,
+                   test_restart, test_pause, test_receives, test_partition, test_heals, test_cut_off, test_crash_box, test_power, test_fail,
                    test_rate, test_dry, test_never, test_refused, test_guests))
