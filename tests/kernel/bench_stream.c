@@ -292,6 +292,7 @@ static void on_order(struct bench *b, const struct message_order *order)
 	case ORDER_MARK:
 	case ORDER_ARM:
 	case ORDER_LIFT:
+	case ORDER_ATTACH:
 	case ORDER_NONE:
 		reply(b, id);
 		break;
