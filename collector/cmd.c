@@ -166,6 +166,7 @@ int cmd_main(const struct cmd *cmd, int argc, char **argv)
 	if (!status)
 		status = parsed_main(cmd, &args);
 	free(args.faults.texts);
+	free(args.plans.texts);
 	return status;
 }
 

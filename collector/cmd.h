@@ -30,8 +30,8 @@ struct cmd_args {
 	const char *send;
 	const char *keys, *listen, *directory;
 	const char *server; /* "": the usual one; NULL: none */
-	struct cmd_texts faults;
-	const char *plan, *seed, *run;
+	struct cmd_texts faults, plans;
+	const char *seed, *run;
 	uint64_t runs;
 	bool dry, racy;
 	bool json, keep, all, output, prints, help;

@@ -36,7 +36,7 @@ static int inject_main(const struct cmd *cmd, const struct cmd_args *args)
 	struct error e = { "" };
 	int status = CMD_EXIT_ERROR;
 
-	if (!args->n_rest && !args->plan)
+	if (!args->n_rest && !args->plans.n)
 		status = cmd_failf("inject: which fault? (see `bop inject --help`)");
 	else if (cmd_run_number(args, &request.about.run))
 		status = CMD_EXIT_ERROR;
@@ -58,7 +58,7 @@ static int inject_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
-	{ "plan", 'p', CMD_TEXT, CMD_OPTION(plan), "FILE", "a file with faults, one a line" },
+	{ "plan", 'p', CMD_TEXTS, CMD_OPTION(plans), "FILE", "a file with faults, one a line; as often as wanted" },
 	CMD_OPTION_RUN,
 	CMD_OPTION_DRY,
 	CMD_OPTION_RACY,

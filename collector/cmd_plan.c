@@ -32,10 +32,10 @@ int cmd_plan_read(const struct cmd_args *args, struct plan *plan, struct error *
 		snprintf(origin, sizeof(origin), "--fault:%zu", i + 1);
 		err = plan_add(plan, origin, args->faults.texts[i], strlen(args->faults.texts[i]), e);
 	}
-	if (!err && args->plan)
-		err = plan_add_file(plan, args->plan, e);
-	if (!err && !plan->n && (args->faults.n || args->plan))
-		err = error_set(e, -EINVAL, "%s: there is no fault in it", args->plan ? args->plan : "--fault");
+	for (size_t i = 0; i < args->plans.n && !err; i++)
+		err = plan_add_file(plan, args->plans.texts[i], e);
+	if (!err && !plan->n && (args->faults.n || args->plans.n))
+		err = error_set(e, -EINVAL, "%s: there is no fault in it", args->plans.n ? args->plans.texts[0] : "--fault");
 	if (!err && !plan->n && (args->dry || args->racy))
 		err = error_set(e, -EINVAL, "%s is about faults: give some with --fault or --plan",
 				args->dry ? "--dry-run" : "--racy");

@@ -169,7 +169,7 @@ static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
 	{ "fault", 'f', CMD_TEXTS, CMD_OPTION(faults), "LINE",
 	  "a fault, as 'cut client>s1:7000#1/3' (docs/faults.md); as often as wanted" },
-	{ "plan", 'p', CMD_TEXT, CMD_OPTION(plan), "FILE", "a file with faults, one a line" },
+	{ "plan", 'p', CMD_TEXTS, CMD_OPTION(plans), "FILE", "a file with faults, one a line; as often as wanted" },
 	CMD_OPTION_DRY,
 	CMD_OPTION_RACY,
 	CMD_OPTION_SEED,

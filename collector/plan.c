@@ -100,7 +100,7 @@ int plan_add_text(struct plan *plan, const char *name, const char *text, size_t 
 
 int plan_add_file(struct plan *plan, const char *path, struct error *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY), err = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), err = 0;
 	char *text = malloc(PLAN_MAX_FILE + 1);
 	size_t size = 0;
 	ssize_t n = 1;
@@ -109,6 +109,8 @@ int plan_add_file(struct plan *plan, const char *path, struct error *e)
 		err = error_set(e, -errno, "%s: cannot open the plan: %s", path, strerror(errno));
 	else if (!text)
 		err = error_set(e, -ENOMEM, "out of memory");
+	else if (fcntl(fd, F_SETFL, 0) < 0) /* a FIFO that nobody writes is empty; one that somebody does is waited for */
+		err = error_set(e, -errno, "%s: %s", path, strerror(errno));
 	while (!err && n && size <= PLAN_MAX_FILE) {
 		n = read(fd, text + size, PLAN_MAX_FILE + 1 - size);
 		if (n < 0)

@@ -64,6 +64,12 @@ def test_many():
     refused(["run", path, "--plan", scratch()], "cannot read the plan: Is a directory")
     refused(["run", path, "--plan", "none.txt"], "none.txt: cannot open the plan: No such file")
     refused(["run", path, "--plan", experiment("# nothing\n", "plan.txt")], "there is no fault in it")
+    fifo = os.path.join(scratch(), "fifo")
+    os.mkfifo(fifo)
+    refused(["run", path, "--plan", fifo], "there is no fault in it")
+    one, other = experiment("isolate s1\n", "plan.txt"), experiment("isolate s4\n", "plan.txt")
+    refused(["run", path, "--plan", one, "--plan", other], f"{other}:1:9: ")
+    refused(["run", path, "--plan", other, "--plan", one], f"{other}:1:9: ")
     refused(["run", path, "--plan", experiment(b"\x7fELF\x00\xff", "plan.txt")], ":1:1: byte 0x7f: a plan is plain text")
 
 
