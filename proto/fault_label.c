@@ -131,6 +131,15 @@ static int target_parse(struct parse *p, const struct word *word, struct piece t
 	return 0;
 }
 
+/* As `bop show` spells what is racy: client>s1:7000#2/3!, with the sign behind it. */
+static int racy_check(struct parse *p, const struct word *word)
+{
+	if (!word->n || word->at[word->n - 1] != '!')
+		return 0;
+	return fault_wrong(p, word->column + (int)word->n - 1,
+			   "the ! says that the label is racy, and is no part of it: leave it out, and give --racy");
+}
+
 static int ordinal_parse(struct parse *p, const struct word *word, struct piece ordinal, struct fault_connection *c)
 {
 	uint64_t value = 0;
@@ -153,8 +162,10 @@ static int label_parse(struct parse *p, const struct word *word, const char *exa
 	struct fault_connection *c = &moment->connection;
 	struct piece rest = { word->at, word->n }, process, target, ordinal;
 	const char *arrow = find(rest, "<>~"), *hash, *slash;
-	int err;
+	int err = racy_check(p, word);
 
+	if (err)
+		return err;
 	if (!arrow)
 		return fault_wrong(
 			p, word->column,

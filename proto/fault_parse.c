@@ -479,10 +479,13 @@ static int bytes_check(struct parse *p)
 {
 	if (p->end - p->start > (ptrdiff_t)FAULT_LINE_MAX)
 		return fault_wrong(p, (int)FAULT_LINE_MAX + 1, "the line is longer than %u bytes", FAULT_LINE_MAX);
-	for (const char *at = p->start; at < p->end; at++)
+	for (const char *at = p->start; at < p->end; at++) {
+		if (*at == '\n')
+			return fault_wrong(p, (int)(at - p->start) + 1, "a line break: each fault is given by itself");
 		if ((*at < 0x20 && *at != '\t') || *at == 0x7f || (unsigned char)*at >= 0x80)
 			return fault_wrong(p, (int)(at - p->start) + 1, "byte 0x%02x: a plan is plain text (ASCII)",
 					   (unsigned char)*at);
+	}
 	return 0;
 }
 

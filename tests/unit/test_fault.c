@@ -128,6 +128,9 @@ static const struct {
 	{ "rate 0bit a", 6, "'0bit' is out of range: from 1bit to 1000gbit" },
 	{ "fail Fsync EIO s1", 6, "'Fsync' is no system call: write, fsync, openat, ..." },
 	{ "fail fsync EFOO s1", 12, "'EFOO' is no error: EIO, ENOSPC, ..." },
+	{ "cut a>b:1#1/1\ncut a>b:1#1/2", 14, "a line break: each fault is given by itself" },
+	{ "cut a>b:1#1/1!", 14, "the ! says that the label is racy, and is no part of it: leave it out, and give --racy" },
+	{ "refuse a>b:1#1!", 15, "the ! says that the label is racy, and is no part of it: leave it out, and give --racy" },
 	{ "cut a\x01", 6, "byte 0x01: a plan is plain text (ASCII)" },
 	{ "cut \xc3\xa4>b:1#1/1", 5, "byte 0xc3: a plan is plain text (ASCII)" },
 };
