@@ -35,18 +35,21 @@ static void next(struct line *line)
 		add(line, "; ");
 }
 
-static void hits_add(struct line *line, const char *what, uint64_t messages, uint64_t bytes, uint64_t packets)
+/* `of`: how many packets were decided about, or 0. */
+static void hits_add(struct line *line, const char *what, uint64_t messages, uint64_t bytes, uint64_t packets, uint64_t of)
 {
 	const char *before = what;
 
-	if (!messages && !packets)
+	if (!messages && !packets && !of)
 		return;
 	next(line);
 	if (messages) {
 		add(line, "%s %" PRIu64 " message%s, %" PRIu64 " B", before, messages, messages == 1 ? "" : "s", bytes);
 		before = " in";
 	}
-	if (packets)
+	if (of)
+		add(line, "%s %" PRIu64 " of %" PRIu64 " packet%s", before, packets, of, of == 1 ? "" : "s");
+	else if (packets)
 		add(line, "%s %" PRIu64 " packet%s", before, packets, packets == 1 ? "" : "s");
 }
 
@@ -65,12 +68,8 @@ void receipt_text(const struct fault_receipt *receipt, char *buf, size_t size)
 	struct line line = { buf, size, 0 };
 
 	*buf = '\0';
-	hits_add(&line, "hit", receipt->messages, receipt->bytes, receipt->packets);
-	hits_add(&line, "beside it", receipt->collateral_messages, receipt->collateral_bytes, receipt->collateral_packets);
-	if (receipt->decisions) {
-		next(&line);
-		add(&line, "of %" PRIu64 " packets", receipt->decisions);
-	}
+	hits_add(&line, "hit", receipt->messages, receipt->bytes, receipt->packets, receipt->decisions);
+	hits_add(&line, "beside it", receipt->collateral_messages, receipt->collateral_bytes, receipt->collateral_packets, 0);
 	if (receipt->fired > 1) {
 		next(&line);
 		add(&line, "%" PRIu64 " times", receipt->fired);

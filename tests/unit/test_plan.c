@@ -391,6 +391,14 @@ START_TEST(armed_faults)
 	ck_assert_str_eq(all.line, "partition s1 | s2");
 	receipt_text(&all, text, sizeof(text));
 	ck_assert_str_eq(text, "hit 4 packets; 3.2 us after its moment");
+	all.decisions = 30;
+	receipt_text(&all, text, sizeof(text));
+	ck_assert_str_eq(text, "hit 4 of 30 packets; 3.2 us after its moment");
+	all.packets = 0;
+	receipt_text(&all, text, sizeof(text));
+	ck_assert_str_eq(text, "hit 0 of 30 packets; 3.2 us after its moment");
+	all.packets = 4;
+	all.decisions = 0;
 	receipt_text(&all, text, 10);
 	ck_assert_str_eq(text, "hit 4 pac");
 	fault_receipt_fini(&all);
