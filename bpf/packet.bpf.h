@@ -18,6 +18,8 @@ enum {
 	ETH_P_IP = 0x0800,
 	ETH_P_IPV6 = 0x86dd,
 	ETH_P_ARP = 0x0806,
+	IPPROTO_HOPOPTS = 0,
+	IPPROTO_DSTOPTS = 60,
 	FLAG_FIN = 0x01,
 	FLAG_SYN = 0x02,
 	FLAG_RST = 0x04,
@@ -49,6 +51,21 @@ static __always_inline void packet_mapped(__u8 to[16], const __be32 *ip)
 	word[3] = *ip;
 }
 
+/* Options stand between the headers if a program has set them: its hops' and the receiver's. 0: not TCP. */
+static __always_inline __u32 packet_behind_options(struct __sk_buff *skb, __u32 next)
+{
+	__u32 at = ETHER + 40;
+	__u8 head[2];
+
+	for (int i = 0; i < 3 && next != IPPROTO_TCP; i++) {
+		if ((next != IPPROTO_HOPOPTS && next != IPPROTO_DSTOPTS) || bpf_skb_load_bytes(skb, at, head, 2))
+			return 0;
+		next = head[0];
+		at += (head[1] + 1) * 8;
+	}
+	return next == IPPROTO_TCP ? at : 0;
+}
+
 /* Addresses into the key; returns where the next header is, 0: not TCP. *ret_end: where the IP packet ends. */
 static __always_inline __u32 packet_ip(struct __sk_buff *skb, struct rule_flow_key *key, __u32 *ret_end)
 {
@@ -66,14 +83,13 @@ static __always_inline __u32 packet_ip(struct __sk_buff *skb, struct rule_flow_k
 		packet_mapped(key->target, (__be32 *)(head + 16));
 		return ETHER + (head[0] & 15) * 4;
 	}
-	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, ETHER, head, 40) ||
-	    head[6] != IPPROTO_TCP)
+	if (skb->protocol != bpf_htons(ETH_P_IPV6) || bpf_skb_load_bytes(skb, ETHER, head, 40))
 		return 0;
 	size = bpf_ntohs(*(__u16 *)(head + 4));
 	*ret_end = size ? ETHER + 40 + size : skb->len;
 	__builtin_memcpy(key->source, head + 8, 16);
 	__builtin_memcpy(key->target, head + 24, 16);
-	return ETHER + 40;
+	return packet_behind_options(skb, head[6]);
 }
 
 /* 0: it is a TCP packet, and that is its key but for the box. */
@@ -184,9 +200,9 @@ __noinline int packet_trim(struct __sk_buff *skb, struct packet *p, __u32 keep, 
 	new = bpf_htons(tcp + keep);
 	bpf_l4_csum_replace(skb, check, old, new, BPF_F_PSEUDO_HDR | 2);
 	ip = ETHER + (p->six ? 4 : 2);
+	new = bpf_htons(p->data + keep - ETHER - (p->six ? 40 : 0));
 	if (!p->six) {
 		bpf_skb_load_bytes(skb, ip, &old, 2);
-		new = bpf_htons(p->data + keep - ETHER);
 		bpf_l3_csum_replace(skb, ETHER + 10, old, new, 2);
 	}
 	bpf_skb_store_bytes(skb, ip, &new, 2, 0);

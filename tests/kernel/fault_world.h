@@ -56,6 +56,7 @@ struct trial {
 	uint32_t flags;
 	enum fault_moment_kind moment;
 	bool lo;
+	bool options;	/* of the receiver, which IPv6 puts in front of the connector's TCP headers */
 	bool elsewhere; /* the acceptor is in a box of which we see no packet: as if on another kernel */
 	int family;
 	enum pattern pattern;
@@ -270,6 +271,7 @@ static const char *server_address(const struct fault_world *fw, const struct tri
 
 static unused_ok int client_main(struct fault_world *fw, const struct trial *trial)
 {
+	static const unsigned char padding[8] = { 0, 0, 1, 4 }; /* one option of six bytes, which means nothing */
 	pid_t pids[CONNECTIONS_MAX];
 
 	for (size_t i = 0; i < trial->n; i++) {
@@ -279,7 +281,9 @@ static unused_ok int client_main(struct fault_world *fw, const struct trial *tri
 			int fd;
 
 			alarm(STUCK_S);
-			fd = connect_to(server_address(fw, trial), (uint16_t)(PORT + i));
+			fd = socket(trial->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+			must(!trial->options || !setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, padding, sizeof(padding)));
+			must(!connect_fd(fd, server_address(fw, trial), (uint16_t)(PORT + i)));
 			__atomic_store_n(&fw->conversations[i].connected, 1, __ATOMIC_SEQ_CST);
 			side_run(trial, fd, &fw->conversations[i], &fw->conversations[i].client, i, 0);
 			_exit(0);

@@ -148,6 +148,27 @@ static void elsewhere_test(struct fault_world *fw, size_t kind, int family, enum
 	test_end(fw->w, name);
 }
 
+/* Where the TCP header is not where it usually is. */
+static void options_test(struct fault_world *fw, size_t kind, enum pattern pattern)
+{
+	struct trial trial = {.kind = kinds[kind].kind,
+			      .flags = kinds[kind].flags,
+			      .moment = kinds[kind].moment,
+			      .options = true,
+			      .family = AF_INET6,
+			      .pattern = pattern,
+			      .sizes = SMALL,
+			      .n = MESSAGES};
+	size_t exact = trial_run(fw, &trial);
+	char name[200];
+
+	expect(fw->w, exact == trial.n);
+	snprintf(name, sizeof(name), "%s, veth, IPv6 with options, %s: %zu of %zu exact", kinds[kind].name, patterns[pattern], exact,
+		 trial.n);
+	fw->w->n = 0;
+	test_end(fw->w, name);
+}
+
 int main(void)
 {
 	struct fault_world fw = { .client = client_main };
@@ -176,6 +197,8 @@ int main(void)
 			for (int size = 0; size < 3; size++)
 				if (soak || (pattern == (int)(kind & 1) && size == (int)((kind + 1) % 3)))
 					elsewhere_test(&fw, kind, kind & 1 ? AF_INET6 : AF_INET, pattern, size);
+	for (size_t kind = 0; kind < 4; kind++)
+		options_test(&fw, kind, kind & 1 ? BACK_TO_BACK : PING_PONG);
 	world_free(fw.w);
 	return 0;
 }
