@@ -299,5 +299,5 @@ def test_guests():
 
 
 sys.exit(run_tests(test_cut, test_reset, test_refuse, test_hold, test_drop, test_crash_at_send, test_crash_at_receive,
-                   test_restart, test_pause, test_receives, test_partition, test_heals, test_cut_off, test_crash_box, test_power, test_fail,
-                   test_rate, test_dry, test_never, test_refused, test_guests))
+                   test_restart, test_pause, test_receives, test_partition, test_heals, test_cut_off, test_crash_box,
+                   test_power, test_fail, test_rate, test_dry, test_never, test_refused, test_guests))
