@@ -63,7 +63,7 @@ static __noinline int end_keyed(struct sock *sk, struct sock_state *ss)
 	if (ss->flags & SOCK_F_IGNORED)
 		return 0;
 	end_announce(sk, ss, accepted ? REC_F_ACCEPTOR : 0, 0, 0);
-	return faulting ? fault_keyed(ss) : 0;
+	return faults_on() ? fault_keyed(ss) : 0;
 }
 
 /*
@@ -132,7 +132,7 @@ static __always_inline void accept_emit(struct task_struct *task, struct task_st
 	record->result = result;
 	record->local = 0;
 	record_submit(record);
-	if (faulting)
+	if (faults_on())
 		fault_accepted(cookie);
 }
 

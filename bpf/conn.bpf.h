@@ -65,7 +65,7 @@ static __noinline int sock_close(struct sock *sk, struct sock_state *ss, __u32 r
 	if (!tp || !ss)
 		return 0;
 	sock_measure(sk, tp, ss);
-	if (faulting)
+	if (faults_on())
 		fault_closing(sk, ss);
 	state = task_current(task, ss->box);
 	if (!state)
@@ -143,7 +143,7 @@ static __noinline int sock_open(struct sock *sk)
 	record_submit(record);
 	if (task_call(task) != NR_CONNECT)
 		connect_emit(task, state, box);
-	return faulting ? fault_open(ss) : 0;
+	return faults_on() ? fault_open(ss) : 0;
 }
 
 /* Nobody bound it: it has a port when listen() returns, see listen_done. */

@@ -119,4 +119,15 @@ static __always_inline struct rule *rule_find(__u32 id)
 /* Set by tfj: counts up whenever rules come or go. 0: there are none, and never were in this run. */
 extern volatile __u32 faulting;
 
+/*
+ * Set by tfj between open and load. 0: there never will be rules, and what asks for them is no part of the programs: the
+ * kernel takes half as long to check them.
+ */
+extern const volatile __u32 fault_able;
+
+static __always_inline int faults_on(void)
+{
+	return fault_able && faulting;
+}
+
 #endif

@@ -37,7 +37,7 @@ int BPF_PROG(on_newtask, struct task_struct *child, __u64 clone_flags)
 	process = process_find(task, state);
 	ordinal = task_number(child, process);
 	made->seed.label = thread ? state->seed.label : fault_label_child(state->seed.label, ordinal);
-	if (faulting && !thread)
+	if (faults_on() && !thread)
 		fault_started(made->seed.label, 1);
 	order = order_draw(task, state);
 	now = bpf_ktime_get_ns();
@@ -71,7 +71,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 		state->order = state->last_order + ORDER_EXEC;
 	state->sleep_ns = 0;
 	exec_emit(task, state, REC_EXEC, bprm->filename);
-	return faulting ? fault_started(state->seed.label, 0) : 0;
+	return faults_on() ? fault_started(state->seed.label, 0) : 0;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -106,7 +106,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 	record->status = status;
 	record->unused = 0;
 	record_submit(record);
-	return faulting && flags ? fault_moment_of(state->seed.label, RULE_EXIT, 0) : 0;
+	return faults_on() && flags ? fault_moment_of(state->seed.label, RULE_EXIT, 0) : 0;
 }
 
 /*

@@ -140,7 +140,7 @@ static __always_inline int send_begins(struct sock *sk, __u64 left)
 		send->requested += data;
 		message_reserve(ss, send, task->tgid, pos - data);
 	}
-	return seldom(faulting) ? fault_send(sk, ss, send) : 0;
+	return seldom(faults_on()) ? fault_send(sk, ss, send) : 0;
 }
 
 /* Nobody called send_begins: begin now, as if nobody else had written since. */
@@ -366,7 +366,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 	accept_settle(ss, task, state);
 	before = ss->taken;
 	ss->taken = end = received_position(ss, received_end(sk, tp));
-	if (seldom(faulting))
+	if (seldom(faults_on()))
 		fault_read(ss, ss->received_seq, 0);
 	if (seldom(taken_alone(sk, task))) {
 		if (end > before)
@@ -427,7 +427,7 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 		state->unseen = UNSEEN_NONE;
 		state->receive.cookie = 0;
 	}
-	if (faulting && flags & MSG_PEEK && result > 0)
+	if (faults_on() && flags & MSG_PEEK && result > 0)
 		fault_read(ss, ss->received_seq + result, 1);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {

@@ -148,7 +148,7 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	}
 	if (plan_verify(&plan, x, store))
 		goto out;
-	err = session_open(x, &session, &e);
+	err = session_open(x, plan.n != 0, &session, &e);
 	if (err < 0) {
 		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);
 		goto out;

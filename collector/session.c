@@ -78,15 +78,16 @@ static int agent_greet(struct session *session, struct error *e)
 	return 0;
 }
 
-/* tfj --collector ADDRESS --parent-death [--box NAME=NETNS]... */
-static char **arguments_make(const char *address, const struct experiment *x)
+/* tfj --collector ADDRESS --parent-death [--no-faults] [--box NAME=NETNS]... */
+static char **arguments_make(const char *address, const struct experiment *x, bool faults)
 {
-	const char *const first[] = { "tfj", "--collector", address, "--parent-death" };
+	const char *const first[] = { "tfj", "--collector", address, "--parent-death", "--no-faults" };
+	size_t n_first = sizeof(first) / sizeof(*first) - faults;
 	size_t n_boxes = x && x->netns && x->netns[0] ? x->n_boxes : 0, n = 0;
-	char **arguments = calloc(4 + 2 * n_boxes + 1, sizeof(*arguments));
+	char **arguments = calloc(n_first + 2 * n_boxes + 1, sizeof(*arguments));
 	bool full = arguments;
 
-	for (; full && n < 4; n++)
+	for (; full && n < n_first; n++)
 		full = (arguments[n] = strdup(first[n]));
 	for (size_t i = 0; full && i < n_boxes; i++) {
 		full = (arguments[n++] = strdup("--box"));
@@ -101,7 +102,7 @@ static char **arguments_make(const char *address, const struct experiment *x)
 	return NULL;
 }
 
-int session_open(const struct experiment *x, struct session **ret_session, struct error *e)
+int session_open(const struct experiment *x, bool faults, struct session **ret_session, struct error *e)
 {
 	struct server_options options = { .single = true };
 	char address[SERVER_ADDRESS_MAX], base[PATH_MAX], **arguments = NULL;
@@ -137,7 +138,7 @@ int session_open(const struct experiment *x, struct session **ret_session, struc
 				 error_set(e, -ENOMEM, "out of memory");
 	if (err < 0)
 		goto out;
-	arguments = arguments_make(address, x);
+	arguments = arguments_make(address, x, faults);
 	if (!arguments) {
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;

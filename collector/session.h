@@ -17,9 +17,9 @@ struct session;
 
 /*
  * Sweeps what dead sessions left, starts the agent and waits until it has said hello. x: whose boxes that are there the agent
- * is to serve; NULL: none. -EINTR: the user stopped it.
+ * is to serve; NULL: none. faults: some run will have a plan. -EINTR: the user stopped it.
  */
-int session_open(const struct experiment *x, struct session **ret_session, struct error *e);
+int session_open(const struct experiment *x, bool faults, struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
 /* Runs it once. plan: numbered; NULL: no faults. ret is filled also when the run ended badly; free with course_result_fini(). */

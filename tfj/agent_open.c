@@ -131,7 +131,7 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 	err = rights_keep(e);
 	if (err < 0)
 		return err;
-	err = tracer_open(options->backend, 0, agent_on_record, agent, &agent->tracer, e);
+	err = tracer_open(options->backend, 0, !options->no_faults, agent_on_record, agent, &agent->tracer, e);
 	if (err < 0)
 		return err;
 	give_way();

@@ -78,9 +78,12 @@ static int programs_load(struct faults *faults)
 
 int faults_open(struct tracer *tracer, struct faults **ret_faults, struct error *e)
 {
-	struct faults *faults = calloc(1, sizeof(*faults));
+	struct faults *faults;
 	int err;
 
+	if (!tracer_fault_able(tracer))
+		return error_set(e, -ENOTSUP, "this agent was started with --no-faults: start it without");
+	faults = calloc(1, sizeof(*faults));
 	if (!faults)
 		return error_set(e, -ENOMEM, "faults: out of memory");
 	faults->tracer = tracer;

@@ -237,7 +237,7 @@ static void content_try(enum backend backend, struct answer *answer)
 {
 	struct tracer *tracer = NULL;
 	struct error why = {""};
-	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), on_no_record, NULL, &tracer, &why);
+	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), false, on_no_record, NULL, &tracer, &why);
 
 	if (!err)
 		err = tracer_content(tracer, 1, &why);
@@ -258,7 +258,7 @@ static void faults_try(enum backend backend, FILE *out, int json)
 	struct error why = {""}, no = {""};
 	struct answer answer;
 	char name[40];
-	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), on_no_record, NULL, &tracer, &no);
+	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), true, on_no_record, NULL, &tracer, &no);
 
 	if (!err)
 		err = faults_open(tracer, &faults, &no);

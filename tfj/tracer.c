@@ -48,6 +48,7 @@ struct tracer {
 	size_t n_call_links;
 	uint64_t missed; /* returns, by kretprobes that are detached */
 	struct tracer_content *content; /* NULL: nobody asks for it */
+	bool fault_able;
 	uint32_t fault_changes; /* see tracer_faulting */
 	struct cpu_counters *cpus; /* n_cpus of them, to be read into */
 	int n_cpus;
@@ -75,6 +76,11 @@ int tracer_maps_share(const struct tracer *tracer, struct bpf_object *object)
 			err = bpf_map__reuse_fd(map, bpf_map__fd(ours));
 	}
 	return err;
+}
+
+bool tracer_fault_able(const struct tracer *tracer)
+{
+	return tracer->fault_able;
 }
 
 void tracer_faulting(struct tracer *tracer, bool on)
@@ -189,6 +195,7 @@ static void programs_set(struct tracer *tracer, size_t ring_bytes, struct btf *b
 	bpf_map__set_max_entries(bpf->maps.records, ring_bytes);
 	bpf->rodata->ring_mask = wake_mask(ring_bytes);
 	bpf->rodata->socks_in_table = table;
+	bpf->rodata->fault_able = tracer->fault_able;
 	bpf_map__set_max_entries(bpf->maps.sock_table, table ? SOCKS_MAX : 1);
 	if (btf)
 		bpf->rodata->recv_flags_at = backend_recv_flags(btf);
@@ -278,7 +285,7 @@ static uint32_t transports_default(const struct tracer *tracer)
 	return tracer->backend == BACKEND_KPROBE ? TRACE_DEFAULT & ~TRACE_UNIX : TRACE_DEFAULT;
 }
 
-int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_record, void *arg,
+int tracer_open(const char *backend, size_t ring_bytes, bool faults, tracer_on_record *on_record, void *arg,
 		struct tracer **ret_tracer, struct error *e)
 {
 	int asked = backend && backend[0] ? backend_find(backend) : -1, err;
@@ -294,6 +301,7 @@ int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_rec
 	tracer = calloc(1, sizeof(*tracer));
 	if (!tracer)
 		return error_set(e, -ENOMEM, "cannot trace: out of memory");
+	tracer->fault_able = faults;
 	tracer->on_record = on_record;
 	tracer->arg = arg;
 	tracer->n_cpus = libbpf_num_possible_cpus();

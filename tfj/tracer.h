@@ -24,12 +24,13 @@ typedef void tracer_on_record(const struct rec_head *record, size_t size, void *
 
 /*
  * Opens and loads (does not attach). backend: a name that tracer_backend() can return; NULL or "": the best that works
- * here. ring_bytes: size of the ring buffer, a power of two of pages; 0: 16 MiB. Errors name what the kernel lacks:
+ * here. ring_bytes: size of the ring buffer, a power of two of pages; 0: 16 MiB. faults: faults_open() may follow; without, the
+ * kernel checks the programs in half the time. Errors name what the kernel lacks:
  * -ENOSYS no BPF, -ENOENT no BTF, -EPERM not root (or lacking capabilities), -ENOTSUP no way to trace on this kernel, or
  * not the one that was asked for, -EINVAL no such backend.
  */
-int tracer_open(const char *backend, size_t ring_bytes, tracer_on_record *on_record, void *arg, struct tracer **ret_tracer,
-		struct error *e);
+int tracer_open(const char *backend, size_t ring_bytes, bool faults, tracer_on_record *on_record, void *arg,
+		struct tracer **ret_tracer, struct error *e);
 void tracer_close(struct tracer *tracer);
 
 /* Name of the backend in use ("tracepoint", "fentry", "kprobe", "tracepoint-late"). Static. */

@@ -37,6 +37,9 @@ int tracer_maps_share(const struct tracer *tracer, struct bpf_object *object);
 /* Its programs look for rules of faults, and look again at what they know of connections; or do not. */
 void tracer_faulting(struct tracer *tracer, bool on);
 
+/* Was it opened for that? */
+bool tracer_fault_able(const struct tracer *tracer);
+
 /* Does this kernel have that tracepoint? */
 int tracer_has(struct btf *btf, const char *tracepoint);
 

@@ -117,9 +117,9 @@ _tfj() {
 	elif [[ $before == --backend ]]; then
 		_bop_words 'tracepoint fentry kprobe tracepoint-late'
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --server-key --key --box --memory --spool --backend --json -h --help -V --version'
+		_bop_words 'probe clean --collector --server-key --key --box --memory --spool --backend --no-faults --json -h --help -V --version'
 	elif ((agent)); then
-		_bop_words '--server-key --key --box --memory --spool --backend'
+		_bop_words '--server-key --key --box --memory --spool --backend --no-faults'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
 		probe) _bop_words '--json' ;;

@@ -396,7 +396,7 @@ int main(void)
 	if (!w)
 		return status;
 	tracer_close(w->tracer);
-	if (tracer_open(getenv("BOP_BACKEND"), 0, on_record, w, &w->tracer, &e) || tracer_attach(w->tracer, &e)) {
+	if (tracer_open(getenv("BOP_BACKEND"), 0, true, on_record, w, &w->tracer, &e) || tracer_attach(w->tracer, &e)) {
 		printf("not ok 1 - tracing works: %s\n", e.text);
 		return 1;
 	}

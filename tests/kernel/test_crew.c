@@ -68,7 +68,7 @@ static void setup(void)
 	boxes = boxes_make(two_boxes);
 	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
 	ck_assert_msg(failing_make(&call, 1, &filter, &e) == 0, "%s", e.text);
-	ck_assert_msg(tracer_open(NULL, 0, on_record, NULL, &tracer, &e) == 0, "%s", e.text);
+	ck_assert_msg(tracer_open(NULL, 0, true, on_record, NULL, &tracer, &e) == 0, "%s", e.text);
 	ck_assert_msg(tracer_attach(tracer, &e) == 0, "%s", e.text);
 	ck_assert_msg(tracer_add_box(tracer, boxes->box[0].cookie, 1, &e) == 0, "%s", e.text);
 	stream_init(&stream, 1);

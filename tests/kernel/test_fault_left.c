@@ -131,7 +131,7 @@ static void hold(struct shared *shared, struct boxes *boxes, const struct kernel
 	struct error e = { "" };
 	int pidfd;
 
-	must(!tracer_open(getenv("BOP_BACKEND"), 0, on_nothing, NULL, &tracer, &e) && !tracer_attach(tracer, &e));
+	must(!tracer_open(getenv("BOP_BACKEND"), 0, true, on_nothing, NULL, &tracer, &e) && !tracer_attach(tracer, &e));
 	for (size_t i = 0; i < boxes->n; i++) {
 		const struct box *box = &boxes->box[i];
 

@@ -620,7 +620,7 @@ static void check_overflow(struct world *w)
 	struct gate gate;
 	struct error e;
 
-	if (tracer_open(getenv("BOP_BACKEND"), 4096, world_record, w, &w->tracer, &e) || tracer_attach(w->tracer, &e)) {
+	if (tracer_open(getenv("BOP_BACKEND"), 4096, true, world_record, w, &w->tracer, &e) || tracer_attach(w->tracer, &e)) {
 		printf("# %s\n", e.text);
 		expect(w, false);
 		w->tracer = usual;

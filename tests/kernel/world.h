@@ -515,7 +515,7 @@ static unused_ok struct world *world_new(int *ret_status)
 		mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (w->shared == MAP_FAILED)
 		abort();
-	err = tracer_open(getenv("BOP_BACKEND"), 0, world_record, w, &w->tracer, &e);
+	err = tracer_open(getenv("BOP_BACKEND"), 0, true, world_record, w, &w->tracer, &e);
 	if (err == -EPERM || err == -ENOSYS || err == -ENOENT || err == -ENOTSUP) {
 		printf("ok 1 - tracing works # SKIP %s\n", e.text);
 		free(w);

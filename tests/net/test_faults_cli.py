@@ -122,6 +122,16 @@ def test_server():
         equal(bop("runs", "--store", server.store, "--json").json()["runs"], [], "runs that are kept")
 
 
+def test_unable():
+    """an agent that was started without faults says so, and runs what has none"""
+    path = example("quorum")
+    with Server() as server:
+        server.agent(argv=("--no-faults",))
+        result = server.run(path, "--fault", "isolate s1", status=3)
+        true("this agent was started with --no-faults" in result.err, f"{result}")
+        server.run(path)
+
+
 LIVE = """experiment: live
 boxes: [a, b]
 processes:
@@ -249,4 +259,4 @@ def test_usage():
 
 
 sys.exit(run_tests(*[refuses_line(*row) for row in BAD], test_twice, test_many, test_options, test_last_run, test_seed,
-                   test_server, test_live, test_two_agents, test_usage))
+                   test_server, test_unable, test_live, test_two_agents, test_usage))

@@ -271,7 +271,7 @@ static void run_with(const struct plan *plan, struct course_result *ret)
 	struct store *store = NULL;
 	struct error e = { "" };
 
-	ck_assert_msg(session_open(NULL, &session, &e) == 0, "%s", e.text);
+	ck_assert_msg(session_open(NULL, false, &session, &e) == 0, "%s", e.text);
 	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);
 	ck_assert_msg(session_run(session, store, &x, plan, false, ret, &e) == 0, "%s", e.text);
 	ck_assert_ptr_nonnull(ret->run);
@@ -346,7 +346,7 @@ START_TEST(several)
 	struct course_result run;
 	struct error e = { "" };
 
-	ck_assert_msg(session_open(NULL, &session, &e) == 0, "%s", e.text);
+	ck_assert_msg(session_open(NULL, false, &session, &e) == 0, "%s", e.text);
 	ck_assert_int_eq(store_open(path, STORE_CREATE, &store, &e), 0);
 	for (uint64_t i = 1; i <= 5; i++) {
 		ck_assert_msg(session_run(session, store, &x, NULL, i == 3, &run, &e) == 0, "%s", e.text);
@@ -433,7 +433,7 @@ static void does_not_open(const char *how, const char *words)
 	struct error e = { "" };
 
 	setenv("FAKE", how, 1);
-	ck_assert_int_lt(session_open(NULL, &session, &e), 0);
+	ck_assert_int_lt(session_open(NULL, false, &session, &e), 0);
 	ck_assert_ptr_null(session);
 	ck_assert_msg(strstr(e.text, words) != NULL, "'%s' is not in: %s", words, e.text);
 	nothing_left();
@@ -462,7 +462,7 @@ START_TEST(sweep)
 	ck_assert_int_eq(claim_open(&alive, folder, "run", NULL, 0711, &e), 0);
 	snprintf(other, sizeof(other), "%s/bop.notes", folder);
 	ck_assert_int_eq(mkdir(other, 0700), 0);
-	ck_assert_msg(session_open(NULL, &session, &e) == 0, "%s", e.text);
+	ck_assert_msg(session_open(NULL, false, &session, &e) == 0, "%s", e.text);
 	session_close(session);
 	ck_assert_int_lt(access(dead.path, F_OK), 0);
 	ck_assert_int_eq(access(alive.path, F_OK), 0);
