@@ -36,8 +36,5 @@ int cmd_plan_read(const struct cmd_args *args, struct plan *plan, struct error *
 		err = plan_add_file(plan, args->plans.texts[i], e);
 	if (!err && !plan->n && (args->faults.n || args->plans.n))
 		err = error_set(e, -EINVAL, "%s: there is no fault in it", args->plans.n ? args->plans.texts[0] : "--fault");
-	if (!err && !plan->n && (args->dry || args->racy))
-		err = error_set(e, -EINVAL, "%s is about faults: give some with --fault or --plan",
-				args->dry ? "--dry-run" : "--racy");
 	return err;
 }

@@ -116,6 +116,10 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		cmd_fail(&e);
 		goto out;
 	}
+	if (!plan.n && (args->dry || args->racy)) {
+		cmd_failf("%s is about faults: give some with --fault or --plan", args->dry ? "--dry-run" : "--racy");
+		goto out;
+	}
 	if (args->server) {
 		status = run_remote(args, &plan);
 		goto out;

@@ -254,6 +254,8 @@ def test_usage():
                         [["inject", "# x"], ["there is no fault in it"]], [["lift"], ["ID is missing"]],
                         [["lift", "x"], ["'x' is no number of a fault"]], [["lift", "0"], ["'0' is no number of a fault"]],
                         [["lift", "4294967296"], ["no number of a fault"]], [["faults", "--run", "x"], ["--run x: give the number"]],
+                        [["inject", "--dry-run", "isolate s", "--server", "ipc:///nowhere/api"], ["/nowhere/api"]],
+                        [["inject", "--racy", "isolate s", "--server", "ipc:///nowhere/api"], ["/nowhere/api"]],
                         [["faults", "--server", "ipc:///nowhere/api"], ["/nowhere/api"]]):
         one_line(command(BOP, *argv, status=None), *words)
 
