@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "tfj/procfs.h"
@@ -21,6 +23,7 @@ enum { SOCKETS_MAX = 256, /* that listen on one port: each thread of a server ma
        PIDS_SHOWN = 8 };
 
 #define CGROUP_MOUNT "/sys/fs/cgroup"
+#define CGROUP_BESIDE CGROUP_MOUNT "/unified" /* where version 2 is mounted beside version 1 */
 
 struct seeker {
 	const struct message_attach *wish;
@@ -98,6 +101,17 @@ static bool matches(struct seeker *s, pid_t pid)
 	return proc_sockets(pid, on_socket, s) == 1;
 }
 
+/* How much of a cgroup's path is where cgroups are mounted, and not in /proc/PID/cgroup. */
+static size_t mount_length(const char *path)
+{
+	struct statfs fs;
+
+	if (!strncmp(path, CGROUP_BESIDE "/", sizeof(CGROUP_BESIDE)) && statfs(CGROUP_MOUNT, &fs) == 0 &&
+	    fs.f_type != CGROUP2_SUPER_MAGIC)
+		return sizeof(CGROUP_BESIDE) - 1;
+	return strncmp(path, CGROUP_MOUNT "/", sizeof(CGROUP_MOUNT)) ? 0 : sizeof(CGROUP_MOUNT) - 1;
+}
+
 /* Those that listen on the port, in the namespace that the process is in. */
 static int listeners_read(struct seeker *s, pid_t pid, const char *file)
 {
@@ -157,9 +171,7 @@ static int wish_read(struct seeker *s, struct error *e)
 		return error_set(e, -errno, "program '%s': %s", wish->executable, strerror(errno));
 	if (*wish->cgroup && (*path != '/' || strlen(path) >= sizeof(s->cgroup)))
 		return error_set(e, -EINVAL, "cgroup '%s' is not spelled as /proc/PID/cgroup shows it, nor with " CGROUP_MOUNT " in front", path);
-	if (!strncmp(path, CGROUP_MOUNT "/", sizeof(CGROUP_MOUNT)))
-		path += sizeof(CGROUP_MOUNT) - 1;
-	snprintf(s->cgroup, sizeof(s->cgroup), "%s", path);
+	snprintf(s->cgroup, sizeof(s->cgroup), "%s", path + mount_length(path));
 	for (len = strlen(s->cgroup); len && s->cgroup[len - 1] == '/'; len--)
 		s->cgroup[len - 1] = '\0';
 	if (wish->pid)

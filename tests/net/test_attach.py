@@ -189,6 +189,8 @@ def test_selectors():
                     with open(f"/proc/{s.pid}/cgroup", encoding="ascii") as f:
                         shown_as = f.read().split("0::", 1)[1].strip()
                     ways.append((f"cgroup: {os.path.dirname(shown_as)}", s.pid))
+                    if mounts[0] in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+                        ways.append((f"cgroup: {group}", s.pid))
                 for way, pid in ways:
                     with Run(spaces, f"{{name: s, box: s, attach: {{{way}}}}}") as run:
                         shown = run.end()
