@@ -112,10 +112,11 @@ static void failing_started(struct inject *inject, uint32_t process, int err, ui
 		it->pending = false;
 		if (err)
 			continue;
-		if (it->fault.flags & FAULT_F_DRY)
+		if (it->fault.flags & FAULT_F_DRY) {
 			inject_state(it, FAULT_STATE_WOULD_FIRE);
-		else
-			inject_fired(inject, it, process, now_ns, now_ns);
+			continue;
+		}
+		inject_fired(inject, it, process, now_ns, now_ns);
 		inject_why(it, "how often the call failed is not counted");
 	}
 }
