@@ -168,7 +168,22 @@ static void rule_key_of(const struct kernel_fault *fault, struct rule_key *ret_k
 	}
 }
 
-/* Puts it into the list of that key, where it may take the place of one that was lifted. -E2BIG: the list is full. */
+/* It does nothing more where packets (or, moments, calls) look for it. */
+static bool is_spent(const struct rule *rule, bool moments)
+{
+	switch (__atomic_load_n(&rule->state, __ATOMIC_SEQ_CST)) {
+	case RULE_WOULD_FIRE:
+	case RULE_OVER:
+	case RULE_LIFTED:
+	case RULE_CROWDED:
+		return true;
+	case RULE_FIRED:
+		return moments || (rule->deadline && rule->deadline < now_ns());
+	}
+	return false;
+}
+
+/* Puts it into the list of that key, where it may take the place of one that is spent. -E2BIG: the list is full. */
 static int list_add(struct faults *faults, int map, const void *key, uint32_t id)
 {
 	struct rule_list list = { { 0 } };
@@ -176,7 +191,7 @@ static int list_add(struct faults *faults, int map, const void *key, uint32_t id
 	if (bpf_map_lookup_elem(map, key, &list) && errno != ENOENT)
 		return -errno;
 	for (int i = 0; i < RULE_SHARED; i++)
-		if (!list.rules[i] || faults->rules[list.rules[i]].state == RULE_LIFTED) {
+		if (!list.rules[i] || is_spent(&faults->rules[list.rules[i]], map == faults->rule_lists)) {
 			list.rules[i] = id;
 			return bpf_map_update_elem(map, key, &list, BPF_ANY) ? -errno : 0;
 		}

@@ -441,8 +441,11 @@ static void wrong_test(struct fault_world *fw)
 	struct kernel_fault faults[2] = {
 		{.id = 1, .kind = FAULT_CUT, .moment = MOMENT_SEND, .message = 1, .where.ordinal = 1},
 		{.id = 2, .kind = FAULT_HOLD, .moment = MOMENT_RECV, .message = 1, .where.ordinal = 1}};
+	const uint32_t box = 1;
+	struct kernel_fault wall = { .kind = FAULT_ISOLATE, .from = &box, .n_from = 1 };
 	struct kernel_receipt receipt;
 	struct error e = { "" };
+	int err;
 
 	fault_world_open(fw);
 	expect(fw->w,
@@ -463,6 +466,13 @@ static void wrong_test(struct fault_world *fw)
 	expect(fw->w, faults_arm(fw->faults, faults, 1, clock_ns() + LEASE_NS, &e) == -E2BIG);
 	expect(fw->w, !faults_lift(fw->faults, 3) && !faults_arm(fw->faults, faults, 1, clock_ns() + LEASE_NS, &e));
 	expect(fw->w, faults_lift(fw->faults, 77) == -ENOENT);
+	/* between the same boxes one after the other, each over before the next: as many as one likes */
+	for (wall.id = 6; wall.id < 14; wall.id++) {
+		wall.lease_ns = wall.id < 10;
+		err = faults_arm(fw->faults, &wall, 1, clock_ns() + LEASE_NS, &e);
+		expect(fw->w, !err);
+	}
+	expect(fw->w, faults_arm(fw->faults, &wall, 1, clock_ns() + LEASE_NS, &e) == -E2BIG);
 	fault_world_close(fw);
 	test_end(fw->w, "what cannot be armed is refused, all or none");
 }
