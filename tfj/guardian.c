@@ -278,7 +278,14 @@ static int say(struct guardian *guardian, const struct guardian_message *message
 
 int guardian_watch(struct guardian *guardian, int cgroup, uint64_t until_ns)
 {
-	return say(guardian, &(struct guardian_message){ .say = SAY_WATCH, .time_ns = until_ns }, cgroup);
+	/* Opened anew: with a copy of the descriptor it would hold the lock by which others know that the agent lives. */
+	int own = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (own < 0)
+		return -errno;
+	err = say(guardian, &(struct guardian_message){ .say = SAY_WATCH, .time_ns = until_ns }, own);
+	close(own);
+	return err;
 }
 
 int guardian_renew(struct guardian *guardian, uint64_t until_ns)

@@ -21,7 +21,7 @@ LEASE = 10  # seconds: tfj/inject.h
 # in effect or armed, while a client asks a question now and then
 KINDS = ["cut client>s:7000#1/2", "hold client>s:7000#1/2 for 1h", "isolate s", "loss 50% s | c seed 1", "rate 64kbit s,c",
          "crash box s at recv client>s:7000#1/2", "pause server.1 at recv client>s:7000#1/2 for 1h", "fail uname EIO server",
-         "crash server at exit client", "partition s | c from send client>s:7000#1/9999", "refuse client>s:7000#9"]
+         "crash client at send client>s:7000#1/99999999", "partition s | c from send client>s:7000#1/9999", "refuse client>s:7000#9"]
 
 
 def talk(timeout="10m"):
