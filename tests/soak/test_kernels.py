@@ -1,0 +1,1 @@
+../vm/test_kernels.py
