@@ -13,7 +13,7 @@ import time
 
 if "BOP_TEST_INSIDE" not in os.environ:
     os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], {**os.environ, "BOP_TEST_INSIDE": "1"})
-from harness import (BOP, OUT, SHORT, TFJ, Running, agent_of, bop, children, command, equal, experiment,  # noqa: E402
+from harness import (BOP, OUT, SHORT, SOAK, TFJ, Running, agent_of, bop, children, command, equal, experiment,  # noqa: E402
                      kill_quietly, leftovers, nothing_left, program_of, run_tests, show, store, true, wait_for)
 from serving import Namespaces, Server, free_port  # noqa: E402
 
@@ -248,5 +248,5 @@ def test_sent_home():
         equal(guardians(), [], "guardians")
 
 
-sys.exit(run_tests(*[kills(line) for line in (KINDS[:4] if SHORT else KINDS)], test_paused, test_hangs, test_heals, test_own_link,
+sys.exit(run_tests(*[kills(line) for line in (KINDS if SOAK else KINDS[::3])], test_paused, test_hangs, test_heals, test_own_link,
                    test_sent_home))

@@ -13,7 +13,7 @@ import sys
 from faulting import N, NETS, WAYS, check, conversation, fault_run, fired, vertices
 from harness import ROOT, SHORT, SOAK, bop, equal, example, run_tests, scratch, show, store, true
 
-SAMPLE = 6 if SHORT else 12
+SAMPLE = 3 if SHORT else 8
 SEED = int(os.environ.get("BOP_TEST_SEED", "1"))
 
 
@@ -119,7 +119,7 @@ def examples():
     true(len(lines) > 15, "docs/faults.md has no examples")
     if not SOAK:
         random.Random(SEED).shuffle(lines)
-        lines = lines[:3 if SHORT else 6]
+        lines = lines[:2 if SHORT else 4]
     at, files = store(), {}
     for line in lines:
         argv = shlex.split(line, comments=True)[2:]
