@@ -13,8 +13,8 @@ import time
 
 if "BOP_TEST_INSIDE" not in os.environ:
     os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], {**os.environ, "BOP_TEST_INSIDE": "1"})
-from harness import (BOP, OUT, SHORT, SOAK, TFJ, Running, agent_of, bop, children, command, equal, experiment,  # noqa: E402
-                     kill_quietly, leftovers, nothing_left, program_of, run_tests, show, store, true, wait_for)
+from harness import (BOP, OUT, SHORT, SOAK, TFJ, Running, agent_of, bop, children, command, equal,  # noqa: E402
+                     experiment, kill_quietly, leftovers, nothing_left, program_of, run_tests, show, store, true, wait_for)
 from serving import Namespaces, Server, free_port  # noqa: E402
 
 LEASE = 10  # seconds: tfj/inject.h
