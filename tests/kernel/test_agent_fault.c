@@ -3,6 +3,7 @@
  * Faults ordered from an agent: what it does itself (signals, boxes, starting again, queues, filters), what it refuses, and
  * what it tells. What the kernel side does at a message is tested in test_fault_*.
  */
+#define AGENT_FAULTS NULL
 #include "tests/kernel/collector.h"
 
 #include "lib/clock.h"

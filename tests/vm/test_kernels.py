@@ -46,7 +46,7 @@ def programs_of(kernel, backend):
         return PROGRAMS[:1]  # what it shares with others they show
     oldest = kernel == next(iter(KERNELS))
     best = backend == KERNELS[kernel][1][0]
-    faults = FAULTS if SOAK else FAULTS[:1] if oldest else []
+    faults = FAULTS if SOAK else FAULTS[:1] if oldest and not best else []
     return PROGRAMS + faults + OLDEST * oldest + ONCE * (oldest and best)
 
 
