@@ -117,12 +117,12 @@ static void wait_told(unsigned started, unsigned failed, unsigned exited)
 }
 
 /* All that a process wrote to stdout, as it is in the stream. */
-static const char *output_of(uint32_t process)
+static char *output_of(uint32_t process)
 {
 	for (size_t i = 0; i < stream.part.n_outputs; i++)
 		if (stream.part.outputs[i].process == process && stream.part.outputs[i].stream == 1)
 			return strndup(stream.part.outputs[i].bytes, stream.part.outputs[i].size);
-	return "";
+	return strdup("");
 }
 
 static const struct trace_process *row_of(const char *name)
@@ -161,7 +161,7 @@ static struct message_start start_of(void)
 START_TEST(again)
 {
 	struct message_start start = start_of();
-	char expect[600], *name = NULL;
+	char expect[600], *wrote, *name = NULL;
 	struct error e = { "" };
 	uint32_t first, second;
 
@@ -184,9 +184,13 @@ START_TEST(again)
 
 	crew_flush(crew, NULL, NULL);
 	snprintf(expect, sizeof(expect), "nobody\n%s\ns1\nyes\nline\n", directory);
-	ck_assert_str_eq(output_of(first), expect);
+	wrote = output_of(first);
+	ck_assert_str_eq(wrote, expect);
+	free(wrote);
 	snprintf(expect, sizeof(expect), "nobody\n%s\ns1\nyes\nline\nline\nfailed\n", directory);
-	ck_assert_str_eq(output_of(second), expect);
+	wrote = output_of(second);
+	ck_assert_str_eq(wrote, expect);
+	free(wrote);
 	ck_assert_ptr_nonnull(row_of("s1.1"));
 	ck_assert_uint_eq(row_of("s1.1")->parent, first);
 	ck_assert_ptr_nonnull(row_of("s1'2.1"));
