@@ -157,6 +157,8 @@ int client_errno(enum api_error kind)
 		return -ENOENT;
 	case API_BUSY:
 		return -EBUSY;
+	case API_INCOMPLETE:
+		return -ENODATA;
 	}
 	return -EIO;
 }

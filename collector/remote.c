@@ -191,6 +191,9 @@ static int answer_take(struct remote *remote, const struct api_answer *answer, s
 	case API_BOXES:
 	case API_INJECTED:
 	case API_FAULTS:
+#define X(NAME, field, type) case API_##NAME:
+		API_FINDINGS(X)
+#undef X
 	case API_ANSWER_NONE:
 		break;
 	}

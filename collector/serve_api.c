@@ -13,14 +13,26 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 {
 	switch (kind) {
 	case API_PROGRESS:
+	case API_EVENTS:
 		return OUTBOX_SKIP;
 	case API_RUN_END:
+	case API_EVENTS_END:
+	case API_MINIMIZED:
 		return OUTBOX_END;
 	case API_ANSWER_NONE:
 	case API_ERROR:
 	case API_BOXES:
 	case API_INJECTED:
 	case API_FAULTS:
+	case API_CAPABILITIES:
+	case API_EXPERIMENT:
+	case API_RUNS:
+	case API_REMOVED:
+	case API_RUN_INFO:
+	case API_MESSAGES:
+	case API_PAST:
+	case API_SUPPORTS:
+	case API_RENDERED:
 		break;
 	}
 	return OUTBOX_ANSWER;
@@ -51,6 +63,8 @@ static enum api_error error_of(int err)
 		return API_NOT_FOUND;
 	case -EBUSY:
 		return API_BUSY;
+	case -ENODATA:
+		return API_INCOMPLETE;
 	default:
 		return API_FAILED;
 	}
@@ -131,7 +145,10 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 			act_open(serve, frame, &request, NULL, now);
 		break;
 	case API_CANCEL:
-		act_cancel(serve, &frame->from, &request, now);
+		if (request.about.run)
+			api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not end runs by their number");
+		else
+			act_cancel(serve, &frame->from, &request, now);
 		break;
 	case API_INJECT:
 		acts_inject_ask(serve, frame, &request, now);
@@ -141,6 +158,11 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		break;
 	case API_LIST_FAULTS:
 		acts_faults(serve, &frame->from, &request);
+		break;
+#define X(NAME, field, type) case API_##NAME:
+		API_QUERIES(X)
+#undef X
+		api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not answer requests of that kind");
 		break;
 	case API_REQUEST_NONE:
 		break;

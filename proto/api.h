@@ -4,6 +4,11 @@
  * exactly one known request or answer with sane fields is refused. Strings and arrays of what was decoded belong to it
  * and are freed by its _fini; for encoding they are borrowed, and NULL is an empty string. A decoded string is never
  * NULL.
+ *
+ * Requests and answers that this program only carries from one end to the other (API_QUERIES, API_FINDINGS) travel as protobuf-c
+ * has them, without a copy of each field; this header is the one includer of the generated code, and hands it on. `body` of
+ * one that was decoded belongs to it and is malloc'ed; for encoding it is borrowed. All strings that leave, in whatever answer or
+ * request, are UTF-8 without control characters, and so are all that come in an answer.
  */
 #ifndef PROTO_API_H
 #define PROTO_API_H
@@ -13,6 +18,7 @@
 #include <stdint.h>
 
 #include "lib/error.h"
+#include "proto/api.pb-c.h"
 #include "proto/event.h"
 #include "proto/fault.h"
 
@@ -20,7 +26,43 @@
 #define API_MAX_REQUEST (2u << 20)   /* bytes of an encoded request */
 #define API_MAX_ANSWER (16u << 20)   /* bytes of an encoded answer */
 
-enum api_request_kind { API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL, API_INJECT, API_LIFT, API_LIST_FAULTS };
+/* X(NAME, field of Request, type) */
+#define API_QUERIES(X)                                                                                               \
+	X(GET_CAPABILITIES, get_capabilities, GetCapabilities)                                                       \
+	X(DESCRIBE_EXPERIMENT, describe_experiment, DescribeExperiment)                                              \
+	X(LIST_RUNS, list_runs, ListRuns)                                                                            \
+	X(REMOVE_RUN, remove_run, RemoveRun)                                                                         \
+	X(WAIT_RUN, wait_run, WaitRun)                                                                               \
+	X(GET_RUN, get_run, GetRun)                                                                                  \
+	X(GET_MESSAGES, get_messages, GetMessages)                                                                   \
+	X(GET_PAST, get_past, GetPast)                                                                               \
+	X(GET_SUPPORTS, get_supports, GetSupports)                                                                   \
+	X(RENDER, render, Render)                                                                                    \
+	X(SUBSCRIBE, subscribe, Subscribe)                                                                           \
+	X(REPLAY, replay, Replay)                                                                                    \
+	X(MINIMIZE, minimize, Minimize)
+
+/* X(NAME, field of Answer, type) */
+#define API_FINDINGS(X)                                                                                              \
+	X(CAPABILITIES, capabilities, Capabilities)                                                                  \
+	X(EXPERIMENT, experiment, Experiment)                                                                        \
+	X(RUNS, runs, Runs)                                                                                          \
+	X(REMOVED, removed, Removed)                                                                                 \
+	X(RUN_INFO, run_info, RunInfo)                                                                               \
+	X(MESSAGES, messages, Messages)                                                                              \
+	X(PAST, past, Past)                                                                                          \
+	X(SUPPORTS, supports, Supports)                                                                              \
+	X(RENDERED, rendered, Rendered)                                                                              \
+	X(EVENTS, events, Events)                                                                                    \
+	X(EVENTS_END, events_end, EventsEnd)                                                                         \
+	X(MINIMIZED, minimized, Minimized)
+
+enum api_request_kind {
+	API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL, API_INJECT, API_LIFT, API_LIST_FAULTS,
+#define X(NAME, field, type) API_##NAME,
+	API_QUERIES(X)
+#undef X
+};
 
 /* Of Run and Inject. Lines are as somebody wrote them: not read yet. */
 struct api_plan {
@@ -37,7 +79,7 @@ struct api_run {
 	bool keep;
 };
 
-/* Inject, Lift, ListFaults. */
+/* Inject, Lift, ListFaults, Cancel. */
 struct api_about {
 	uint64_t run; /* 0: not said */
 	uint32_t id;  /* LIFT */
@@ -49,12 +91,18 @@ struct api_request {
 	struct api_run run;
 	struct api_about about;
 	struct api_plan plan; /* RUN, INJECT */
-	uint64_t cancel; /* id of the request to end */
+	uint64_t cancel; /* id of the request to end; if about.run is not 0, that run is meant */
 	bool at_once;
+	union { /* API_QUERIES */
+		ProtobufCMessage *body;
+#define X(NAME, field, type) Bop__Api__##type *field;
+		API_QUERIES(X)
+#undef X
+	};
 };
 
 /* Numbers as in api.proto. */
-enum api_error { API_FAILED, API_VERSION_DIFFERS, API_MALFORMED, API_INVALID, API_NOT_FOUND, API_BUSY };
+enum api_error { API_FAILED, API_VERSION_DIFFERS, API_MALFORMED, API_INVALID, API_NOT_FOUND, API_BUSY, API_INCOMPLETE };
 
 struct api_agent {
 	char *host, *kernel, *backend, *version, *key, *address, *boot_id, *state;
@@ -110,7 +158,12 @@ struct api_injected {
 	size_t n;
 };
 
-enum api_answer_kind { API_ANSWER_NONE, API_ERROR, API_BOXES, API_PROGRESS, API_RUN_END, API_INJECTED, API_FAULTS };
+enum api_answer_kind {
+	API_ANSWER_NONE, API_ERROR, API_BOXES, API_PROGRESS, API_RUN_END, API_INJECTED, API_FAULTS,
+#define X(NAME, field, type) API_##NAME,
+	API_FINDINGS(X)
+#undef X
+};
 
 struct api_answer {
 	uint64_t id;
@@ -128,6 +181,10 @@ struct api_answer {
 		struct api_run_end run_end;
 		struct api_injected injected;
 		struct api_faults faults;
+		ProtobufCMessage *body; /* API_FINDINGS */
+#define X(NAME, field, type) Bop__Api__##type *field;
+		API_FINDINGS(X)
+#undef X
 	};
 };
 

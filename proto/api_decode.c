@@ -8,6 +8,7 @@
 
 #include "lib/utf8.h"
 #include "proto/api_faults.h"
+#include "proto/api_strings.h"
 
 enum { ROWS_MAX = 4096, NAME_MAX_SIZE = 4096 };
 
@@ -40,7 +41,7 @@ static int plan_decode(Bop__Api__FaultLine **rows, size_t n, const struct api_pl
 	return api_lines_take(rows, n, plan);
 }
 
-static int request_decode(const Bop__Api__Request *from, struct api_request *request)
+static int request_decode(Bop__Api__Request *from, struct api_request *request)
 {
 	int err;
 
@@ -74,7 +75,17 @@ static int request_decode(const Bop__Api__Request *from, struct api_request *req
 		request->kind = API_CANCEL;
 		request->cancel = from->cancel->request;
 		request->at_once = from->cancel->at_once;
+		request->about.run = from->cancel->run;
 		return 0;
+/* the body changes hands */
+#define X(NAME, field_, type)                                                                                        \
+	case BOP__API__REQUEST__WHAT_##NAME:                                                                         \
+		request->kind = API_##NAME;                                                                          \
+		request->field_ = from->field_;                                                                      \
+		from->what_case = BOP__API__REQUEST__WHAT__NOT_SET;                                                  \
+		return 0;
+		API_QUERIES(X)
+#undef X
 	default:
 		return -EBADMSG;
 	}
@@ -112,6 +123,7 @@ void api_request_fini(struct api_request *request)
 	free(request->run.send);
 	free(request->run.text);
 	api_plan_fini(&request->plan);
+	protobuf_c_message_free_unpacked(request->body, NULL);
 	*request = (struct api_request){ .id = 0 };
 }
 
@@ -195,13 +207,13 @@ static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 	return 0;
 }
 
-static int answer_decode(const Bop__Api__Answer *from, struct api_answer *answer)
+static int answer_decode(Bop__Api__Answer *from, struct api_answer *answer)
 {
 	answer->id = from->id;
 	switch (from->what_case) {
 	case BOP__API__ANSWER__WHAT_ERROR:
 		answer->kind = API_ERROR;
-		answer->error.kind = (unsigned)from->error->kind <= API_BUSY ? (enum api_error)from->error->kind : API_FAILED;
+		answer->error.kind = (unsigned)from->error->kind <= API_INCOMPLETE ? (enum api_error)from->error->kind : API_FAILED;
 		return shown_copy(&answer->error.text, from->error->text);
 	case BOP__API__ANSWER__WHAT_BOXES:
 		answer->kind = API_BOXES;
@@ -220,6 +232,14 @@ static int answer_decode(const Bop__Api__Answer *from, struct api_answer *answer
 	case BOP__API__ANSWER__WHAT_FAULTS:
 		answer->kind = API_FAULTS;
 		return api_faults_take(from->faults, &answer->faults);
+#define X(NAME, field_, type)                                                                                        \
+	case BOP__API__ANSWER__WHAT_##NAME:                                                                          \
+		answer->kind = API_##NAME;                                                                           \
+		answer->field_ = from->field_;                                                                       \
+		from->what_case = BOP__API__ANSWER__WHAT__NOT_SET;                                                   \
+		return api_strings_clean(answer->body);
+		API_FINDINGS(X)
+#undef X
 	default:
 		return -EBADMSG;
 	}
@@ -302,6 +322,11 @@ void api_answer_fini(struct api_answer *answer)
 		break;
 	case API_FAULTS:
 		api_faults_fini(&answer->faults);
+		break;
+#define X(NAME, field, type) case API_##NAME:
+		API_FINDINGS(X)
+#undef X
+		protobuf_c_message_free_unpacked(answer->body, NULL);
 		break;
 	case API_ANSWER_NONE:
 		break;

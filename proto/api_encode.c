@@ -7,22 +7,25 @@
 #include <string.h>
 
 #include "proto/api_faults.h"
+#include "proto/api_strings.h"
 
 static char *text_of(char *s)
 {
 	return s ? s : (char *)"";
 }
 
-static int pack(const ProtobufCMessage *message, unsigned char **ret_bytes, size_t *ret_size)
+static int pack(ProtobufCMessage *message, unsigned char **ret_bytes, size_t *ret_size)
 {
-	size_t size = protobuf_c_message_get_packed_size(message);
-	unsigned char *bytes = malloc(size + 1);
+	struct api_mends mends = { .n = 0 };
+	int err = api_strings_mend(message, &mends);
+	unsigned char *bytes = err ? NULL : malloc(protobuf_c_message_get_packed_size(message) + 1);
 
-	if (!bytes)
-		return -ENOMEM;
-	*ret_size = protobuf_c_message_pack(message, bytes);
-	*ret_bytes = bytes;
-	return 0;
+	if (bytes) {
+		*ret_size = protobuf_c_message_pack(message, bytes);
+		*ret_bytes = bytes;
+	}
+	api_strings_unmend(&mends);
+	return bytes ? 0 : -ENOMEM;
 }
 
 int api_request_encode(const struct api_request *from, unsigned char **ret_bytes, size_t *ret_size)
@@ -64,6 +67,7 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 	case API_CANCEL:
 		cancel.request = from->cancel;
 		cancel.at_once = from->at_once;
+		cancel.run = from->about.run;
 		request.what_case = BOP__API__REQUEST__WHAT_CANCEL;
 		request.cancel = &cancel;
 		break;
@@ -88,6 +92,13 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 		request.what_case = BOP__API__REQUEST__WHAT_LIST_FAULTS;
 		request.list_faults = &list_faults;
 		break;
+#define X(NAME, field, type)                                                                                         \
+	case API_##NAME:                                                                                             \
+		request.what_case = BOP__API__REQUEST__WHAT_##NAME;                                                  \
+		request.field = from->field;                                                                         \
+		break;
+		API_QUERIES(X)
+#undef X
 	case API_REQUEST_NONE:
 		break;
 	}
@@ -275,6 +286,13 @@ int api_answer_encode(const struct api_answer *from, unsigned char **ret_bytes, 
 		answer.what_case = BOP__API__ANSWER__WHAT_FAULTS;
 		answer.faults = &faults;
 		break;
+#define X(NAME, field, type)                                                                                         \
+	case API_##NAME:                                                                                             \
+		answer.what_case = BOP__API__ANSWER__WHAT_##NAME;                                                    \
+		answer.field = from->field;                                                                          \
+		break;
+		API_FINDINGS(X)
+#undef X
 	case API_ANSWER_NONE:
 		break;
 	}

@@ -7,7 +7,6 @@
 #define PROTO_API_FAULTS_H
 
 #include "proto/api.h"
-#include "proto/api.pb-c.h"
 
 /* NULL without memory. */
 Bop__Api__FaultLine **api_lines_rows(const struct api_plan *plan);

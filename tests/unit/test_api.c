@@ -74,6 +74,40 @@ START_TEST(requests)
 }
 END_TEST
 
+/* A request that is carried through comes back as it was, whichever it is; so does a Cancel by the number of a run. */
+START_TEST(carried)
+{
+	static char *kinds[] = { "send", "recv" };
+	Bop__Api__Subscribe subscribe = BOP__API__SUBSCRIBE__INIT;
+	Bop__Api__GetPast past = BOP__API__GET_PAST__INIT;
+	struct api_request back;
+
+	subscribe.run = 4;
+	subscribe.kinds = kinds;
+	subscribe.n_kinds = 2;
+	back = request_back(&(struct api_request){ .id = 5, .kind = API_SUBSCRIBE, .subscribe = &subscribe });
+	ck_assert(back.subscribe->run == 4 && back.subscribe->n_kinds == 2 && !strcmp(back.subscribe->kinds[1], "recv"));
+	api_request_fini(&back);
+	past.moment = "recv a>b:1#1/1";
+	back = request_back(&(struct api_request){ .id = 5, .kind = API_GET_PAST, .get_past = &past });
+	ck_assert_str_eq(back.get_past->moment, "recv a>b:1#1/1");
+	api_request_fini(&back);
+	back = request_back(&(struct api_request){ .id = 1, .kind = API_CANCEL, .about.run = 77 });
+	ck_assert(back.about.run == 77 && !back.cancel && !back.at_once);
+	api_request_fini(&back);
+#define X(NAME, field, type)                                                                                         \
+	{                                                                                                            \
+		Bop__Api__##type body;                                                                               \
+		protobuf_c_message_init(&bop__api__##field##__descriptor, &body);                                    \
+		back = request_back(&(struct api_request){ .id = 5, .kind = API_##NAME, .field = &body });           \
+		ck_assert_ptr_eq(back.body->descriptor, &bop__api__##field##__descriptor);                           \
+		api_request_fini(&back);                                                                             \
+	}
+	API_QUERIES(X)
+#undef X
+}
+END_TEST
+
 static struct trace_box two_boxes[] = { { "s1", "10.0.0.1", "fd::1" }, { "s2", "", "" } };
 static struct api_agent two_agents[] = {
 	{ .host = "h", .key = "k", .state = "running", .since_ns = 5, .run = 6, .boxes = two_boxes, .n_boxes = 2 },
@@ -153,6 +187,38 @@ START_TEST(printable)
 }
 END_TEST
 
+/* So has everything that is carried through, at any depth; and all that leaves is UTF-8, whatever it was made of. */
+START_TEST(printable_carried)
+{
+	char esc[] = "\033", bad[] = "a\xff", good[] = "\xc3\xa9", *texts[] = { good, esc, bad };
+	Bop__Api__RunInfo info = BOP__API__RUN_INFO__INIT;
+	Bop__Api__RunRow row = BOP__API__RUN_ROW__INIT;
+	Bop__Api__Fault fault = BOP__API__FAULT__INIT, *faults[] = { &fault };
+	struct api_answer back;
+
+	info.row = &row;
+	info.plan = texts;
+	info.n_plan = 3;
+	info.faults = faults;
+	info.n_faults = 1;
+	info.text = (ProtobufCBinaryData){ 2, (uint8_t *)bad };
+	row.reason = fault.why = bad;
+	back = answer_back(&(struct api_answer){ .kind = API_RUN_INFO, .run_info = &info });
+	ck_assert(texts[1] == esc && texts[2] == bad && row.reason == bad && fault.why == bad);
+	ck_assert_str_eq(back.run_info->row->reason, "a?");
+	ck_assert_str_eq(back.run_info->faults[0]->why, "a?");
+	ck_assert_str_eq(back.run_info->plan[0], good);
+	ck_assert_str_eq(back.run_info->plan[1], "?");
+	ck_assert_str_eq(back.run_info->plan[2], "a?");
+	ck_assert(back.run_info->text.len == 2 && !memcmp(back.run_info->text.data, bad, 2));
+	api_answer_fini(&back);
+	/* what another server sent */
+	ck_assert_int_eq(api_answer_decode((const unsigned char *)"\x62\x07\x0a\x05\x12\x01\x1b\x22\x00", 9, &back, NULL), 0);
+	ck_assert_str_eq(back.run_info->row->experiment, "?");
+	api_answer_fini(&back);
+}
+END_TEST
+
 /* Another version, nothing, an unknown kind and too much are refused; the id is told where there is one. */
 START_TEST(refused)
 {
@@ -173,6 +239,26 @@ START_TEST(refused)
 }
 END_TEST
 
+/* One of the deepest. */
+static int supports_encode(unsigned char **ret_bytes, size_t *ret_size)
+{
+	uint32_t vertices[] = { 1, 300 };
+	Bop__Api__Message message = BOP__API__MESSAGE__INIT, *messages[] = { &message, &message };
+	Bop__Api__Crash crash = BOP__API__CRASH__INIT, *crashes[] = { &crash };
+	Bop__Api__Goal goal = BOP__API__GOAL__INIT, *goals[] = { &goal };
+	Bop__Api__Supports supports = BOP__API__SUPPORTS__INIT;
+
+	message.label = crash.moment = "a>b:1#1/1";
+	message.recv_vertices = vertices;
+	message.n_recv_vertices = 2;
+	goal.messages = messages;
+	goal.n_messages = 2;
+	goal.crashes = crashes;
+	goal.n_crashes = supports.n_goals = 1;
+	supports.goals = goals;
+	return api_answer_encode(&(struct api_answer){ .kind = API_SUPPORTS, .supports = &supports }, ret_bytes, ret_size);
+}
+
 /* Every prefix of a good message, and every one with a byte changed, is taken or refused, never worse. */
 START_TEST(damage)
 {
@@ -182,9 +268,10 @@ START_TEST(damage)
 	unsigned char *bytes;
 	size_t size;
 
-	for (size_t i = 0; i <= N_ANSWERS; i++) {
-		ck_assert_int_eq(i < N_ANSWERS ? api_answer_encode(&all_answers[i], &bytes, &size) :
-						 api_request_encode(&request, &bytes, &size), 0);
+	for (size_t i = 0; i <= N_ANSWERS + 1; i++) {
+		ck_assert_int_eq(i < N_ANSWERS	? api_answer_encode(&all_answers[i], &bytes, &size) :
+				 i == N_ANSWERS ? api_request_encode(&request, &bytes, &size) :
+						  supports_encode(&bytes, &size), 0);
 		for (size_t at = 0; at < size; at++)
 			for (int value = -1; value < 256; value += value < 0 ? 1 : 17) {
 				unsigned char before = bytes[at];
@@ -212,8 +299,10 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, requests);
+	tcase_add_test(tc, carried);
 	tcase_add_test(tc, answers);
 	tcase_add_test(tc, printable);
+	tcase_add_test(tc, printable_carried);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, damage);
 	suite_add_tcase(suite, tc);
