@@ -68,11 +68,9 @@ static int dispatch_failing(long fail_at, bool last)
 {
 	int err;
 
-	heap.fail_at = fail_at;
-	heap.seen = 0;
-	heap.armed = true;
+	heap_arm(fail_at);
 	err = dispatch(&stream, line, last, 0, 0);
-	heap.armed = false;
+	heap_disarm();
 	return err;
 }
 

@@ -10,51 +10,9 @@
 
 #include "collector/course.h"
 #include "lib/claim.h"
+#include "tests/heap.h"
 
-/* ---- the heap, of which the test can make any allocation of the product fail ---- */
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED
-#endif
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define SANITIZED
-#endif
-#endif
-
-static long heap_left = -1; /* allocations until one fails; negative: none does */
-
-#ifndef SANITIZED
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-
-static bool heap_fails(void)
-{
-	return heap_left >= 0 && heap_left-- == 0;
-}
-
-void *malloc(size_t size)
-{
-	return heap_fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return heap_fails() ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-	if (heap_fails()) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return __libc_realloc(old, size);
-}
-#endif
-
-/* ---- an experiment of one box, and a store ---- */
+/* An experiment of one box, and a store. */
 
 static char folder[64], path[96];
 static struct store *store;
@@ -137,16 +95,15 @@ START_TEST(no_memory)
 #ifdef SANITIZED
 	fprintf(stderr, "the sanitizer has a heap of its own: nothing fails here\n");
 #endif
-	for (long n = 0; failed; n++) {
+	for (long n = 1; failed; n++) {
 		struct course *course = NULL;
 		struct error e = { "" };
 		int err;
 
 		ck_assert_int_lt(n, 100000);
-		heap_left = n;
+		heap_arm(n);
 		err = course_open(store, &x, &cast, hellos, NULL, false, &door, &course, &e);
-		failed = heap_left < 0;
-		heap_left = -1;
+		failed = heap_disarm();
 		begun += !err; /* SQLite can do without some of them */
 		failures += !!err;
 		ck_assert_uint_eq(runs(), begun);

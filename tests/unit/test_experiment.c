@@ -12,6 +12,7 @@
 
 #include "collector/experiment.h"
 #include "proto/event.h"
+#include "tests/heap.h"
 
 static char folder[64];
 static struct error e;
@@ -430,60 +431,7 @@ START_TEST(test_damage)
 }
 END_TEST
 
-#ifndef __has_feature
-#define __has_feature(x) 0
-#endif
-#if !defined(__SANITIZE_ADDRESS__) && !__has_feature(address_sanitizer)
-/* Every allocation of the program passes here: the fail_at-th from now on gets no memory. */
-static struct {
-	bool armed;
-	long seen, fail_at, balance;
-} heap;
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void __libc_free(void *old);
-
-static bool heap_fails(void)
-{
-	return heap.armed && ++heap.seen == heap.fail_at;
-}
-
-static void *heap_count(void *made)
-{
-	heap.balance += made != NULL;
-	if (!made)
-		errno = ENOMEM;
-	return made;
-}
-
-void *malloc(size_t size)
-{
-	return heap_count(heap_fails() ? NULL : __libc_malloc(size));
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return heap_count(heap_fails() ? NULL : __libc_calloc(n, size));
-}
-
-void *realloc(void *old, size_t size)
-{
-	void *made = heap_fails() ? NULL : __libc_realloc(old, size);
-
-	if (!made)
-		errno = ENOMEM;
-	heap.balance += made && !old;
-	return made;
-}
-
-void free(void *old)
-{
-	heap.balance -= old != NULL;
-	__libc_free(old);
-}
-
+#ifndef SANITIZED
 /* Whichever allocation fails, reading says that there is no memory, and gives back all that it took. */
 START_TEST(test_no_memory)
 {
@@ -502,11 +450,9 @@ START_TEST(test_no_memory)
 		strcpy(path, path_of("x.yaml"));
 		memset(&e, 0, sizeof(e));
 		before = heap.balance;
-		heap.seen = 0;
-		heap.fail_at = ++failures;
-		heap.armed = true;
+		heap_arm(++failures);
 		err = experiment_read(path, &x, &e);
-		heap.armed = false;
+		heap_disarm();
 		if (err) {
 			ck_assert_msg(err == -ENOMEM, "allocation %ld: %d, %s", failures, err, e.text);
 			ck_assert_msg(strstr(e.text, "no memory") != NULL, "allocation %ld: %s", failures, e.text);
@@ -519,8 +465,6 @@ START_TEST(test_no_memory)
 	experiment_free(x);
 }
 END_TEST
-#else
-#define SANITIZED
 #endif
 
 /* A text from elsewhere: boxes may say their agent; programs, users and folders that are not here are no mistake. */

@@ -532,20 +532,18 @@ static long fail_each(const struct trace *trace, const char *const *roles)
 	struct print print, same = print_of(trace, roles);
 	struct graph *graph = NULL;
 	struct error e;
+	bool failed = true;
 	long before;
 	int err;
 
 	ck_assert_int_eq(graph_build(trace, GRAPH_ORDER_PROCESS, &graph, &e), 0);
-	for (heap.fail_at = 1;; heap.fail_at++) {
+	for (long n = 1; failed; n++) {
 		before = heap.balance;
-		heap.seen = 0;
-		heap.armed = true;
+		heap_arm(n);
 		err = print_graph(graph, roles, &print);
-		heap.armed = false;
+		failed = heap_disarm();
 		ck_assert_msg(heap.balance == before, "allocation %ld: %ld not freed", heap.fail_at, heap.balance - before);
 		ck_assert_msg(err == -ENOMEM || (!err && !print_compare(&print, &same)), "allocation %ld: %d", heap.fail_at, err);
-		if (heap.seen < heap.fail_at)
-			break;
 	}
 	graph_free(graph);
 	return heap.fail_at - 1;

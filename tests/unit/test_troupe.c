@@ -14,6 +14,7 @@
 #include "collector/cast.h"
 #include "collector/conduct.h"
 #include "collector/troupe.h"
+#include "tests/heap.h"
 
 #define SECOND 1000000000ull
 #define MS 1000000ull
@@ -21,52 +22,15 @@
 
 enum { AGENTS = 3, NOTICES = 256 };
 
-/* ---- the heap, of which the test can make any allocation fail ---- */
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED
-#endif
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define SANITIZED
-#endif
-#endif
-
-static bool in_product; /* else it is the test's, or Check's, which has all it wants */
-
-#define PRODUCT(call) ((void)(in_product = true), (void)(call), (void)(in_product = false))
-
+/* Only what the product asks for may fail; the test, and Check, have all they want. */
+static void product(bool inside)
+{
 #ifndef SANITIZED
-static long heap_left = -1; /* allocations until one fails; negative: none does */
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *old, size_t size);
-
-static bool heap_fails(void)
-{
-	return in_product && heap_left >= 0 && heap_left-- == 0;
-}
-
-void *malloc(size_t size)
-{
-	return heap_fails() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return heap_fails() ? NULL : __libc_calloc(n, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-	if (heap_fails()) {
-		errno = ENOMEM;
-		return NULL;
-	}
-	return __libc_realloc(old, size);
-}
+	heap.armed = inside;
 #endif
+}
+
+#define PRODUCT(call) (product(true), (void)(call), product(false))
 
 /* ---- the cluster ---- */
 
@@ -170,7 +134,7 @@ static int on_order(void *arg, size_t i, const struct message_order *order, stru
 	struct message reply = { .kind = MESSAGE_REPLY, .reply = { .id = order->id, .error = "" } };
 	uint64_t after = delay(c);
 
-	in_product = false;
+	product(false);
 	if (order->kind != ORDER_BEGIN)
 		ck_assert(agent->running && !agent->ended);
 	if (order->kind == ORDER_BEGIN)
@@ -196,7 +160,7 @@ static int on_order(void *arg, size_t i, const struct message_order *order, stru
 		later(c, i, after, (struct message){ .kind = MESSAGE_EXITED, .exited.status = SIGTERM }, order->signal.name);
 	agent->ended = order->kind == ORDER_FINISH;
 	later(c, i, after, reply, "");
-	in_product = true;
+	product(true);
 	return 0;
 }
 
@@ -469,24 +433,25 @@ END_TEST
 START_TEST(no_memory)
 {
 #ifndef SANITIZED
-	for (long n = 0;; n++) {
+	bool failed = true;
+	long n = 0;
+
+	while (failed) {
 		struct cluster c;
-		bool failed;
 		int err;
 
-		heap_left = n;
+		heap_arm(++n);
+		product(false);
 		err = cluster_init(&c, 5);
 		if (!err)
 			play(&c);
-		failed = heap_left < 0;
-		heap_left = -1;
+		failed = heap_disarm();
 		if (!err)
 			ck_assert_int_ne(conduct_result(c.conduct)->outcome, OUTCOME_NONE);
 		cluster_fini(&c);
-		if (!failed)
-			break;
 		ck_assert_int_lt(n, 100000);
 	}
+	ck_assert_int_gt(n, 100);
 #endif
 }
 END_TEST
