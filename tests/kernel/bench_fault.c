@@ -131,7 +131,7 @@ static void rules_arm(struct fault_world *fw, uint32_t from, uint32_t to)
 			.moment = MOMENT_SEND,
 			.message = i,
 			.where = {.process = fault_label("nobody"), .box = 2, .port = 7000, .ordinal = i}};
-	if (faults_arm(fw->faults, faults, to - from, clock_ns() + LEASE_NS, &e)) {
+	if (faults_arm(fw->faults, faults, to - from, clock_monotonic_ns() + LEASE_NS, &e)) {
 		fprintf(stderr, "%s\n", e.text);
 		abort();
 	}
@@ -152,7 +152,7 @@ static void walls_arm(struct fault_world *fw)
 
 	for (uint32_t i = 0; i < 200; i++)
 		boxes[i] = 1000 + i;
-	if (faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e)) {
+	if (faults_arm(fw->faults, &fault, 1, clock_monotonic_ns() + LEASE_NS, &e)) {
 		fprintf(stderr, "%s\n", e.text);
 		abort();
 	}
@@ -211,12 +211,12 @@ static int alone_main(struct fault_world *fw, const struct trial *trial)
 	uint64_t start;
 
 	pair_open(pair);
-	start = clock_ns();
+	start = clock_monotonic_ns();
 	for (int i = 0; i < PINGS; i++) {
 		send_all(pair[0], data, sizeof(data));
 		recv_all(pair[1], data, sizeof(data));
 	}
-	*(double *)fw->conversations = (double)(clock_ns() - start) / PINGS;
+	*(double *)fw->conversations = (double)(clock_monotonic_ns() - start) / PINGS;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 
+#include "lib/clock.h"
 #include "tfj/box.h"
 #include "tfj/faults.h"
 
@@ -77,14 +78,6 @@ struct fault_world {
 	int *go;
 };
 
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 static size_t message_size(const struct trial *trial, size_t i, uint32_t message)
 {
 	switch (trial->sizes) {
@@ -127,7 +120,7 @@ static void side_took(struct side *side, size_t i, int reply, const unsigned cha
 			break;
 		}
 	if (size && side->got <= side->mark && side->mark < side->got + size)
-		side->mark_ns = clock_ns();
+		side->mark_ns = clock_monotonic_ns();
 	side->got += size;
 }
 
@@ -405,7 +398,7 @@ static unused_ok void trial_arm(struct fault_world *fw, const struct trial *tria
 						  .process = trial->process};
 		where_of(trial, i, &faults[i].where);
 	}
-	if (trial->kind != FAULT_NONE && faults_arm(fw->faults, faults, trial->n, clock_ns() + LEASE_NS, &e)) {
+	if (trial->kind != FAULT_NONE && faults_arm(fw->faults, faults, trial->n, clock_monotonic_ns() + LEASE_NS, &e)) {
 		printf("# %s\n", e.text);
 		fw->w->failures++;
 	}

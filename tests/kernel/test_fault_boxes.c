@@ -52,7 +52,7 @@ static void posts_close(struct posts *posts)
 static void post(struct fault_world *fw, struct posts *posts, int from, int to, int family, uint32_t number)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
-	struct datagram datagram = { .number = number, .from = (uint32_t)from, .sent_ns = clock_ns() };
+	struct datagram datagram = { .number = number, .from = (uint32_t)from, .sent_ns = clock_monotonic_ns() };
 	const struct box *box = &fw->boxes->box[to];
 
 	memset(datagram.filler, 0x55, sizeof(datagram.filler));
@@ -72,7 +72,7 @@ static bool post_read(struct posts *posts, int box, int wait_ms, struct datagram
 static bool passes(struct fault_world *fw, struct posts *posts, int from, int to, int family)
 {
 	struct datagram datagram;
-	uint32_t number = (uint32_t)clock_ns();
+	uint32_t number = (uint32_t)clock_monotonic_ns();
 
 	post(fw, posts, from, to, family, number);
 	while (post_read(posts, to, 5000, &datagram))
@@ -106,7 +106,7 @@ static void arm(struct fault_world *fw, const struct kernel_fault *fault)
 {
 	struct error e = { "" };
 
-	if (!expect(fw->w, !faults_arm(fw->faults, fault, 1, clock_ns() + LEASE_NS, &e)))
+	if (!expect(fw->w, !faults_arm(fw->faults, fault, 1, clock_monotonic_ns() + LEASE_NS, &e)))
 		printf("# %s\n", e.text);
 }
 

@@ -24,7 +24,7 @@ static void finish_when_over(struct fault_world *fw, const struct trial *trial)
 		else if (trial->kind == FAULT_CUT || trial->flags & FAULT_F_SILENT)
 			over = receipt.packets >= 3 && /* TCP has tried again, also with what is before */
 			       (reader->got >= bytes_before(trial, i, c->message) ||
-				clock_ns() > receipt.fired_ns + STUCK_S * 500000000ull);
+				clock_monotonic_ns() > receipt.fired_ns + STUCK_S * 500000000ull);
 		else
 			over = reader->error && (sender->error || sender->status);
 		if (over)

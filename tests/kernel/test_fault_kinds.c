@@ -153,9 +153,9 @@ static void wake(struct fault_world *fw, const struct trial *trial)
 		    faults_receipt(fw->faults, (uint32_t)i + 1, &receipt))
 			continue;
 		expect(fw->w, receipt.fired == 1);
-		if (clock_ns() < receipt.fired_ns + HOLD_NS)
+		if (clock_monotonic_ns() < receipt.fired_ns + HOLD_NS)
 			expect(fw->w, reader_of(c)->got <= bytes_before(trial, i, c->message));
-		if (clock_ns() < receipt.fired_ns + HOLD_NS / 2)
+		if (clock_monotonic_ns() < receipt.fired_ns + HOLD_NS / 2)
 			continue;
 		who->status = 1;
 		kill(who->pid, SIGCONT);
@@ -237,7 +237,7 @@ static void live_turn(struct fault_world *fw, const struct trial *trial)
 		where_of(trial, i, &fault.where);
 		if (!faults_receipt(fw->faults, hold, &receipt) && receipt.state == FAULT_STATE_FIRED &&
 		    receipt.packets) {
-			expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e));
+			expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_monotonic_ns() + LEASE_NS, &e));
 			expect(fw->w, !faults_lift(fw->faults, hold));
 		}
 		if (!faults_receipt(fw->faults, fault.id, &receipt) && receipt.packets >= 3)
@@ -262,7 +262,7 @@ static void live_test(struct fault_world *fw)
 
 		where_of(&trial, i, &hold.where);
 		fw->conversations[i].reply = hold.reply;
-		expect(fw->w, !faults_arm(fw->faults, &hold, 1, clock_ns() + LEASE_NS, &e));
+		expect(fw->w, !faults_arm(fw->faults, &hold, 1, clock_monotonic_ns() + LEASE_NS, &e));
 	}
 	programs_start(fw, &trial);
 	programs_finish(fw, &trial, live_turn);
@@ -303,7 +303,7 @@ static void late_test(struct fault_world *fw)
 
 	fault_world_open(fw);
 	trial_arm(fw, &trial);
-	faults_renew(fw->faults, clock_ns());
+	faults_renew(fw->faults, clock_monotonic_ns());
 	programs_start(fw, &trial);
 	programs_finish(fw, &trial, finish_when_done);
 	trial_end(fw, &trial, late_check, "a rule whose lease is over does not fire any more");
@@ -414,7 +414,7 @@ static void refuse_test(struct fault_world *fw, bool lo, int family, uint32_t fl
 	close(home);
 	fault.where =
 		(struct fault_where){.process = fault_label("c"), .box = lo ? 1 : 2, .port = PORT, .ordinal = 2};
-	expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_ns() + LEASE_NS, &e));
+	expect(fw->w, !faults_arm(fw->faults, &fault, 1, clock_monotonic_ns() + LEASE_NS, &e));
 	fw->programs[0] = program_start(fw, &trial, 0, "c", 2);
 	while (waitpid(fw->programs[0], &status, WNOHANG) == 0) {
 		struct timespec pause = { .tv_nsec = 5 * 1000 * 1000 };
@@ -449,30 +449,30 @@ static void wrong_test(struct fault_world *fw)
 
 	fault_world_open(fw);
 	expect(fw->w,
-	       faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e) == -EINVAL && strstr(e.text, "hold"));
+	       faults_arm(fw->faults, faults, 2, clock_monotonic_ns() + LEASE_NS, &e) == -EINVAL && strstr(e.text, "hold"));
 	expect(fw->w, faults_receipt(fw->faults, 1, &receipt) == -ENOENT); /* all or none */
 	faults[1].moment = MOMENT_SEND;
 	faults[1].id = RULE_MAX;
-	expect(fw->w, faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e) == -E2BIG);
+	expect(fw->w, faults_arm(fw->faults, faults, 2, clock_monotonic_ns() + LEASE_NS, &e) == -E2BIG);
 	faults[1].id = 1;
-	expect(fw->w, faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e) == -EINVAL);
+	expect(fw->w, faults_arm(fw->faults, faults, 2, clock_monotonic_ns() + LEASE_NS, &e) == -EINVAL);
 	faults[1].id = 2;
-	expect(fw->w, !faults_arm(fw->faults, faults, 2, clock_ns() + LEASE_NS, &e));
+	expect(fw->w, !faults_arm(fw->faults, faults, 2, clock_monotonic_ns() + LEASE_NS, &e));
 	for (uint32_t id = 3; id < 5; id++) {
 		faults[0].id = id;
-		expect(fw->w, !faults_arm(fw->faults, faults, 1, clock_ns() + LEASE_NS, &e));
+		expect(fw->w, !faults_arm(fw->faults, faults, 1, clock_monotonic_ns() + LEASE_NS, &e));
 	}
 	faults[0].id = 5;
-	expect(fw->w, faults_arm(fw->faults, faults, 1, clock_ns() + LEASE_NS, &e) == -E2BIG);
-	expect(fw->w, !faults_lift(fw->faults, 3) && !faults_arm(fw->faults, faults, 1, clock_ns() + LEASE_NS, &e));
+	expect(fw->w, faults_arm(fw->faults, faults, 1, clock_monotonic_ns() + LEASE_NS, &e) == -E2BIG);
+	expect(fw->w, !faults_lift(fw->faults, 3) && !faults_arm(fw->faults, faults, 1, clock_monotonic_ns() + LEASE_NS, &e));
 	expect(fw->w, faults_lift(fw->faults, 77) == -ENOENT);
 	/* between the same boxes one after the other, each over before the next: as many as one likes */
 	for (wall.id = 6; wall.id < 14; wall.id++) {
 		wall.lease_ns = wall.id < 10;
-		err = faults_arm(fw->faults, &wall, 1, clock_ns() + LEASE_NS, &e);
+		err = faults_arm(fw->faults, &wall, 1, clock_monotonic_ns() + LEASE_NS, &e);
 		expect(fw->w, !err);
 	}
-	expect(fw->w, faults_arm(fw->faults, &wall, 1, clock_ns() + LEASE_NS, &e) == -E2BIG);
+	expect(fw->w, faults_arm(fw->faults, &wall, 1, clock_monotonic_ns() + LEASE_NS, &e) == -E2BIG);
 	fault_world_close(fw);
 	test_end(fw->w, "what cannot be armed is refused, all or none");
 }

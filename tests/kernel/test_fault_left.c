@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 #include <linux/pkt_sched.h>
 
+#include "lib/clock.h"
 #include "tfj/box.h"
 #include "tfj/faults.h"
 
@@ -23,14 +24,6 @@ struct shared {
 	int ready, go;
 	struct kernel_receipt receipt;
 };
-
-static uint64_t clock_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static void on_nothing(const struct rec_head *head, size_t size, void *arg)
 {
@@ -150,7 +143,7 @@ static void hold(struct shared *shared, struct boxes *boxes, const struct kernel
 			fprintf(stderr, "# %s\n", e.text);
 			_exit(98);
 		}
-	if (faults_arm(faults, fault, 1, clock_ns() + LEASE_NS, &e)) {
+	if (faults_arm(faults, fault, 1, clock_monotonic_ns() + LEASE_NS, &e)) {
 		fprintf(stderr, "# %s\n", e.text);
 		_exit(98);
 	}
@@ -435,12 +428,12 @@ static void foreign_test(struct world *w, bool guest, bool made_before, const ch
 		expect(w, link.link < 0 || foreign_seen(&link) > seen[2]);
 		fault.from = (const uint32_t[]){ 9 };
 		if (!armed)
-			expect(w, !faults_arm(faults, &fault, 1, clock_ns() + 100 * LEASE_NS, &e));
+			expect(w, !faults_arm(faults, &fault, 1, clock_monotonic_ns() + 100 * LEASE_NS, &e));
 	}
 	/* what is lost is lost, whatever they say */
 	fault.id = 2;
 	fault.from = from;
-	expect(w, !faults_arm(faults, &fault, 1, clock_ns() + 100 * LEASE_NS, &e));
+	expect(w, !faults_arm(faults, &fault, 1, clock_monotonic_ns() + 100 * LEASE_NS, &e));
 	expect(w, !datagrams_pass(&talk, 60));
 	faults_close(faults);
 	tracer_clear(tracer);
