@@ -106,67 +106,60 @@ static const struct {
 
 static const char *const patterns[] = { "ping-pong", "back to back" }, *const sizes[] = { "small", "mixed", "1 MB" };
 
-static void kind_test(struct fault_world *fw, size_t kind, bool lo, int family, enum pattern pattern, enum sizes size)
+static struct trial trial_of(size_t kind, int family, enum pattern pattern, enum sizes size, size_t n)
 {
-	struct trial trial = {.kind = kinds[kind].kind,
+	return (struct trial){.kind = kinds[kind].kind,
 			      .flags = kinds[kind].flags,
 			      .moment = kinds[kind].moment,
-			      .lo = lo,
 			      .family = family,
 			      .pattern = pattern,
 			      .sizes = size,
-			      .n = 2 * MESSAGES};
-	size_t exact = trial_run(fw, &trial);
+			      .n = n};
+}
+
+static void exact_test(struct fault_world *fw, const struct trial *trial, const char *what)
+{
+	size_t exact = trial_run(fw, trial);
 	char name[200];
 
-	expect(fw->w, exact == trial.n);
-	snprintf(name, sizeof(name), "%s, %s, %s, %s messages %s: %zu of %zu exact", kinds[kind].name,
-		 lo ? "lo" : "veth", family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern], exact,
-		 trial.n);
+	expect(fw->w, exact == trial->n);
+	snprintf(name, sizeof(name), "%s: %zu of %zu exact", what, exact, trial->n);
 	fw->w->n = 0; /* thousands of records tell nothing here */
 	test_end(fw->w, name);
+}
+
+static void kind_test(struct fault_world *fw, size_t kind, bool lo, int family, enum pattern pattern, enum sizes size)
+{
+	struct trial trial = trial_of(kind, family, pattern, size, 2 * MESSAGES);
+	char what[150];
+
+	trial.lo = lo;
+	snprintf(what, sizeof(what), "%s, %s, %s, %s messages %s", kinds[kind].name, lo ? "lo" : "veth",
+		 family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern]);
+	exact_test(fw, &trial, what);
 }
 
 /* The peer is not in a box of ours: packets are met where they leave. */
 static void elsewhere_test(struct fault_world *fw, size_t kind, int family, enum pattern pattern, enum sizes size)
 {
-	struct trial trial = {.kind = kinds[kind].kind,
-			      .flags = kinds[kind].flags,
-			      .moment = kinds[kind].moment,
-			      .elsewhere = true,
-			      .family = family,
-			      .pattern = pattern,
-			      .sizes = size,
-			      .n = MESSAGES};
-	size_t exact = trial_run(fw, &trial);
-	char name[200];
+	struct trial trial = trial_of(kind, family, pattern, size, MESSAGES);
+	char what[150];
 
-	expect(fw->w, exact == trial.n);
-	snprintf(name, sizeof(name), "%s, the peer elsewhere, %s, %s messages %s: %zu of %zu exact", kinds[kind].name,
-		 family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern], exact, trial.n);
-	fw->w->n = 0;
-	test_end(fw->w, name);
+	trial.elsewhere = true;
+	snprintf(what, sizeof(what), "%s, the peer elsewhere, %s, %s messages %s", kinds[kind].name,
+		 family == AF_INET ? "IPv4" : "IPv6", sizes[size], patterns[pattern]);
+	exact_test(fw, &trial, what);
 }
 
 /* Where the TCP header is not where it usually is. */
 static void options_test(struct fault_world *fw, size_t kind, enum pattern pattern)
 {
-	struct trial trial = {.kind = kinds[kind].kind,
-			      .flags = kinds[kind].flags,
-			      .moment = kinds[kind].moment,
-			      .options = true,
-			      .family = AF_INET6,
-			      .pattern = pattern,
-			      .sizes = SMALL,
-			      .n = MESSAGES};
-	size_t exact = trial_run(fw, &trial);
-	char name[200];
+	struct trial trial = trial_of(kind, AF_INET6, pattern, SMALL, MESSAGES);
+	char what[150];
 
-	expect(fw->w, exact == trial.n);
-	snprintf(name, sizeof(name), "%s, veth, IPv6 with options, %s: %zu of %zu exact", kinds[kind].name, patterns[pattern], exact,
-		 trial.n);
-	fw->w->n = 0;
-	test_end(fw->w, name);
+	trial.options = true;
+	snprintf(what, sizeof(what), "%s, veth, IPv6 with options, %s", kinds[kind].name, patterns[pattern]);
+	exact_test(fw, &trial, what);
 }
 
 int main(void)
