@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* A program that is started again: the same in everything but its label, and no other's business. */
-#include "tests/kernel/inbox.h"
+#include "tests/kernel/stage.h"
 
 #include <sys/epoll.h>
 
@@ -8,8 +8,6 @@
 #include "tfj/crew.h"
 #include "tfj/failing.h"
 
-static struct boxes *boxes;
-static struct cgroup cgroup;
 static struct tracer *tracer;
 static struct stream stream;
 static struct names *names;
@@ -64,9 +62,7 @@ static void setup(void)
 	struct crew_place place = { 0 };
 	struct error e = { "" };
 
-	inbox_setup();
-	boxes = boxes_make(two_boxes);
-	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
+	stage_open();
 	ck_assert_msg(failing_make(&call, 1, &filter, &e) == 0, "%s", e.text);
 	ck_assert_msg(tracer_open(NULL, 0, true, on_record, NULL, &tracer, &e) == 0, "%s", e.text);
 	ck_assert_msg(tracer_attach(tracer, &e) == 0, "%s", e.text);
@@ -82,8 +78,7 @@ static void setup(void)
 
 static void teardown(void)
 {
-	ck_assert_int_eq(cgroup_kill(&cgroup), 0);
-	ck_assert_int_eq(cgroup_wait_empty(&cgroup, 10000), 0);
+	stage_clear();
 	while (waitpid(-1, NULL, 0) > 0)
 		;
 	tracer_clear(tracer);
@@ -92,10 +87,8 @@ static void teardown(void)
 	stream_fini(&stream);
 	tracer_close(tracer);
 	close(epoll);
-	ck_assert_int_eq(cgroup_remove(&cgroup), 0);
-	boxes_close(boxes);
+	stage_close();
 	free(filter.filter);
-	inbox_teardown();
 }
 
 /* Deals with what comes until so many were started (or not) and have ended. */

@@ -1,32 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Programs whose system calls fail: from exec on, for whom it was asked, and nothing else about them is changed. */
-#include "tests/kernel/inbox.h"
+#include "tests/kernel/stage.h"
 
 #include <sys/prctl.h>
 
 #include "tfj/failing.h"
 
-static struct boxes *boxes;
-static struct cgroup cgroup;
 static char text[65536];
-
-static void setup(void)
-{
-	struct error e = { "" };
-
-	inbox_setup();
-	boxes = boxes_make(two_boxes);
-	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
-}
-
-static void teardown(void)
-{
-	ck_assert_int_eq(cgroup_kill(&cgroup), 0);
-	ck_assert_int_eq(cgroup_wait_empty(&cgroup, 10000), 0);
-	ck_assert_int_eq(cgroup_remove(&cgroup), 0);
-	boxes_close(boxes);
-	inbox_teardown();
-}
 
 /* What a shell with this script says, as this user, when these calls fail for it. */
 static int shell(const struct failing_call *calls, size_t n, const char *user, const char *script)
@@ -159,7 +139,7 @@ int main(void)
 	Suite *suite = suite_create("failing");
 	TCase *tests = tcase_create("failing");
 
-	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_checked_fixture(tests, stage_open, stage_close);
 	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, fails);
 	tcase_add_test(tests, user);

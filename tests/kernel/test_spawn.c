@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Programs in boxes: what they find there, what can go wrong on the way, and that all of them can be ended. */
-#include "tests/kernel/inbox.h"
+#include "tests/kernel/stage.h"
 
 #include <pwd.h>
 #include <sys/prctl.h>
@@ -8,27 +8,7 @@
 
 #include "tfj/clean.h"
 
-static struct boxes *boxes;
-static struct cgroup cgroup;
 static char text[65536];
-
-static void setup(void)
-{
-	struct error e = { "" };
-
-	inbox_setup();
-	boxes = boxes_make(two_boxes);
-	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
-}
-
-static void teardown(void)
-{
-	ck_assert_int_eq(cgroup_kill(&cgroup), 0);
-	ck_assert_int_eq(cgroup_wait_empty(&cgroup, 10000), 0);
-	ck_assert_int_eq(cgroup_remove(&cgroup), 0);
-	boxes_close(boxes);
-	inbox_teardown();
-}
 
 static void check_shell(const char *script, const char *expect)
 {
@@ -379,7 +359,7 @@ int main(void)
 	TCase *tc = tcase_create("spawn");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, stage_open, stage_close);
 	tcase_add_test(tc, place);
 	tcase_add_test(tc, outside_unchanged);
 	tcase_add_test(tc, clean_slate);
