@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "proto/fault.h"
+#include "tests/kernel/state.h"
 
 #define MS (CLOCK_SECOND_NS / 1000)
 #define FAULTS_MAX 16
@@ -101,26 +102,10 @@ static void check_receipt(uint32_t id, enum fault_state state, const char *line)
 	ck_assert_uint_eq(events_of(EVENT_FIRED, id), receipt->fired_ns != 0);
 }
 
-static char state_of(pid_t pid)
-{
-	char path[32], text[256] = "", *end;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return '-';
-	if (!fgets(text, sizeof(text), f))
-		text[0] = '\0';
-	fclose(f);
-	end = strrchr(text, ')');
-	return end ? end[2] : '-';
-}
-
 /* Check's time limit is the only one. */
 static void wait_state(pid_t pid, const char *states)
 {
-	while (!strchr(states, state_of(pid)))
+	while (!strchr(states, process_state(pid)))
 		usleep(1000);
 }
 
@@ -302,7 +287,7 @@ START_TEST(crash_box)
 	wait_said("receipt 1 fired");
 	start_shell("later", "exit 5");
 	wait_said("exited later 0x500");
-	ck_assert_int_eq(state_of(other), 'S');
+	ck_assert_int_eq(process_state(other), 'S');
 	finish();
 	file_remove("daemon");
 	file_remove("starts");

@@ -4,6 +4,7 @@
  * lifted; connects that are refused; and what is told of a fault.
  */
 #include "tests/kernel/fault_world.h"
+#include "tests/kernel/state.h"
 
 #define HOLD_NS (300ull * 1000000)
 
@@ -124,21 +125,6 @@ static void hold_test(struct fault_world *fw, bool lo, int family, enum pattern 
 	trial_start(fw, &trial);
 	programs_finish(fw, &trial, finish_when_done);
 	trial_end(fw, &trial, hold_check, name);
-}
-
-static char process_state(pid_t pid)
-{
-	char path[64], text[256] = "", *at;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	file = fopen(path, "re");
-	if (!file || !fgets(text, sizeof(text), file))
-		text[0] = '\0';
-	if (file)
-		fclose(file);
-	at = strrchr(text, ')');
-	return at && at[1] ? at[2] : '?';
 }
 
 /* Whoever was stopped is woken, when it has been seen that its message (or the receive) had not got any further. */

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "lib/clock.h"
+#include "tests/kernel/state.h"
 #include "tfj/guardian.h"
 
 #define MS (CLOCK_SECOND_NS / 1000)
@@ -33,26 +34,15 @@ static void teardown(void)
 	inbox_teardown();
 }
 
-static char state_of(pid_t pid)
-{
-	char path[32], text[256] = "", *end;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	ck_assert_ptr_nonnull(f);
-	ck_assert_ptr_nonnull(fgets(text, sizeof(text), f));
-	fclose(f);
-	end = strrchr(text, ')');
-	ck_assert_ptr_nonnull(end);
-	return end[2];
-}
-
 /* Check's time limit is the only one. */
 static void wait_state(pid_t pid, bool stopped)
 {
-	while ((state_of(pid) == 'T') != stopped)
-		usleep(1000);
+	char state;
+
+	do {
+		state = process_state(pid);
+		ck_assert_int_ne(state, '-');
+	} while ((state == 'T') != stopped && !usleep(1000));
 }
 
 /* A program in the cgroup (or a part of it) that sleeps. */
@@ -244,13 +234,13 @@ START_TEST(forgotten)
 	ck_assert_int_eq(guardian_wake(guardian, 2, two, clock_monotonic_ns() + 200 * MS), 0);
 	ck_assert_int_eq(guardian_forget(guardian, 1), 0);
 	wait_state(second, false);
-	ck_assert_int_eq(state_of(first), 'T');
+	ck_assert_int_eq(process_state(first), 'T');
 	/* the end of a run, and of the agent, in order */
 	ck_assert_int_eq(guardian_wake(guardian, 3, one, UINT64_MAX), 0);
 	ck_assert_int_eq(guardian_rest(guardian), 0);
 	guardian_close(guardian);
 	wait_end(guardian_pid(first, second));
-	ck_assert_int_eq(state_of(first), 'T');
+	ck_assert_int_eq(process_state(first), 'T');
 	close(one);
 	close(two);
 }
