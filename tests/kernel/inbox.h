@@ -8,12 +8,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,6 +78,30 @@ static int unused_ok open_descriptors(void)
 		n++;
 	closedir(dir);
 	return n;
+}
+
+static unused_ok int socket_in(const struct box *box)
+{
+	int fd;
+
+	ck_assert_int_eq(setns(box->netns, CLONE_NEWNET), 0);
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* Listens there, for both versions of IP. What is to be connected to is ret_address, with an address of the box in it. */
+static unused_ok int listener_in(const struct box *box, struct sockaddr_in6 *ret_address)
+{
+	int fd = socket_in(box), only = 0;
+	socklen_t len = sizeof(*ret_address);
+
+	*ret_address = (struct sockaddr_in6){ .sin6_family = AF_INET6 };
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)ret_address, len), 0);
+	ck_assert_int_eq(listen(fd, 4), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)ret_address, &len), 0);
+	return fd;
 }
 
 static unused_ok struct boxes *boxes_make(char *const *names)

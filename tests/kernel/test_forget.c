@@ -2,11 +2,6 @@
 /* A box without power forgets its connections; labels have the numbers that the kernel side computes. */
 #include "tests/kernel/inbox.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/socket.h>
-
 #include "bpf/fault.h"
 #include "tfj/forget.h"
 #include "tfj/label.h"
@@ -26,16 +21,6 @@ static void teardown(void)
 {
 	boxes_close(boxes);
 	inbox_teardown();
-}
-
-static int socket_in(const struct box *box)
-{
-	int fd;
-
-	ck_assert_int_eq(setns(box->netns, CLONE_NEWNET), 0);
-	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(fd, 0);
-	return fd;
 }
 
 /* How many sockets of TCP that box has, in whatever state. */
@@ -60,15 +45,10 @@ static unsigned sockets_of(const struct box *box)
 /* Connections in use, connections that nobody has any more, over IPv4 and IPv6: all are gone, their peers know it; listeners stay. */
 START_TEST(forgets)
 {
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6 };
-	socklen_t len = sizeof(address);
-	int listener = socket_in(&boxes->box[0]), only = 0, client[4], server[4];
+	struct sockaddr_in6 address;
+	int listener = listener_in(&boxes->box[0], &address), client[4], server[4];
 	char buffer[4096] = { 0 };
 
-	setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(listen(listener, 4), 0);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
 	for (int i = 0; i < 4; i++) {
 		memcpy(&address.sin6_addr, i % 2 ? boxes->box[0].ip6 : boxes->box[0].ip4, 16);
 		client[i] = socket_in(&boxes->box[1]);

@@ -2,11 +2,6 @@
 /* What a box sends can be slowed down, for chosen receivers, and is as fast as before afterwards. */
 #include "tests/kernel/inbox.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sched.h>
-#include <sys/socket.h>
-
 #include "lib/clock.h"
 #include "tfj/shape.h"
 
@@ -52,31 +47,16 @@ static const char *look(void)
 	return text;
 }
 
-static int socket_in(const struct box *box)
-{
-	int fd;
-
-	ck_assert_int_eq(setns(box->netns, CLONE_NEWNET), 0);
-	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_ge(fd, 0);
-	return fd;
-}
-
 /* How long it takes from the first box to this one. */
 static uint64_t transfer(const struct box *to, bool ipv6)
 {
 	static char buffer[SIZE];
-	struct sockaddr_in6 address = { .sin6_family = AF_INET6 };
-	socklen_t len = sizeof(address);
-	int listener = socket_in(to), client = socket_in(&boxes->box[0]), server, only = 0;
+	struct sockaddr_in6 address;
+	int listener = listener_in(to, &address), client = socket_in(&boxes->box[0]), server;
 	size_t got = 0;
 	ssize_t n;
 	uint64_t from;
 
-	setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only));
-	ck_assert_int_eq(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(listen(listener, 1), 0);
-	ck_assert_int_eq(getsockname(listener, (struct sockaddr *)&address, &len), 0);
 	memcpy(&address.sin6_addr, ipv6 ? to->ip6 : to->ip4, 16);
 	ck_assert_int_eq(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
 	server = accept(listener, NULL, NULL);
