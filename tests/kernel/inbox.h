@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -29,13 +30,21 @@
 
 #define unused_ok __attribute__((unused))
 
-static char inbox_root[256];  /* a cgroup of this test alone */
-static char inbox_base[64];   /* BOP_TMPDIR of this test alone */
+static struct claim inbox_root; /* a cgroup of this test alone */
+static char inbox_base[64];	/* BOP_TMPDIR of this test alone */
 static char inbox_hosts[128], inbox_resolv[128];
 
 static char *const two_boxes[] = { "s1", "s2", NULL };
 static char *const plain_environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "WORD=yes", NULL };
 
+static int inbox_reclaim(struct claim *claim, void *arg)
+{
+	unsigned killed;
+
+	return cgroup_reclaim(claim, &killed);
+}
+
+/* First takes away what tests that were killed have left in the tree of cgroups. */
 static void unused_ok inbox_setup(void)
 {
 	struct claim mount;
@@ -47,8 +56,8 @@ static void unused_ok inbox_setup(void)
 	chmod(inbox_base, 0755);
 	setenv("BOP_TMPDIR", inbox_base, 1);
 	ck_assert_msg(cgroup_find_root(root, sizeof(root), &mount, &e) == 0, "%s", e.text);
-	snprintf(inbox_root, sizeof(inbox_root), "%s/test-bop-%d", root, getpid());
-	ck_assert_int_eq(mkdir(inbox_root, 0755), 0);
+	claim_sweep(root, "test", inbox_reclaim, NULL, &e);
+	ck_assert_msg(claim_open(&inbox_root, root, "test", NULL, 0755, &e) == 0, "%s", e.text);
 	snprintf(inbox_hosts, sizeof(inbox_hosts), "%s/hosts", inbox_base);
 	snprintf(inbox_resolv, sizeof(inbox_resolv), "%s/resolv.conf", inbox_base);
 }
@@ -56,7 +65,19 @@ static void unused_ok inbox_setup(void)
 static void unused_ok inbox_teardown(void)
 {
 	ck_assert_int_eq(claim_remove_tree(inbox_base), 0);
-	ck_assert_msg(rmdir(inbox_root) == 0, "%s is still in use", inbox_root);
+	ck_assert_msg(rmdir(inbox_root.path) == 0, "%s is still in use", inbox_root.path);
+	claim_close(&inbox_root);
+}
+
+/* A child that dies with the test, if that is killed: it holds the test's claim as long as it lives. */
+static pid_t unused_ok inbox_fork(void)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (!pid)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pid;
 }
 
 static void write_file(const char *path, const char *text)

@@ -14,7 +14,7 @@ static void stage_open(void)
 
 	inbox_setup();
 	boxes = boxes_make(two_boxes);
-	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
+	ck_assert_msg(cgroup_open(&cgroup, inbox_root.path, &e) == 0, "%s", e.text);
 }
 
 /* Nobody is left in it, and nothing can be started there any more. */

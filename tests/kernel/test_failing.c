@@ -2,8 +2,6 @@
 /* Programs whose system calls fail: from exec on, for whom it was asked, and nothing else about them is changed. */
 #include "tests/kernel/stage.h"
 
-#include <sys/prctl.h>
-
 #include "tfj/failing.h"
 
 static char text[65536];
@@ -92,7 +90,7 @@ START_TEST(dies_with_its_agent)
 	spec.failing = &filter;
 	spec.user = "nobody";
 	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
-	owner = fork();
+	owner = inbox_fork();
 	if (owner == 0) {
 		struct spawn spawn = SPAWN_NONE;
 

@@ -2,7 +2,6 @@
 /* The guardian: what a pause stopped goes on when the agent is killed, hangs or forgets it, and nothing of ours is left. */
 #include "tests/kernel/inbox.h"
 
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "lib/clock.h"
@@ -19,7 +18,7 @@ static void setup(void)
 	struct error e = { "" };
 
 	inbox_setup();
-	ck_assert_msg(cgroup_open(&cgroup, inbox_root, &e) == 0, "%s", e.text);
+	ck_assert_msg(cgroup_open(&cgroup, inbox_root.path, &e) == 0, "%s", e.text);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* a guardian, which is nobody's child, becomes ours: we can wait for its end */
 	ck_assert_int_eq(pipe2(lines, O_CLOEXEC), 0);
 }
@@ -49,10 +48,9 @@ static void wait_state(pid_t pid, bool stopped)
 static pid_t sleeper_start(const char *part)
 {
 	char path[400];
-	pid_t pid = fork();
+	pid_t pid = inbox_fork();
 	FILE *f;
 
-	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		for (;;)
 			pause();
@@ -78,10 +76,9 @@ static pid_t agent_start(uint64_t lease_ns)
 {
 	struct guardian *guardian;
 	struct error e = { "" };
-	pid_t pid = fork();
+	pid_t pid = inbox_fork();
 	char byte;
 
-	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		if (guardian_open(&guardian, &e) < 0 ||
 		    guardian_watch(guardian, cgroup.claim.fd, clock_monotonic_ns() + lease_ns) < 0)

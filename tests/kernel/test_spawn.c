@@ -3,7 +3,6 @@
 #include "tests/kernel/stage.h"
 
 #include <pwd.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "tfj/clean.h"
@@ -28,7 +27,7 @@ START_TEST(place)
 	check_shell("cat /etc/resolv.conf", "");
 	check_shell("ip -o link | cut -d: -f2 | cut -d@ -f1 | tr -d '\\n '", "loeth0");
 	check_shell("echo x 2>/dev/null >>/etc/hosts || echo read-only", "read-only\n");
-	check_shell("grep -c test-bop /proc/self/cgroup", "1\n");
+	check_shell("grep -c bop.test /proc/self/cgroup", "1\n");
 }
 END_TEST
 
@@ -245,7 +244,7 @@ START_TEST(nobody_escapes)
 		struct spawn spawn;
 		pid_t pid;
 
-		ck_assert_int_eq(cgroup_open(&own, inbox_root, &e), 0);
+		ck_assert_int_eq(cgroup_open(&own, inbox_root.path, &e), 0);
 		pid = start_until_said(&own, scripts[i], &spawn);
 		ck_assert_int_eq(cgroup_populated(&own), 1);
 		ck_assert_int_eq(cgroup_kill(&own), 0);
@@ -267,7 +266,7 @@ START_TEST(dies_with_its_agent)
 
 	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
-	owner = fork();
+	owner = inbox_fork();
 	if (owner == 0) {
 		pid = start_until_said(&cgroup, "echo; exec sleep 1000", &spawn);
 		if (write(report[1], &pid, sizeof(pid)) != sizeof(pid))
@@ -305,11 +304,11 @@ START_TEST(sweep_after_sigkill)
 	start_until_said(&cgroup, "echo; sleep 1000", &alive);
 	ck_assert_int_eq(claim_open(&alive_directory, inbox_base, "run", NULL, 0700, &e), 0);
 	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
-	owner = fork();
+	owner = inbox_fork();
 	if (owner == 0) {
 		claim_close(&cgroup.claim); /* this child must not keep the other one alive */
 		claim_close(&alive_directory);
-		if (cgroup_open(&dead, inbox_root, &e) || claim_open(&directory, inbox_base, "bop", NULL, 0700, &e))
+		if (cgroup_open(&dead, inbox_root.path, &e) || claim_open(&directory, inbox_base, "bop", NULL, 0700, &e))
 			_exit(1);
 		snprintf(file, sizeof(file), "%s/socket", directory.path);
 		write_file(file, "");
@@ -319,11 +318,11 @@ START_TEST(sweep_after_sigkill)
 		pause();
 	}
 	ck_assert_int_eq(read(report[0], path, sizeof(path)), sizeof(path));
-	ck_assert_int_eq(clean(inbox_root, NULL, &e), 0);
+	ck_assert_int_eq(clean(inbox_root.path, NULL, &e), 0);
 	kill(owner, SIGKILL);
 	waitpid(owner, NULL, 0);
 	out = fmemopen(said, sizeof(said), "w");
-	n = clean(inbox_root, out, &e);
+	n = clean(inbox_root.path, out, &e);
 	fclose(out);
 	ck_assert_msg(n == 2, "%d: %s", n, e.text);
 	/* one or two: the daemon, and the shell that started it, if that has not ended yet */
@@ -333,7 +332,7 @@ START_TEST(sweep_after_sigkill)
 	ck_assert_int_eq(access(alive_directory.path, F_OK), 0);
 	ck_assert_int_eq(cgroup_populated(&cgroup), 1);
 	ck_assert_int_eq(waitpid(alive.pid, NULL, WNOHANG), 0);
-	ck_assert_int_eq(clean(inbox_root, NULL, &e), 0);
+	ck_assert_int_eq(clean(inbox_root.path, NULL, &e), 0);
 	spawn_close(&alive);
 	claim_close(&alive_directory);
 }
