@@ -125,6 +125,20 @@ static inline const struct graph_edge *edge(const struct graph *g, size_t from, 
 	return NULL;
 }
 
+/* Its index in the graph's messages. */
+static inline uint32_t message_of(const struct graph *g, const char *label)
+{
+	char other[200];
+
+	for (uint32_t i = 0; i < g->n_messages; i++) {
+		graph_message_label(g, i, other, sizeof(other));
+		if (!strcmp(label, other))
+			return i;
+	}
+	ck_abort_msg("no message %s", label);
+	return 0;
+}
+
 static inline size_t count_rule(const struct graph *g, enum graph_rule rule)
 {
 	size_t n = 0;

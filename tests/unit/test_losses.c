@@ -55,15 +55,7 @@ static void finish(struct story *s, uint32_t end, uint64_t sent, uint64_t unacke
 
 static uint32_t lost_by(const struct graph *g, const char *label)
 {
-	char other[200];
-
-	for (uint32_t i = 0; i < g->n_messages; i++) {
-		graph_message_label(g, i, other, sizeof(other));
-		if (!strcmp(label, other))
-			return g->messages[i].lost_by;
-	}
-	ck_abort_msg("no message %s", label);
-	return 0;
+	return g->messages[message_of(g, label)].lost_by;
 }
 
 static void assert_fault_edge(const struct graph *g, size_t from, size_t to, bool inferred)
