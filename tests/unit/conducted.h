@@ -206,11 +206,18 @@ struct fixture {
 	uint64_t now;
 };
 
-static void fixture_init(struct fixture *f, const struct behaviour *script)
+/* When the experiment has been changed: before the run begins. */
+static void conduct_anew(struct fixture *f)
 {
 	struct conduct_door door = { .order = on_order, .warn = on_warn, .answered = on_answered, .arg = &f->agent };
-	struct error e;
+	struct error e = { "" };
 
+	conduct_free(f->conduct);
+	ck_assert_msg(conduct_new(&f->x, 7, "/run/dir", &door, &f->conduct, &e) == 0, "%s", e.text);
+}
+
+static void fixture_init(struct fixture *f, const struct behaviour *script)
+{
 	memset(f, 0, sizeof(*f));
 	f->processes[0] = (struct experiment_process){ .name = "s1", .box = "a", .run = argv_true, .env = some_env,
 						       .stop_signal = SIGTERM, .ready_port = 7000 };
@@ -228,7 +235,7 @@ static void fixture_init(struct fixture *f, const struct behaviour *script)
 	};
 	f->agent.script = script;
 	f->now = f->agent.now = 1000 * SECOND;
-	ck_assert_int_eq(conduct_new(&f->x, 7, "/run/dir", &door, &f->conduct, &e), 0);
+	conduct_anew(f);
 }
 
 /* Delivers what the agent says and moves the clock, until the run is done or `until`. */

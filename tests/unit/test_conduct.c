@@ -18,12 +18,9 @@ static struct experiment_attach attach = { .pid = 12, .place = "e.yaml:4:5", .te
 /* With the first process attached. */
 static void fixture_attach(struct fixture *f, const struct behaviour *script)
 {
-	struct conduct_door door = { .order = on_order, .warn = on_warn, .arg = &f->agent };
-
 	fixture_init(f, script);
-	conduct_free(f->conduct);
 	f->processes[0] = (struct experiment_process){ .name = "s1", .box = "a", .attach = &attach };
-	ck_assert_int_eq(conduct_new(&f->x, 7, "/run/dir", &door, &f->conduct, NULL), 0);
+	conduct_anew(f);
 }
 
 /* What is attached is ready when it is; it is neither stopped nor waited for. Its end during the run decides nothing. */
@@ -83,13 +80,11 @@ START_TEST(no_check)
 
 	fixture_init(&f, fine);
 	f.x.check_run = NULL;
-	conduct_free(f.conduct);
-	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	conduct_anew(&f);
 	ends(&f, OUTCOME_GOOD, "", UP DOWN);
 	fixture_init(&f, bad);
 	f.x.check_run = NULL;
-	conduct_free(f.conduct);
-	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	conduct_anew(&f);
 	ends(&f, OUTCOME_VIOLATED, "w-2: signal 11 (SIGSEGV)", UP DOWN);
 }
 END_TEST
@@ -124,14 +119,11 @@ START_TEST(environment_shared)
 {
 	const struct behaviour script[] = { SERVERS, { .name = "w-1", .exit = MS, .status = EXITED(3) },
 					    { .name = "w_1", .exit = MS }, { .name = ":check", .exit = MS }, { 0 } };
-	struct conduct_door door = { .order = on_order };
 	struct fixture f;
 
 	fixture_init(&f, script);
-	conduct_free(f.conduct);
 	f.workloads[1].name = "w_1";
-	door.arg = &f.agent;
-	ck_assert_int_eq(conduct_new(&f.x, 7, "/run/dir", &door, &f.conduct, NULL), 0);
+	conduct_anew(&f);
 	play(&f, NEVER);
 	ck_assert_msg(strstr(f.agent.environment, "BOP_STATUS_W_1=3\n") != NULL, "%s", f.agent.environment);
 	conduct_free(f.conduct);

@@ -77,13 +77,11 @@ START_TEST(fault_ends_workload)
 
 	fixture_init(&f, one);
 	f.x.check_run = NULL;
-	conduct_free(f.conduct);
-	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	conduct_anew(&f);
 	ends(&f, OUTCOME_GOOD, "", UP DOWN);
 	fixture_init(&f, both);
 	f.x.check_run = NULL;
-	conduct_free(f.conduct);
-	conduct_new(&f.x, 7, "/run/dir", &(struct conduct_door){ on_order, &f.agent }, &f.conduct, NULL);
+	conduct_anew(&f);
 	ends(&f, OUTCOME_VACUOUS, "every workload was ended by a fault", UP DOWN);
 }
 END_TEST
