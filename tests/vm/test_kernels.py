@@ -23,7 +23,7 @@ KERNELS = {
     "6.12": ("linux-image-6.12-cloud-amd64", ["fentry", "kprobe", "tracepoint-late"], ["tracepoint"]),
 }
 MODULES = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag", "sch_ingress", "cls_bpf"]
-PROGRAMS = ["test_tracer", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
+PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
 OLDEST = ["test_content"]  # reads the kernel's own structures: where they are least like those of today
 FAULTS = ["test_fault_exact", "test_fault_kinds", "test_fault_boxes", "test_fault_left"]  # not where a send is seen too late
 ONCE = ["test_name", "test_name_ends"]  # know records only, whoever wrote them: one backend will do
@@ -43,7 +43,7 @@ export O=@OUT@ BOP_STORE=/tmp/bop.db CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent 
 
 def programs_of(kernel, backend):
     if backend == "tracepoint-late":
-        return PROGRAMS[:1]  # what it shares with others they show
+        return PROGRAMS[:2]  # what it shares with others they show
     oldest = kernel == next(iter(KERNELS))
     best = backend == KERNELS[kernel][1][0]
     faults = FAULTS if SOAK else FAULTS[:1] if oldest and not best else []
