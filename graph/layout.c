@@ -115,8 +115,8 @@ static void write_notes(struct sheet *s)
 }
 
 enum sign {
-	SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAULT, SIGN_TAKEN, SIGN_PAUSE,
-	SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS,
+	SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAULT, SIGN_HIT, SIGN_TAKEN,
+	SIGN_PAUSE, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS,
 };
 
 static const struct {
@@ -130,6 +130,7 @@ static const struct {
 	[SIGN_CLOSE] = { "close, end of file", { .kind = SHAPE_ARROW, .ink = INK_FAINT, .width = 1 } },
 	[SIGN_UNREAD] = { "nobody read it", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3, .dashed = true } },
 	[SIGN_FAULT] = { "a fault fired", { .kind = SHAPE_BOLT, .ink = INK_FAULT, .size = 8 } },
+	[SIGN_HIT] = { "what a fault hit", { .kind = SHAPE_ARROW, .ink = INK_FAULT, .width = 1, .dashed = true } },
 	[SIGN_TAKEN] = { "lost to a fault", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3 } },
 	[SIGN_PAUSE] = { "stopped by a fault", { .kind = SHAPE_LINE, .ink = INK_LANE, .width = 2 } },
 	[SIGN_FAIL] = { "failed, reset", { .kind = SHAPE_CROSS, .ink = INK_FAIL } },
@@ -152,6 +153,7 @@ static void find_signs(const struct layout *l, bool *has)
 		has[SIGN_INFERRED] |= link->inferred && link->rule != RULE_FAULT;
 		has[SIGN_CONNECT] |= link->rule == RULE_CONNECT;
 		has[SIGN_CLOSE] |= link->rule == RULE_CLOSE;
+		has[SIGN_HIT] |= link->rule == RULE_FAULT;
 	}
 	for (uint32_t n = 0; n < p->n_nodes; n++) {
 		const struct event *event = node_event(p, n);

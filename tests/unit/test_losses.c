@@ -459,6 +459,28 @@ START_TEST(cut_is_drawn)
 }
 END_TEST
 
+/* What a fault hit in another lane has an arrow from it. */
+START_TEST(hit_is_drawn)
+{
+	static const char line[] = "partition s1 | c from recv client>s1:7000#1/1";
+	struct story s;
+	struct drawn d;
+
+	story_init(&s);
+	connection(&s, 1, 1);
+	event(&s, 1, EVENT_CONNECT, 1, 0);
+	event(&s, 2, EVENT_ACCEPT, 2, 0);
+	transfer(&s, 1, EVENT_SEND, 1, 0, 10, 1);
+	fired(&s, 2, 1, line, 2, 0, 1);
+	transfer(&s, 2, EVENT_RECV, 2, 0, 10, 0);
+	transfer(&s, 1, EVENT_SEND, 1, 10, 10, 2);
+	d = draw(&s);
+	ck_assert_uint_eq(count_shapes(&d, SHAPE_ARROW, INK_FAULT), 2); /* one in the legend */
+	text_shape(&d, "what a fault hit");
+	drawn_done(&s, &d);
+}
+END_TEST
+
 /* A crash ends its lane in a cross, and what was started again has the lane beside it; a pause is hatched; a wall stands across all. */
 START_TEST(processes_are_drawn)
 {
@@ -518,6 +540,7 @@ int main(void)
 	tcase_add_test(tc, no_cycle);
 	tcase_add_test(tc, receipts);
 	tcase_add_test(tc, cut_is_drawn);
+	tcase_add_test(tc, hit_is_drawn);
 	tcase_add_test(tc, processes_are_drawn);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
