@@ -14,19 +14,6 @@
 
 enum { FAULTS_SHOWN = 100, TEXT_SIZE = 1024 };
 
-/* Line `id` of the plan, from 1; *ret_size 0: it has none. */
-static const char *plan_line(const char *plan, uint32_t id, size_t *ret_size)
-{
-	const char *line = plan ? plan : "", *end = strchrnul(line, '\n');
-
-	for (; id > 1 && *end; id--) {
-		line = end + 1;
-		end = strchrnul(line, '\n');
-	}
-	*ret_size = id == 1 ? (size_t)(end - line) : 0;
-	return line;
-}
-
 /* Where it fired: "at 0.012345 s, in client, send client>s1:7000#1/3". */
 static void fired_text(const struct run *run, const struct graph *graph, const struct graph_fault *fault, char *buf,
 		       size_t size)
@@ -80,25 +67,31 @@ static void fault_print_one(const struct run *run, const struct graph *graph, co
 
 void show_faults(const struct run *run, const struct graph *graph, bool all, FILE *out)
 {
-	size_t limit = all ? SIZE_MAX : FAULTS_SHOWN, shown = 0, next = 0, size;
+	size_t limit = all ? SIZE_MAX : FAULTS_SHOWN, n = 0, size;
 	uint32_t planned = run->row->faults;
+	const char *line = run->row->plan ? run->row->plan : "";
 	const char *unheard = run->row->running ? "asked" :
-			      run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard", *line;
+			      run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard";
 
 	if (!planned && !graph->n_faults)
 		return;
 	fprintf(out, "\nfaults\n  %5s  %-23s %s\n", "FAULT", "STATE", "LINE");
-	for (uint32_t id = 1; shown < limit && (id <= planned || next < graph->n_faults); shown++) {
-		if (next < graph->n_faults && (id > planned || graph->faults[next].id <= id)) {
-			id += id <= planned && graph->faults[next].id == id;
-			fault_print_one(run, graph, &graph->faults[next++], out);
+	for (uint32_t id = 1; id <= planned; id++, line += size + (line[size] == '\n')) {
+		const struct graph_fault *fault = graph_fault_find(graph, id);
+
+		size = strcspn(line, "\n");
+		if (n++ >= limit)
 			continue;
-		}
-		line = plan_line(run->row->plan, id, &size);
-		fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id++, unheard, (int)size, line);
+		if (fault)
+			fault_print_one(run, graph, fault, out);
+		else
+			fprintf(out, "  %5" PRIu32 "  %-23s %.*s\n", id, unheard, (int)size, line);
 	}
-	if (shown == limit)
-		fprintf(out, "  ... more: --all lists them, --json has everything\n");
+	for (size_t i = 0; i < graph->n_faults; i++) /* those that were injected */
+		if ((!graph->faults[i].id || graph->faults[i].id > planned) && n++ < limit)
+			fault_print_one(run, graph, &graph->faults[i], out);
+	if (n > limit)
+		fprintf(out, "  ... %zu more: --all lists them, --json has everything\n", n - limit);
 }
 
 static json_t *vertex_json(uint32_t vertex)

@@ -62,6 +62,20 @@ def texts():
         true(wanted in svg, f"'{wanted}' is not in the picture")
 
 
+def many():
+    """bop show lists the first hundred faults, says how many more there are, and with --all lists every one"""
+    at, file, plan = store(), example("quorum"), os.path.join(scratch(), "many.txt")
+    bop("run", file, "--store", at)
+    for n, left in ((100, None), (102, "... 2 more: --all lists them, --json has everything")):
+        with open(plan, "w", encoding="utf-8") as f:
+            f.writelines(f"drop client>s1:7000#1/{k}\n" for k in range(1001, 1001 + n))
+        bop("run", file, "--store", at, "--plan", plan, "--dry-run")
+        for all_of_them in ((), ("--all",)):
+            lines = [line.strip() for line in bop("show", "last", "--store", at, *all_of_them).out.splitlines()]
+            equal(sum("drop client>s1:7000#1/1" in line for line in lines), n if all_of_them else 100, f"lines of {n} faults")
+            equal([line for line in lines if line.startswith("...")], [left] if left and not all_of_them else [], f"the rest of {n}")
+
+
 def prints():
     """A fault that fired is part of what happened: the same again is the same print, none or another one is another"""
     at, file = store(), example("client-server")
@@ -133,4 +147,4 @@ def examples():
             true(fault["acted"], f"{line}: {fault}")
 
 
-sys.exit(run_tests(texts, prints, dry, wall, refused, examples, matrix))
+sys.exit(run_tests(texts, many, prints, dry, wall, refused, examples, matrix))
