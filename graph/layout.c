@@ -181,6 +181,7 @@ static void write_sign(struct sheet *s, enum sign sign, double x)
 	if (shape.kind == SHAPE_CROSS || sign == SIGN_UNREAD || sign == SIGN_TAKEN) {
 		struct shape cross = { .kind = SHAPE_CROSS, .ink = INK_FAIL, .size = 3.5, .y = y - 3 };
 
+		shape.x2 -= cross.size; /* as far as an arrow's tip */
 		cross.x = shape.kind == SHAPE_CROSS ? x + SIGN / 2 - 4 : shape.x2;
 		add(s, cross);
 	}
