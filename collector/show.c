@@ -19,30 +19,17 @@ int show_order_parse(const char *name, enum graph_order *ret_order, struct error
 	return 0;
 }
 
-/* s1, or after a restart s1'2: which incarnation of the program that is; 0: none. */
-static unsigned incarnation_of(const char *label, const char *program)
-{
-	size_t n = strlen(program);
-
-	if (!label || strncmp(label, program, n))
-		return 0;
-	if (!label[n])
-		return 1;
-	return label[n] == '\'' && label[n + 1] && !label[n + 1 + strspn(label + n + 1, "0123456789")] ?
-		       (unsigned)strtoul(label + n + 1, NULL, 10) :
-		       0;
-}
-
 /* What is kept of a program is how it ended last; what the trace says of an earlier incarnation stays. */
 static void program_status(const struct trace *trace, const struct store_process *program, struct show_status *statuses)
 {
-	unsigned last = 0, incarnation;
-	size_t which = 0;
+	size_t which = 0, n = strlen(program->name);
+	unsigned long last = 0, life;
 
 	for (size_t i = 1; i <= trace->n_processes; i++) {
-		incarnation = incarnation_of(trace->processes[i].name, program->name);
-		if (incarnation > last) {
-			last = incarnation;
+		const char *label = trace->processes[i].name;
+
+		if (label && graph_label_life(label, &life) == n && life > last && !memcmp(label, program->name, n)) {
+			last = life;
 			which = i;
 		}
 	}

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -256,19 +255,15 @@ static int link_call(struct build *b, struct graph_fault *fault, const struct fa
 /* The incarnation before s1'2 is s1, that before s1'3 is s1'2. */
 static uint32_t life_before(const struct trace *trace, uint32_t process)
 {
-	const char *name = text_or(trace->processes[process].name, ""), *quote = strrchr(name, '\'');
-	unsigned long life = quote ? strtoul(quote + 1, NULL, 10) : 0;
-	char before[FAULT_NAME_MAX + 32];
+	const char *name = text_or(trace->processes[process].name, ""), *other;
+	unsigned long life, before;
+	size_t n = graph_label_life(name, &life);
 
-	if (life < 2)
-		return 0;
-	if (life == 2)
-		snprintf(before, sizeof(before), "%.*s", (int)(quote - name), name);
-	else
-		snprintf(before, sizeof(before), "%.*s'%lu", (int)(quote - name), name, life - 1);
-	for (size_t i = 1; i <= trace->n_processes; i++)
-		if (is_called(trace, i, before))
+	for (size_t i = 1; i <= trace->n_processes && life > 1; i++) {
+		other = text_or(trace->processes[i].name, "");
+		if (graph_label_life(other, &before) == n && before == life - 1 && !memcmp(other, name, n))
 			return i;
+	}
 	return 0;
 }
 

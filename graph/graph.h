@@ -171,6 +171,9 @@ void graph_endpoint_text(const struct endpoint *endpoint, char buf[GRAPH_ENDPOIN
 void graph_message_label(const struct graph *graph, uint32_t message, char *buf, size_t size);
 void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, size_t size);
 
+/* Length of the name of a process without the 'K of what was started again, and K: 2 of s1'2, 1 of s1. */
+size_t graph_label_life(const char *label, unsigned long *ret_life);
+
 /* What was kept of a message, NULL: nothing. */
 const struct trace_content *graph_message_content(const struct graph *graph, uint32_t message);
 

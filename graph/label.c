@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "graph/build.h"
@@ -83,6 +84,18 @@ void graph_vertex_label(const struct graph *graph, uint32_t vertex, char *buf, s
 		snprintf(buf, size, "%s", text_or(text, event_kind_name(event->kind)));
 	else
 		snprintf(buf, size, "%s", process_name(graph, v->process));
+}
+
+size_t graph_label_life(const char *label, unsigned long *ret_life)
+{
+	const char *quote = strrchr(label, '\'');
+	size_t digits = quote ? strspn(quote + 1, "0123456789") : 0;
+
+	*ret_life = 1;
+	if (!digits || quote[1 + digits])
+		return strlen(label);
+	*ret_life = strtoul(quote + 1, NULL, 10);
+	return (size_t)(quote - label);
 }
 
 const char *graph_fault_words(const struct graph_fault *fault)
