@@ -19,6 +19,8 @@
 #ifndef GRAPH_BUILD_H
 #define GRAPH_BUILD_H
 
+#include <string.h>
+
 #include "graph/graph.h"
 
 #define NO_VERTEX UINT32_MAX
@@ -112,6 +114,17 @@ static inline uint32_t build_peer(const struct build *b, const struct event *eve
 static inline const char *text_or(const char *text, const char *other)
 {
 	return text && *text ? text : other;
+}
+
+/* "": there is no such box, or its name is not known. */
+static inline const char *build_box_name(const struct trace *trace, uint32_t box)
+{
+	return box && box <= trace->n_boxes ? text_or(trace->boxes[box].name, "") : "";
+}
+
+static inline bool build_is_called(const struct trace *trace, uint32_t process, const char *name)
+{
+	return process && process <= trace->n_processes && !strcmp(text_or(trace->processes[process].name, ""), name);
 }
 
 /* Saturates: positions come from outside. */

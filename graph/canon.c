@@ -32,18 +32,13 @@ static int row_name_compare(const struct trace *trace, uint32_t a, uint32_t b)
 			    b && b <= trace->n_processes ? trace->processes[b].name : NULL);
 }
 
-static const char *box_name(const struct trace *trace, uint32_t box)
-{
-	return box && box <= trace->n_boxes ? trace->boxes[box].name : NULL;
-}
-
 int build_process_compare(const struct trace *trace, uint32_t a, uint32_t b)
 {
 	const struct trace_process *p = &trace->processes[a], *q = &trace->processes[b];
 	int diff = text_compare(p->name, q->name);
 
 	if (!diff)
-		diff = text_compare(box_name(trace, p->box), box_name(trace, q->box));
+		diff = text_compare(build_box_name(trace, p->box), build_box_name(trace, q->box));
 	if (!diff)
 		diff = text_compare(p->command, q->command);
 	if (!diff)
@@ -67,7 +62,7 @@ int build_end_compare(const struct trace *trace, uint32_t a, uint32_t b)
 	COMPARE(p->transport, q->transport);
 	COMPARE(p->ordinal, q->ordinal);
 	COMPARE(p->role, q->role);
-	diff = text_compare(box_name(trace, p->box), box_name(trace, q->box));
+	diff = text_compare(build_box_name(trace, p->box), build_box_name(trace, q->box));
 	if (!diff)
 		diff = memcmp(p->local.ip, q->local.ip, sizeof(p->local.ip));
 	if (!diff)

@@ -218,21 +218,15 @@ static int link_exit(struct build *b, const struct graph_fault *fault, uint32_t 
 	return build_edge_add(b, fault->fired, exit, RULE_FAULT, 0);
 }
 
-static bool is_called(const struct trace *trace, uint32_t process, const char *name)
-{
-	return !strcmp(text_or(trace->processes[process].name, ""), name);
-}
-
 static int link_exits(struct build *b, const struct graph_fault *fault, const struct fault *line, const uint32_t *exits)
 {
 	const struct trace *trace = b->trace;
 	int err = 0;
 
 	for (size_t i = 1; i <= trace->n_processes && !err; i++) {
-		uint32_t box = trace->processes[i].box;
 		bool hit = fault->kind == FAULT_CRASH ?
-				   is_called(trace, i, line->process) :
-				   box <= trace->n_boxes && !strcmp(text_or(trace->boxes[box].name, ""), line->from[0]);
+				   build_is_called(trace, i, line->process) :
+				   !strcmp(build_box_name(trace, trace->processes[i].box), line->from[0]);
 
 		if (hit)
 			err = link_exit(b, fault, exits[i]);

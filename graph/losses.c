@@ -31,22 +31,12 @@ struct stream {
 	uint64_t blocked; /* where the first byte is that was not received */
 };
 
-static const char *box_name(const struct trace *trace, uint32_t box)
-{
-	return box && box <= trace->n_boxes ? text_or(trace->boxes[box].name, "") : "";
-}
-
 static bool is_in(char *const *names, const char *name)
 {
 	for (; names && *names; names++)
 		if (!strcmp(*names, name))
 			return true;
 	return false;
-}
-
-static bool is_called(const struct trace *trace, uint32_t process, const char *name)
-{
-	return process && process <= trace->n_processes && name && !strcmp(text_or(trace->processes[process].name, ""), name);
 }
 
 /* No packet from the one to the other. isolate: members are apart from each other too. */
@@ -98,7 +88,7 @@ static bool explains_all(const struct build *b, const struct fault *line, const 
 {
 	switch (line->kind) {
 	case FAULT_CRASH:
-		return is_called(b->trace, s->owner_to, line->process);
+		return build_is_called(b->trace, s->owner_to, line->process);
 	case FAULT_CRASH_BOX:
 		return !strcmp(line->from[0], s->from) || !strcmp(line->from[0], s->to);
 	case FAULT_PARTITION:
@@ -158,7 +148,7 @@ static const char *target_box(const struct trace *trace, const struct graph_conn
 	const char *target = text_or(trace->ends[c->connector].target, ""), *colon = strrchr(target, ':');
 
 	for (size_t i = 1; colon && i <= trace->n_boxes; i++) {
-		const char *name = box_name(trace, i);
+		const char *name = build_box_name(trace, i);
 
 		if (*name && strlen(name) == (size_t)(colon - target) && !strncmp(name, target, colon - target))
 			return name;
@@ -173,7 +163,8 @@ static struct stream stream_new(const struct build *b, const struct graph_messag
 	uint32_t sender = m->direction ? c->acceptor : c->connector, receiver = m->direction ? c->connector : c->acceptor;
 	struct stream s = {
 		.sender = sender, .receiver = receiver,
-		.from = box_name(trace, trace->ends[sender].box), .to = box_name(trace, trace->ends[receiver].box),
+		.from = build_box_name(trace, trace->ends[sender].box),
+		.to = build_box_name(trace, trace->ends[receiver].box),
 		.owner_from = b->ends[sender].owner, .owner_to = b->ends[receiver].owner, .blocked = UINT64_MAX,
 	};
 
