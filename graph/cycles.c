@@ -90,29 +90,26 @@ static bool is_late(const struct build *b, const struct graph_edge *edge)
 	return graph_rule_carries(edge->rule) && edge->rule != RULE_MESSAGE;
 }
 
-/* What a fault hit is found in part by what it was meant to hit: everything else is known better. */
-static size_t drop_faults(struct build *b, const bool *core)
+static bool is_guess(const struct build *b, const struct graph_edge *edge)
 {
-	size_t n_kept = 0, n = b->n_cross;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct graph_edge *edge = &b->cross[i];
-
-		if (edge->rule != RULE_FAULT || !core[edge->from] || !core[edge->to])
-			b->cross[n_kept++] = *edge;
-	}
-	b->n_cross = n_kept;
-	return n - n_kept;
+	return edge->guessed && is_late(b, edge);
 }
 
-static size_t drop(struct build *b, const bool *core, bool only_guessed)
+/* What a fault hit is found in part by what it was meant to hit: everything else is known better. */
+static bool is_of_fault(const struct build *b, const struct graph_edge *edge)
+{
+	(void)b;
+	return edge->rule == RULE_FAULT;
+}
+
+static size_t drop(struct build *b, const bool *core, bool (*which)(const struct build *, const struct graph_edge *))
 {
 	size_t n_kept = 0, n = b->n_cross;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct graph_edge *edge = &b->cross[i];
 
-		if (!is_late(b, edge) || (only_guessed && !edge->guessed) || !core[edge->from] || !core[edge->to])
+		if (!which(b, edge) || !core[edge->from] || !core[edge->to])
 			b->cross[n_kept++] = *edge;
 	}
 	b->n_cross = n_kept;
@@ -122,20 +119,17 @@ static size_t drop(struct build *b, const bool *core, bool only_guessed)
 int build_drop_contradicted(struct build *b)
 {
 	bool *core = NULL;
-	size_t dropped;
+	size_t of_faults, late = 0;
 	int err = build_core(b, &core);
 
 	if (err < 0)
 		return err;
-	dropped = drop_faults(b, core);
-	if (dropped) {
-		free(core);
-		return 1;
-	}
-	dropped = drop(b, core, true);
-	if (!dropped)
-		dropped = drop(b, core, false);
-	b->g->contradicted += dropped;
+	of_faults = drop(b, core, is_of_fault);
+	if (!of_faults)
+		late = drop(b, core, is_guess);
+	if (!of_faults && !late)
+		late = drop(b, core, is_late);
+	b->g->contradicted += late;
 	free(core);
-	return dropped > 0;
+	return of_faults || late;
 }
