@@ -79,9 +79,8 @@ static void add_hole(struct picture *p, size_t hole)
 /* That a fault waits stands above the picture; that one which never acted is over says nothing. */
 static bool is_drawn(const struct graph *g, const struct event *event)
 {
-	const struct graph_fault *fault = graph_fault_find(g, (uint32_t)event->value);
-
-	return event->kind == EVENT_FIRED || (event->kind != EVENT_ARMED && fault && fault->acts);
+	return event->kind == EVENT_FIRED ||
+	       (event->kind != EVENT_ARMED && graph_fault_find(g, (uint32_t)event->value)->acts);
 }
 
 static void add_vertex(struct picture *p, uint32_t v, size_t *n_barriers)
@@ -103,7 +102,8 @@ static void add_vertex(struct picture *p, uint32_t v, size_t *n_barriers)
 	if (event_is_fault(kind) && !is_drawn(g, event))
 		return;
 	if (lane == NO_LANE) {
-		if ((kind != EVENT_MARK && kind != EVENT_LOST && !event_is_fault(kind)) || (*n_barriers)++ >= BARRIERS_MAX)
+		if ((kind != EVENT_MARK && kind != EVENT_LOST && !event_is_fault(kind)) ||
+		    (*n_barriers)++ >= BARRIERS_MAX)
 			return;
 		lane = ALL_LANES;
 	}

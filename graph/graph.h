@@ -157,7 +157,7 @@ struct graph {
 int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e);
 void graph_free(struct graph *graph);
 
-/* NULL: there is none of that id. */
+/* NULL: there is none of that id; each event of a fault, and each lost_by, has one. */
 struct graph_fault *graph_fault_find(const struct graph *graph, uint32_t id);
 
 /* What became of it, in few words: "never fired". Static. */

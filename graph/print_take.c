@@ -278,10 +278,11 @@ static int take_fired(struct take *t, uint32_t v, const struct event *event)
 	const struct graph_fault *fault = graph_fault_find(t->g, (uint32_t)event->value);
 	char text[64];
 
-	if (!fault || !fault->acts)
+	if (!fault->acts)
 		return 0;
-	snprintf(text, sizeof(text), "%s%s%s%s", fault_kind_name(fault->kind), fault->flags & FAULT_F_ONEWAY ? " oneway" : "",
-		 fault->flags & FAULT_F_TIMEOUT ? " timeout" : "", fault->flags & FAULT_F_SILENT ? " silent" : "");
+	snprintf(text, sizeof(text), "%s%s%s%s", fault_kind_name(fault->kind),
+		 fault->flags & FAULT_F_ONEWAY ? " oneway" : "", fault->flags & FAULT_F_TIMEOUT ? " timeout" : "",
+		 fault->flags & FAULT_F_SILENT ? " silent" : "");
 	return add_text(t, PRINT_FIRED, v, text);
 }
 

@@ -32,16 +32,15 @@ char *tell_line(const struct graph_fault *fault)
 void tell_caption(const struct picture *p, const struct event *event, bool alone, char *buf, size_t size)
 {
 	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
-	const char *text = fault ? fault->text : "", *word = event_kind_name(event->kind);
-	bool dry = fault && event->kind == EVENT_FIRED && !fault->acts;
+	bool dry = event->kind == EVENT_FIRED && !fault->acts;
+	const char *word = dry ? "would fire" : event_kind_name(event->kind);
 
 	if (alone) /* across the whole picture: there is room */
-		snprintf(buf, size, "fault %" PRIu32 " %s: %s", fault ? fault->id : 0, dry ? "would fire" : word, text_or(text, "?"));
+		snprintf(buf, size, "fault %" PRIu32 " %s: %s", fault->id, word, text_or(fault->text, "?"));
 	else if (event->kind == EVENT_FIRED)
-		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault ? fault->id : 0, dry ? " would fire" : "",
-			 fault && fault->kind ? fault_kind_name(fault->kind) : "?");
+		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault->id, dry ? " would fire" : "", fault_kind_name(fault->kind));
 	else
-		snprintf(buf, size, "fault %" PRIu32 " %s", fault ? fault->id : 0, word);
+		snprintf(buf, size, "fault %" PRIu32 " %s", fault->id, word);
 }
 
 static void tip_hits(FILE *f, const char *what, uint64_t messages, uint64_t bytes, uint64_t packets)
@@ -49,14 +48,15 @@ static void tip_hits(FILE *f, const char *what, uint64_t messages, uint64_t byte
 	char text[BYTES_TEXT];
 
 	if (messages || bytes || packets)
-		fprintf(f, "\n%s: %" PRIu64 " messages, %s, %" PRIu64 " packets", what, messages, bytes_text(bytes, text), packets);
+		fprintf(f, "\n%s: %" PRIu64 " messages, %s, %" PRIu64 " packets", what, messages, bytes_text(bytes, text),
+			packets);
 }
 
 void tell_tip(const struct picture *p, FILE *f, const struct event *event)
 {
 	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
-	const struct fault_receipt *receipt = fault ? fault->receipt : NULL;
-	char *line = fault ? tell_line(fault) : NULL;
+	const struct fault_receipt *receipt = fault->receipt;
+	char *line = tell_line(fault);
 
 	fprintf(f, "%s", line ? line : "a fault");
 	free(line);
@@ -75,9 +75,10 @@ void tell_tip(const struct picture *p, FILE *f, const struct event *event)
 bool tell_paused(const struct picture *p, const struct item *item)
 {
 	const struct event *event = item->vertex == NO_VERTEX ? NULL : item_event(p, item);
-	const struct graph_fault *fault = NULL;
+	const struct graph_fault *fault;
 
-	if (event && event->kind == EVENT_FIRED)
-		fault = graph_fault_find(p->g, (uint32_t)event->value);
-	return fault && fault->acts && fault->kind == FAULT_PAUSE;
+	if (!event || event->kind != EVENT_FIRED)
+		return false;
+	fault = graph_fault_find(p->g, (uint32_t)event->value);
+	return fault->acts && fault->kind == FAULT_PAUSE;
 }

@@ -63,11 +63,14 @@ static void tip_value(FILE *f, const struct event *event, unsigned transport)
 /* Which fault took it. */
 static void tip_lost(const struct picture *p, FILE *f, const struct graph_vertex *v, const struct event *event)
 {
-	uint32_t id = event->kind == EVENT_SEND && v->n_messages ? p->g->messages[p->g->vertex_messages[v->first_message]].lost_by :
-		      event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD) ? p->killed_by[v->process] : 0;
-	const struct graph_fault *fault = id ? graph_fault_find(p->g, id) : NULL;
-	char *line = fault ? tell_line(fault) : NULL;
+	uint32_t id = 0;
+	char *line;
 
+	if (event->kind == EVENT_SEND && v->n_messages)
+		id = p->g->messages[p->g->vertex_messages[v->first_message]].lost_by;
+	else if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
+		id = p->killed_by[v->process];
+	line = id ? tell_line(graph_fault_find(p->g, id)) : NULL;
 	if (line)
 		fprintf(f, "\n%s", line);
 	free(line);
