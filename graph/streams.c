@@ -274,17 +274,14 @@ static int match_receive(struct sweep *s, const struct range *receive, uint64_t 
 }
 
 /*
- * Where what we know of a stream begins: its connection may have been there before us, and nothing tells of the sends of
- * that time.
+ * Where what we know of a stream begins, from the sorted ranges of an end: its connection may have been there before us,
+ * and nothing tells of the sends of that time.
  */
-static uint64_t stream_beginning(const struct build *b, uint32_t sender, uint32_t receiver, const struct range *sends, size_t n_sends,
-				 const struct range *receives, size_t n_receives)
+static uint64_t stream_beginning(const struct build *b, uint32_t end, const struct range *ranges, size_t n)
 {
-	if (sender ? !b->trace->ends[sender].older : !b->trace->ends[receiver].older)
+	if (!b->trace->ends[end].older)
 		return 0;
-	if (sender)
-		return n_sends ? sends[0].from : UINT64_MAX;
-	return n_receives ? receives[0].from : UINT64_MAX;
+	return n ? ranges[0].from : UINT64_MAX;
 }
 
 /* Bytes of a range from there on. */
@@ -380,7 +377,8 @@ static int do_stream(struct sweep *s, size_t stream)
 		sent = b->ends[sender].sent;
 	if (taken > sent)
 		sent = taken;
-	beginning = stream_beginning(b, sender, receiver, sends, n_sends, receives, n_receives);
+	beginning = sender ? stream_beginning(b, sender, sends, n_sends) :
+			     stream_beginning(b, receiver, receives, n_receives);
 	connection->bytes[stream % 2] = sent > beginning ? sent - beginning : 0;
 	if (!err)
 		err = sweep_stream(s, stream, sender ? beginning : 0);
