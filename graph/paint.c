@@ -252,21 +252,17 @@ static void paint_unread(struct brush *b, uint32_t n)
 {
 	const struct place *place = &b->l->places[n];
 	const struct node *node = &b->p->nodes[n];
-	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row), x2 = x + place->unread * UNREAD_LENGTH;
+	bool lost = place->lost_to < b->p->n_lanes;
+	double x = b->l->x[node->lane_first], x2 = x + place->unread * UNREAD_LENGTH;
+	double y = row_y(b->l, node->row), y2 = y + (lost ? LOST_DROP : UNREAD_DROP);
 
 	if (!place->unread)
 		return;
-	if (place->lost_to < b->p->n_lanes) {
-		/* on its way to the next lane, so that it does not seem to end in one */
-		x2 = x + LOST_PART * (b->l->x[place->lost_to < node->lane_first ? node->lane_first - 1 : node->lane_first + 1] - x);
-		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + LOST_DROP,
-				       .width = 1.3 });
-		add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + LOST_DROP, .size = 4.5 });
-		return;
-	}
-	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y + UNREAD_DROP,
-			       .width = 1.3, .dashed = true });
-	add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y + UNREAD_DROP, .size = 3.5 });
+	if (lost) /* on its way to the next lane, so that it does not seem to end in one */
+		x2 = x + LOST_PART * (b->l->x[node->lane_first + (place->lost_to < node->lane_first ? -1 : 1)] - x);
+	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y2, .width = 1.3,
+			       .dashed = !lost });
+	add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y2, .size = lost ? 4.5 : 3.5 });
 }
 
 static struct shape node_mark(const struct brush *b, uint32_t n)
