@@ -27,7 +27,8 @@ DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redi
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
-PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash libseccomp
+PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash \
+	libseccomp
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 
 CFLAGS ?= $(if $(DEBUG),-O0,-O2) -g
@@ -66,7 +67,8 @@ FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 TORTURE := $(O)/tests/torture/torture
 
-LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) -lm -lpthread
+LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) \
+	-lm -lpthread
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
 .PHONY: all examples deps deps-test deps-bench demo test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
@@ -183,7 +185,7 @@ soak: deps-test ## the long matrices in tests/soak/: hours
 	@O=$(O) tests/run --soak
 
 bench: deps-bench ## measure: the table of goals beside what this machine does
-	@$(MAKE) --no-print-directory all $(BENCH) $(O)/tests/kernel/bench_cost $(O)/tests/kernel/bench_fault $(O)/tests/kernel/bench_stream
+	@$(MAKE) --no-print-directory all $(BENCH) $(addprefix $(O)/tests/kernel/bench_,cost fault stream)
 	@O=$(O) tests/bench/run
 
 fuzz: deps-test ## give each parser of foreign input random bytes for FUZZ_SECONDS=60; fails on a finding

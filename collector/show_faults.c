@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The faults of a run, for people and for programs: those of its plan, also when nothing was heard of them, and those that
- * were injected. What became of each is in its receipt and in the graph.
+ * The faults of a run, for people and for programs: those of its plan, also when nothing was heard of them, and those
+ * that were injected. What became of each is in its receipt and in the graph.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -45,11 +45,13 @@ static void join(char *buf, size_t size, const char *text)
 		snprintf(buf + n, size - n, "%s%s", n ? "; " : "", text);
 }
 
-static void fault_print_one(const struct run *run, const struct graph *graph, const struct graph_fault *fault, FILE *out)
+static void fault_print_one(const struct run *run, const struct graph *graph, const struct graph_fault *fault,
+			    FILE *out)
 {
 	char text[TEXT_SIZE] = "", part[TEXT_SIZE];
 
-	fprintf(out, "  %5" PRIu32 "  %-23s %s\n", fault->id, graph_fault_words(fault), *fault->text ? fault->text : "?");
+	fprintf(out, "  %5" PRIu32 "  %-23s %s\n", fault->id, graph_fault_words(fault),
+		*fault->text ? fault->text : "?");
 	fired_text(run, graph, fault, part, sizeof(part));
 	join(text, sizeof(text), part);
 	if (fault->receipt) {

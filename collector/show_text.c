@@ -144,8 +144,8 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 	duration_text(row.running ? STORE_UNKNOWN : row.duration_ns, duration, sizeof(duration));
 	number_text(row.faults, faults, sizeof(faults));
 	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %6s %9s %6s %9s", row.id,
-		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome, row.faults ? faults : "-", events,
-		lost, duration);
+		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome,
+		row.faults ? faults : "-", events, lost, duration);
 	if (table->prints)
 		column_print(table, row.id);
 	fputc('\n', table->out);
@@ -162,8 +162,8 @@ int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 	if (err < 0)
 		return err;
 	table.width = table.measured;
-	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME", "FAULTS",
-		"EVENTS", "LOST", "DURATION", prints ? "  PRINT" : "");
+	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
+		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? "  PRINT" : "");
 	return run_each(store, on_row, &table, e);
 }
 
@@ -171,7 +171,8 @@ static void plan_print(const struct store_run *row, FILE *out)
 {
 	if (row->plan)
 		fprintf(out, "  plan      %" PRIu32 " fault%s%s%s\n", row->faults, row->faults == 1 ? "" : "s",
-			row->dry_run ? ", a dry run: nothing was to happen" : "", row->racy ? ", racy labels allowed" : "");
+			row->dry_run ? ", a dry run: nothing was to happen" : "",
+			row->racy ? ", racy labels allowed" : "");
 	if (row->seed)
 		fprintf(out, "  seed      %" PRIu64 "\n", row->seed);
 }
@@ -248,8 +249,8 @@ static void message_print(const struct run *run, const struct graph *graph, uint
 
 	graph_message_label(graph, graph->vertex_messages[v->first_message], label, sizeof(label));
 	if (m->lost_by && m->delivered)
-		snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received, the rest lost: fault %" PRIu32, m->received,
-			 m->lost_by);
+		snprintf(received, sizeof(received), "  only %" PRIu64 " bytes received, the rest lost: fault %" PRIu32,
+			 m->received, m->lost_by);
 	else if (m->lost_by)
 		snprintf(received, sizeof(received), "  lost: fault %" PRIu32, m->lost_by);
 	else if (!m->delivered)

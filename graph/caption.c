@@ -126,7 +126,8 @@ static void content_add(const struct picture *p, const struct graph_vertex *v, c
 }
 
 /* Whose end it is, only a lane of its own says. fault: what killed it, 0 none. */
-static void exit_caption(const struct event *event, uint32_t fault, const char *label, bool shared, char *buf, size_t size)
+static void exit_caption(const struct event *event, uint32_t fault, const char *label, bool shared, char *buf,
+			 size_t size)
 {
 	char status[64], by[32] = "";
 
@@ -209,7 +210,8 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		break;
 	case EVENT_EXIT:
 		*ret_failure = event->value && !(event->flags & EVENT_F_THREAD);
-		exit_caption(event, p->killed_by[g->vertices[p->items[node->item].vertex].process], label, shared, buf, size);
+		exit_caption(event, p->killed_by[g->vertices[p->items[node->item].vertex].process], label, shared, buf,
+			     size);
 		break;
 	case EVENT_LISTEN:
 		snprintf(buf, size, "listen %s", label);

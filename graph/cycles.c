@@ -98,7 +98,6 @@ static bool is_guess(const struct build *b, const struct graph_edge *edge)
 /* What a fault hit is found in part by what it was meant to hit: everything else is known better. */
 static bool is_of_fault(const struct build *b, const struct graph_edge *edge)
 {
-	(void)b;
 	return edge->rule == RULE_FAULT;
 }
 

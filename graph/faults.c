@@ -5,8 +5,8 @@
  *
  *   armed -> fired -> lifted or expired
  *   the exit of a process -> the restart that it brought about -> the first event of the process that was started
- *   fired -> the call at which it fired, if that came after it; the exit of what it killed; the reset, or the end of file,
- *            that it made
+ *   fired -> the call at which it fired, if that came after it; the exit of what it killed; the reset, or the end of
+ *            file, that it made
  *
  * No edge leads to an ARMED, and none leads back from an end: only what a fault hit could be before it in a damaged
  * trace, and edges.c takes such an edge away. Fails only without memory.

@@ -57,8 +57,8 @@ void graph_free(struct graph *graph)
 int graph_build(const struct trace *trace, enum graph_order order, struct graph **ret_graph, struct error *e)
 {
 	static int (*const steps[])(struct build *b) = {
-		build_canon, build_ends, build_chains, build_rules, build_streams, build_datagrams, build_losses, build_edges,
-		build_racy, build_contents,
+		build_canon, build_ends, build_chains, build_rules, build_streams,
+		build_datagrams, build_losses, build_edges, build_racy, build_contents,
 	};
 	struct build b = { .trace = trace, .e = e };
 	int err = 0;

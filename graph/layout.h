@@ -62,7 +62,8 @@ static inline bool is_above(const struct place *place)
 /* One of many, across a lane or in the legend: the process was stopped. */
 static inline struct shape pause_stroke(double x, double y)
 {
-	return (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAULT, .x = x - 4, .y = y + 3, .x2 = x + 4, .y2 = y - 3, .width = 1.4 };
+	return (struct shape){ .kind = SHAPE_LINE, .ink = INK_FAULT, .x = x - 4, .y = y + 3, .x2 = x + 4, .y2 = y - 3,
+			       .width = 1.4 };
 }
 
 static inline double row_y(const struct layout *layout, uint32_t row)

@@ -160,7 +160,8 @@ static struct stream stream_new(const struct build *b, const struct graph_messag
 {
 	const struct graph_connection *c = &b->g->connections[m->connection];
 	const struct trace *trace = b->trace;
-	uint32_t sender = m->direction ? c->acceptor : c->connector, receiver = m->direction ? c->connector : c->acceptor;
+	uint32_t sender = m->direction ? c->acceptor : c->connector;
+	uint32_t receiver = m->direction ? c->connector : c->acceptor;
 	struct stream s = {
 		.sender = sender, .receiver = receiver,
 		.from = build_box_name(trace, trace->ends[sender].box),

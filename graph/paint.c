@@ -139,11 +139,13 @@ static void paint_barrier(struct brush *b, uint32_t n)
 				       .x2 = l->width - MARGIN / 2, .y = y, .y2 = y, .width = 1, .dashed = true,
 				       .tip = clean_tip(b, tip_node(b->p, n)) });
 	if (fired)
-		add(b, (struct shape){ .kind = SHAPE_BOLT, .ink = INK_FAULT, .x = MARGIN / 2 + BOLT, .y = y - 8, .size = BOLT });
+		add(b, (struct shape){ .kind = SHAPE_BOLT, .ink = INK_FAULT, .x = MARGIN / 2 + BOLT, .y = y - 8,
+				       .size = BOLT });
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_FAIL, .fill = INK_PAPER, .x = MARGIN / 2,
 				       .x2 = MARGIN / 2 + place->width + 2 * LABEL_PAD, .y = y - 15, .y2 = y + 8 });
-	add(b, (struct shape){ .kind = SHAPE_TEXT, .size = FONT, .x = MARGIN / 2 + indent, .y = y - (place->failure ? 0 : 5),
+	add(b, (struct shape){ .kind = SHAPE_TEXT, .size = FONT, .x = MARGIN / 2 + indent,
+			       .y = y - (place->failure ? 0 : 5),
 			       .ink = place->failure ? INK_FAIL : fault ? INK_FAULT : INK_MUTED,
 			       .bold = true, .halo = true, .text = copy(b, place->caption) });
 }
@@ -260,8 +262,8 @@ static void paint_unread(struct brush *b, uint32_t n)
 		return;
 	if (lost) /* on its way to the next lane, so that it does not seem to end in one */
 		x2 = x + LOST_PART * (b->l->x[node->lane_first + (place->lost_to < node->lane_first ? -1 : 1)] - x);
-	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y2, .width = 1.3,
-			       .dashed = !lost });
+	add(b, (struct shape){ .kind = SHAPE_LINE, .ink = node_ink(b, n), .x = x, .y = y, .x2 = x2, .y2 = y2,
+			       .width = 1.3, .dashed = !lost });
 	add(b, (struct shape){ .kind = SHAPE_CROSS, .ink = INK_FAIL, .x = x2, .y = y2, .size = lost ? 4.5 : 3.5 });
 }
 

@@ -274,8 +274,8 @@ static int match_receive(struct sweep *s, const struct range *receive, uint64_t 
 }
 
 /*
- * Where what we know of a stream begins, from the sorted ranges of an end: its connection may have been there before us,
- * and nothing tells of the sends of that time.
+ * Where what we know of a stream begins, from the sorted ranges of an end: its connection may have been there before
+ * us, and nothing tells of the sends of that time.
  */
 static uint64_t stream_beginning(const struct build *b, uint32_t end, const struct range *ranges, size_t n)
 {

@@ -210,7 +210,8 @@ static void style(FILE *out)
 	fprintf(out, "<style>text{font:11px '%s',Menlo,Consolas,'Liberation Mono',monospace;white-space:pre}"
 		     ".m{text-anchor:middle}.e{text-anchor:end}.w{font-weight:bold}"
 		     ".h{paint-order:stroke;stroke-width:3.5px;stroke-linejoin:round}text.h{stroke:#fff}"
-		     ".z{stroke:#fff;stroke-width:1px}.l{fill:none}.o{fill:#fff;stroke-width:1.6px}.b{stroke-width:1.2px}"
+		     ".z{stroke:#fff;stroke-width:1px}.l{fill:none}.o{fill:#fff;stroke-width:1.6px}"
+		     ".b{stroke-width:1.2px}"
 		     ".g{fill:none;stroke:#000;stroke-opacity:0;stroke-width:9px}.t:hover .l{stroke-width:2.6px}\n",
 		SCENE_FONT);
 	for (int i = 0; i < INK_COUNT; i++)

@@ -38,7 +38,8 @@ void tell_caption(const struct picture *p, const struct event *event, bool alone
 	if (alone) /* across the whole picture: there is room */
 		snprintf(buf, size, "fault %" PRIu32 " %s: %s", fault->id, word, text_or(fault->text, "?"));
 	else if (event->kind == EVENT_FIRED)
-		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault->id, dry ? " would fire" : "", fault_kind_name(fault->kind));
+		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault->id, dry ? " would fire" : "",
+			 fault_kind_name(fault->kind));
 	else
 		snprintf(buf, size, "fault %" PRIu32 " %s", fault->id, word);
 }
@@ -48,8 +49,8 @@ static void tip_hits(FILE *f, const char *what, uint64_t messages, uint64_t byte
 	char text[BYTES_TEXT];
 
 	if (messages || bytes || packets)
-		fprintf(f, "\n%s: %" PRIu64 " messages, %s, %" PRIu64 " packets", what, messages, bytes_text(bytes, text),
-			packets);
+		fprintf(f, "\n%s: %" PRIu64 " messages, %s, %" PRIu64 " packets", what, messages,
+			bytes_text(bytes, text), packets);
 }
 
 void tell_tip(const struct picture *p, FILE *f, const struct event *event)
