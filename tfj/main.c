@@ -18,7 +18,7 @@
 
 static const char usage[] =
 	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--box NAME[=NETNS]]...\n"
-	"           [--memory SIZE] [--spool SIZE] [--backend NAME]\n"
+	"           [--memory SIZE] [--spool SIZE] [--backend NAME] [--no-faults]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
@@ -26,8 +26,8 @@ static const char usage[] =
 	"what they say to each other, and sends it to a collector. `bop run` starts it by itself.\n"
 	"\n"
 	"  tfj --collector URL   serve the collector at URL until it says quit; needs root\n"
-	"  tfj probe             say what this kernel can trace, by what, and why not, and which of root's rights\n"
-	"                        (capabilities) the agent keeps and what for; needs root\n"
+	"  tfj probe             say what this kernel can trace, by what, and why not, which faults can be injected, and\n"
+	"                        which of root's rights (capabilities) the agent keeps and what for; needs root\n"
 	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
 	"                        cgroups, directories, filters at packets; say what it was. What has a living owner stays.\n"
 	"\n"
@@ -44,7 +44,7 @@ static const char usage[] =
 	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
 	"      --backend NAME    with --collector: how to trace (see tfj probe) instead of the best way that works\n"
 	"                        here; BOP_BACKEND in the environment says the same\n"
-	"      --no-faults       refuse every fault: the kernel then has half as much to check when the agent starts\n"
+	"      --no-faults       refuse every fault: the kernel then has a third less to check when the agent starts\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
