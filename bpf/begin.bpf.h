@@ -49,7 +49,7 @@ static __noinline int end_keyed(struct sock *sk, struct sock_state *ss)
 	accepted = ss->flags & SOCK_F_ACCEPTOR;
 	ss->flags |= SOCK_F_KEYED;
 	if (ignoring && accepted) {
-		key = (__u64)ss->first_local << 32 | ss->first_remote;
+		key = end_key(ss);
 		if (bpf_map_lookup_elem(&ignored_keys, &key)) {
 			bpf_map_delete_elem(&ignored_keys, &key);
 			ss->flags |= SOCK_F_IGNORED;
@@ -57,7 +57,7 @@ static __noinline int end_keyed(struct sock *sk, struct sock_state *ss)
 			bpf_map_delete_elem(&unaccepted, &ss->cookie);
 		}
 	} else if (ss->flags & SOCK_F_IGNORED) {
-		key = (__u64)ss->first_remote << 32 | ss->first_local;
+		key = peer_key(ss);
 		bpf_map_update_elem(&ignored_keys, &key, &one, BPF_ANY);
 	}
 	if (ss->flags & SOCK_F_IGNORED)

@@ -37,7 +37,7 @@ fault_function __u32 fault_bind(struct sock_state *ss)
 	if (!ss)
 		return 0;
 	if (ss->flags & SOCK_F_ACCEPTOR && !ss->name) {
-		key = (__u64)ss->first_local << 32 | ss->first_remote;
+		key = end_key(ss);
 		name = bpf_map_lookup_elem(&fault_keys, &key);
 		if (!name)
 			return 0; /* one that is older than the rules: its connector has not done anything since */
@@ -50,7 +50,7 @@ fault_function __u32 fault_bind(struct sock_state *ss)
 		return 0;
 	ss->fault_seen = faulting;
 	if (!(ss->flags & SOCK_F_ACCEPTOR)) {
-		key = (__u64)ss->first_remote << 32 | ss->first_local;
+		key = peer_key(ss);
 		bpf_map_update_elem(&fault_keys, &key, &ss->name, BPF_ANY);
 	}
 	moments = bpf_map_lookup_elem(&rule_names, &ss->name);
@@ -289,7 +289,7 @@ fault_function int fault_keyed(struct sock_state *ss)
 		return 0;
 	watch = fault_watch(ss);
 	if (watch & 3u << (RULE_RECV << 1)) {
-		pair = (__u64)ss->first_local << 32 | ss->first_remote;
+		pair = end_key(ss);
 		bpf_map_update_elem(&fault_taken, &pair, &ss->received_seq, BPF_ANY);
 	}
 	if (watch & 1u << (RULE_ACCEPT << 1) && ss->flags & SOCK_F_ACCEPTOR) {

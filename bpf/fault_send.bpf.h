@@ -112,7 +112,7 @@ fault_function int fault_due(struct rule *rule, struct sock *sk, struct sock_sta
 	rule->asked = at->asked;
 	rule->seq = rule->top = sent_number(ss, at->pos);
 	rule->act = RULE_HOLD_BACK;
-	pair = (__u64)ss->first_remote << 32 | ss->first_local;
+	pair = peer_key(ss);
 	key.name = ss->name;
 	key.moment = RULE_DUE << 1 | !!(ss->flags & SOCK_F_ACCEPTOR);
 	bpf_map_update_elem(&rule_lists, &key, &none, BPF_NOEXIST);
@@ -237,7 +237,7 @@ fault_function int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
 	reply = !(ss->flags & SOCK_F_ACCEPTOR);
 	if (!(watch & 1u << (RULE_RECV << 1 | reply)))
 		return 0;
-	pair = (__u64)ss->first_local << 32 | ss->first_remote;
+	pair = end_key(ss);
 	if (!peeked)
 		bpf_map_update_elem(&fault_taken, &pair, &end, BPF_ANY);
 	key.name = ss->name;

@@ -203,6 +203,17 @@ static __always_inline struct sock_state *sock_create(struct sock *sk, __u32 box
 	return state;
 }
 
+/* An end by the first numbers of its two directions, by which its peer can find it; and that peer. */
+static __always_inline __u64 end_key(const struct sock_state *ss)
+{
+	return (__u64)ss->first_local << 32 | ss->first_remote;
+}
+
+static __always_inline __u64 peer_key(const struct sock_state *ss)
+{
+	return (__u64)ss->first_remote << 32 | ss->first_local;
+}
+
 /* Box of a socket's network namespace, 0: not in scope. */
 static __always_inline __u32 sock_box(struct sock *sk)
 {
