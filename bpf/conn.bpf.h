@@ -132,8 +132,9 @@ static __noinline int sock_open(struct sock *sk)
 	state->open.order = order;
 	remote_address(sk, &state->open.remote);
 	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
-	ss->name = fault_connection_name(state->seed.label, address_box(&state->open.remote, box), state->open.remote.ip,
-					 state->open.remote.port, state->open.ordinal);
+	if (fault_able) /* rules may come when it is connected */
+		ss->name = fault_connection_name(state->seed.label, address_box(&state->open.remote, box),
+						 state->open.remote.ip, state->open.remote.port, state->open.ordinal);
 	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, task);
 	if (!record)
 		return 0;

@@ -218,7 +218,7 @@ static __always_inline int send_settled(struct sock *sk, int result)
 	if (!state)
 		return 0;
 	send = &state->send;
-	if (ss->fault_rule)
+	if (faults_on() && ss->fault_rule)
 		fault_sent(sk, ss);
 	if (!result || is_retry(result) || result == -115) { /* EINPROGRESS: an ordinary SYN instead of Fast Open */
 		send->cookie = 0;
