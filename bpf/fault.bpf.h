@@ -186,10 +186,15 @@ static __always_inline void process_silence(struct rule *rule)
 		process_find(task, state)->silenced = rule->id;
 }
 
-static __always_inline void rule_begin(struct rule *rule)
+/* It was claimed: takes effect, or would have, and is told of. */
+static __always_inline int rule_begin(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
 {
 	struct rule_gate *gate = rule_gate();
 
+	if (rule->dry) {
+		rule->state = RULE_WOULD_FIRE;
+		return fault_emit(rule, ss, at);
+	}
 	if (gate && (rule->effect == RULE_WALL || (rule->effect >= RULE_LOSS && rule->effect <= RULE_DUPLICATE))) {
 		if (rule->rest)
 			__sync_fetch_and_add(&gate->rest, 1);
@@ -201,18 +206,13 @@ static __always_inline void rule_begin(struct rule *rule)
 		process_silence(rule);
 		bpf_send_signal(rule->signal);
 	}
+	return fault_emit(rule, ss, at);
 }
 
 /* A moment that is not a send. */
 fault_function int fault_fire(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
 {
-	if (!rule || !at || !rule_claim(rule))
-		return 0;
-	if (rule->dry)
-		rule->state = RULE_WOULD_FIRE;
-	else
-		rule_begin(rule);
-	return fault_emit(rule, ss, at);
+	return rule && at && rule_claim(rule) ? rule_begin(rule, ss, at) : 0;
 }
 
 static __always_inline struct rule *rule_listed(struct rule_list *list, int i)

@@ -61,9 +61,7 @@ fault_function int fault_fire_send(struct rule *rule, struct sock *sk, struct so
 
 	if (!rule || !ss || !at || !tp || !rule_claim(rule))
 		return 0;
-	if (rule->dry) {
-		rule->state = RULE_WOULD_FIRE;
-	} else if (rule_is_of_connection(rule)) {
+	if (!rule->dry && rule_is_of_connection(rule)) {
 		rule->act = fault_act(rule, tp);
 		if (fault_place(rule, sk, ss, tp, at)) {
 			rule->state = RULE_CROWDED;
@@ -71,11 +69,8 @@ fault_function int fault_fire_send(struct rule *rule, struct sock *sk, struct so
 		}
 		if (rule->act != RULE_DROP)
 			ss->fault_rule = rule->id;
-		rule_begin(rule);
-	} else {
-		rule_begin(rule);
 	}
-	return fault_emit(rule, ss, at);
+	return rule_begin(rule, ss, at);
 }
 
 /* Into a place that is free, or that one has which waits no more. 0: it has one. */
@@ -194,9 +189,8 @@ fault_function int fault_send(struct sock *sk, struct sock_state *ss, struct sen
 	at.order = send->order;
 	at.moment = RULE_SEND;
 	for (int i = 0; i < RULE_SHARED; i++) {
-		if (i && at.order)
-			at.order = 0; /* one place only */
 		fault_fire_send(rule_listed(list, i), sk, ss, &at);
+		at.order = 0; /* one place only */
 	}
 	if (ss->fault_rule)
 		fault_count(ss, send);
