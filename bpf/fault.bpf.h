@@ -195,7 +195,7 @@ static __always_inline int rule_begin(struct rule *rule, struct sock_state *ss, 
 		rule->state = RULE_WOULD_FIRE;
 		return fault_emit(rule, ss, at);
 	}
-	if (gate && (rule->effect == RULE_WALL || (rule->effect >= RULE_LOSS && rule->effect <= RULE_DUPLICATE))) {
+	if (gate && effect_is_between_boxes(rule->effect)) {
 		if (rule->rest)
 			__sync_fetch_and_add(&gate->rest, 1);
 		rule_placed(rule, &gate->walls);
@@ -267,9 +267,7 @@ fault_function int fault_open(struct sock_state *ss)
 	for (int i = 0; list && i < RULE_SHARED; i++) {
 		struct rule *rule = rule_listed(list, i);
 
-		if (!rule || rule->state != RULE_ARMED || rule->dry)
-			continue;
-		if (rule->effect != RULE_REFUSE && rule->effect != RULE_REFUSE_SILENT)
+		if (!rule || rule->state != RULE_ARMED || rule->dry || !effect_is_refusal(rule->effect))
 			continue;
 		/* before the rule fires: it looks at its state */
 		rule->cookie = ss->cookie;

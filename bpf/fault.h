@@ -84,6 +84,23 @@ enum rule_effect {
 	RULE_HOLD_BACK, /* nothing of the message, until all before it was read */
 };
 
+/* Whose packets are found by boxes, not by a connection. */
+static inline __attribute__((always_inline)) int effect_is_between_boxes(__u32 effect)
+{
+	return effect == RULE_WALL || (effect >= RULE_LOSS && effect <= RULE_DUPLICATE);
+}
+
+/* Whose packets are found from a message on. */
+static inline __attribute__((always_inline)) int effect_is_of_message(__u32 effect)
+{
+	return effect >= RULE_CUT && effect <= RULE_RESET;
+}
+
+static inline __attribute__((always_inline)) int effect_is_refusal(__u32 effect)
+{
+	return effect == RULE_REFUSE || effect == RULE_REFUSE_SILENT;
+}
+
 enum rule_moment {
 	RULE_AT_ONCE,
 	RULE_SEND,

@@ -21,12 +21,6 @@ static __always_inline __u32 fault_act(struct rule *rule, struct tcp_sock *tp)
 	return peek(tp, rcv_nxt) != peek(tp, copied_seq) ? RULE_RESET : RULE_FIN;
 }
 
-/* Effects that a connection is needed for. */
-static __always_inline int rule_is_of_connection(struct rule *rule)
-{
-	return (rule->effect >= RULE_CUT && rule->effect <= RULE_RESET) || rule->effect == RULE_SIGNAL;
-}
-
 /* Where `pos` is in the stream that this end sends. */
 static __always_inline __u32 sent_number(struct sock_state *ss, __u64 pos)
 {
@@ -61,7 +55,7 @@ fault_function int fault_fire_send(struct rule *rule, struct sock *sk, struct so
 
 	if (!rule || !ss || !at || !tp || !rule_claim(rule))
 		return 0;
-	if (!rule->dry && rule_is_of_connection(rule)) {
+	if (!rule->dry && (effect_is_of_message(rule->effect) || rule->effect == RULE_SIGNAL)) {
 		rule->act = fault_act(rule, tp);
 		if (fault_place(rule, sk, ss, tp, at)) {
 			rule->state = RULE_CROWDED;

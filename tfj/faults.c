@@ -106,11 +106,6 @@ static uint32_t moment_of(enum fault_moment_kind kind)
 	return RULE_DUE;
 }
 
-static bool is_between_boxes(uint32_t effect)
-{
-	return effect == RULE_WALL || (effect >= RULE_LOSS && effect <= RULE_DUPLICATE);
-}
-
 static bool is_to_all(const struct kernel_fault *fault)
 {
 	return !fault->n_to;
@@ -118,9 +113,9 @@ static bool is_to_all(const struct kernel_fault *fault)
 
 static enum counted counted_of(uint32_t effect)
 {
-	if (is_between_boxes(effect))
+	if (effect_is_between_boxes(effect))
 		return COUNTED_WALLS;
-	if (effect == RULE_REFUSE || effect == RULE_REFUSE_SILENT)
+	if (effect_is_refusal(effect))
 		return COUNTED_CONNECTS;
 	return effect == RULE_MARK ? COUNTED_NOT : COUNTED_FLOWS;
 }
@@ -130,8 +125,7 @@ static int fault_check(struct faults *faults, const struct kernel_fault *fault, 
 {
 	uint32_t effect = effect_of(fault), moment = moment_of(fault->moment);
 	const char *kind = fault_kind_name(fault->kind);
-	bool send = effect >= RULE_CUT && effect <= RULE_RESET,
-	     refuse = effect == RULE_REFUSE || effect == RULE_REFUSE_SILENT;
+	bool send = effect_is_of_message(effect), refuse = effect_is_refusal(effect);
 
 	if (!fault->id || fault->id >= RULE_MAX)
 		return error_set(e, -E2BIG, "fault %u: there can be %u", fault->id, RULE_MAX - 1);
@@ -144,7 +138,7 @@ static int fault_check(struct faults *faults, const struct kernel_fault *fault, 
 		return error_set(e, -EINVAL, "fault %u: %s does not go with that moment", fault->id, kind);
 	if ((moment == RULE_SEND || moment == RULE_RECV) && (!fault->message || !fault->where.ordinal))
 		return error_set(e, -EINVAL, "fault %u: %s needs a message", fault->id, kind);
-	if (is_between_boxes(effect) && !fault->n_from)
+	if (effect_is_between_boxes(effect) && !fault->n_from)
 		return error_set(e, -EINVAL, "fault %u: %s needs a box", fault->id, kind);
 	return moment == RULE_SEND || moment == RULE_RECV
 		       ? faults_able(faults->tracer, send ? fault->kind : FAULT_CUT, e)
@@ -280,7 +274,7 @@ static void rule_forget(struct faults *faults, const struct kernel_fault *fault)
 	rule_key_of(fault, &key);
 	if (moment_of(fault->moment) != RULE_AT_ONCE)
 		list_remove(faults->rule_lists, &key, fault->id);
-	if (is_between_boxes(effect_of(fault)))
+	if (effect_is_between_boxes(effect_of(fault)))
 		pairs_change(faults, fault, false);
 	faults->armed[fault->id].kind = FAULT_NONE;
 	memset(&faults->rules[fault->id], 0, sizeof(struct rule));
@@ -295,7 +289,7 @@ static int rule_add(struct faults *faults, const struct kernel_fault *fault, str
 
 	rule_key_of(fault, &key);
 	rule_fill(rule, fault);
-	if (is_between_boxes(rule->effect))
+	if (effect_is_between_boxes(rule->effect))
 		err = pairs_change(faults, fault, true);
 	if (!err && rule->moment != RULE_AT_ONCE)
 		err = list_add(faults, faults->rule_lists, &key, fault->id);
@@ -339,7 +333,7 @@ static void rule_start(struct faults *faults, struct rule *rule)
 	rule->deadline = rule->lease_ns ? rule->fired_ns + rule->lease_ns : 0;
 	rule->fired = 1;
 	__atomic_store_n(&rule->state, rule->dry ? RULE_WOULD_FIRE : RULE_FIRED, __ATOMIC_SEQ_CST);
-	if (rule->dry || !is_between_boxes(rule->effect))
+	if (rule->dry || !effect_is_between_boxes(rule->effect))
 		return;
 	rule->placed = 1;
 	if (rule->rest)
