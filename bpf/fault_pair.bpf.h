@@ -216,7 +216,7 @@ static __noinline int pair_list_meets(struct __sk_buff *skb, __u32 from, __u32 t
 /* 1: it is lost. */
 static __always_inline int pair_meets(struct __sk_buff *skb, __u32 box, __u32 leaves, struct rule_gate *gate)
 {
-	__u32 other;
+	__u32 other, from, to;
 
 	if (skb->ifindex == 1) /* lo: from and to oneself */
 		return 0;
@@ -227,12 +227,12 @@ static __always_inline int pair_meets(struct __sk_buff *skb, __u32 box, __u32 le
 	other = pair_box(skb, leaves);
 	if (other == box || (leaves && other && bpf_map_lookup_elem(&rule_boxes, &other)))
 		return 0; /* it is looked at where it arrives */
-	if (pair_list_meets(skb, leaves ? box : other, leaves ? other : box, leaves))
+	from = leaves ? box : other;
+	to = leaves ? other : box;
+	if (pair_list_meets(skb, from, to, leaves))
 		return 1;
-	if (!gate->rest)
-		return 0;
-	return pair_list_meets(skb, leaves ? box : other, RULE_BOX_ALL, leaves) ||
-	       pair_list_meets(skb, RULE_BOX_ALL, leaves ? other : box, leaves);
+	return gate->rest && (pair_list_meets(skb, from, RULE_BOX_ALL, leaves) ||
+			      pair_list_meets(skb, RULE_BOX_ALL, to, leaves));
 }
 
 #endif
