@@ -9,21 +9,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <bpf/bpf.h>
 
+#include "lib/clock.h"
 #include "tfj/faults_inside.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_kernel.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 int faults_able(struct tracer *tracer, enum fault_kind kind, struct error *e)
 {
@@ -106,11 +98,6 @@ static uint32_t moment_of(enum fault_moment_kind kind)
 	return RULE_DUE;
 }
 
-static bool is_to_all(const struct kernel_fault *fault)
-{
-	return !fault->n_to;
-}
-
 static enum counted counted_of(uint32_t effect)
 {
 	if (effect_is_between_boxes(effect))
@@ -172,7 +159,7 @@ static bool is_spent(const struct rule *rule, bool moments)
 	case RULE_CROWDED:
 		return true;
 	case RULE_FIRED:
-		return moments || (rule->deadline && rule->deadline < now_ns());
+		return moments || (rule->deadline && rule->deadline < clock_monotonic_ns());
 	}
 	return false;
 }
@@ -250,7 +237,7 @@ static void rule_fill(struct rule *rule, const struct kernel_fault *fault)
 		.dry = !!(fault->flags & FAULT_F_DRY),
 		.times = fault->times ? fault->times : 1,
 		.ppm = fault->ppm,
-		.rest = is_to_all(fault),
+		.rest = !fault->n_to,
 		.process = fault->kind == FAULT_CRASH || fault->kind == FAULT_PAUSE ? fault->process : 0,
 		.seed = fault->seed,
 		.duration_ns = fault->duration_ns,
@@ -329,7 +316,7 @@ static void rule_start(struct faults *faults, struct rule *rule)
 		__atomic_store_n(&rule->state, RULE_ARMED, __ATOMIC_SEQ_CST);
 		return;
 	}
-	rule->fired_ns = rule->effect_ns = now_ns();
+	rule->fired_ns = rule->effect_ns = clock_monotonic_ns();
 	rule->deadline = rule->lease_ns ? rule->fired_ns + rule->lease_ns : 0;
 	rule->fired = 1;
 	__atomic_store_n(&rule->state, rule->dry ? RULE_WOULD_FIRE : RULE_FIRED, __ATOMIC_SEQ_CST);
@@ -375,9 +362,9 @@ static void rule_rest(struct faults *faults, uint32_t id)
 		__atomic_fetch_sub(&faults->gate->rest, placed, __ATOMIC_SEQ_CST);
 }
 
-int faults_renew(struct faults *faults, uint64_t until_ns)
+void faults_renew(struct faults *faults, uint64_t until_ns)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock_monotonic_ns();
 
 	__atomic_store_n(&faults->gate->until_ns, until_ns, __ATOMIC_SEQ_CST);
 	for (uint32_t id = 1; id < faults->top; id++) {
@@ -387,7 +374,6 @@ int faults_renew(struct faults *faults, uint64_t until_ns)
 		if (state == RULE_OVER || (state == RULE_FIRED && rule->deadline && rule->deadline < now))
 			rule_rest(faults, id);
 	}
-	return 0;
 }
 
 int faults_lift(struct faults *faults, uint32_t id)
@@ -404,7 +390,7 @@ int faults_lift(struct faults *faults, uint32_t id)
 			return 0;
 	} while (state == RULE_FIRING || !__atomic_compare_exchange_n(&rule->state, &state, RULE_LIFTED, false,
 								      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-	faults->armed[id].ended_ns = now_ns();
+	faults->armed[id].ended_ns = clock_monotonic_ns();
 	rule_rest(faults, id);
 	return 0;
 }
@@ -412,7 +398,7 @@ int faults_lift(struct faults *faults, uint32_t id)
 static enum fault_state state_of(const struct faults *faults, const struct rule *rule, uint32_t state,
 				 uint64_t *ret_ended)
 {
-	uint64_t until = faults->gate->until_ns, now = now_ns(), end = until;
+	uint64_t until = faults->gate->until_ns, now = clock_monotonic_ns(), end = until;
 
 	switch (state) {
 	case RULE_WOULD_FIRE:

@@ -90,7 +90,7 @@ int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, str
  * this kernel; e names it.
  */
 int faults_arm(struct faults *faults, const struct kernel_fault *rules, size_t n, uint64_t until_ns, struct error *e);
-int faults_renew(struct faults *faults, uint64_t until_ns);
+void faults_renew(struct faults *faults, uint64_t until_ns);
 
 /* Ends its effect, or disarms it. -ENOENT: there is none. */
 int faults_lift(struct faults *faults, uint32_t id);
