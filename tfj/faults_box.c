@@ -274,29 +274,9 @@ int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, str
 	return 0;
 }
 
-static void map_clear(int map, size_t key_size)
-{
-	char key[64], next[64];
-	bool more = key_size <= sizeof(key) && !bpf_map_get_next_key(map, NULL, key);
-
-	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each
-			  time */
-		more = !bpf_map_get_next_key(map, key, next);
-		bpf_map_delete_elem(map, key);
-		memcpy(key, next, key_size);
-	}
-}
-
 void faults_maps_clear(struct faults *faults)
 {
-	struct bpf_map_info info;
-	uint32_t size;
-
-#define X(name)                                                            \
-	memset(&info, 0, sizeof(info));                                    \
-	size = sizeof(info);                                               \
-	if (!bpf_obj_get_info_by_fd(faults->name, &info, &size))           \
-		map_clear(faults->name, info.key_size);
+#define X(name) map_clear(faults->name);
 	FAULTS_MAPS(X)
 #undef X
 }

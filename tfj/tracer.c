@@ -589,22 +589,9 @@ void tracer_adopt(struct tracer *tracer)
 	tracer->bpf->bss->adopting = 1;
 }
 
-static void map_clear(const struct bpf_map *map)
-{
-	size_t size = bpf_map__key_size(map);
-	char key[64], next[64];
-	int more = size <= sizeof(key) && !bpf_map__get_next_key(map, NULL, key, size);
-
-	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each time */
-		more = !bpf_map__get_next_key(map, key, next, size);
-		bpf_map__delete_elem(map, key, size, 0);
-		memcpy(key, next, size);
-	}
-}
-
 void tracer_stop(struct tracer *tracer)
 {
-	map_clear(tracer->bpf->maps.boxes); /* first: nothing new comes in after this */
+	map_clear(bpf_map__fd(tracer->bpf->maps.boxes)); /* first: nothing new comes in after this */
 	tracer->bpf->data->epoch++;
 }
 
@@ -616,19 +603,19 @@ void tracer_clear(struct tracer *tracer)
 	tracer->bpf->data->transports = transports_default(tracer);
 	pipes_rest(tracer);
 	tracer->bpf->bss->ignoring = 0;
-	map_clear(tracer->bpf->maps.sock_table);
-	map_clear(tracer->bpf->maps.listeners);
+	map_clear(bpf_map__fd(tracer->bpf->maps.sock_table));
+	map_clear(bpf_map__fd(tracer->bpf->maps.listeners));
 	tracer->bpf->bss->adopting = 0;
-	map_clear(tracer->bpf->maps.addresses);
-	map_clear(tracer->bpf->maps.ordinals);
-	map_clear(tracer->bpf->maps.port_users);
-	map_clear(tracer->bpf->maps.pipes);
-	map_clear(tracer->bpf->maps.local_begun);
-	map_clear(tracer->bpf->maps.pending);
-	map_clear(tracer->bpf->maps.unaccepted);
-	map_clear(tracer->bpf->maps.older_taken);
-	map_clear(tracer->bpf->maps.ignored_keys);
-	map_clear(tracer->bpf->maps.ignored_cookies);
+	map_clear(bpf_map__fd(tracer->bpf->maps.addresses));
+	map_clear(bpf_map__fd(tracer->bpf->maps.ordinals));
+	map_clear(bpf_map__fd(tracer->bpf->maps.port_users));
+	map_clear(bpf_map__fd(tracer->bpf->maps.pipes));
+	map_clear(bpf_map__fd(tracer->bpf->maps.local_begun));
+	map_clear(bpf_map__fd(tracer->bpf->maps.pending));
+	map_clear(bpf_map__fd(tracer->bpf->maps.unaccepted));
+	map_clear(bpf_map__fd(tracer->bpf->maps.older_taken));
+	map_clear(bpf_map__fd(tracer->bpf->maps.ignored_keys));
+	map_clear(bpf_map__fd(tracer->bpf->maps.ignored_cookies));
 }
 
 int tracer_fd(const struct tracer *tracer)

@@ -45,6 +45,21 @@ const char *tracer_complaint(void)
 	return kernel_complaint;
 }
 
+void map_clear(int map)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t size = sizeof(info);
+	char key[64], next[64];
+	bool more = !bpf_obj_get_info_by_fd(map, &info, &size) && info.key_size <= sizeof(key) &&
+		    !bpf_map_get_next_key(map, NULL, key);
+
+	while (more) { /* asked for the first one again and again, the kernel would go through all that is empty each time */
+		more = !bpf_map_get_next_key(map, key, next);
+		bpf_map_delete_elem(map, key);
+		memcpy(key, next, info.key_size);
+	}
+}
+
 int tracer_explain(int err, struct error *e)
 {
 	union bpf_attr attr = {0};

@@ -34,6 +34,9 @@ const void *tracer_object(size_t *ret_size);
 struct bpf_object *tracer_programs(const struct tracer *tracer);
 int tracer_maps_share(const struct tracer *tracer, struct bpf_object *object);
 
+/* Empties a map with keys of up to 64 bytes. */
+void map_clear(int map);
+
 /* Its programs look for rules of faults, and look again at what they know of connections; or do not. */
 void tracer_faulting(struct tracer *tracer, bool on);
 
