@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tfj/netns.h"
 #include "tfj/rtnl.h"
 #include "tfj/served.h"
 
@@ -91,9 +92,9 @@ static int netns_new(int *ret_netns, uint64_t *ret_cookie, struct rtnl **ret_rtn
 
 	if (unshare(CLONE_NEWNET) < 0)
 		return -errno;
-	*ret_netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	*ret_netns = netns_own();
 	if (*ret_netns < 0)
-		return -errno;
+		return *ret_netns;
 	skip_address_detection();
 	err = ret_cookie ? box_cookie(ret_cookie) : 0;
 	if (err)
@@ -114,17 +115,15 @@ static void box_number(struct box *box, uint32_t n)
 /* All namespaces first: a pair needs both. rtnl[0] is the hub's. */
 static int namespaces_make(struct boxes *boxes, struct rtnl **rtnl, struct error *e)
 {
-	int home, err;
+	int home = netns_own(), err, back;
 
-	home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	if (home < 0)
-		return error_set(e, -errno, "cannot open /proc/thread-self/ns/net: %s", strerror(errno));
+		return error_set(e, home, "cannot open /proc/thread-self/ns/net: %s", strerror(-home));
 	err = netns_new(&boxes->hub, NULL, &rtnl[0]);
 	for (size_t i = 0; i < boxes->n && !err; i++)
 		err = netns_new(&boxes->box[i].netns, &boxes->box[i].cookie, &rtnl[i + 1]);
-	if (setns(home, CLONE_NEWNET) < 0 && !err)
-		err = -errno;
-	close(home);
+	back = netns_leave(home);
+	err = err ? err : back;
 	return err ? error_set(e, err, "cannot make a network namespace: %s%s", strerror(-err),
 			       err == -EPERM ? " (tfj must run as root)" : "") :
 		     0;

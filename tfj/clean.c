@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "tfj/cgroup.h"
 #include "tfj/faults.h"
 #include "tfj/kretprobe.h"
+#include "tfj/netns.h"
 
 #define NETNS_FOLDER "/run/netns" /* ip-netns(8) */
 #define NETNS_MOST 4096
@@ -66,14 +66,13 @@ int clean(const char *cgroup_root, FILE *out, struct error *e)
 
 int clean_netns(const char *name, int netns, FILE *out)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), n;
+	int home = netns_enter(netns), n, back;
 
 	if (home < 0)
-		return -errno;
-	n = setns(netns, CLONE_NEWNET) < 0 ? -errno : faults_clean();
-	if (setns(home, CLONE_NEWNET) < 0 && n >= 0)
-		n = -errno;
-	close(home);
+		return home;
+	n = faults_clean();
+	back = netns_leave(home);
+	n = back && n >= 0 ? back : n;
 	if (n > 0 && out)
 		fprintf(out, "removed %d filter%s of dead agents from %s%s\n", n, n == 1 ? "" : "s",
 			name ? "network namespace " : "this network namespace", name ? name : "");
@@ -82,14 +81,14 @@ int clean_netns(const char *name, int netns, FILE *out)
 
 int clean_network(FILE *out)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), total = 0, n, fd;
+	int own = netns_own(), total = 0, n, fd;
 	DIR *dir = opendir(NETNS_FOLDER);
 	struct dirent *entry;
 
-	n = home < 0 ? -errno : clean_netns(NULL, home, out);
+	n = own < 0 ? own : clean_netns(NULL, own, out);
 	total = n > 0 ? n : 0;
-	if (home >= 0)
-		close(home);
+	if (own >= 0)
+		close(own);
 	for (int i = 0; dir && i < NETNS_MOST && (entry = readdir(dir)); i++) {
 		fd = entry->d_name[0] == '.' ? -1 : openat(dirfd(dir), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		n = fd < 0 ? 0 : clean_netns(entry->d_name, fd, out); /* what is no namespace cannot be entered */

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -21,6 +20,7 @@
 
 #include "bpf/gate.skel.h"
 #include "tfj/faults_inside.h"
+#include "tfj/netns.h"
 #include "tfj/rtnl.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_kernel.h"
@@ -32,29 +32,6 @@ enum { HANDLE_THEIRS = 0xb0f0, HANDLE_OURS = 0xb0f1, PRIORITY = 1 };
 enum { TCX_INGRESS = 46, TCX_BEFORE = 1 << 3 };
 
 static const enum bpf_tc_attach_point points[2] = { BPF_TC_INGRESS, BPF_TC_EGRESS };
-
-/* The calling thread is in that namespace until it comes home. Returns the way home, or negative errno. */
-static int netns_enter(int netns)
-{
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
-
-	if (home < 0)
-		return -errno;
-	if (setns(netns, CLONE_NEWNET)) {
-		err = -errno;
-		close(home);
-		return err;
-	}
-	return home;
-}
-
-static int netns_leave(int home)
-{
-	int err = setns(home, CLONE_NEWNET) ? -errno : 0;
-
-	close(home);
-	return err;
-}
 
 static int tcx_attach(int program, unsigned int device, int leaving)
 {

@@ -3,17 +3,16 @@
 #include "tfj/forget.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "tfj/netns.h"
 
 enum { ANSWER_SIZE = 65536 };
 
@@ -107,20 +106,16 @@ static int forget(struct mnl_socket *socket)
 
 int connections_forget(int netns)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err = 0;
-	struct mnl_socket *socket = NULL;
+	int home = netns_enter(netns), err = 0, back;
+	struct mnl_socket *socket;
 
 	if (home < 0)
-		return -errno;
-	if (setns(netns, CLONE_NEWNET) < 0)
+		return home;
+	socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0)
 		err = -errno;
-	if (!err)
-		socket = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!err && (!socket || mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0))
-		err = -errno;
-	if (setns(home, CLONE_NEWNET) < 0 && !err)
-		err = -errno;
-	close(home);
+	back = netns_leave(home);
+	err = err ? err : back;
 	if (!err)
 		err = forget(socket);
 	if (socket)

@@ -8,7 +8,6 @@
 #include "tfj/rtnl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -16,12 +15,12 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
+
+#include "tfj/netns.h"
 
 enum { BATCH_SIZE = 16384, REQUEST_MAX = 512, ANSWER_SIZE = 32768, PEER_INDEX = 2 };
 
@@ -53,20 +52,15 @@ int rtnl_open(struct rtnl **ret_rtnl)
 
 int rtnl_open_in(int netns, struct rtnl **ret_rtnl)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err = 0;
+	int home = netns_enter(netns), err, back;
 
 	if (home < 0)
-		return -errno;
-	if (setns(netns, CLONE_NEWNET) < 0)
-		err = -errno;
-	if (!err)
-		err = rtnl_open(ret_rtnl);
-	if (setns(home, CLONE_NEWNET) < 0 && !err) {
-		err = -errno;
+		return home;
+	err = rtnl_open(ret_rtnl);
+	back = netns_leave(home);
+	if (back && !err)
 		rtnl_close(*ret_rtnl);
-	}
-	close(home);
-	return err;
+	return err ? err : back;
 }
 
 void rtnl_close(struct rtnl *rtnl)

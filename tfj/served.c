@@ -8,13 +8,14 @@
 #include <ifaddrs.h>
 #include <limits.h>
 #include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/vfs.h>
 #include <unistd.h>
+
+#include "tfj/netns.h"
 
 #define NSFS_MAGIC_NUMBER 0x6e736673 /* linux/magic.h: NSFS_MAGIC */
 
@@ -84,19 +85,15 @@ static int addresses_find(struct box *box)
 
 static int netns_look(struct box *box, const char *netns, struct error *e)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
+	int home = netns_enter(box->netns), err = home < 0 ? home : 0, back = 0;
 
-	if (home < 0 || setns(box->netns, CLONE_NEWNET) < 0) {
-		err = -errno;
-	} else {
+	if (!err)
 		err = box_cookie(&box->cookie);
-		if (!err)
-			err = addresses_find(box);
-		if (setns(home, CLONE_NEWNET) < 0 && !err)
-			err = -errno;
-	}
+	if (!err)
+		err = addresses_find(box);
 	if (home >= 0)
-		close(home);
+		back = netns_leave(home);
+	err = err ? err : back;
 	if (err == -EADDRNOTAVAIL)
 		return error_set(e, err, "box '%s': the network namespace '%s' has no IPv4 address besides its loopback: other "
 				 "boxes could not reach it", box->name, netns);

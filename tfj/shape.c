@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
@@ -20,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tfj/netns.h"
 #include "tfj/rtnl.h"
 
 #define SHAPE_MAJOR 0xb0bfu /* of our queue's handle: so that a person sees whose it is */
@@ -246,11 +246,11 @@ int shape_remove(struct shape *shape, uint32_t id)
 static int try(int reorder, struct error *e)
 {
 	const struct shape_fault fault = { .id = 1, .rate = 1000000, .ppm = reorder ? 1 : 0 };
-	int netns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
+	int netns = netns_own(), err;
 	struct shape *shape;
 
 	if (netns < 0)
-		return error_set(e, -errno, "cannot open /proc/thread-self/ns/net: %s", strerror(errno));
+		return error_set(e, netns, "cannot open /proc/thread-self/ns/net: %s", strerror(-netns));
 	err = shape_open(netns, 1, &shape, e);
 	close(netns);
 	if (err)
@@ -262,17 +262,14 @@ static int try(int reorder, struct error *e)
 
 int shape_able(int reorder, struct error *e)
 {
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), err;
+	int home = netns_own(), err, back;
 
 	if (home < 0)
-		return error_set(e, -errno, "cannot open /proc/thread-self/ns/net: %s", strerror(errno));
-	if (unshare(CLONE_NEWNET) < 0) {
+		return error_set(e, home, "cannot open /proc/thread-self/ns/net: %s", strerror(-home));
+	if (unshare(CLONE_NEWNET) < 0)
 		err = error_set(e, -errno, "cannot make a network namespace: %s", strerror(errno));
-	} else {
+	else
 		err = try(reorder, e);
-		if (setns(home, CLONE_NEWNET) < 0 && !err)
-			err = error_set(e, -errno, "cannot return to the network: %s", strerror(errno));
-	}
-	close(home);
-	return err;
+	back = netns_leave(home);
+	return back && !err ? error_set(e, back, "cannot return to the network: %s", strerror(-back)) : err;
 }
