@@ -216,7 +216,7 @@ int rtnl_flush(struct rtnl *rtnl)
 }
 
 /*
- * Sends one request and hands its one answer to on_message. Asking for a link makes newer kernels (since 6.13) finish
+ * Sends one request and hands its answer to on_message, of a dump all of them. Asking for a link makes newer kernels (since 6.13) finish
  * what they have to do for it first.
  */
 static int query(struct rtnl *rtnl, struct nlmsghdr *header, mnl_cb_t on_message, void *arg)
@@ -229,12 +229,14 @@ static int query(struct rtnl *rtnl, struct nlmsghdr *header, mnl_cb_t on_message
 	rtnl->last = NULL;
 	if (mnl_socket_sendto(rtnl->socket, header, header->nlmsg_len) < 0)
 		return -errno;
-	do
-		size = mnl_socket_recvfrom(rtnl->socket, answer, sizeof(answer));
-	while (size < 0 && errno == EINTR);
-	if (size < 0)
-		return -errno;
-	result = mnl_cb_run(answer, size, header->nlmsg_seq, mnl_socket_get_portid(rtnl->socket), on_message, arg);
+	do {
+		do
+			size = mnl_socket_recvfrom(rtnl->socket, answer, sizeof(answer));
+		while (size < 0 && errno == EINTR);
+		if (size < 0)
+			return -errno;
+		result = mnl_cb_run(answer, size, header->nlmsg_seq, mnl_socket_get_portid(rtnl->socket), on_message, arg);
+	} while (result == MNL_CB_OK && header->nlmsg_flags & NLM_F_DUMP);
 	return result < 0 ? -errno : 0;
 }
 
@@ -312,29 +314,15 @@ static int on_filter(const struct nlmsghdr *header, void *arg)
 int rtnl_filters(struct rtnl *rtnl, int index)
 {
 	static const uint32_t hooks[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
-	unsigned char answer[ANSWER_SIZE];
-	int n = 0;
+	int n = 0, err = 0;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2 && !err; i++) {
 		struct nlmsghdr *header = rtnl_begin(rtnl, RTM_GETTFILTER, NLM_F_DUMP);
 		struct tcmsg *filter = mnl_nlmsg_put_extra_header(header, sizeof(*filter));
-		int result = MNL_CB_OK;
-		ssize_t size;
 
 		filter->tcm_ifindex = index;
 		filter->tcm_parent = hooks[i];
-		rtnl->used = 0;
-		rtnl->last = NULL;
-		if (mnl_socket_sendto(rtnl->socket, header, header->nlmsg_len) < 0)
-			return -errno;
-		while (result == MNL_CB_OK) {
-			size = mnl_socket_recvfrom(rtnl->socket, answer, sizeof(answer));
-			if (size < 0 && errno == EINTR)
-				continue;
-			result = size < 0 ? -1 : mnl_cb_run(answer, size, rtnl->seq, mnl_socket_get_portid(rtnl->socket), on_filter, &n);
-		}
-		if (result < 0)
-			return -errno;
+		err = query(rtnl, header, on_filter, &n);
 	}
-	return n;
+	return err ? err : n;
 }
