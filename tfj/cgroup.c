@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tfj/procfs.h"
+
 enum { REMOVE_TRIES = 1000, RECLAIM_WAIT_MS = 5000, DEPTH_MAX = 32 };
 
 /* Undoes mountinfo's \ooo in place. */
@@ -146,17 +148,10 @@ static int tree_walk(int parent, const char *name, int depth, int (*visit)(int p
 /* Stopped by a signal; or it cannot be told. */
 static bool is_stopped(int pid)
 {
-	char path[32], line[512], *end;
-	bool stopped = true;
-	FILE *f;
+	struct proc proc;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	f = fopen(path, "re");
-	if (f && fgets(line, sizeof(line), f) && (end = strrchr(line, ')')) && end[1])
-		stopped = strchr("TZ", end[2]); /* of a Z, other threads may go on, or be stopped */
-	if (f)
-		fclose(f);
-	return stopped;
+	/* of a Z, other threads may go on, or be stopped */
+	return proc_read(pid, &proc) < 0 || proc.state == 'T' || proc.state == 'Z';
 }
 
 /* The file that lists what is inside. NULL: errno says why. */
@@ -223,20 +218,14 @@ static int visit_remove(int parent, const char *name, void *arg)
 /* Its path ends in ours, or goes on below it; our name has a tag that no other has. */
 bool cgroup_holds(const struct cgroup *cgroup, pid_t pid)
 {
-	const char *slash = strrchr(cgroup->claim.path, '/');
-	char path[32], *line = NULL, *at;
-	size_t cap = 0, len = slash ? strlen(slash) : 0;
-	bool holds = false;
-	FILE *f;
+	const char *slash = strrchr(cgroup->claim.path, '/'), *at;
+	size_t len = slash ? strlen(slash) : 0;
+	char *path = len > 1 ? proc_cgroup(pid) : NULL;
+	bool holds;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	f = fopen(path, "re");
-	while (f && len > 1 && !holds && getline(&line, &cap, f) > 0)
-		if (!strncmp(line, "0::", 3) && (at = strstr(line, slash)))
-			holds = at[len] == '\n' || at[len] == '/' || !at[len];
-	free(line);
-	if (f)
-		fclose(f);
+	at = path ? strstr(path, slash) : NULL;
+	holds = at && (at[len] == '/' || !at[len]);
+	free(path);
 	return holds;
 }
 

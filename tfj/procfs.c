@@ -30,19 +30,19 @@ static ssize_t file_read(pid_t pid, const char *name, char *buf, size_t size)
 }
 
 /* Behind the name, which can hold anything: state, parent, and as the 20th from there when it began. */
-static int stat_read(pid_t pid, struct proc *ret_proc)
+int proc_read(pid_t pid, struct proc *ret_proc)
 {
 	unsigned long long start;
-	char buf[1024], *p;
+	char buf[1024], *p, state;
 	int parent;
 
 	if (file_read(pid, "stat", buf, sizeof(buf)) <= 0)
 		return -ESRCH;
 	p = strrchr(buf, ')');
-	if (!p || sscanf(p + 1, " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-			 &parent, &start) != 2)
+	if (!p || sscanf(p + 1, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+			 &state, &parent, &start) != 3)
 		return -ESRCH;
-	*ret_proc = (struct proc){ pid, parent, start };
+	*ret_proc = (struct proc){ pid, parent, start, state };
 	return 0;
 }
 
@@ -75,7 +75,7 @@ int procs_read(struct proc **ret_procs, size_t *ret_n)
 			}
 			procs = grown;
 		}
-		n += !stat_read(atoi(entry->d_name), &procs[n]);
+		n += !proc_read(atoi(entry->d_name), &procs[n]);
 	}
 	closedir(dir);
 	if (n)
@@ -124,6 +124,25 @@ char *proc_command(pid_t pid)
 	file_read(pid, "comm", name, sizeof(name));
 	name[strcspn(name, "\n")] = '\0';
 	snprintf(text, COMMAND_MAX + 1, "[%s]", name);
+	return text;
+}
+
+char *proc_cgroup(pid_t pid)
+{
+	char path[64], *line = NULL, *text = NULL;
+	size_t cap = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
+	f = fopen(path, "re");
+	while (f && !text && getline(&line, &cap, f) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strncmp(line, "0::", 3))
+			text = strdup(line + 3);
+	}
+	free(line);
+	if (f)
+		fclose(f);
 	return text;
 }
 

@@ -13,7 +13,11 @@
 struct proc {
 	pid_t pid, parent;
 	uint64_t start; /* clock ticks since boot: with the number it tells a process from a later one */
+	char state;	/* of its first thread: R, S, T (stopped by a signal), Z, ... */
 };
+
+/* -ESRCH: it is gone. */
+int proc_read(pid_t pid, struct proc *ret_proc);
 
 /* All processes, by number. malloc'ed. */
 int procs_read(struct proc **ret_procs, size_t *ret_n);
@@ -24,6 +28,9 @@ int procs_descends(const struct proc *procs, size_t n, pid_t pid, pid_t ancestor
 
 /* Its arguments separated by blanks, cut where it gets long; [name] of one without any. malloc'ed; NULL: it is gone. */
 char *proc_command(pid_t pid);
+
+/* The path of its cgroup of version 2, as the kernel shows it. malloc'ed; NULL: it is gone, or there are no such. */
+char *proc_cgroup(pid_t pid);
 
 /* The process that a number is of: another one, if it is a thread's. 0: there is none. */
 pid_t proc_of(pid_t pid);

@@ -61,20 +61,11 @@ static bool in_box(const struct seeker *s, pid_t pid)
 /* In the cgroup, or in one below it. */
 static bool in_cgroup(const struct seeker *s, pid_t pid)
 {
-	char path[64], line[PATH_MAX + 8];
+	char *path = proc_cgroup(pid);
 	size_t len = strlen(s->cgroup);
-	bool found = false;
-	FILE *f;
+	bool found = path && !strncmp(path, s->cgroup, len) && (!path[len] || path[len] == '/');
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	f = fopen(path, "re");
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		line[strcspn(line, "\n")] = '\0';
-		found = !strncmp(line, "0::", 3) && !strncmp(line + 3, s->cgroup, len) &&
-			(!line[3 + len] || line[3 + len] == '/');
-	}
-	if (f)
-		fclose(f);
+	free(path);
 	return found;
 }
 
