@@ -346,9 +346,8 @@ static void port_look(struct inject *inject, struct injected *it, uint64_t now_n
 static void arming_over(struct inject *inject, struct injected *it, uint64_t now_ns)
 {
 	struct kernel_receipt from = { .fired = 0 };
-	bool rule = it->kernel && !it->waits_port;
 
-	if (rule) {
+	if (inject_has_rule(it)) {
 		faults_lift(*inject->place.faults, it->fault.id);
 		faults_receipt(*inject->place.faults, it->fault.id, &from);
 	}
@@ -432,7 +431,7 @@ static int lift(struct inject *inject, struct injected *it, uint64_t now_ns, str
 		return err;
 	inject_restart_cancel(inject, it);
 	inject_look(inject, it, now_ns);
-	if (it->kernel && !it->waits_port)
+	if (inject_has_rule(it))
 		faults_lift(*inject->place.faults, it->fault.id);
 	inject_ended(inject, it, FAULT_STATE_LIFTED, now_ns);
 	return 0;
@@ -461,12 +460,13 @@ void inject_disarm(struct inject *inject, uint64_t now_ns)
 	for (size_t i = 0; i < inject->n; i++) {
 		struct injected *it = inject->list[i];
 
-		if (it->kernel && !it->waits_port && !it->over && it->receipt.state == FAULT_STATE_ARMED) {
-			inject_look(inject, it, now_ns);
-			if (it->receipt.state == FAULT_STATE_ARMED)
-				faults_lift(*inject->place.faults, it->fault.id);
-			inject_state(it, it->receipt.state == FAULT_STATE_ARMED ? FAULT_STATE_NEVER_FIRED : it->receipt.state);
-			it->over |= it->receipt.state == FAULT_STATE_NEVER_FIRED;
-		}
+		if (!inject_has_rule(it) || it->over || it->receipt.state != FAULT_STATE_ARMED)
+			continue;
+		inject_look(inject, it, now_ns);
+		if (it->receipt.state != FAULT_STATE_ARMED)
+			continue;
+		faults_lift(*inject->place.faults, it->fault.id);
+		inject_state(it, FAULT_STATE_NEVER_FIRED);
+		it->over = true;
 	}
 }

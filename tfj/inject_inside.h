@@ -94,6 +94,12 @@ void inject_ended(struct inject *inject, struct injected *it, enum fault_state s
 void inject_look(struct inject *inject, struct injected *it, uint64_t now_ns);
 void inject_tell(struct inject *inject);
 
+/* Does the kernel side have a rule for it by now? */
+static inline bool inject_has_rule(const struct injected *it)
+{
+	return it->kernel && !it->waits_port;
+}
+
 /* Something is to be done at that time, at the latest. */
 static inline void inject_wants(struct inject *inject, uint64_t at_ns)
 {

@@ -89,7 +89,7 @@ void inject_look(struct inject *inject, struct injected *it, uint64_t now_ns)
 {
 	struct kernel_receipt from;
 
-	if (!it->kernel || it->waits_port || faults_receipt(*inject->place.faults, it->fault.id, &from) < 0)
+	if (!inject_has_rule(it) || faults_receipt(*inject->place.faults, it->fault.id, &from) < 0)
 		return;
 	numbers_take(&it->receipt, &from);
 	if (it->over)
