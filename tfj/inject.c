@@ -320,7 +320,7 @@ void inject_record(struct inject *inject, const struct rec_fault *record, size_t
 /* The port that its connection goes to is known now? */
 static void port_look(struct inject *inject, struct injected *it, uint64_t now_ns)
 {
-	struct resolved resolved;
+	struct resolved resolved = { .kernel = false };
 	struct error why = { "" };
 	int err;
 
@@ -339,8 +339,7 @@ static void port_look(struct inject *inject, struct injected *it, uint64_t now_n
 		inject_state(it, FAULT_STATE_REFUSED);
 		it->over = true;
 	}
-	if (!err)
-		resolved_fini(&resolved);
+	resolved_fini(&resolved);
 }
 
 static void arming_over(struct inject *inject, struct injected *it, uint64_t now_ns)
