@@ -9,28 +9,16 @@
 #include "tfj/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <sys/wait.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "lib/claim.h"
 #include "lib/clock.h"
-#include "tfj/attached.h"
-#include "tfj/batch.h"
-#include "tfj/box.h"
-#include "tfj/cgroup.h"
-#include "tfj/content.h"
-#include "tfj/crew.h"
 #include "tfj/dispatch.h"
-#include "tfj/hoard.h"
-#include "tfj/inject.h"
-#include "tfj/name.h"
+#include "tfj/run_inside.h"
 
 #define KILL_WAIT_MS 5000
 #define KILL_PAUSE_NS 100000
@@ -38,241 +26,14 @@
 #define QUIET_TURNS_MAX 100
 #define QUIET_NS (CLOCK_SECOND_NS / 1000)
 #define LOSSES_NS (CLOCK_SECOND_NS / 5) /* each program is asked: too dear for every tick */
-#define FILE_PATH_MAX 300
 
 enum { TAG_RECORD, TAG_NOTE, TAG_CONTENT };
-
-struct kept_note {
-	enum event_kind kind;
-	uint32_t process; /* of an event about a fault, whose number is value */
-	int64_t value;
-	uint64_t now_ns;
-	char text[256];
-};
-
-struct run {
-	struct run_place place;
-	struct stream stream;
-	struct boxes *boxes;
-	struct names *names;
-	struct crew *crew;
-	struct attached *attached;
-	struct hoard *hoard; /* NULL: live */
-	struct contents *contents; /* NULL: off */
-	struct inject *inject; /* NULL: no fault was ever ordered */
-	bool deferring;
-	struct cgroup cgroup;
-	struct claim files; /* directory of the two below */
-	struct claim directory; /* where the programs work, if nobody had made it: the collector is on another machine */
-	char hosts[FILE_PATH_MAX], resolv[FILE_PATH_MAX];
-	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
-	uint64_t received; /* records that came out of the ring buffer */
-	uint64_t lost, dropped; /* said so far */
-	uint64_t losses_ns;	/* when they were looked for last */
-};
 
 static const char *const counter_texts[COUNTER_COUNT] = {
 #define X(name, text) [COUNTER_##name] = text,
 	COUNTERS(X)
 #undef X
 };
-
-static int file_write(const char *path, const char *text, struct error *e)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), err = 0;
-	size_t size = strlen(text);
-
-	if (fd < 0 || write(fd, text, size) != (ssize_t)size || fchmod(fd, 0644) < 0)
-		err = error_set(e, errno ? -errno : -EIO, "cannot write %s: %s", path, strerror(errno ? errno : EIO));
-	if (fd >= 0)
-		close(fd);
-	return err;
-}
-
-static int files_make(struct run *run, struct error *e)
-{
-	char *hosts = boxes_hosts(run->boxes);
-	int err;
-
-	if (!hosts)
-		return error_set(e, -ENOMEM, "out of memory");
-	err = claim_open(&run->files, claim_base(), "run", NULL, 0755, e);
-	if (!err) {
-		snprintf(run->hosts, sizeof(run->hosts), "%s/hosts", run->files.path);
-		snprintf(run->resolv, sizeof(run->resolv), "%s/resolv.conf", run->files.path);
-		err = file_write(run->hosts, hosts, e);
-	}
-	if (!err)
-		err = file_write(run->resolv, "", e);
-	free(hosts);
-	return err;
-}
-
-/* Tells the kernel side which boxes there are. */
-static int boxes_announce(struct run *run, struct error *e)
-{
-	for (size_t i = 0; i < run->boxes->n_known; i++) {
-		const struct box *box = &run->boxes->box[i];
-		uint32_t number = run->place.box_base + box->index;
-		int err = 0;
-
-		if (i < run->boxes->n)
-			err = box->guest ? tracer_add_guest(run->place.tracer, box->cookie, number, e) :
-					   tracer_add_box(run->place.tracer, box->cookie, number, e);
-		if (!err)
-			err = tracer_add_address(run->place.tracer, number, box->ip4, e);
-		if (!err && box->address6[0])
-			err = tracer_add_address(run->place.tracer, number, box->ip6, e);
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
-/* A process that is waited for listens. */
-static void on_listen(void *arg, uint32_t root, uint16_t port)
-{
-	struct run *run = arg;
-	const char *name = crew_ready(run->crew, root, port);
-
-	if (name)
-		run->place.on_ready(name, run->place.arg);
-}
-
-static void on_member_started(const char *name, uint32_t process, uint64_t order, int err, const char *error, pid_t pid, void *arg)
-{
-	struct run *run = arg;
-
-	if (run->inject)
-		inject_on_started(run->inject, name, process, !order, err, error, clock_monotonic_ns());
-	if (order)
-		run->place.on_started(order, err, error, pid, run->place.arg);
-}
-
-static void on_member_exited(const char *name, uint32_t process, uint32_t status, const char *output, size_t size, void *arg)
-{
-	struct run *run = arg;
-	uint32_t fault = 0;
-	bool restarts = false;
-
-	if (run->inject) {
-		run_drain(run); /* what ended it was recorded before */
-		inject_on_exited(run->inject, name, process, status, clock_monotonic_ns(), &fault, &restarts);
-	}
-	run->place.on_exited(name, status, output, size, fault, restarts, run->place.arg);
-}
-
-static void on_attached_exited(const char *name, uint32_t status, void *arg)
-{
-	struct run *run = arg;
-
-	run->place.on_exited(name, status, "", 0, 0, false, run->place.arg);
-}
-
-static const struct sock_fprog *on_failing(const char *label, void *arg)
-{
-	struct run *run = arg;
-
-	return run->inject ? inject_failing(run->inject, label) : NULL;
-}
-
-/* Those that are there, if we serve such; else they are made. Then the others of the run. */
-static int boxes_find_or_make(struct run *run, const struct message_order *order, struct error *e)
-{
-	const struct served *served = run->place.served;
-	int err = 0;
-
-	for (char **name = order->begin.boxes; served->n && *name && !err; name++)
-		if (!served_find(served, *name))
-			err = error_set(e, -ENOENT, "this agent serves no box '%s'", *name);
-	if (err)
-		return err;
-	err = served->n && served->box[0].guest ? boxes_guests(order->begin.boxes, served, &run->boxes, e) :
-						  boxes_open(order->begin.boxes, &run->boxes, e);
-	if (!err && order->begin.n_peers)
-		err = boxes_peers(run->boxes, order->begin.peers, order->begin.n_peers, e);
-	return err;
-}
-
-/*
- * The run's directory is named by the collector, bop.run.TAG with a tag that nobody else has. On the collector's machine it
- * is there; elsewhere it is ours to make, and to remove.
- */
-static int directory_make(struct run *run, const char *path, struct error *e)
-{
-	const char *slash = strrchr(path, '/'), *tag = strrchr(path, '.');
-	char base[FILE_PATH_MAX];
-
-	if (access(path, F_OK) == 0 || !slash || strncmp(slash, "/bop.run.", 9) || !tag)
-		return 0;
-	snprintf(base, sizeof(base), "%.*s", (int)(slash - path), path);
-	if (claim_open(&run->directory, base, "run", tag + 1, 0711, e) == 0 || access(path, F_OK) == 0)
-		return 0; /* another agent of this machine may have been quicker */
-	return -EIO;
-}
-
-int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
-{
-	struct run *run = calloc(1, sizeof(*run));
-	struct crew_events events = { on_member_started, on_member_exited, on_failing, run };
-	struct crew_place crew = { .tracer = place->tracer, .epoll = place->epoll };
-	struct attached_place attached;
-	int err;
-
-	if (!run)
-		return error_set(e, -ENOMEM, "out of memory");
-	run->place = *place;
-	run->cgroup = (struct cgroup)CGROUP_NONE;
-	run->files = run->directory = (struct claim)CLAIM_NONE;
-	stream_init(&run->stream, order->begin.run);
-	tracer_drain(place->tracer); /* what is left of others is not ours */
-	tracer_counters(place->tracer, run->before);
-	err = boxes_find_or_make(run, order, e);
-	if (!err)
-		err = directory_make(run, order->begin.directory, e);
-	if (!err)
-		err = files_make(run, e);
-	if (!err)
-		err = cgroup_open(&run->cgroup, place->cgroup_root, e);
-	if (!err)
-		err = boxes_announce(run, e);
-	if (err)
-		goto out;
-	if (order->begin.deferred) {
-		run->hoard = hoard_new(place->room);
-		if (!run->hoard) {
-			err = error_set(e, -ENOMEM, "out of memory");
-			goto out;
-		}
-	}
-	if (order->begin.content_bytes)
-		err = contents_new(order->begin.content_bytes, order->begin.redact, &run->contents, e);
-	if (run->contents)
-		err = tracer_content(place->tracer, order->begin.content_bytes, e);
-	if (!err && order->begin.transports)
-		err = tracer_transports(place->tracer, order->begin.transports, e);
-	if (err)
-		goto out;
-	run->names = names_new(&run->stream, run->boxes, place->box_base, on_listen, run);
-	crew.names = run->names;
-	crew.stream = &run->stream;
-	crew.boxes = run->boxes;
-	crew.cgroup = &run->cgroup;
-	crew.hosts = run->hosts;
-	crew.resolv = run->boxes->box[0].guest ? NULL : run->resolv; /* a guest has its own way to names outside */
-	crew.box_base = place->box_base;
-	attached = (struct attached_place){ place->tracer, run->names, run->boxes, place->box_base, on_attached_exited, run };
-	run->attached = run->names ? attached_new(&attached) : NULL;
-	run->crew = run->attached ? crew_new(&crew, &events) : NULL;
-	if (!run->crew)
-		err = error_set(e, -ENOMEM, "out of memory");
-out:
-	if (err)
-		boxes_close(run_close(run));
-	else
-		*ret_run = run;
-	return err;
-}
 
 /* Is a child left? */
 static bool reap(struct run *run)
@@ -414,14 +175,13 @@ int run_replay(struct run *run)
 	return hoard_count(run->hoard) > 0;
 }
 
-static void catch_up(struct run *run)
+void run_catch_up(struct run *run)
 {
 	while (run_replay(run))
 		;
 }
 
-/* Behind everything that came before. */
-static void note_keep(struct run *run, const struct kept_note *note)
+void run_note(struct run *run, const struct kept_note *note)
 {
 	if (!run->hoard || !hoard_count(run->hoard) || hoard_add(run->hoard, TAG_NOTE, note, sizeof(*note)) < 0)
 		take_note(run, note);
@@ -432,21 +192,21 @@ static void note(struct run *run, enum event_kind kind, uint64_t value, const ch
 	struct kept_note kept = { .kind = kind, .value = (int64_t)value, .now_ns = clock_monotonic_ns() };
 
 	snprintf(kept.text, sizeof(kept.text), "%s", text);
-	note_keep(run, &kept);
+	run_note(run, &kept);
 }
 
 void run_drain(struct run *run)
 {
 	run->deferring = run->hoard && !run_waits(run);
 	if (!run->deferring)
-		catch_up(run);
+		run_catch_up(run);
 	tracer_drain(run->place.tracer);
 }
 
 int run_start(struct run *run, uint64_t order, const struct message_start *start, struct error *e)
 {
 	if (!start->untraced)
-		catch_up(run);
+		run_catch_up(run);
 	return crew_start(run->crew, order, start, clock_monotonic_ns(), e);
 }
 
@@ -456,7 +216,7 @@ int run_attach(struct run *run, const struct message_attach *attach, pid_t *ret_
 
 	if (err)
 		return err;
-	catch_up(run);
+	run_catch_up(run);
 	return attached_add(run->attached, attach, clock_monotonic_ns(), ret_pid, e);
 }
 
@@ -472,115 +232,6 @@ void run_mark(struct run *run, const char *text)
 	note(run, EVENT_MARK, 0, text);
 	if (run->inject && !strcmp(text, "teardown"))
 		inject_no_restarts(run->inject);
-}
-
-/* ---- faults ---- */
-
-static void on_fault_settle(void *arg)
-{
-	struct run *run = arg;
-
-	tracer_drain(run->place.tracer);
-	catch_up(run);
-}
-
-static void on_fault_event(enum event_kind kind, uint32_t id, uint32_t process, uint64_t now_ns, void *arg)
-{
-	note_keep(arg, &(struct kept_note){ .kind = kind, .process = process, .value = id, .now_ns = now_ns });
-}
-
-static void on_fault_receipts(const struct fault_receipt *rows, size_t n, void *arg)
-{
-	struct run *run = arg;
-
-	run->place.on_receipts(rows, n, run->place.arg);
-}
-
-static void on_fault_no_restart(const char *name, uint32_t status, uint32_t fault, void *arg)
-{
-	struct run *run = arg;
-
-	run->place.on_exited(name, status, "", 0, fault, false, run->place.arg);
-}
-
-static bool on_fault_is_attached(const char *label, void *arg)
-{
-	const struct run *run = arg;
-
-	return attached_has(run->attached, label);
-}
-
-static int on_fault_link_peer(uint8_t ret_ip[16], uint16_t *ret_port, void *arg)
-{
-	const struct run *run = arg;
-
-	return link_peer(run->place.link, ret_ip, ret_port);
-}
-
-int run_arm(struct run *run, const struct message_order *order, struct error *e)
-{
-	struct inject_place place = {
-		.tracer = run->place.tracer,
-		.faults = run->place.faults,
-		.guardian = run->place.guardian,
-		.boxes = run->boxes,
-		.cgroup = &run->cgroup,
-		.stream = &run->stream,
-		.names = run->names,
-		.crew = run->crew,
-		.box_base = run->place.box_base,
-		.link_peer = on_fault_link_peer,
-		.is_attached = on_fault_is_attached,
-		.settle = on_fault_settle,
-		.on_event = on_fault_event,
-		.on_receipts = on_fault_receipts,
-		.on_no_restart = on_fault_no_restart,
-		.arg = run,
-	};
-
-	run_drain(run);
-	if (!run->inject)
-		run->inject = inject_new(&place);
-	if (!run->inject)
-		return error_set(e, -ENOMEM, "out of memory");
-	return inject_arm(run->inject, order->arm.faults, order->arm.n, order->arm.armed_ns, clock_monotonic_ns(), e);
-}
-
-int run_lift(struct run *run, uint32_t fault, struct error *e)
-{
-	if (!run->inject)
-		return fault ? error_set(e, -ENOENT, "there is no fault %u", fault) : 0;
-	run_drain(run);
-	return inject_lift(run->inject, fault, clock_monotonic_ns(), e);
-}
-
-void run_inject(struct run *run)
-{
-	if (run->inject)
-		inject_tick(run->inject, clock_monotonic_ns());
-}
-
-uint64_t run_inject_next(const struct run *run)
-{
-	return run->inject ? inject_next(run->inject) : UINT64_MAX;
-}
-
-/* The last word on each goes with the last batches. */
-static void receipts_keep(struct run *run)
-{
-	struct fault_receipt *rows = NULL, *to;
-	size_t n = 0;
-
-	if (!run->inject || inject_receipts(run->inject, &rows, &n) < 0)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		to = trace_receipt_add(&run->stream.part);
-		if (to)
-			*to = rows[i];
-		else
-			fault_receipt_fini(&rows[i]);
-	}
-	free(rows);
 }
 
 /* A LOST event for each loss that was not told yet. */
@@ -734,14 +385,14 @@ int run_finish(struct run *run, struct error *e)
 	int err = 0, cut_err;
 	uint64_t emitted;
 
-	catch_up(run);
+	run_catch_up(run);
 	run->deferring = false;
 	drain_until_quiet(run);
 	reap(run);
 	emitted = emitted_check(run);
 	crew_flush(run->crew, on_due, run);
 	losses_say(run);
-	receipts_keep(run);
+	run_receipts_keep(run);
 	cut_err = cut(run, true, emitted);
 	if (cut_err)
 		err = error_set(e, cut_err, "the last batch cannot be made: %s", strerror(-cut_err));
