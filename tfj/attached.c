@@ -66,12 +66,9 @@ bool attached_any(const struct attached *attached)
 
 bool attached_has(const struct attached *attached, const char *label)
 {
-	for (const struct one *one = attached->ones; one; one = one->next) {
-		size_t n = strlen(one->name);
-
-		if (!strncmp(one->name, label, n) && (!label[n] || label[n] == '.'))
+	for (const struct one *one = attached->ones; one; one = one->next)
+		if (label_is_below(label, one->name))
 			return true;
-	}
 	return false;
 }
 

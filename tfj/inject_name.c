@@ -253,12 +253,10 @@ static int attached_check(const struct inject *inject, const struct fault *fault
 
 int inject_spares(const struct inject *inject, const char *name, struct error *e)
 {
-	size_t n = strlen(name);
-
 	for (size_t i = 0; i < inject->n; i++) {
 		const struct fault *fault = &inject->list[i]->fault;
 
-		if (fault->process && !strncmp(fault->process, name, n) && (!fault->process[n] || fault->process[n] == '.'))
+		if (fault->process && label_is_below(fault->process, name))
 			return error_set(e, -ENOTSUP, "'%s' cannot be attached: fault %u (%.100s) would act on it, and what a run has not "
 					 "started it leaves alone", name, fault->id, inject->list[i]->receipt.line);
 	}

@@ -35,3 +35,10 @@ uint64_t label_number(const char *label)
 		number = fault_label_child(number, (uint32_t)strtoul(label + n + 1, NULL, 10));
 	return number;
 }
+
+bool label_is_below(const char *label, const char *root)
+{
+	size_t n = strlen(root);
+
+	return !strncmp(label, root, n) && (!label[n] || label[n] == '.');
+}

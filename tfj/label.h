@@ -3,6 +3,7 @@
 #ifndef TFJ_LABEL_H
 #define TFJ_LABEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -10,5 +11,8 @@
  * s1.1 has the number of that child: whoever gives names must not do that.
  */
 uint64_t label_number(const char *label);
+
+/* Is it `root`, or of one that descends from it: s1.2 of s1? */
+bool label_is_below(const char *label, const char *root);
 
 #endif
