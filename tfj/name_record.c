@@ -37,24 +37,25 @@ uint32_t names_root(struct names *names, const char *name, uint32_t box, uint32_
 	return process->index;
 }
 
-static struct event *start_event(struct names *names, uint32_t index, uint64_t now_ns)
+/* older: it was there before, and is seen from now on. */
+static void start_event(struct names *names, uint32_t index, bool older, uint64_t now_ns)
 {
 	const struct trace_process *row = &names->stream->part.processes[index];
 	struct event *event = stream_event(names->stream);
 
 	if (!event)
-		return NULL;
+		return;
 	event->kind = EVENT_START;
 	event->enter_ns = event->return_ns = now_ns;
 	event->box = row->box;
 	event->process = index;
 	event->text = row->command && *row->command ? stream_text(names->stream, row->command) : 0;
-	return event;
+	event->value = older;
 }
 
 void names_start(struct names *names, uint32_t process, uint64_t now_ns)
 {
-	start_event(names, process, now_ns);
+	start_event(names, process, false, now_ns);
 }
 
 void names_note(struct names *names, enum event_kind kind, int64_t value, const char *text, uint64_t now_ns)
@@ -90,14 +91,11 @@ static char *child_label(struct names *names, struct process *parent, uint32_t o
 uint32_t names_attach(struct names *names, const char *name, uint32_t box, uint32_t pid, const char *command, uint64_t now_ns)
 {
 	uint32_t index = names_root(names, name, box, pid, command);
-	struct process *process = process_find(names, pid);
-	struct event *event = index ? start_event(names, index, now_ns) : NULL;
 
 	if (!index)
 		return 0;
-	process->fresh = false;
-	if (event)
-		event->value = 1;
+	process_find(names, pid)->fresh = false;
+	start_event(names, index, true, now_ns);
 	return index;
 }
 
@@ -105,7 +103,6 @@ int names_follow(struct names *names, const struct followed *followed, const cha
 {
 	bool thread = followed->tid != followed->tgid;
 	struct process *of = process_find(names, thread ? followed->tgid : followed->parent_tgid), *child;
-	struct event *event;
 	uint32_t root, parent;
 
 	if (!of)
@@ -124,9 +121,7 @@ int names_follow(struct names *names, const struct followed *followed, const cha
 	if (!child)
 		return -ENOMEM;
 	child->root = root;
-	event = start_event(names, child->index, now_ns);
-	if (event)
-		event->value = 1;
+	start_event(names, child->index, true, now_ns);
 	return 0;
 }
 
@@ -180,7 +175,7 @@ static void take_fork(struct names *names, const struct rec_fork *fork, uint32_t
 	if (!child)
 		return;
 	event->peer = child->index;
-	start_event(names, child->index, fork->head.return_ns);
+	start_event(names, child->index, false, fork->head.return_ns);
 }
 
 static void take_exec(struct names *names, const struct rec_exec *exec, uint32_t box, struct process *process)
@@ -218,7 +213,7 @@ static void take_appear(struct names *names, const struct rec_exec *exec, uint32
 	snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(exec->comm), exec->comm);
 	process = process_unknown(names, exec->head.tgid, box, comm);
 	if (process)
-		start_event(names, process->index, exec->head.return_ns);
+		start_event(names, process->index, false, exec->head.return_ns);
 }
 
 static void take_exit(struct names *names, const struct rec_exit *exit, uint32_t box, struct process *process)
