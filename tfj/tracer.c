@@ -491,11 +491,6 @@ int tracer_add_running(struct tracer *tracer, int pidfd, uint32_t box, uint64_t 
 	return task_seed(tracer, pidfd, &seed, e);
 }
 
-int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e)
-{
-	return tracer_add_process(tracer, pidfd, box, 0, e);
-}
-
 int tracer_ignore_task(struct tracer *tracer, int pidfd, struct error *e)
 {
 	struct task_seed seed = {.epoch = tracer->bpf->data->epoch, .ignored = 1};

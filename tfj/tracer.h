@@ -53,8 +53,7 @@ int tracer_add_box(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, s
 /* The same for a namespace that is not ours alone: only added tasks and their descendants are traced there. */
 int tracer_add_guest(struct tracer *tracer, uint64_t netns_cookie, uint32_t box, struct error *e);
 int tracer_add_address(struct tracer *tracer, uint32_t box, const uint8_t ip[16], struct error *e);
-int tracer_add_task(struct tracer *tracer, int pidfd, uint32_t box, struct error *e);
-/* The same with a label by which faults find it (bpf/fault.h); its descendants get theirs from it. */
+/* label: by which faults find it (bpf/fault.h), and from which its descendants get theirs; 0: none does. */
 int tracer_add_process(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);
 /* The same of one that runs already; tracer_follow() comes next. */
 int tracer_add_running(struct tracer *tracer, int pidfd, uint32_t box, uint64_t label, struct error *e);

@@ -533,7 +533,7 @@ static pid_t other_start(struct world *w)
 	must(read(ready[0], &cookie, sizeof(cookie)) == sizeof(cookie));
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	must(!tracer_add_box(w->tracer, cookie, 2, NULL) &&
-	     !tracer_add_task(w->tracer, pidfd, 2, NULL));
+	     !tracer_add_process(w->tracer, pidfd, 2, 0, NULL));
 	must(write(go[1], "g", 1) == 1);
 	for (int i = 0; i < 2; i++) {
 		close(ready[i]);

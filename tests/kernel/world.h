@@ -259,7 +259,7 @@ static unused_ok void world_start(struct world *w, int (*scenario)(void *shared)
 		abort();
 	pidfd = (int)syscall(SYS_pidfd_open, w->root, 0);
 	if ((w->guest ? tracer_add_guest : tracer_add_box)(w->tracer, cookie, 1, NULL) ||
-	    tracer_add_task(w->tracer, pidfd, 1, NULL))
+	    tracer_add_process(w->tracer, pidfd, 1, 0, NULL))
 		abort();
 	close(pidfd);
 }
