@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of inject.h: inject.c (orders, time), inject_name.c (names to numbers), inject_act.c (what the agent does),
- * inject_program.c (programs that start and end), inject_receipt.c (what is told). Nobody else includes this.
+ * The inside of inject.h: inject_arm.c (orders), inject.c (what happens then), inject_name.c (names to numbers), inject_act.c
+ * (what the agent does), inject_program.c (programs that start and end), inject_receipt.c (what is told). Nobody else includes this.
  */
 #ifndef TFJ_INJECT_INSIDE_H
 #define TFJ_INJECT_INSIDE_H
 
+#include "lib/clock.h"
 #include "tfj/inject.h"
 #include "tfj/shape.h"
 
 #define NEVER UINT64_MAX
+#define INJECT_RENEW_NS CLOCK_SECOND_NS /* leases are renewed that often */
 
 /* One fault of the run. */
 struct injected {
@@ -80,6 +82,9 @@ void inject_restart_cancel(struct inject *inject, struct injected *it);
 /* A crash would have happened: so would the start again. */
 void inject_restart_would(struct inject *inject, const struct injected *crash);
 void inject_filter_free(struct inject *inject);
+
+/* inject_arm.c */
+void injected_free(struct injected *it); /* NULL is fine */
 
 /* inject.c */
 void inject_hurries_count(struct inject *inject);
