@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of the faults, for faults.c (rules), faults_box.c (what is attached where) and faults_open.c (what is
- * loaded). Nobody else includes this.
+ * The inside of the faults, for faults.c (rules), faults_rule.c (what a rule is), faults_box.c (what is attached where)
+ * and faults_open.c (what is loaded). Nobody else includes this.
  */
 #ifndef TFJ_FAULTS_INSIDE_H
 #define TFJ_FAULTS_INSIDE_H
@@ -58,6 +58,12 @@ struct faults {
 	struct faults_place *places;
 	size_t n_places;
 };
+
+/* Can the kernel do that at such a moment, and is the id free? As faults_arm(). */
+int faults_rule_check(struct faults *faults, const struct kernel_fault *fault, struct error *e);
+/* It is not armed yet. */
+void faults_rule_fill(struct rule *rule, const struct kernel_fault *fault);
+void faults_rule_key(const struct kernel_fault *fault, struct rule_key *ret_key);
 
 /* All fault maps are emptied. */
 void faults_maps_clear(struct faults *faults);
