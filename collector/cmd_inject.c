@@ -2,10 +2,8 @@
 /* bop inject: faults for a run that goes on at a server. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "collector/client.h"
 #include "collector/cmd_plan.h"
 #include "collector/cmd_server.h"
 

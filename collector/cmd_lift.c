@@ -2,7 +2,6 @@
 /* bop lift: takes a fault of a run that goes on away. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collector/cmd_server.h"

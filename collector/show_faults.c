@@ -4,7 +4,6 @@
  * that were injected. What became of each is in its receipt and in the graph.
  */
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collector/json.h"

@@ -4,7 +4,6 @@
  * change, and what knows nothing of plans still reads the rest. See store.h for the contracts.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "collector/store_sqlite.h"

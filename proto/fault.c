@@ -273,18 +273,6 @@ char *fault_connection_print(const struct fault_connection *connection)
 	return text_end(out, &text);
 }
 
-char *fault_moment_print(const struct fault_moment *moment)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
-
-	if (!out)
-		return NULL;
-	moment_put(out, "", moment);
-	return text_end(out, &text);
-}
-
 /* Of two agents' words about one fault the one that says more; unknown hides what the other may have seen. */
 static unsigned weight(enum fault_state state)
 {

@@ -147,8 +147,6 @@ bool fault_moment_is_connectors(const struct fault_moment *moment);
 char *fault_print(const struct fault *fault);
 /* client>s1:7000#2, s1:7000 with the box only. The caller frees. NULL without memory. */
 char *fault_connection_print(const struct fault_connection *connection);
-/* "send client>s1:7000#2/3". As above. */
-char *fault_moment_print(const struct fault_moment *moment);
 
 /* What a fault is in: numbers are kept in traces. X(NAME, "name", "what it means") */
 #define FAULT_STATES(X)                                                               \
