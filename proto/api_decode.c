@@ -6,17 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/utf8.h"
 #include "proto/api_faults.h"
 #include "proto/api_strings.h"
+#include "proto/text.h"
 
 enum { ROWS_MAX = 4096, NAME_MAX_SIZE = 4096 };
-
-static int text_copy(char **ret_text, const char *from)
-{
-	*ret_text = strdup(from);
-	return *ret_text ? 0 : -ENOMEM;
-}
 
 static int run_decode(const Bop__Api__Run *from, struct api_run *run)
 {
@@ -125,13 +119,6 @@ void api_request_fini(struct api_request *request)
 	api_plan_fini(&request->plan);
 	protobuf_c_message_free_unpacked(request->body, NULL);
 	*request = (struct api_request){ .id = 0 };
-}
-
-/* Agents chose some of it, and a terminal will show it. */
-static int shown_copy(char **ret_text, const char *from)
-{
-	*ret_text = utf8_printable(from, strlen(from));
-	return *ret_text ? 0 : -ENOMEM;
 }
 
 static int agent_decode(const Bop__Api__Agent *from, struct api_agent *agent)

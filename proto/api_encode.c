@@ -8,11 +8,7 @@
 
 #include "proto/api_faults.h"
 #include "proto/api_strings.h"
-
-static char *text_of(char *s)
-{
-	return s ? s : (char *)"";
-}
+#include "proto/text.h"
 
 static int pack(ProtobufCMessage *message, unsigned char **ret_bytes, size_t *ret_size)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/utf8.h"
+#include "proto/text.h"
 
 #define LINES_MAX (4 * FAULT_PLAN_MAX) /* comments count; that there are too many faults in them is for the plan to say */
 #define STATE_ASKED "asked"	       /* nobody has answered yet */
@@ -15,18 +15,6 @@
 #define RECEIPT_NUMBERS(X)                                                                                           \
 	X(id) X(fired_ns) X(effect_ns) X(ended_ns) X(fired) X(messages) X(bytes) X(packets) X(collateral_messages)   \
 	X(collateral_bytes) X(collateral_packets) X(lateness_ns) X(decisions)
-
-static char *text_of(char *s)
-{
-	return s ? s : (char *)"";
-}
-
-/* As answers are shown. */
-static int shown_copy(char **ret_text, const char *from)
-{
-	*ret_text = utf8_printable(from, strlen(from));
-	return *ret_text ? 0 : -ENOMEM;
-}
 
 Bop__Api__FaultLine **api_lines_rows(const struct api_plan *plan)
 {

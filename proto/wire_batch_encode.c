@@ -6,32 +6,28 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/wire_receipt.h"
+#include "proto/text.h"
 #include "proto/wire_columns.h"
-
-static char *or_empty(char *s)
-{
-	return s ? s : (char *)"";
-}
+#include "proto/wire_receipt.h"
 
 static void fill_box(Bop__Wire__Box *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
 	const struct trace_box *b = &part->boxes[set->boxes[i]];
 
-	row->name = or_empty(b->name);
-	row->address = or_empty(b->address);
-	row->address6 = or_empty(b->address6);
+	row->name = text_of(b->name);
+	row->address = text_of(b->address);
+	row->address6 = text_of(b->address6);
 }
 
 static void fill_process(Bop__Wire__Process *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
 	const struct trace_process *p = &part->processes[set->processes[i]];
 
-	row->name = or_empty(p->name);
+	row->name = text_of(p->name);
 	row->box = p->box;
 	row->parent = p->parent;
 	row->pid = p->pid;
-	row->command = or_empty(p->command);
+	row->command = text_of(p->command);
 }
 
 static void fill_end(Bop__Wire__End *row, const struct trace *part, const struct wire_rows *set, size_t i)
@@ -52,7 +48,7 @@ static void fill_end(Bop__Wire__End *row, const struct trace *part, const struct
 	row->remote_ip.data = (uint8_t *)e->remote.ip;
 	row->remote_ip.len = sizeof(e->remote.ip);
 	row->remote_port = e->remote.port;
-	row->target = or_empty(e->target);
+	row->target = text_of(e->target);
 	row->ordinal = e->ordinal;
 	row->error = e->error;
 	row->established_ns = e->established_ns;
@@ -65,7 +61,7 @@ static void fill_end(Bop__Wire__End *row, const struct trace *part, const struct
 
 static void fill_text(Bop__Wire__Text *row, const struct trace *part, const struct wire_rows *set, size_t i)
 {
-	row->text.data = (uint8_t *)or_empty(part->texts[set->texts[i]]);
+	row->text.data = (uint8_t *)text_of(part->texts[set->texts[i]]);
 	row->text.len = strlen((char *)row->text.data);
 }
 

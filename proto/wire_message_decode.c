@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/utf8.h"
 #include "proto/control.pb-c.h"
+#include "proto/text.h"
 #include "proto/wire_receipt.h"
 
 #define MAX_STRINGS 4096u /* arguments, environment, boxes of one order */
@@ -38,19 +38,6 @@ static int strings_copy(char ***ret_strings, char **from, size_t n)
 			return -ENOMEM;
 	}
 	return 0;
-}
-
-static int text_copy(char **ret_text, const char *from)
-{
-	*ret_text = strdup(from);
-	return *ret_text ? 0 : -ENOMEM;
-}
-
-/* What a list, a log or a terminal will show. */
-static int shown_copy(char **ret_text, const char *from)
-{
-	*ret_text = utf8_printable(from, strlen(from));
-	return *ret_text ? 0 : -ENOMEM;
 }
 
 static int boxes_copy(struct trace_box **ret_boxes, size_t *ret_n, Bop__Wire__Box **from, size_t n)

@@ -7,12 +7,8 @@
 #include <string.h>
 
 #include "proto/control.pb-c.h"
+#include "proto/text.h"
 #include "proto/wire_receipt.h"
-
-static char *text_of(char *s)
-{
-	return s ? s : (char *)"";
-}
 
 static size_t strings_count(char **strings)
 {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/utf8.h"
+#include "proto/text.h"
 
 /* X(field): the numbers that travel as they are. */
 #define RECEIPT_NUMBERS(X)                                                                                           \
@@ -24,11 +24,6 @@ int wire_string_take(char **field, const void *from, size_t n)
 	return 0;
 }
 
-static char *or_empty(char *s)
-{
-	return s ? s : (char *)"";
-}
-
 Bop__Wire__Receipt **wire_receipts_rows(const struct fault_receipt *from, size_t n)
 {
 	Bop__Wire__Receipt **rows = malloc(n * (sizeof(*rows) + sizeof(**rows)) + 1);
@@ -41,8 +36,8 @@ Bop__Wire__Receipt **wire_receipts_rows(const struct fault_receipt *from, size_t
 		RECEIPT_NUMBERS(X)
 #undef X
 		row[i].state = from[i].state;
-		row[i].line = or_empty(from[i].line);
-		row[i].why = or_empty(from[i].why);
+		row[i].line = text_of(from[i].line);
+		row[i].why = text_of(from[i].why);
 	}
 	return rows;
 }
