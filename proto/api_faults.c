@@ -11,11 +11,6 @@
 #define LINES_MAX (4 * FAULT_PLAN_MAX) /* comments count; that there are too many faults in them is for the plan to say */
 #define STATE_ASKED "asked"	       /* nobody has answered yet */
 
-/* X(field): the numbers that travel as they are. */
-#define RECEIPT_NUMBERS(X)                                                                                           \
-	X(id) X(fired_ns) X(effect_ns) X(ended_ns) X(fired) X(messages) X(bytes) X(packets) X(collateral_messages)   \
-	X(collateral_bytes) X(collateral_packets) X(lateness_ns) X(decisions)
-
 Bop__Api__FaultLine **api_lines_rows(const struct api_plan *plan)
 {
 	Bop__Api__FaultLine **rows = malloc(plan->n * (sizeof(*rows) + sizeof(**rows)) + 1);
@@ -47,7 +42,7 @@ Bop__Api__Fault **api_faults_rows(const struct api_faults *faults)
 		row[i].why = text_of(from->receipt.why);
 		row[i].state = from->receipt.state ? (char *)fault_state_name(from->receipt.state) : (char *)STATE_ASKED;
 #define X(field) row[i].field = from->receipt.field;
-		RECEIPT_NUMBERS(X)
+		FAULT_RECEIPT_NUMBERS(X)
 #undef X
 	}
 	return rows;
@@ -106,7 +101,7 @@ int api_faults_take(const Bop__Api__Faults *from, struct api_faults *faults)
 		to->live = row->live;
 		to->receipt.state = state > 0 ? (enum fault_state)state : FAULT_STATE_NONE;
 #define X(field) to->receipt.field = row->field;
-		RECEIPT_NUMBERS(X)
+		FAULT_RECEIPT_NUMBERS(X)
 #undef X
 		err = state < 0 ? -EBADMSG : shown_copy(&to->receipt.line, row->line);
 		err = err ? err : shown_copy(&to->receipt.why, row->why);

@@ -186,6 +186,11 @@ struct fault_receipt {
 	size_t place;	      /* private to event.c */
 };
 
+/* X(field): its numbers, which travel as they are. */
+#define FAULT_RECEIPT_NUMBERS(X)                                                                                     \
+	X(id) X(fired_ns) X(effect_ns) X(ended_ns) X(fired) X(messages) X(bytes) X(packets) X(collateral_messages)   \
+	X(collateral_bytes) X(collateral_packets) X(lateness_ns) X(decisions)
+
 void fault_receipt_fini(struct fault_receipt *receipt);
 
 /*

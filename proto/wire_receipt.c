@@ -8,11 +8,6 @@
 
 #include "proto/text.h"
 
-/* X(field): the numbers that travel as they are. */
-#define RECEIPT_NUMBERS(X)                                                                                           \
-	X(id) X(fired_ns) X(effect_ns) X(ended_ns) X(fired) X(messages) X(bytes) X(packets) X(collateral_messages)   \
-	X(collateral_bytes) X(collateral_packets) X(lateness_ns) X(decisions)
-
 int wire_string_take(char **field, const void *from, size_t n)
 {
 	char *copy = utf8_printable(from, n);
@@ -33,7 +28,7 @@ Bop__Wire__Receipt **wire_receipts_rows(const struct fault_receipt *from, size_t
 		rows[i] = &row[i];
 		bop__wire__receipt__init(&row[i]);
 #define X(field) row[i].field = from[i].field;
-		RECEIPT_NUMBERS(X)
+		FAULT_RECEIPT_NUMBERS(X)
 #undef X
 		row[i].state = from[i].state;
 		row[i].line = text_of(from[i].line);
@@ -49,7 +44,7 @@ int wire_receipt_take(struct fault_receipt *row, const Bop__Wire__Receipt *from)
 	if (!from->id || !from->state || from->state >= FAULT_STATE_COUNT)
 		return -EBADMSG;
 #define X(field) row->field = from->field;
-	RECEIPT_NUMBERS(X)
+	FAULT_RECEIPT_NUMBERS(X)
 #undef X
 	row->state = from->state;
 	err = wire_string_take(&row->line, from->line, strlen(from->line));
