@@ -20,7 +20,7 @@ static void faults_text(const struct api_faults *faults)
 		const struct api_fault *fault = &faults->rows[i];
 
 		printf("%4" PRIu64 " %5" PRIu32 "  %-11s %s%s%s\n", fault->run, fault->receipt.id,
-		       fault->receipt.state ? fault_state_name(fault->receipt.state) : "asked", fault->receipt.line,
+		       fault_state_name(fault->receipt.state), fault->receipt.line,
 		       fault->dry ? "  (dry run)" : "", fault->live ? "  (injected)" : "");
 		receipt_text(&fault->receipt, text, sizeof(text));
 		if (*text)

@@ -100,7 +100,7 @@ json_t *receipt_object(const struct fault_receipt *receipt)
 
 	json_object_set_new(object, "id", json_integer(receipt->id));
 	json_object_set_new(object, "fault", json_text(receipt->line));
-	json_object_set_new(object, "state", json_string(receipt->state ? fault_state_name(receipt->state) : "asked"));
+	json_object_set_new(object, "state", json_string(fault_state_name(receipt->state)));
 	json_object_set_new(object, "why", receipt->why && *receipt->why ? json_text(receipt->why) : json_null());
 	json_object_set_new(object, "fired", json_number(receipt->fired));
 	json_object_set_new(object, "effect_ns", receipt->fired_ns ? json_number(receipt->effect_ns) : json_null());

@@ -71,7 +71,7 @@ void show_faults(const struct run *run, const struct graph *graph, bool all, FIL
 	size_t limit = all ? SIZE_MAX : FAULTS_SHOWN, n = 0, size;
 	uint32_t planned = run->row->faults;
 	const char *line = run->row->plan ? run->row->plan : "";
-	const char *unheard = run->row->running ? "asked" :
+	const char *unheard = run->row->running ? fault_state_name(FAULT_STATE_NONE) :
 			      run->row->outcome == OUTCOME_ERROR ? "not armed" : "nothing was heard";
 
 	if (!planned && !graph->n_faults)

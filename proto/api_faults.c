@@ -9,7 +9,6 @@
 #include "proto/text.h"
 
 #define LINES_MAX (4 * FAULT_PLAN_MAX) /* comments count; that there are too many faults in them is for the plan to say */
-#define STATE_ASKED "asked"	       /* nobody has answered yet */
 
 Bop__Api__FaultLine **api_lines_rows(const struct api_plan *plan)
 {
@@ -40,7 +39,7 @@ Bop__Api__Fault **api_faults_rows(const struct api_faults *faults)
 		row[i].live = from->live;
 		row[i].line = text_of(from->receipt.line);
 		row[i].why = text_of(from->receipt.why);
-		row[i].state = from->receipt.state ? (char *)fault_state_name(from->receipt.state) : (char *)STATE_ASKED;
+		row[i].state = (char *)fault_state_name(from->receipt.state);
 #define X(field) row[i].field = from->receipt.field;
 		FAULT_RECEIPT_NUMBERS(X)
 #undef X
@@ -74,9 +73,7 @@ int api_lines_take(Bop__Api__FaultLine **rows, size_t n, struct api_plan *plan)
 /* -1: no state is called that. */
 static int state_of(const char *name)
 {
-	if (!strcmp(name, STATE_ASKED))
-		return FAULT_STATE_NONE;
-	for (int state = 1; state < FAULT_STATE_COUNT; state++)
+	for (int state = 0; state < FAULT_STATE_COUNT; state++)
 		if (!strcmp(name, fault_state_name(state)))
 			return state;
 	return -1;

@@ -24,6 +24,7 @@ const char *fault_kind_name(unsigned kind)
 const char *fault_state_name(unsigned state)
 {
 	static const char *const names[FAULT_STATE_COUNT] = {
+		[FAULT_STATE_NONE] = "asked",
 #define X(NAME, word, text) [FAULT_STATE_##NAME] = word,
 		FAULT_STATES(X)
 #undef X

@@ -160,7 +160,7 @@ char *fault_connection_print(const struct fault_connection *connection);
 	X(UNKNOWN, "unknown", "the agent that had it is gone")
 
 enum fault_state {
-	FAULT_STATE_NONE,
+	FAULT_STATE_NONE, /* "asked": nobody has answered yet. Not kept */
 #define X(NAME, word, text) FAULT_STATE_##NAME,
 	FAULT_STATES(X)
 #undef X
