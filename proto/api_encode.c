@@ -24,6 +24,31 @@ static int pack(ProtobufCMessage *message, unsigned char **ret_bytes, size_t *re
 	return bytes ? 0 : -ENOMEM;
 }
 
+static void fill_run(Bop__Api__Run *run, const struct api_request *from, Bop__Api__FaultLine **lines)
+{
+	run->name = text_of(from->run.name);
+	run->path = text_of(from->run.path);
+	run->send = text_of(from->run.send);
+	run->text.data = (uint8_t *)from->run.text;
+	run->text.len = from->run.size;
+	run->keep = from->run.keep;
+	run->faults = lines;
+	run->n_faults = from->plan.n;
+	run->seed = from->plan.seed;
+	run->dry_run = from->plan.dry;
+	run->racy = from->plan.racy;
+}
+
+static void fill_inject(Bop__Api__Inject *inject, const struct api_request *from, Bop__Api__FaultLine **lines)
+{
+	inject->run = from->about.run;
+	inject->faults = lines;
+	inject->n_faults = from->plan.n;
+	inject->seed = from->plan.seed;
+	inject->dry_run = from->plan.dry;
+	inject->racy = from->plan.racy;
+}
+
 int api_request_encode(const struct api_request *from, unsigned char **ret_bytes, size_t *ret_size)
 {
 	Bop__Api__Request request = BOP__API__REQUEST__INIT;
@@ -46,17 +71,7 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 		request.list_boxes = &list_boxes;
 		break;
 	case API_RUN:
-		run.name = text_of(from->run.name);
-		run.path = text_of(from->run.path);
-		run.send = text_of(from->run.send);
-		run.text.data = (uint8_t *)from->run.text;
-		run.text.len = from->run.size;
-		run.keep = from->run.keep;
-		run.faults = lines;
-		run.n_faults = from->plan.n;
-		run.seed = from->plan.seed;
-		run.dry_run = from->plan.dry;
-		run.racy = from->plan.racy;
+		fill_run(&run, from, lines);
 		request.what_case = BOP__API__REQUEST__WHAT_RUN;
 		request.run = &run;
 		break;
@@ -68,12 +83,7 @@ int api_request_encode(const struct api_request *from, unsigned char **ret_bytes
 		request.cancel = &cancel;
 		break;
 	case API_INJECT:
-		inject.run = from->about.run;
-		inject.faults = lines;
-		inject.n_faults = from->plan.n;
-		inject.seed = from->plan.seed;
-		inject.dry_run = from->plan.dry;
-		inject.racy = from->plan.racy;
+		fill_inject(&inject, from, lines);
 		request.what_case = BOP__API__REQUEST__WHAT_INJECT;
 		request.inject = &inject;
 		break;

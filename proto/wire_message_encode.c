@@ -197,20 +197,42 @@ static int encode_answer(const struct message *message, unsigned char **ret_byte
 	return pack(&outer.base, ret_bytes, ret_size);
 }
 
-static int begin_rows(Bop__Wire__Begin *begin, const struct message_order *order, Bop__Wire__BoxSpec **ret_specs)
+/* An order: one of them. */
+struct order_parts {
+	Bop__Wire__Begin begin;
+	Bop__Wire__Start start;
+	Bop__Wire__Attach attach;
+	Bop__Wire__Signal signal;
+	Bop__Wire__Mark mark;
+	Bop__Wire__Finish finish;
+	Bop__Wire__Quit quit;
+	Bop__Wire__Arm arm;
+	Bop__Wire__Lift lift;
+	Bop__Wire__BoxSpec *specs;
+};
+
+static int fill_begin(struct order_parts *parts, const struct message_order *order)
 {
 	const typeof(order->begin) *from = &order->begin;
+	Bop__Wire__Begin *begin = &parts->begin;
 	size_t n = strings_count(from->boxes);
-	Bop__Wire__BoxSpec *specs = calloc(n + 1, sizeof(*specs));
 
-	*ret_specs = specs;
+	begin->run = from->run;
+	begin->experiment = text_of(from->experiment);
+	begin->directory = text_of(from->directory);
+	begin->content_bytes = from->content_bytes;
+	begin->transports = from->transports;
+	begin->deferred = from->deferred;
+	begin->redact = from->redact;
+	begin->n_redact = strings_count(from->redact);
+	parts->specs = calloc(n + 1, sizeof(*parts->specs));
 	begin->boxes = calloc(n + 1, sizeof(*begin->boxes));
-	if (!specs || !begin->boxes)
+	if (!parts->specs || !begin->boxes)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		bop__wire__box_spec__init(&specs[i]);
-		specs[i].name = from->boxes[i];
-		begin->boxes[i] = &specs[i];
+		bop__wire__box_spec__init(&parts->specs[i]);
+		parts->specs[i].name = from->boxes[i];
+		begin->boxes[i] = &parts->specs[i];
 	}
 	begin->n_boxes = n;
 	begin->peers = boxes_rows(from->peers, from->n_peers);
@@ -233,7 +255,7 @@ static void fill_start(Bop__Wire__Start *start, const struct message_start *from
 	start->ready_port = from->ready_port;
 }
 
-static int arm_rows(Bop__Wire__Arm *arm, const struct message_order *order)
+static int fill_arm(Bop__Wire__Arm *arm, const struct message_order *order)
 {
 	size_t n = order->arm.n;
 	Bop__Wire__Fault *row;
@@ -268,91 +290,79 @@ static void fill_attach(Bop__Wire__Attach *attach, const struct message_attach *
 	attach->port = from->port;
 }
 
-static int encode_order(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+static int fill_order(Bop__Wire__Order *order, struct order_parts *parts, const struct message_order *from)
 {
-	const struct message_order *from = &message->order;
-	Bop__Wire__ToAgent outer = BOP__WIRE__TO_AGENT__INIT;
-	Bop__Wire__Order order = BOP__WIRE__ORDER__INIT;
-	Bop__Wire__Begin begin = BOP__WIRE__BEGIN__INIT;
-	Bop__Wire__Start start = BOP__WIRE__START__INIT;
-	Bop__Wire__Attach attach = BOP__WIRE__ATTACH__INIT;
-	Bop__Wire__Signal signal = BOP__WIRE__SIGNAL__INIT;
-	Bop__Wire__Mark mark = BOP__WIRE__MARK__INIT;
-	Bop__Wire__Finish finish = BOP__WIRE__FINISH__INIT;
-	Bop__Wire__Quit quit = BOP__WIRE__QUIT__INIT;
-	Bop__Wire__Arm arm = BOP__WIRE__ARM__INIT;
-	Bop__Wire__Lift lift = BOP__WIRE__LIFT__INIT;
-	Bop__Wire__BoxSpec *specs = NULL;
-	int err = 0;
-
-	order.id = from->id;
+	order->id = from->id;
 	switch (from->kind) {
 	case ORDER_BEGIN:
-		begin.run = from->begin.run;
-		begin.experiment = text_of(from->begin.experiment);
-		begin.directory = text_of(from->begin.directory);
-		begin.content_bytes = from->begin.content_bytes;
-		begin.transports = from->begin.transports;
-		begin.deferred = from->begin.deferred;
-		begin.redact = from->begin.redact;
-		begin.n_redact = strings_count(from->begin.redact);
-		err = begin_rows(&begin, from, &specs);
-		order.what_case = BOP__WIRE__ORDER__WHAT_BEGIN;
-		order.begin = &begin;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_BEGIN;
+		order->begin = &parts->begin;
+		return fill_begin(parts, from);
 	case ORDER_START:
-		fill_start(&start, &from->start);
-		order.what_case = BOP__WIRE__ORDER__WHAT_START;
-		order.start = &start;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_START;
+		order->start = &parts->start;
+		fill_start(&parts->start, &from->start);
+		return 0;
 	case ORDER_ATTACH:
-		fill_attach(&attach, &from->attach);
-		order.what_case = BOP__WIRE__ORDER__WHAT_ATTACH;
-		order.attach = &attach;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_ATTACH;
+		order->attach = &parts->attach;
+		fill_attach(&parts->attach, &from->attach);
+		return 0;
 	case ORDER_SIGNAL:
-		signal.name = text_of(from->signal.name);
-		signal.signal = from->signal.signal;
-		order.what_case = BOP__WIRE__ORDER__WHAT_SIGNAL;
-		order.signal = &signal;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_SIGNAL;
+		order->signal = &parts->signal;
+		parts->signal.name = text_of(from->signal.name);
+		parts->signal.signal = from->signal.signal;
+		return 0;
 	case ORDER_MARK:
-		mark.text = text_of(from->mark);
-		order.what_case = BOP__WIRE__ORDER__WHAT_MARK;
-		order.mark = &mark;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_MARK;
+		order->mark = &parts->mark;
+		parts->mark.text = text_of(from->mark);
+		return 0;
 	case ORDER_FINISH:
-		order.what_case = BOP__WIRE__ORDER__WHAT_FINISH;
-		order.finish = &finish;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_FINISH;
+		order->finish = &parts->finish;
+		return 0;
 	case ORDER_QUIT:
-		order.what_case = BOP__WIRE__ORDER__WHAT_QUIT;
-		order.quit = &quit;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_QUIT;
+		order->quit = &parts->quit;
+		return 0;
 	case ORDER_ARM:
-		err = arm_rows(&arm, from);
-		order.what_case = BOP__WIRE__ORDER__WHAT_ARM;
-		order.arm = &arm;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_ARM;
+		order->arm = &parts->arm;
+		return fill_arm(&parts->arm, from);
 	case ORDER_LIFT:
-		lift.id = from->lift;
-		order.what_case = BOP__WIRE__ORDER__WHAT_LIFT;
-		order.lift = &lift;
-		break;
+		order->what_case = BOP__WIRE__ORDER__WHAT_LIFT;
+		order->lift = &parts->lift;
+		parts->lift.id = from->lift;
+		return 0;
 	case ORDER_NONE:
-		err = -EINVAL;
 		break;
 	}
+	return -EINVAL;
+}
+
+static int encode_order(const struct message *message, unsigned char **ret_bytes, size_t *ret_size)
+{
+	struct order_parts parts = {
+		BOP__WIRE__BEGIN__INIT, BOP__WIRE__START__INIT, BOP__WIRE__ATTACH__INIT, BOP__WIRE__SIGNAL__INIT,
+		BOP__WIRE__MARK__INIT,	BOP__WIRE__FINISH__INIT, BOP__WIRE__QUIT__INIT,	 BOP__WIRE__ARM__INIT,
+		BOP__WIRE__LIFT__INIT,	NULL,
+	};
+	Bop__Wire__ToAgent outer = BOP__WIRE__TO_AGENT__INIT;
+	Bop__Wire__Order order = BOP__WIRE__ORDER__INIT;
+	int err = fill_order(&order, &parts, &message->order);
+
 	outer.what_case = BOP__WIRE__TO_AGENT__WHAT_ORDER;
 	outer.order = &order;
 	outer.number = message->number;
 	outer.heard = message->heard;
 	if (!err)
 		err = pack(&outer.base, ret_bytes, ret_size);
-	free(begin.boxes);
-	free(begin.peers);
-	free(arm.faults);
-	free(specs);
+	free(parts.begin.boxes);
+	free(parts.begin.peers);
+	free(parts.arm.faults);
+	free(parts.specs);
 	return err;
 }
 
