@@ -31,9 +31,7 @@ static void order_arm(struct conduct *c, const struct plan *plan, uint64_t token
 			 .concerns_arg = c->x },
 	};
 
-	c->token = token;
-	conduct_order(c, &arm, ACTOR_NONE, now);
-	c->token = 0;
+	conduct_order_for(c, &arm, token, now);
 }
 
 bool conduct_order_plan(struct conduct *c, uint64_t now)
@@ -71,12 +69,9 @@ int conduct_lift(struct conduct *c, uint32_t id, uint64_t token, uint64_t now, s
 {
 	int err = may_change(c, e);
 
-	if (err)
-		return err;
-	c->token = token;
-	conduct_order(c, &(struct message_order){ .kind = ORDER_LIFT, .lift = id }, ACTOR_NONE, now);
-	c->token = 0;
-	return 0;
+	if (!err)
+		conduct_order_for(c, &(struct message_order){ .kind = ORDER_LIFT, .lift = id }, token, now);
+	return err;
 }
 
 void conduct_answer(struct conduct *c, const struct conduct_pending *pending, int err, const char *text)

@@ -56,7 +56,6 @@ struct conduct {
 	struct conduct_pending *pending;
 	size_t n_pending, cap_pending;
 	uint64_t last_id;
-	uint64_t token; /* of the order that is given now */
 	const struct plan *plan; /* NULL: no faults */
 	uint64_t heard_ns; /* when the agent said something, or was last asked while it owed nothing */
 	uint64_t deadline_ns; /* of the state */
@@ -72,6 +71,8 @@ static inline bool conduct_is_attached(const struct conduct *c, size_t actor)
 
 /* conduct_order.c: orders to the agent. A failure to send one ends the run. */
 void conduct_order(struct conduct *c, struct message_order *order, int actor, uint64_t now);
+/* token: of who wants to know what came of it; 0: the conduct itself. */
+void conduct_order_for(struct conduct *c, struct message_order *order, uint64_t token, uint64_t now);
 void conduct_order_mark(struct conduct *c, char *text, uint64_t now);
 void conduct_order_signal(struct conduct *c, size_t actor, uint64_t now);
 void conduct_order_start(struct conduct *c, size_t actor, uint64_t now);

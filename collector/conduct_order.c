@@ -8,7 +8,7 @@
 #include "collector/conduct_inside.h"
 #include "collector/environment.h"
 
-void conduct_order(struct conduct *c, struct message_order *order, int actor, uint64_t now)
+static void order_give(struct conduct *c, struct message_order *order, int actor, uint64_t token, uint64_t now)
 {
 	struct conduct_pending *grown;
 	struct error e = { "" };
@@ -27,9 +27,19 @@ void conduct_order(struct conduct *c, struct message_order *order, int actor, ui
 	if (!c->n_pending)
 		c->heard_ns = now;
 	order->id = ++c->last_id;
-	c->pending[c->n_pending++] = (struct conduct_pending){ order->id, order->kind, actor, c->token };
+	c->pending[c->n_pending++] = (struct conduct_pending){ order->id, order->kind, actor, token };
 	if (c->door.order(c->door.arg, order, &e) < 0)
 		conduct_agent_lost(c, OUTCOME_ERROR, e.text);
+}
+
+void conduct_order(struct conduct *c, struct message_order *order, int actor, uint64_t now)
+{
+	order_give(c, order, actor, 0, now);
+}
+
+void conduct_order_for(struct conduct *c, struct message_order *order, uint64_t token, uint64_t now)
+{
+	order_give(c, order, ACTOR_NONE, token, now);
 }
 
 void conduct_order_mark(struct conduct *c, char *text, uint64_t now)
