@@ -95,7 +95,7 @@ static void on_refused(struct conduct *c, const struct conduct_pending *pending,
 		conduct_agent_lost(c, OUTCOME_ERROR, why);
 		break;
 	case ORDER_ARM:
-		conduct_on_armed(c, -EINVAL, why, now);
+		conduct_on_armed(c, why, now);
 		break;
 	case ORDER_LIFT:
 	case ORDER_SIGNAL: /* it has ended meanwhile */
@@ -127,7 +127,7 @@ static void on_reply(struct conduct *c, const struct message_reply *reply, uint6
 		if (c->state == STOPPING && c->actors[pending.actor].spec && !c->processes[pending.actor].exited)
 			conduct_order_signal(c, (size_t)pending.actor, now);
 	} else if (pending.kind == ORDER_ARM) {
-		conduct_on_armed(c, 0, "", now);
+		conduct_on_armed(c, NULL, now);
 	} else if (pending.kind == ORDER_ATTACH) {
 		c->processes[pending.actor].started = true;
 	} else if (pending.kind == ORDER_FINISH) {

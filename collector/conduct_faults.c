@@ -80,11 +80,11 @@ void conduct_answer(struct conduct *c, const struct conduct_pending *pending, in
 		c->door.answered(c->door.arg, pending->token, err, text);
 }
 
-void conduct_on_armed(struct conduct *c, int code, const char *why, uint64_t now)
+void conduct_on_armed(struct conduct *c, const char *refused, uint64_t now)
 {
-	if (code && !c->result.outcome) {
+	if (refused && !c->result.outcome) {
 		c->result.outcome = OUTCOME_ERROR;
-		snprintf(c->result.reason, sizeof(c->result.reason), "%s", why);
+		snprintf(c->result.reason, sizeof(c->result.reason), "%s", refused);
 	}
 	conduct_begun(c, now);
 }

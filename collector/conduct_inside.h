@@ -80,7 +80,7 @@ void conduct_order_helper(struct conduct *c, uint64_t now); /* the ready program
 
 /* conduct_faults.c */
 bool conduct_order_plan(struct conduct *c, uint64_t now); /* false: there is nothing to arm */
-void conduct_on_armed(struct conduct *c, int code, const char *why, uint64_t now); /* the answer to that */
+void conduct_on_armed(struct conduct *c, const char *refused, uint64_t now); /* the answer to that: why not; NULL: they are */
 void conduct_answer(struct conduct *c, const struct conduct_pending *pending, int err, const char *text);
 /* An actor's end: notes whether a fault was the reason. True: it is started again, and has not ended. */
 bool conduct_ended_by_fault(struct conduct *c, const struct message *message, size_t actor);

@@ -95,11 +95,15 @@ static void starting_advance(struct conduct *c, uint64_t now)
 static void judge_workloads(struct conduct *c, uint64_t now)
 {
 	char how[64], reason[sizeof(c->result.reason)];
+	bool any = false; /* that no fault ended */
 
 	for (size_t i = 0; i < c->x->n_workloads; i++) {
 		const struct store_process *process = &c->processes[c->x->n_processes + i];
 
-		if (c->actors[c->x->n_processes + i].fault || !process->status)
+		if (c->actors[c->x->n_processes + i].fault)
+			continue;
+		any = true;
+		if (!process->status)
 			continue;
 		c->result.blame = process->name;
 		status_text((int)process->status, how, sizeof(how));
@@ -107,12 +111,10 @@ static void judge_workloads(struct conduct *c, uint64_t now)
 		conduct_stop(c, OUTCOME_VIOLATED, reason, now);
 		return;
 	}
-	for (size_t i = 0; i < c->x->n_workloads; i++)
-		if (!c->actors[c->x->n_processes + i].fault) {
-			conduct_stop(c, OUTCOME_GOOD, "", now);
-			return;
-		}
-	conduct_stop(c, OUTCOME_VACUOUS, "every workload was ended by a fault, and there is no check", now);
+	if (any)
+		conduct_stop(c, OUTCOME_GOOD, "", now);
+	else
+		conduct_stop(c, OUTCOME_VACUOUS, "every workload was ended by a fault, and there is no check", now);
 }
 
 static void judge_check(struct conduct *c, uint64_t now)
