@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 #include <zmq.h>
 
 #include "collector/refusal.h"
@@ -20,6 +21,11 @@
 struct door_id {
 	unsigned char size, bytes[DOOR_ID_MAX];
 };
+
+static inline bool door_id_same(const struct door_id *a, const struct door_id *b)
+{
+	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+}
 
 struct door_frame {
 	struct door_id from;

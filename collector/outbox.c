@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <utlist.h>
 
 struct answer {
@@ -72,7 +71,7 @@ static struct reader *reader_of(const struct outbox *outbox, const struct door_i
 	struct reader *reader;
 
 	DL_FOREACH(outbox->readers, reader)
-		if (reader->id.size == id->size && !memcmp(reader->id.bytes, id->bytes, id->size))
+		if (door_id_same(&reader->id, id))
 			return reader;
 	return NULL;
 }

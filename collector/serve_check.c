@@ -109,11 +109,10 @@ bool check_cancel(struct serve *serve, const struct door_id *client, uint64_t re
 	struct check *check;
 
 	DL_FOREACH(serve->checks, check)
-	if (check->request.id == request && check->from.from.size == client->size &&
-	    !memcmp(check->from.from.bytes, client->bytes, client->size)) {
-		check->cancelled = true;
-		return true;
-	}
+		if (check->request.id == request && door_id_same(&check->from.from, client)) {
+			check->cancelled = true;
+			return true;
+		}
 	return false;
 }
 
@@ -122,7 +121,7 @@ void checks_client_gone(struct serve *serve, int fd)
 	struct check *check;
 
 	DL_FOREACH(serve->checks, check)
-	check->left |= check->from.fd == fd;
+		check->left |= check->from.fd == fd;
 }
 
 void checks_free(struct serve *serve)

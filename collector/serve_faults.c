@@ -228,8 +228,8 @@ void acts_faults(struct serve *serve, const struct door_id *from, const struct a
 		return;
 	}
 	DL_FOREACH(serve->acts, act)
-	if (!err && !act->sealing && (!request->about.run || course_id(act->course) == request->about.run))
-		err = faults_add(&answer.faults, act);
+		if (!err && !act->sealing && (!request->about.run || course_id(act->course) == request->about.run))
+			err = faults_add(&answer.faults, act);
 	if (err)
 		api_refuse(serve, from, request->id, err, "out of memory");
 	else

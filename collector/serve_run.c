@@ -173,7 +173,7 @@ void act_open(struct serve *serve, const struct door_frame *from, const struct a
 
 static bool is_client(const struct act *act, const struct door_id *client)
 {
-	return !act->left && act->client.size == client->size && !memcmp(act->client.bytes, client->bytes, client->size);
+	return !act->left && door_id_same(&act->client, client);
 }
 
 void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now)

@@ -207,19 +207,14 @@ int server_send(struct server *server, struct server_agent *agent, const struct 
 	return err < 0 ? error_set(e, err, "sending to the agent: %s", zmq_strerror(-err)) : 0;
 }
 
-static bool same_id(const struct door_id *a, const struct door_id *b)
-{
-	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
-}
-
 static struct server_agent *agent_of(struct server *server, const struct door *door, const struct door_id *id)
 {
 	struct server_agent *agent = server->last;
 
-	if (agent && agent->connected && agent->door == door && same_id(&agent->id, id))
+	if (agent && agent->connected && agent->door == door && door_id_same(&agent->id, id))
 		return agent;
 	DL_FOREACH(server->agents, agent)
-		if (agent->connected && agent->door == door && same_id(&agent->id, id))
+		if (agent->connected && agent->door == door && door_id_same(&agent->id, id))
 			return server->last = agent;
 	return NULL;
 }
