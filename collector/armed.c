@@ -24,7 +24,7 @@ void armed_fini(struct armed *armed)
 
 static int fault_init(const struct armed *armed, struct armed_fault *to, const struct fault *from, bool live)
 {
-	*to = (struct armed_fault){ .id = from->id, .dry = from->flags & FAULT_F_DRY, .live = live };
+	*to = (struct armed_fault){ .dry = from->flags & FAULT_F_DRY, .live = live };
 	to->line = strdup(from->text);
 	to->receipts = calloc(armed->n_agents + 1, sizeof(*to->receipts));
 	return to->line && to->receipts ? 0 : -ENOMEM;
@@ -51,28 +51,18 @@ int armed_add(struct armed *armed, const struct plan *plan, bool live, struct er
 
 void armed_remove(struct armed *armed, uint32_t from)
 {
-	while (armed->n && armed->faults[armed->n - 1].id >= from)
+	while (armed->n && armed->n >= from)
 		fault_free(armed, &armed->faults[--armed->n]);
 }
 
 uint32_t armed_next(const struct armed *armed)
 {
-	return armed->n ? armed->faults[armed->n - 1].id + 1 : 1;
+	return (uint32_t)armed->n + 1;
 }
 
 struct armed_fault *armed_find(const struct armed *armed, uint32_t id)
 {
-	size_t from = 0, to = armed->n;
-
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (armed->faults[middle].id < id)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	return from < armed->n && armed->faults[from].id == id ? &armed->faults[from] : NULL;
+	return id && id <= armed->n ? &armed->faults[id - 1] : NULL;
 }
 
 void armed_answered(struct armed *armed, uint32_t from, size_t n, int err, const char *why)
@@ -111,7 +101,7 @@ static int text_copy(char **ret_text, const char *from)
 
 int armed_receipt(const struct armed *armed, const struct armed_fault *fault, struct fault_receipt *ret_receipt)
 {
-	struct fault_receipt all = { .id = fault->id, .state = FAULT_STATE_NONE }, one;
+	struct fault_receipt all = { .id = (uint32_t)(fault - armed->faults) + 1, .state = FAULT_STATE_NONE }, one;
 	int err = text_copy(&all.line, fault->line);
 
 	for (size_t i = 0; i < armed->n_agents && !err; i++) {

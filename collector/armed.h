@@ -10,7 +10,6 @@
 #include "proto/fault.h"
 
 struct armed_fault {
-	uint32_t id;
 	bool dry, live; /* live: not of the plan */
 	char *line;
 	enum fault_state state;		/* NONE: the agents have not answered yet */
@@ -18,15 +17,13 @@ struct armed_fault {
 };
 
 struct armed {
-	struct armed_fault *faults; /* n of them, by id */
+	struct armed_fault *faults; /* n of them, by id: from 1, without a gap */
 	size_t n, n_agents;
 };
 
 void armed_fini(struct armed *armed);
 
-/*
- * Adds the faults of a numbered plan, whose ids are higher than all that are there. -E2BIG, -ENOMEM: nothing was added.
- */
+/* Adds the faults of a plan that is numbered from armed_next() on. -E2BIG, -ENOMEM: nothing was added. */
 int armed_add(struct armed *armed, const struct plan *plan, bool live, struct error *e);
 /* Takes those from id on away again. */
 void armed_remove(struct armed *armed, uint32_t from);

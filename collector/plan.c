@@ -139,17 +139,12 @@ static uint64_t seed_of(uint64_t seed, uint32_t id)
 	return x ? x : 1;
 }
 
-static bool is_random(enum fault_kind kind)
-{
-	return kind == FAULT_LOSS || kind == FAULT_CORRUPT || kind == FAULT_DUPLICATE || kind == FAULT_REORDER;
-}
-
 int plan_number(struct plan *plan, uint32_t first_id, struct error *e)
 {
 	bool random = false;
 
 	for (size_t i = 0; i < plan->n; i++)
-		random |= is_random(plan->faults[i].kind) && !plan->faults[i].seed_given;
+		random |= fault_is_random(plan->faults[i].kind) && !plan->faults[i].seed_given;
 	while (random && !plan->seed) {
 		if (getrandom(&plan->seed, sizeof(plan->seed), 0) != sizeof(plan->seed))
 			return error_set(e, -EIO, "cannot draw a seed: %s", strerror(errno));
@@ -159,7 +154,7 @@ int plan_number(struct plan *plan, uint32_t first_id, struct error *e)
 		struct fault *fault = &plan->faults[i];
 
 		fault->id = first_id + (uint32_t)i;
-		if (is_random(fault->kind) && !fault->seed_given)
+		if (fault_is_random(fault->kind) && !fault->seed_given)
 			fault->seed = seed_of(plan->seed, fault->id);
 		fault->flags |= (plan->dry ? FAULT_F_DRY : 0) | (plan->racy ? FAULT_F_RACY : 0);
 	}

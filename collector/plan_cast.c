@@ -36,8 +36,7 @@ bool plan_concerns(const struct experiment *x, const struct fault *fault, const 
 	 * who accepts tells the moment; who connects knows which connection it is: if that is another kernel, it
 	 * refuses
 	 */
-	return at->kind != MOMENT_NONE && !fault_moment_is_connectors(at) && at->connection.box &&
-	       !strcmp(at->connection.box, box);
+	return !fault_moment_is_connectors(at) && at->connection.box && !strcmp(at->connection.box, box);
 }
 
 /* The agent whose kernel sees the moment; SIZE_MAX: none of them does. */

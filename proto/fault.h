@@ -140,6 +140,9 @@ void fault_fini(struct fault *fault);
 /* Whether its effect can be given an end by `lease`. */
 bool fault_has_lease(enum fault_kind kind);
 
+/* Whether it decides by a seed. */
+bool fault_is_random(enum fault_kind kind);
+
 /* Of send, recv, connect, accept: the moment of who connects; else of one of those that accept. */
 bool fault_moment_is_connectors(const struct fault_moment *moment);
 

@@ -52,6 +52,11 @@ bool fault_has_lease(enum fault_kind kind)
 	return fault_options(kind) & FAULT_OPTION(LEASE);
 }
 
+bool fault_is_random(enum fault_kind kind)
+{
+	return fault_options(kind) & FAULT_OPTION(SEED);
+}
+
 const char *fault_moment_word(enum fault_moment_kind kind)
 {
 	static const char *const words[MOMENT_KIND_COUNT] = {
