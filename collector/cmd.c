@@ -48,13 +48,18 @@ static void help_print(const struct cmd *cmd)
 		printf("\n%s", cmd->text);
 }
 
-static int number_parse(const char *option, const char *text, uint64_t *ret_number)
+bool cmd_number(const char *text, uint64_t max, uint64_t *ret_number)
 {
 	char *end;
 
 	errno = 0;
 	*ret_number = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text < '0' || *text > '9' || !*ret_number || *ret_number > 1000000)
+	return !errno && end != text && !*end && *text >= '0' && *text <= '9' && *ret_number && *ret_number <= max;
+}
+
+static int number_parse(const char *option, const char *text, uint64_t *ret_number)
+{
+	if (!cmd_number(text, 1000000, ret_number))
 		return cmd_failf("--%s %s: give a whole number from 1 to 1000000", option, text);
 	return 0;
 }

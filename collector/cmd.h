@@ -77,6 +77,9 @@ int cmd_main(const struct cmd *cmd, int argc, char **argv);
 int cmd_fail(const struct error *e);
 int cmd_failf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A whole number from 1 to max, and nothing behind it. */
+bool cmd_number(const char *text, uint64_t max, uint64_t *ret_number);
+
 /* The store the options name; with its runs of dead owners sealed as incomplete. Says what is wrong itself. */
 struct store *cmd_store_open(const struct cmd_args *args, enum store_mode mode);
 const char *cmd_store_url(const struct cmd_args *args);

@@ -11,12 +11,7 @@ static int id_read(const char *text, uint32_t *ret_id)
 {
 	uint64_t value = 0;
 
-	*ret_id = 0;
-	if (!strcmp(text, "all"))
-		return 0;
-	for (const char *c = text; *c; c++)
-		value = *c < '0' || *c > '9' || value > UINT32_MAX ? UINT64_MAX / 100 : value * 10 + (uint64_t)(*c - '0');
-	if (!value || value > UINT32_MAX)
+	if (strcmp(text, "all") && !cmd_number(text, UINT32_MAX, &value))
 		return cmd_failf("lift: '%s' is no number of a fault (see `bop faults`), nor 'all'", text);
 	*ret_id = (uint32_t)value;
 	return 0;

@@ -4,16 +4,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int seed_read(const char *text, uint64_t *ret_seed, struct error *e)
 {
-	char *end;
-
-	errno = 0;
-	*ret_seed = strtoull(text, &end, 10);
-	if (errno || end == text || *end || *text < '0' || *text > '9' || !*ret_seed || *ret_seed > PLAN_SEED_MAX)
+	if (!cmd_number(text, PLAN_SEED_MAX, ret_seed))
 		return error_set(e, -EINVAL, "--seed %s: give a whole number from 1 to %llu", text,
 				 (unsigned long long)PLAN_SEED_MAX);
 	return 0;

@@ -2,9 +2,6 @@
 /* See cmd_server.h. */
 #include "collector/cmd_server.h"
 
-#include <errno.h>
-#include <stdlib.h>
-
 #include "collector/client.h"
 
 int cmd_server_ask(const struct cmd_args *args, const struct api_request *request, enum api_answer_kind kind,
@@ -30,13 +27,7 @@ int cmd_server_ask(const struct cmd_args *args, const struct api_request *reques
 
 int cmd_run_number(const struct cmd_args *args, uint64_t *ret_run)
 {
-	char *end;
-
-	if (!args->run)
-		return 0;
-	errno = 0;
-	*ret_run = strtoull(args->run, &end, 10);
-	if (errno || end == args->run || *end || *args->run < '0' || *args->run > '9' || !*ret_run)
+	if (args->run && !cmd_number(args->run, UINT64_MAX, ret_run))
 		return cmd_failf("--run %s: give the number of a run that goes on (see `bop boxes`)", args->run);
 	return 0;
 }
