@@ -56,7 +56,7 @@ static int inject_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
-	{ "plan", 'p', CMD_TEXTS, CMD_OPTION(plans), "FILE", "a file with faults, one a line; as often as wanted" },
+	CMD_OPTION_PLAN,
 	CMD_OPTION_RUN,
 	CMD_OPTION_DRY,
 	CMD_OPTION_RACY,

@@ -6,6 +6,9 @@
 #include "collector/cmd.h"
 #include "collector/plan.h"
 
+#define CMD_OPTION_PLAN                                                                          \
+	{ "plan", 'p', CMD_TEXTS, CMD_OPTION(plans), "FILE",                                     \
+	  "a file with faults, one a line; as often as wanted" }
 #define CMD_OPTION_SEED                                                                  \
 	{ "seed", 0, CMD_TEXT, CMD_OPTION(seed), "N",                                    \
 	  "of what random faults decide; drawn and kept with the run if it is not given" }

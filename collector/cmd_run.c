@@ -79,12 +79,16 @@ static int run_remote(const struct cmd_args *args, const struct plan *plan)
 	return status;
 }
 
-/* Without a server there is one agent, our own. */
-static int agents_check(const struct experiment *x)
+/* Without a server there is one agent, our own. Sets how x sends. */
+static int here_check(struct experiment *x, const struct cmd_args *args)
 {
 	for (size_t i = 0; i < x->n_boxes; i++)
 		if (x->agents[i])
 			return cmd_failf("box '%s' is on agent '%s': run it with --server", x->boxes[i], x->agents[i]);
+	if (args->send && experiment_send(args->send, &x->deferred) < 0)
+		return cmd_failf("run: --send %s: it is live or deferred (see `bop run --help`)", args->send);
+	if (geteuid() != 0)
+		return cmd_failf("run needs root: it makes network namespaces and loads BPF programs (try sudo)");
 	return 0;
 }
 
@@ -129,16 +133,8 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		cmd_fail(&e);
 		goto out;
 	}
-	if (agents_check(x))
+	if (here_check(x, args))
 		goto out;
-	if (args->send && experiment_send(args->send, &x->deferred) < 0) {
-		cmd_failf("run: --send %s: it is live or deferred (see `bop run --help`)", args->send);
-		goto out;
-	}
-	if (geteuid() != 0) {
-		cmd_failf("run needs root: it makes network namespaces and loads BPF programs (try sudo)");
-		goto out;
-	}
 	/* A bad store shows before anything is started; a new one is made only once there is something to keep. */
 	err = store_exists(url, &e);
 	if (err < 0) {
@@ -173,7 +169,7 @@ static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
 	{ "fault", 'f', CMD_TEXTS, CMD_OPTION(faults), "LINE",
 	  "a fault, as 'cut client>s1:7000#1/3' (docs/faults.md); as often as wanted" },
-	{ "plan", 'p', CMD_TEXTS, CMD_OPTION(plans), "FILE", "a file with faults, one a line; as often as wanted" },
+	CMD_OPTION_PLAN,
 	CMD_OPTION_DRY,
 	CMD_OPTION_RACY,
 	CMD_OPTION_SEED,
