@@ -148,12 +148,10 @@ static uint64_t outcome_ns(const struct trace *trace)
 	uint64_t at = 0;
 
 	for (size_t i = 0; i < trace->n_events; i++) {
-		const struct event *event = &trace->events[i];
+		const char *phase = trace_mark_text(trace, &trace->events[i]);
 
-		if (event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts &&
-		    trace->texts[event->text] && !strcmp(trace->texts[event->text], "outcome") &&
-		    (!at || event->enter_ns < at))
-			at = event->enter_ns;
+		if (phase && !strcmp(phase, "outcome") && (!at || trace->events[i].enter_ns < at))
+			at = trace->events[i].enter_ns;
 	}
 	return at;
 }

@@ -137,10 +137,9 @@ static uint64_t outcome_time(const struct build *b)
 
 	for (uint32_t v = first; v < b->g->n_vertices; v++) {
 		const struct event *event = build_event(b, v);
+		const char *phase = trace_mark_text(trace, event);
 
-		if (event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts &&
-		    trace->texts[event->text] && !strcmp(trace->texts[event->text], "outcome") &&
-		    event_time(event) < time)
+		if (phase && !strcmp(phase, "outcome") && event_time(event) < time)
 			time = event_time(event);
 	}
 	return time;

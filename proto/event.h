@@ -226,6 +226,12 @@ struct trace_output *trace_output_add(struct trace *trace);
 struct trace_content *trace_content_add(struct trace *trace);
 struct fault_receipt *trace_receipt_add(struct trace *trace);
 
+/* Which phase a mark says began; NULL: it is no mark, or does not say. */
+static inline const char *trace_mark_text(const struct trace *trace, const struct event *event)
+{
+	return event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
+}
+
 /* Keeps the last receipt of each fault, ordered by id. */
 void trace_receipts_settle(struct trace *trace);
 

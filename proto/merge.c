@@ -84,16 +84,11 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 	return 0;
 }
 
-static const char *mark_text(const struct trace *trace, const struct event *event)
-{
-	return event->kind == EVENT_MARK && event->text && event->text <= trace->n_texts ? trace->texts[event->text] : NULL;
-}
-
 /* Each phase begins once in a run. */
 static struct event *mark_find(const struct trace *trace, const char *text)
 {
 	for (size_t i = 0; i < trace->n_events; i++) {
-		const char *other = mark_text(trace, &trace->events[i]);
+		const char *other = trace_mark_text(trace, &trace->events[i]);
 
 		if (other && !strcmp(other, text))
 			return &trace->events[i];
@@ -238,7 +233,7 @@ bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_off
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->n_events && n < OFFSETS_MAX; i++) {
-		const char *text = mark_text(a, &a->events[i]);
+		const char *text = trace_mark_text(a, &a->events[i]);
 		const struct event *other = text ? mark_find(b, text) : NULL;
 
 		if (other)
