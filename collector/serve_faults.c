@@ -105,26 +105,22 @@ static struct act *act_find(struct serve *serve, uint64_t run, int *ret_err, str
 	return NULL;
 }
 
-static struct act_ask *ask_add(struct act *act, const struct door_id *client, uint64_t request)
+/* n: for how many ids there is to be room. */
+static struct act_ask *ask_add(struct act *act, const struct door_id *client, uint64_t request, size_t n)
 {
 	struct act_ask *ask = calloc(1, sizeof(*ask));
+	uint32_t *ids = calloc(n + 1, sizeof(*ids));
 
-	if (!ask)
+	if (!ask || !ids) {
+		free(ask);
+		free(ids);
 		return NULL;
+	}
+	ask->ids = ids;
 	ask->client = *client;
 	ask->request = request;
 	DL_APPEND(act->asks, ask);
 	return ask;
-}
-
-static int ids_copy(struct act_ask *ask, const struct plan *plan)
-{
-	ask->ids = calloc(plan->n + 1, sizeof(*ask->ids));
-	if (!ask->ids)
-		return -ENOMEM;
-	for (ask->n = 0; ask->n < plan->n; ask->n++)
-		ask->ids[ask->n] = plan->faults[ask->n].id;
-	return 0;
 }
 
 void acts_inject_ask(struct serve *serve, const struct door_frame *from, struct api_request *request, uint64_t now)
@@ -162,12 +158,12 @@ void acts_inject(struct serve *serve, const struct door_id *from, const struct a
 		err = plan_check_cast(&plan, act->x, &act->cast, &e);
 	if (!err)
 		err = plan_live(&plan, &e);
-	if (!err && !(ask = ask_add(act, from, request->id)))
+	if (!err && !(ask = ask_add(act, from, request->id, plan.n)))
 		err = error_set(&e, -ENOMEM, "out of memory");
 	if (!err)
 		err = course_inject(act->course, &plan, &ask->token, now, &e);
-	if (!err && ids_copy(ask, &plan) < 0)
-		ask->n = 0; /* they are armed; who asked only does not learn their numbers */
+	for (size_t i = 0; i < plan.n && !err; i++)
+		ask->ids[ask->n++] = plan.faults[i].id;
 	if (err) {
 		api_refuse(serve, from, request->id, err, e.text);
 		if (ask)
@@ -184,7 +180,7 @@ void acts_lift(struct serve *serve, const struct door_id *from, const struct api
 	struct error e = { "" };
 	int err = 0;
 	struct act *act = act_find(serve, request->about.run, &err, &e);
-	struct act_ask *ask = act ? ask_add(act, from, request->id) : NULL;
+	struct act_ask *ask = act ? ask_add(act, from, request->id, 0) : NULL;
 
 	if (act && !ask)
 		err = error_set(&e, -ENOMEM, "out of memory");
