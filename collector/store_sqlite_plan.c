@@ -107,6 +107,11 @@ int sqlite_plan_remove(struct store_sqlite *s, uint64_t id, struct error *e)
 	return err;
 }
 
+/* The last that ended, whole. */
+#define WHOLE                                                                                               \
+	"SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"      \
+	" AND outcome IN ('good', 'violated', 'vacuous')"
+
 int sqlite_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
@@ -116,11 +121,7 @@ int sqlite_run_baseline(struct store *store, const char *experiment, uint64_t *r
 	if (err >= 0)
 		err = sqlite_prepare(
 			s,
-			err ? "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
-			      " AND outcome IN ('good', 'violated', 'vacuous') AND NOT EXISTS"
-			      " (SELECT 1 FROM plan WHERE run = id AND lines <> '' AND NOT dry_run)" :
-			      "SELECT coalesce(max(id), 0) FROM run WHERE experiment = ? AND NOT running AND NOT incomplete"
-			      " AND outcome IN ('good', 'violated', 'vacuous')",
+			err ? WHOLE " AND NOT EXISTS (SELECT 1 FROM plan WHERE run = id AND lines <> '' AND NOT dry_run)" : WHOLE,
 			&st, "reading", e);
 	if (err < 0)
 		return err;
