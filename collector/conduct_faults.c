@@ -8,11 +8,6 @@
 
 #include "collector/conduct_inside.h"
 
-static bool concerns(const void *arg, const struct fault *fault, const char *box)
-{
-	return plan_concerns(arg, fault, box);
-}
-
 /* When the run is over at the latest: what has not fired then never does. */
 static uint64_t armed_ns(const struct conduct *c)
 {
@@ -24,11 +19,7 @@ static void order_arm(struct conduct *c, const struct plan *plan, uint64_t token
 {
 	struct message_order arm = {
 		.kind = ORDER_ARM,
-		.arm = { .faults = plan->faults,
-			 .n = plan->n,
-			 .armed_ns = armed_ns(c),
-			 .concerns = concerns,
-			 .concerns_arg = c->x },
+		.arm = { .faults = plan->faults, .n = plan->n, .armed_ns = armed_ns(c) },
 	};
 
 	conduct_order_for(c, &arm, token, now);

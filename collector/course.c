@@ -306,7 +306,7 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	course->events = calloc(cast->n_agents + 1, sizeof(*course->events));
 	course->heard = calloc(cast->n_agents + 1, sizeof(*course->heard));
 	course->lost = calloc(cast->n_agents + 1, sizeof(*course->lost));
-	course->troupe = troupe_new(cast, &troupe_door);
+	course->troupe = troupe_new(cast, x, &troupe_door);
 	if (!course->ingests || !course->events || !course->heard || !course->lost || !course->troupe)
 		goto out;
 	err = course_plan_take(course, plan, e);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/plan.h"
+
 /* An order that only the troupe gives: what some agents began is to end. Conducts count from 1. */
 #define ID_UNDO (UINT64_MAX - 1)
 
@@ -29,6 +31,7 @@ struct held {
 
 struct troupe {
 	const struct cast *cast;
+	const struct experiment *x;
 	struct troupe_door door;
 	struct owed *owed;
 	size_t n_owed, cap_owed;
@@ -41,13 +44,14 @@ struct troupe {
 	char reply_error[400];
 };
 
-struct troupe *troupe_new(const struct cast *cast, const struct troupe_door *door)
+struct troupe *troupe_new(const struct cast *cast, const struct experiment *x, const struct troupe_door *door)
 {
 	struct troupe *troupe = calloc(1, sizeof(*troupe));
 
 	if (!troupe)
 		return NULL;
 	troupe->cast = cast;
+	troupe->x = x;
 	troupe->door = *door;
 	troupe->began = calloc(cast->n_agents + 1, sizeof(*troupe->began));
 	troupe->boxes = calloc(cast->n_boxes + 1, sizeof(*troupe->boxes));
@@ -131,11 +135,10 @@ static int begin_one(struct troupe *troupe, size_t agent, const struct message_o
 	return err;
 }
 
-static bool arm_concerns(const struct troupe *troupe, size_t agent, const struct message_order *order, const struct fault *fault)
+static bool concerns(const struct troupe *troupe, size_t agent, const struct fault *fault)
 {
 	for (size_t i = 0; i < troupe->cast->n_boxes; i++)
-		if (troupe->cast->boxes[i].agent == agent &&
-		    (!order->arm.concerns || order->arm.concerns(order->arm.concerns_arg, fault, troupe->cast->boxes[i].name)))
+		if (troupe->cast->boxes[i].agent == agent && plan_concerns(troupe->x, fault, troupe->cast->boxes[i].name))
 			return true;
 	return false;
 }
@@ -163,7 +166,7 @@ static int arm_one(struct troupe *troupe, struct owed *owed, size_t agent, const
 	if (!mine.arm.faults)
 		return error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < order->arm.n; i++)
-		if (arm_concerns(troupe, agent, order, &order->arm.faults[i]))
+		if (concerns(troupe, agent, &order->arm.faults[i]))
 			mine.arm.faults[mine.arm.n++] = order->arm.faults[i];
 	err = held_add(troupe, mine.arm.faults, mine.arm.n, agent) ? error_set(e, -ENOMEM, "out of memory") : 0;
 	if (!err && mine.arm.n) {

@@ -21,8 +21,8 @@ struct troupe_door {
 	void *arg;
 };
 
-/* cast is borrowed. NULL: no memory. */
-struct troupe *troupe_new(const struct cast *cast, const struct troupe_door *door);
+/* cast, of that experiment, and it are borrowed. NULL: no memory. */
+struct troupe *troupe_new(const struct cast *cast, const struct experiment *experiment, const struct troupe_door *door);
 void troupe_free(struct troupe *troupe);
 
 /* What the conduct orders. */

@@ -133,9 +133,6 @@ struct message_order {
 		struct fault *faults; /* n of them, each with id, text, seed and flags; when decoded, whole */
 		size_t n;
 		uint64_t armed_ns; /* 0: to the end of the run */
-		/* Whether a fault is about a box; for the sender alone, it does not travel. NULL: all are about all */
-		bool (*concerns)(const void *arg, const struct fault *fault, const char *box);
-		const void *concerns_arg;
 	} arm;
 	uint32_t lift; /* LIFT: id of the fault; 0: all */
 };

@@ -205,7 +205,7 @@ static int cluster_init(struct cluster *c, unsigned seed)
 	PRODUCT(err = cast_make(&x, rows, AGENTS, &c->cast, &e));
 	if (err)
 		return err;
-	PRODUCT(c->troupe = troupe_new(&c->cast, &troupe_door));
+	PRODUCT(c->troupe = troupe_new(&c->cast, &x, &troupe_door));
 	if (!c->troupe)
 		return -ENOMEM;
 	PRODUCT(err = conduct_new(&x, 7, "/run/dir", &conduct_door, &c->conduct, &e));
