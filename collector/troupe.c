@@ -186,19 +186,36 @@ static bool holds(const struct troupe *troupe, size_t agent, uint32_t id)
 	return false;
 }
 
+/* That an order is about; NULL: it is for all. */
+static const char *box_of(const struct message_order *order)
+{
+	switch (order->kind) {
+	case ORDER_START:
+		return order->start.box;
+	case ORDER_SIGNAL:
+		return order->signal.box;
+	case ORDER_ATTACH:
+		return order->attach.box;
+	case ORDER_BEGIN:
+	case ORDER_MARK:
+	case ORDER_FINISH:
+	case ORDER_QUIT:
+	case ORDER_ARM:
+	case ORDER_LIFT:
+	case ORDER_NONE:
+		break;
+	}
+	return NULL;
+}
+
 int troupe_order(struct troupe *troupe, const struct message_order *order, struct error *e)
 {
-	size_t only = SIZE_MAX;
+	const char *box = box_of(order);
+	size_t only = box ? cast_agent_of(troupe->cast, box) : SIZE_MAX;
 	struct owed *owed;
 	int err = 0;
 
-	if (order->kind == ORDER_START)
-		only = cast_agent_of(troupe->cast, order->start.box);
-	if (order->kind == ORDER_SIGNAL)
-		only = cast_agent_of(troupe->cast, order->signal.box);
-	if (order->kind == ORDER_ATTACH)
-		only = cast_agent_of(troupe->cast, order->attach.box);
-	if (only == SIZE_MAX && (order->kind == ORDER_START || order->kind == ORDER_SIGNAL || order->kind == ORDER_ATTACH))
+	if (box && only == SIZE_MAX)
 		return error_set(e, -EINVAL, "an order for a box that the run does not have");
 	owed = owed_add(troupe, order->id, order->kind);
 	if (!owed)
