@@ -237,7 +237,7 @@ static int role_check(const struct reading *r, int node, const struct experiment
 		int item = yaml_item(r->yaml, node, m);
 		const char *member = role->members[m];
 
-		if (!process_find(r->x, member))
+		if (!experiment_find(r->x, member, strlen(member)))
 			return yaml_refuse(r->yaml, item, r->e,
 					   "role '%s': '%.60s' is the name of no process",
 					   role->name, member);

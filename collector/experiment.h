@@ -77,6 +77,12 @@ int experiment_parse(const char *name, const char *path, const char *text, size_
 		     struct experiment **ret_experiment, struct error *e);
 void experiment_free(struct experiment *experiment);
 
+/* The process or workload with that name, of n bytes, among those read so far, or NULL. */
+const struct experiment_process *experiment_find(const struct experiment *experiment, const char *name, size_t n);
+
+/* words: NULL-terminated, as the lists above; NULL: there are none. */
+bool words_contain(char *const *words, const char *word);
+
 /* live or deferred; -EINVAL for any other word. */
 int experiment_send(const char *word, bool *ret_deferred);
 

@@ -25,8 +25,6 @@ struct reading {
 /* -ENOMEM. */
 int read_no_memory(const struct reading *r);
 
-bool words_contain(char **words, const char *word);
-
 /* A name as it may stand in a label; `what` says of what. */
 int read_name(const struct reading *r, int node, const char *what, char **ret_name);
 
@@ -46,9 +44,5 @@ int read_netns(const struct reading *r, int node, const char *box, char **ret_ne
 /* Which process in that box is to be attached. *ret_attach is set also on failure. */
 int read_attach(const struct reading *r, int node, const char *box, struct experiment_attach **ret_attach);
 void attach_free(struct experiment_attach *attach);
-
-/* The process or workload of that name among those read so far, or NULL. */
-const struct experiment_process *process_find(const struct experiment *experiment,
-					      const char *name);
 
 #endif

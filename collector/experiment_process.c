@@ -40,7 +40,7 @@ int read_no_memory(const struct reading *r)
 	return error_set(r->e, -ENOMEM, "%s: no memory", r->x->path);
 }
 
-bool words_contain(char **words, const char *word)
+bool words_contain(char *const *words, const char *word)
 {
 	for (; words && *words; words++)
 		if (!strcmp(*words, word))
@@ -264,13 +264,18 @@ static int read_ready(const struct reading *r, int node, struct experiment_proce
 	return read_run(r, values[READY_run], &process->ready_run);
 }
 
-const struct experiment_process *process_find(const struct experiment *x, const char *name)
+static bool is_called(const struct experiment_process *process, const char *name, size_t n)
+{
+	return process->name && strlen(process->name) == n && !memcmp(process->name, name, n);
+}
+
+const struct experiment_process *experiment_find(const struct experiment *x, const char *name, size_t n)
 {
 	for (size_t i = 0; i < x->n_processes; i++)
-		if (x->processes[i].name && !strcmp(x->processes[i].name, name))
+		if (is_called(&x->processes[i], name, n))
 			return &x->processes[i];
 	for (size_t i = 0; i < x->n_workloads; i++)
-		if (x->workloads[i].name && !strcmp(x->workloads[i].name, name))
+		if (is_called(&x->workloads[i], name, n))
 			return &x->workloads[i];
 	return NULL;
 }
@@ -295,6 +300,7 @@ int read_process(const struct reading *r, int node, bool is_workload,
 {
 	const char *what = is_workload ? "workload" : "process";
 	int v[PROCESS_COUNT] = { 0 };
+	const struct experiment_process *same;
 	char *name = NULL;
 	int err;
 
@@ -305,10 +311,9 @@ int read_process(const struct reading *r, int node, bool is_workload,
 		err = keys_check(r, node, what, v);
 	if (!err)
 		err = read_name(r, v[PROCESS_name], "name", &name);
-	if (!err && process_find(r->x, name))
+	if (!err && (same = experiment_find(r->x, name, strlen(name))))
 		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e,
-				  "name '%s' is already used in line %d", name,
-				  process_find(r->x, name)->line);
+				  "name '%s' is already used in line %d", name, same->line);
 	if (!err && !strcmp(name, "check"))
 		err = yaml_refuse(r->yaml, v[PROCESS_name], r->e,
 				  "name 'check' is the check's; choose another");

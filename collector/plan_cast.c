@@ -9,14 +9,6 @@
 #include "collector/cast.h"
 #include "collector/plan.h"
 
-static bool names_box(char *const *names, const char *box)
-{
-	for (size_t i = 0; names && names[i]; i++)
-		if (!strcmp(names[i], box))
-			return true;
-	return false;
-}
-
 static bool is_in(const struct experiment *x, const char *process, const char *box)
 {
 	const char *its = process ? plan_box_of(x, process) : NULL;
@@ -29,7 +21,7 @@ bool plan_concerns(const struct experiment *x, const struct fault *fault, const 
 	const struct fault_moment *at = &fault->at;
 
 	if (at->kind == MOMENT_NONE)
-		return names_box(fault->from, box) || names_box(fault->to, box) || is_in(x, fault->process, box);
+		return words_contain(fault->from, box) || words_contain(fault->to, box) || is_in(x, fault->process, box);
 	if (is_in(x, at->process, box) || is_in(x, at->connection.process, box))
 		return true;
 	/*

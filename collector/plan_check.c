@@ -41,15 +41,7 @@ static int wrong(const struct checking *c, int column, const char *format, ...)
 /* The process of the experiment that a label begins with: s1.1.2, s1'2. */
 static const struct experiment_process *process_of(const struct experiment *x, const char *label)
 {
-	size_t n = strcspn(label, ".'");
-
-	for (size_t i = 0; i < x->n_processes; i++)
-		if (strlen(x->processes[i].name) == n && !memcmp(x->processes[i].name, label, n))
-			return &x->processes[i];
-	for (size_t i = 0; i < x->n_workloads; i++)
-		if (strlen(x->workloads[i].name) == n && !memcmp(x->workloads[i].name, label, n))
-			return &x->workloads[i];
-	return NULL;
+	return experiment_find(x, label, strcspn(label, ".'"));
 }
 
 const char *plan_box_of(const struct experiment *x, const char *process)
@@ -57,14 +49,6 @@ const char *plan_box_of(const struct experiment *x, const char *process)
 	const struct experiment_process *spec = process_of(x, process);
 
 	return spec ? spec->box : NULL;
-}
-
-static bool has_box(const struct experiment *x, const char *name)
-{
-	for (size_t i = 0; i < x->n_boxes; i++)
-		if (!strcmp(x->boxes[i], name))
-			return true;
-	return false;
 }
 
 static bool is_address(const char *name)
@@ -144,7 +128,7 @@ static int box_check(const struct checking *c, const char *name, int column)
 	struct nearest nearest;
 	char list[LIST_MAX] = "", text[LIST_MAX + 64];
 
-	if (has_box(c->x, name))
+	if (words_contain(c->x->boxes, name))
 		return 0;
 	nearest_begin(&nearest, name, strlen(name));
 	for (size_t i = 0; i < c->x->n_boxes; i++) {
