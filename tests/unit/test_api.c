@@ -169,6 +169,7 @@ START_TEST(printable)
 	struct trace_box box = { "a\033[2J", "\xff", "\xc2\x9b" "1m" };
 	struct api_agent agent = { .host = "h\n", .key = "\xc3\xa9\x7f", .boxes = &box, .n_boxes = 1 };
 	char *warnings[] = { "w\r", NULL };
+	struct api_fault fault = { .receipt = { .state = FAULT_STATE_FIRED, .line = "l\n", .why = "\033[m" } };
 	struct api_answer answer = { .kind = API_BOXES, .boxes = { "1", "r\t", &agent, 1, NULL, 0 } }, back;
 
 	back = answer_back(&answer);
@@ -184,6 +185,26 @@ START_TEST(printable)
 	ck_assert_str_eq(back.run_end.reason, "?");
 	ck_assert_str_eq(back.run_end.warnings[0], "w?");
 	api_answer_fini(&back);
+	answer = (struct api_answer){ .kind = API_FAULTS, .faults = { &fault, 1 } };
+	back = answer_back(&answer);
+	ck_assert_str_eq(back.faults.rows[0].receipt.line, "l?");
+	ck_assert_str_eq(back.faults.rows[0].receipt.why, "?[m");
+	api_answer_fini(&back);
+}
+END_TEST
+
+/* A fault is in a state that there is. */
+START_TEST(unknown_state)
+{
+	struct api_fault fault = { .receipt = { .id = 1, .state = FAULT_STATE_COUNT } };
+	struct api_answer answer = { .kind = API_FAULTS, .faults = { &fault, 1 } }, back;
+	unsigned char *bytes;
+	struct error e;
+	size_t size;
+
+	ck_assert_int_eq(api_answer_encode(&answer, &bytes, &size), 0);
+	ck_assert_int_eq(api_answer_decode(bytes, size, &back, &e), -EBADMSG);
+	free(bytes);
 }
 END_TEST
 
@@ -303,6 +324,7 @@ int main(void)
 	tcase_add_test(tc, answers);
 	tcase_add_test(tc, printable);
 	tcase_add_test(tc, printable_carried);
+	tcase_add_test(tc, unknown_state);
 	tcase_add_test(tc, refused);
 	tcase_add_test(tc, damage);
 	suite_add_tcase(suite, tc);

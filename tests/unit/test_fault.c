@@ -251,6 +251,42 @@ START_TEST(nearest_words)
 }
 END_TEST
 
+/* Whoever is asked first: the state is the same. */
+START_TEST(states_join)
+{
+	static const enum fault_state states[] = { FAULT_STATE_NONE,    FAULT_STATE_NEVER_FIRED, FAULT_STATE_ARMED,   FAULT_STATE_WOULD_FIRE,
+						   FAULT_STATE_LIFTED,  FAULT_STATE_EXPIRED,	 FAULT_STATE_FIRED,   FAULT_STATE_UNKNOWN,
+						   FAULT_STATE_REFUSED };
+
+	_Static_assert(sizeof(states) / sizeof(*states) == FAULT_STATE_COUNT, "each, the worst last");
+	for (int i = 0; i < FAULT_STATE_COUNT; i++)
+		for (int k = 0; k < FAULT_STATE_COUNT; k++) {
+			struct fault_receipt a = { .state = states[i] }, b = { .state = states[k] };
+
+			fault_receipt_join(&a, &b);
+			ck_assert_str_eq(fault_state_name(a.state), fault_state_name(states[i > k ? i : k]));
+		}
+}
+END_TEST
+
+/* The first trigger, the slowest effect, the last end; one that did not happen has no time. */
+START_TEST(times_join)
+{
+	static const uint64_t times[] = { 0, 3, 5 };
+
+	for (int i = 0; i < 3; i++)
+		for (int k = 0; k < 3; k++) {
+			struct fault_receipt a = { .fired_ns = times[i], .effect_ns = times[i], .ended_ns = times[i], .lateness_ns = times[i] },
+					     b = { .fired_ns = times[k], .effect_ns = times[k], .ended_ns = times[k], .lateness_ns = times[k] };
+			uint64_t last = times[i > k ? i : k];
+
+			fault_receipt_join(&a, &b);
+			ck_assert_uint_eq(a.fired_ns, !i ? times[k] : !k ? times[i] : times[i < k ? i : k]);
+			ck_assert(a.effect_ns == last && a.ended_ns == last && a.lateness_ns == last);
+		}
+}
+END_TEST
+
 START_TEST(receipts_join)
 {
 	struct fault_receipt a = { .id = 1, .state = FAULT_STATE_NEVER_FIRED, .why = strdup("") },
@@ -280,6 +316,8 @@ int main(void)
 	tcase_add_test(tc, mixed_lines);
 	tcase_add_test(tc, nearest_words);
 	tcase_add_test(tc, receipts_join);
+	tcase_add_test(tc, states_join);
+	tcase_add_test(tc, times_join);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

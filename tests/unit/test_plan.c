@@ -372,6 +372,7 @@ START_TEST(armed_faults)
 {
 	struct plan plan = plan_read("isolate s1\npartition s1 | s2");
 	struct armed armed = { .n_agents = 2 };
+	const struct plan many = { .n = FAULT_PLAN_MAX - 1 };
 	struct fault_receipt rows[] = { { .id = 2, .state = FAULT_STATE_FIRED, .packets = 3, .fired_ns = 7, .effect_ns = 3200, .line = strdup("?") },
 					{ .id = 9, .state = FAULT_STATE_FIRED } },
 			     other = { .id = 2, .state = FAULT_STATE_ARMED, .packets = 1 }, all;
@@ -379,13 +380,16 @@ START_TEST(armed_faults)
 	char text[128];
 
 	ck_assert(!plan_number(&plan, armed_next(&armed), &e) && !armed_add(&armed, &plan, false, &e));
+	ck_assert_int_eq(armed_add(&armed, &many, false, &e), -E2BIG);
 	ck_assert(armed_next(&armed) == 3 && !armed_find(&armed, 3));
 	ck_assert(!armed_receipt(&armed, armed_find(&armed, 1), &all) && all.state == FAULT_STATE_NONE);
 	fault_receipt_fini(&all);
 	armed_answered(&armed, 1, 2, 0, "");
 	armed_take(&armed, 0, rows, 2);
 	armed_take(&armed, 1, &other, 1);
+	other.id = 2;
 	armed_take(&armed, 2, &other, 1);
+	ck_assert_uint_eq(other.id, 2); /* nobody's word: there are two */
 	ck_assert(!armed_receipt(&armed, armed_find(&armed, 2), &all));
 	ck_assert(all.state == FAULT_STATE_FIRED && all.packets == 4);
 	ck_assert_str_eq(all.line, "partition s1 | s2");

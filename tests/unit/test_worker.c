@@ -3,7 +3,10 @@
 #include <check.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,7 +16,7 @@ enum { JOBS = 200, TIMEOUT_MS = 20000 };
 
 struct piece {
 	struct worker_job job;
-	atomic_int worked;
+	atomic_int begun, worked;
 	unsigned told;
 	pthread_t who, teller;
 	int gate; /* descriptor to be read from first; -1: none */
@@ -33,6 +36,7 @@ static void on_work(struct worker_job *job)
 	struct piece *piece = (struct piece *)job;
 	char c;
 
+	piece->begun++;
 	if (piece->gate >= 0 && read(piece->gate, &c, 1) != 1)
 		return;
 	piece->who = pthread_self();
@@ -105,10 +109,29 @@ START_TEST(long_one)
 }
 END_TEST
 
+static atomic_int closer_tid;
+
 static void *close_all(void *arg)
 {
+	closer_tid = gettid();
 	workers_close(workers);
 	return NULL;
+}
+
+/* Nothing else of it sleeps: it waits for the threads, and has said that this is the end. */
+static bool closer_waits(void)
+{
+	char path[64], state = '?';
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", closer_tid);
+	stat = fopen(path, "r");
+	if (stat) {
+		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+			state = '?';
+		fclose(stat);
+	}
+	return state == 'S';
 }
 
 /* The end waits for what is being worked on, drops the rest, and tells of nothing. */
@@ -123,13 +146,17 @@ START_TEST(closed)
 		add(&slow[i], gate[0]);
 	for (int i = 0; i < 3; i++)
 		add(&waiting[i], gate[0]);
+	while (!slow[0].begun || !slow[1].begun)
+		sched_yield();
 	ck_assert_int_eq(pthread_create(&closer, NULL, close_all, NULL), 0);
+	while (!closer_waits())
+		sched_yield();
 	ck_assert_int_eq(write(gate[1], "xxxxx", 5), 5);
 	pthread_join(closer, NULL);
 	for (int i = 0; i < 2; i++)
-		ck_assert_uint_eq(slow[i].told, 0);
+		ck_assert(slow[i].worked == 1 && !slow[i].told);
 	for (int i = 0; i < 3; i++)
-		ck_assert_uint_eq(waiting[i].told, 0);
+		ck_assert(!waiting[i].begun && !waiting[i].told);
 	close(gate[0]);
 	close(gate[1]);
 }
