@@ -229,7 +229,10 @@ static void end_add(struct trace *trace, uint32_t index, uint32_t ordinal)
 				   .first_remote = index * 100 + 1, .ordinal = ordinal, .target = strdup("s1:7000") };
 }
 
-/* A client that connects once from its main thread, and twice, racing, from two others. */
+/*
+ * A client that connects once from its main thread, and twice, racing, from two others, which also race for a message on the
+ * first connection, and for who makes which child.
+ */
 static void trace_make(struct trace *trace)
 {
 	trace_init(trace);
@@ -256,14 +259,30 @@ static void trace_make(struct trace *trace)
 	trace->events[6].order = 5;
 	trace->events[3].order = 6;
 	trace->events[4].order = 7;
+	for (uint32_t thread = 1; thread <= 2; thread++) {
+		event_add(trace, EVENT_SEND, 1, thread, 1)->message = 1 + thread;
+		trace->events[trace->n_events - 1].pos = 5 * thread;
+		trace->events[trace->n_events - 1].value = 5;
+	}
+	for (uint32_t thread = 1; thread <= 2; thread++) {
+		event_add(trace, EVENT_SPAWN, 1, thread, 0)->peer = 1 + thread;
+		trace->events[trace->n_events - 1].value = thread;
+	}
+	for (uint32_t child = 2; child <= 3; child++) {
+		trace_process_at(trace, child)->name = strdup(child == 2 ? "client.1" : "client.2");
+		trace->processes[child].box = 1;
+		trace->processes[child].parent = 1;
+		event_add(trace, EVENT_START, child, 0, 0)->box = 1;
+		trace->events[trace->n_events - 1].order = 1;
+	}
 }
 
 /* A run of that trace; with a plan it is no baseline. */
 static uint64_t run_make(struct store *store, const char *plan, bool dry)
 {
 	static const uint32_t rows[] = { 1, 2, 3 };
-	struct wire_rows set = { rows, rows, rows, NULL, 1, 1, 3, 0 };
-	struct wire_batch head = { .number = 1, .last = true, .emitted = 7 };
+	struct wire_rows set = { rows, rows, rows, NULL, 1, 3, 3, 0 };
+	struct wire_batch head = { .number = 1, .last = true, .emitted = 13 };
 	struct store_run run = { .experiment = "quorum", .path = "/x", .text = "", .version = "1", .plan = (char *)plan, .dry_run = dry };
 	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "k", .backend = "b" };
 	struct error e = { "" };
@@ -318,6 +337,9 @@ START_TEST(earlier_run)
 	says("cut client>s1:7000#9/1", x, labels, false, false,
 	     "p:1:5: client>s1:7000#9 did not come about in run 1, the last without faults; did you mean client>s1:7000#1? (--racy takes it all "
 	     "the same)");
+	says("cut client>s1:7000#1/2", x, labels, false, false,
+	     "p:1:5: client>s1:7000#1 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy "
+	     "takes it all the same)");
 	says("cut client>s1:7000#9/1", x, labels, true, false, "");
 	says("cut client>s1:7000#9/1", x, labels, false, true, "");
 	says("isolate s2\nrefuse client>s1:7000#4", x, labels, false, false, ""); /* a reconnect that the first brings about */
@@ -329,8 +351,12 @@ START_TEST(earlier_run)
 	     "p:1:8: client>s1:7000#3 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy "
 	     "takes it all the same)");
 	says("crash client.1", x, labels, false, false,
-	     "p:1:7: run 1, the last without faults, had no process client.1 (--racy takes it all the same)");
+	     "p:1:7: client.1 is racy: in run 1 nothing orders what competes for its number, the next run may give it to another (--racy takes "
+	     "it all the same)");
 	says("crash client.1", x, labels, true, false, "");
+	says("crash client.9", x, labels, false, false,
+	     "p:1:7: run 1, the last without faults, had no process client.9 (--racy takes it all the same)");
+	says("crash client.9", x, labels, true, false, "");
 	says("crash client'2.1\ncrash client", x, labels, false, false, "");
 	says("crash s1", x, labels, false, false, ""); /* that one the experiment starts */
 	labels_free(labels);
