@@ -18,19 +18,18 @@ struct label {
 	bool racy;
 };
 
+struct message_label {
+	uint64_t key; /* message_key() */
+	bool racy;
+};
+
 struct labels {
 	struct run *run;
 	struct graph *graph;
 	struct label *rows; /* one piece of memory */
 	struct label *by_text;
-	struct pair_of *messages; /* sorted */
+	struct message_label *messages; /* sorted */
 	size_t n_messages;
-};
-
-/* A message: which, and whether it is racy. */
-struct pair_of {
-	uint64_t key;
-	bool racy;
 };
 
 static uint64_t message_key(uint32_t connection, bool reply, uint32_t number)
@@ -40,7 +39,7 @@ static uint64_t message_key(uint32_t connection, bool reply, uint32_t number)
 
 static int by_key(const void *a, const void *b)
 {
-	const struct pair_of *x = a, *y = b;
+	const struct message_label *x = a, *y = b;
 
 	return (x->key > y->key) - (x->key < y->key);
 }
@@ -92,7 +91,7 @@ static int rows_make(struct labels *labels)
 		const struct graph_message *m = &graph->messages[i];
 
 		labels->messages[labels->n_messages++] =
-			(struct pair_of){ message_key(m->connection, m->direction, m->number), m->racy };
+			(struct message_label){ message_key(m->connection, m->direction, m->number), m->racy };
 	}
 	qsort(labels->messages, labels->n_messages, sizeof(*labels->messages), by_key);
 	return 0;
@@ -158,7 +157,7 @@ enum labels_answer labels_connection(const struct labels *labels, const char *co
 enum labels_answer labels_message(const struct labels *labels, const char *connection, bool reply, uint32_t message)
 {
 	const struct label *label = find(labels, connection);
-	struct pair_of key, *found;
+	struct message_label key, *found;
 
 	if (!label || !label->connection)
 		return LABELS_UNKNOWN;
