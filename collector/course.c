@@ -227,11 +227,10 @@ uint64_t course_events(const struct course *course)
  * leaves nothing.
  */
 static int row_create(struct course *course, const struct experiment *x, const struct message_hello *const *hellos,
-		      struct error *e)
+		      const struct plan *plan, struct error *e)
 {
 	struct conduct_door door = { .order = on_conduct_order, .warn = on_conduct_warning, .answered = course_answered,
 				     .arg = course };
-	const struct plan *plan = course->plan;
 	struct store_run *row = &course->row;
 	int err;
 
@@ -313,7 +312,7 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	if (!err)
 		err = directory_make(course, e);
 	if (!err)
-		err = row_create(course, x, hellos, e);
+		err = row_create(course, x, hellos, plan, e);
 	if (!err) {
 		conduct_faults(course->conduct, plan);
 		*ret_course = course;

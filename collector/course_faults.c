@@ -25,11 +25,10 @@ struct course_injecting {
 int course_plan_take(struct course *course, const struct plan *plan, struct error *e)
 {
 	course->armed.n_agents = course->cast->n_agents;
-	if (!plan || (!plan->n && !plan->seed))
+	if (!plan || !plan->n)
 		return 0;
-	course->plan = plan;
-	course->plan_text = plan->n ? plan_text(plan) : NULL;
-	if (plan->n && !course->plan_text)
+	course->plan_text = plan_text(plan);
+	if (!course->plan_text)
 		return error_set(e, -ENOMEM, "out of memory");
 	return armed_add(&course->armed, plan, false, e);
 }

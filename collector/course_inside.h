@@ -29,8 +29,7 @@ struct course {
 	char *warnings; /* lines */
 	unsigned n_warnings;
 	bool store_failed;
-	const struct plan *plan; /* NULL: none */
-	char *plan_text;
+	char *plan_text; /* NULL: no faults */
 };
 
 /* course_faults.c */
