@@ -172,6 +172,7 @@ int cmd_main(const struct cmd *cmd, int argc, char **argv)
 		status = parsed_main(cmd, &args);
 	free(args.faults.texts);
 	free(args.plans.texts);
+	free(args.boxes.texts);
 	return status;
 }
 

@@ -30,10 +30,13 @@ struct cmd_args {
 	const char *send;
 	const char *keys, *listen, *directory;
 	const char *server; /* "": the usual one; NULL: none */
+	const char *api;    /* "": where the usual one would be; NULL: none */
 	struct cmd_texts faults, plans;
 	const char *seed, *run;
 	uint64_t runs;
 	bool dry, racy;
+	struct cmd_texts boxes;
+	bool agent, private; /* of serve */
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;

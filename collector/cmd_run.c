@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* bop run: an experiment from its file to a stored run, and a line or two about it. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,9 @@
 #include "collector/cmd.h"
 #include "collector/cmd_plan.h"
 #include "collector/labels.h"
+#include "collector/private_server.h"
 #include "collector/remote.h"
+#include "collector/serve.h"
 #include "collector/session.h"
 #include "collector/show.h"
 
@@ -56,16 +59,14 @@ static int run_all(struct session *session, struct store *store, const struct ex
 }
 
 /* On the boxes of a server's agents. */
-static int run_remote(const struct cmd_args *args, const struct plan *plan)
+static int run_remote(const struct cmd_args *args, const char *url, const struct plan *plan)
 {
 	struct remote *remote = NULL;
 	struct course_result run;
 	struct error e;
 	int err, status = 0;
 
-	if (args->store)
-		return cmd_failf("run: --store is the server's to say (bop serve --store); --server and --store do not go together");
-	err = remote_open(args->server, args->rest[0], &remote, &e);
+	err = remote_open(url, args->rest[0], &remote, &e);
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
 		err = remote_run(remote, plan, args->keep, args->send, &run, &e);
 		if (!err)
@@ -76,6 +77,28 @@ static int run_remote(const struct cmd_args *args, const struct plan *plan)
 	else if (remote_interrupted(remote))
 		status = outcome_worse_status(status, outcome_status(OUTCOME_INTERRUPTED));
 	remote_close(remote);
+	return status;
+}
+
+/* A server of our own, which others can ask as well while it runs. */
+static int run_served(const struct cmd_args *args, const struct plan *plan)
+{
+	char directory[PATH_MAX];
+	struct private_server *server = NULL;
+	size_t size = strlen(args->api);
+	struct error e;
+	int err = 0, status;
+
+	if (!*args->api)
+		err = serve_directory(directory, &e);
+	else if (strncmp(args->api, "ipc:///", 7) || size < 12 || size >= PATH_MAX || strcmp(args->api + size - 4, "/api"))
+		return cmd_failf("run: '%s' is no address for the API of this run; it looks like ipc:///run/bop/api", args->api);
+	else
+		snprintf(directory, sizeof(directory), "%.*s", (int)size - 10, args->api + 6);
+	if (!err)
+		err = private_server_open(cmd_store_url(args), directory, &server, &e);
+	status = err ? cmd_fail(&e) : run_remote(args, private_server_url(server), plan);
+	private_server_close(server);
 	return status;
 }
 
@@ -124,8 +147,13 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		cmd_failf("%s is about faults: give some with --fault or --plan", args->dry ? "--dry-run" : "--racy");
 		goto out;
 	}
-	if (args->server) {
-		status = run_remote(args, &plan);
+	if (args->server && (args->store || args->api)) {
+		cmd_failf("run: --%s is the server's to say (bop serve --%s); it does not go together with --server",
+			  args->store ? "store" : "api", args->store ? "store" : "dir");
+		goto out;
+	}
+	if (args->server || args->api) {
+		status = args->server ? run_remote(args, args->server, &plan) : run_served(args, &plan);
 		goto out;
 	}
 	err = experiment_read(args->rest[0], &x, &e);
@@ -176,6 +204,8 @@ static const struct cmd_option options[] = {
 	CMD_OPTION_STORE,
 	{ "server", 0, CMD_MAYBE_TEXT, CMD_OPTION(server), "URL",
 	  "run it on boxes of the agents of `bop serve`, which also keeps it (default: this user's server)" },
+	{ "api", 0, CMD_MAYBE_TEXT, CMD_OPTION(api), "URL",
+	  "while it runs, controllers can ask about it and inject faults, as with a server (default: where that would be)" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
 	{ "send", 0, CMD_TEXT, CMD_OPTION(send), "WHEN",
 	  "live: what is recorded is sent and stored while the run goes on; deferred: after it (default: as FILE says)" },

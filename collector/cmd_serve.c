@@ -7,11 +7,14 @@ static int serve_main(const struct cmd *cmd, const struct cmd_args *args)
 {
 	struct serve_options options = {
 		.directory = args->directory, .listen = args->listen, .keys = args->keys, .store = cmd_store_url(args),
+		.agent = args->agent, .boxes = args->boxes.texts, .n_boxes = args->boxes.n, .private = args->private,
 	};
 	struct serve *serve = NULL;
 	struct error e;
 	int err;
 
+	if (args->boxes.n && !args->agent)
+		return cmd_failf("serve: --box is about the agent of --agent");
 	err = serve_open(&options, &serve, &e);
 	if (!err)
 		err = serve_loop(serve, &e);
@@ -20,6 +23,8 @@ static int serve_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
+	{ "agent", 0, CMD_FLAG, CMD_OPTION(agent), NULL, "start an agent (tfj) as well, and end it at the end; needs root" },
+	{ "box", 0, CMD_TEXTS, CMD_OPTION(boxes), "NAME[=NETNS]", "a box of that agent, as for `tfj --box`; as often as wanted" },
 	{ "listen", 0, CMD_TEXT, CMD_OPTION(listen), "URL",
 	  "let agents of other machines in at tcp://ADDRESS:PORT; needs keys (bop keys)" },
 	CMD_OPTION_STORE,
@@ -27,6 +32,8 @@ static const struct cmd_option options[] = {
 	  "private directory of the sockets (default: $BOP_SERVER_DIR, else /run/bop for root)" },
 	{ "keys", 0, CMD_TEXT, CMD_OPTION(keys), "DIR",
 	  "the folder of keys (default: $BOP_KEYS, else /etc/bop/keys for root, ~/.config/bop/keys)" },
+	{ "parent-death", 0, CMD_FLAG, CMD_OPTION(private), NULL,
+	  "for programs that start it: end when they end, and remove DIR then" },
 	CMD_OPTION_HELP,
 	{ 0 },
 };

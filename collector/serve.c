@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@
 #define WAIT_MAX_NS CLOCK_SECOND_NS
 #define TOLD_NS (10 * CLOCK_SECOND_NS) /* between two lines about strangers */
 
-enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEMS };
+enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_AGENT, ITEMS };
 
 void serve_log(const char *format, ...)
 {
@@ -72,6 +73,19 @@ static int directory_make(const char *path, struct error *e)
 	return 0;
 }
 
+/* What we made there; the directory itself only if nobody has anything else in it. */
+static void directory_remove(const char *directory)
+{
+	static const char *const names[] = { "agents", "api", "lock" };
+	char path[PATH_MAX + 8];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
+		unlink(path);
+	}
+	rmdir(directory);
+}
+
 static int lock_take(struct serve *serve, struct error *e)
 {
 	char path[PATH_MAX + 8];
@@ -83,6 +97,8 @@ static int lock_take(struct serve *serve, struct error *e)
 	if (flock(serve->lock, LOCK_EX | LOCK_NB) < 0)
 		return error_set(e, -EBUSY, "a server runs in %s already; give this one another directory (--dir)",
 				 serve->directory);
+	if (ftruncate(serve->lock, 0) < 0 || dprintf(serve->lock, "%d\n", getpid()) < 0)
+		return error_set(e, -errno, "%s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -98,6 +114,16 @@ static int signals_open(struct serve *serve, struct error *e)
 	signal(SIGPIPE, SIG_IGN);
 	serve->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return serve->signals < 0 ? error_set(e, -errno, "signalfd: %s", strerror(errno)) : 0;
+}
+
+/* Ends with whoever started it, not with a Ctrl-C that is meant for that one. */
+static int private_begin(struct error *e)
+{
+	pid_t parent = getppid();
+
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	return getppid() == parent ? 0 : error_set(e, -EOWNERDEAD, "whoever started this server has ended");
 }
 
 static int listen_check(const char *listen, struct error *e)
@@ -194,10 +220,14 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!serve)
 		return error_set(e, -ENOMEM, "out of memory");
 	serve->lock = serve->signals = -1;
+	serve->agent = (struct serve_agent)SERVE_AGENT_NONE;
+	serve->private = options->private;
+	if (options->private)
+		err = private_begin(e);
 	serve->store_url = options->store;
-	if (!options->directory)
+	if (!err && !options->directory)
 		err = serve_directory(serve->directory, e);
-	else if (!realpath(options->directory, serve->directory) && errno != ENOENT)
+	else if (!err && !realpath(options->directory, serve->directory) && errno != ENOENT)
 		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
 	if (!err && options->directory && !*serve->directory)
 		snprintf(serve->directory, sizeof(serve->directory), "%s", options->directory);
@@ -226,6 +256,8 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 		serve->context = zmq_ctx_new();
 		err = serve->context ? doors_open(serve, options, e) : error_set(e, -ENOMEM, "out of memory");
 	}
+	if (!err && options->agent)
+		err = serve_agent_open(&serve->agent, serve->agents_url, options->boxes, options->n_boxes, e);
 	if (err)
 		serve_close(serve);
 	else
@@ -237,6 +269,7 @@ void serve_close(struct serve *serve)
 {
 	if (!serve)
 		return;
+	serve_agent_close(&serve->agent);
 	workers_close(serve->workers); /* now nobody else has an act in hand */
 	acts_free(serve);
 	heirs_close(serve->heirs);
@@ -249,6 +282,8 @@ void serve_close(struct serve *serve)
 	store_close(serve->store);
 	if (serve->signals >= 0)
 		close(serve->signals);
+	if (serve->lock >= 0 && serve->private)
+		directory_remove(serve->directory);
 	if (serve->lock >= 0)
 		close(serve->lock);
 	free(serve);
@@ -320,7 +355,8 @@ static void wait_for_something(struct serve *serve, uint64_t now)
 	items[n + 3] = (zmq_pollitem_t){ .fd = workers_fd(serve->workers), .events = ZMQ_POLLIN };
 	if (wait_ns > WAIT_MAX_NS)
 		wait_ns = WAIT_MAX_NS;
-	zmq_poll(items, n + 4, (long)((wait_ns + 999999) / 1000000));
+	items[n + 4] = (zmq_pollitem_t){ .fd = serve->agent.process.pidfd, .events = ZMQ_POLLIN };
+	zmq_poll(items, n + 4 + (serve->agent.process.pid && !serve->agent.process.ended), (long)((wait_ns + 999999) / 1000000));
 }
 
 static int agents_hear(struct serve *serve, struct error *e)
@@ -337,16 +373,30 @@ static int agents_hear(struct serve *serve, struct error *e)
 	return err < 0 ? err : 0;
 }
 
+/* Runs on it end as errors; others in order. */
+static int agent_look(struct serve *serve, uint64_t now, struct error *e)
+{
+	if (serve->agent.process.ended || !serve_agent_ended(&serve->agent, e))
+		return 0;
+	serve_log("%s", e->text);
+	serve->stopping++;
+	acts_stop(serve, false, now);
+	return -ECHILD;
+}
+
 int serve_loop(struct serve *serve, struct error *e)
 {
 	uint64_t now = clock_monotonic_ns();
-	int err = 0;
+	int err = 0, ended = 0;
+	struct error why;
 
 	serve_log("bop %s serves %s, runs are kept in %s", BOP_VERSION, serve->directory, serve->store_url);
 	while (!err && (!serve->stopping || serve->acts)) {
 		wait_for_something(serve, now);
 		now = clock_monotonic_ns();
 		signals_read(serve, now);
+		if (agent_look(serve, now, &why))
+			ended = error_set(e, -ECHILD, "%s", why.text);
 		door_watch(serve->api, serve_client_gone, serve);
 		server_work(serve->server, now);
 		err = agents_hear(serve, e);
@@ -357,5 +407,5 @@ int serve_loop(struct serve *serve, struct error *e)
 		list_tell(serve);
 		strangers_tell(serve, now);
 	}
-	return err;
+	return err ? err : ended;
 }

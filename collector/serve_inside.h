@@ -8,6 +8,7 @@
 #include "collector/heir.h"
 #include "collector/outbox.h"
 #include "collector/serve.h"
+#include "collector/serve_agent.h"
 #include "collector/server.h"
 #include "collector/worker.h"
 #include "proto/api.h"
@@ -40,6 +41,8 @@ struct serve {
 	const char *store_url;
 	char store_path[PATH_MAX];
 	int lock, signals;
+	struct serve_agent agent; /* our own, if asked for */
+	bool private;
 	struct allowed allowed;
 	struct server *server;
 	struct door *api;

@@ -53,9 +53,9 @@ _bop() {
 	case $before in
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n | --fault | -f | --seed | --run) return ;;
+	--runs | -n | --fault | -f | --seed | --run | --box) return ;;
 	--listen) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
-	--server)
+	--server | --api)
 		if [[ $command != run || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc://'
 			compopt -o nospace 2>/dev/null
@@ -66,12 +66,12 @@ _bop() {
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --json --send --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --json --send --keep-dir -h --help' ;;
 		runs) _bop_words '--prints --store --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
 		rm) _bop_words '--store -h --help' ;;
-		serve) _bop_words '--listen --store --dir --keys -h --help' ;;
+		serve) _bop_words '--agent --box --listen --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
 		inject) _bop_words '-p --plan --run --dry-run --racy --seed --server -h --help' ;;
 		lift) _bop_words '--run --server -h --help' ;;
@@ -82,7 +82,7 @@ _bop() {
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --dir | --listen | --out | -o | --order | --send | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
+		--store | --keys | --dir | --box | --listen | --out | -o | --order | --send | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

@@ -24,13 +24,13 @@ class Server:
         self.folder, self.keys = os.path.join(self.directory, "sockets"), os.path.join(self.directory, "keys")
         self.store = os.path.join(self.directory, "runs.db")
         self.api, self.agents_url = f"ipc://{self.folder}/api", f"ipc://{self.folder}/agents"
-        self.agents, self.running = [], None
+        self.agents, self.running, self.argv = [], None, ()
         self.port = free_port() if tcp else None
         if tcp and not os.path.exists(self.keys):
             self.key = bop("keys", "--keys", self.keys, "make", "server").out.strip()
 
     def start(self):
-        argv = ["serve", "--dir", self.folder, "--store", self.store, "--keys", self.keys]
+        argv = ["serve", "--dir", self.folder, "--store", self.store, "--keys", self.keys, *self.argv]
         if self.port:
             argv += ["--listen", f"tcp://127.0.0.1:{self.port}"]
         self.running = Running(BOP, *argv)
