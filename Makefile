@@ -114,7 +114,7 @@ $(O)/bpf/%.skel.h: $(O)/bpf/%.o
 $(OBJ_TFJ): | $(SKEL)
 
 # Example programs stand alone: plain C and sockets, nothing of ours.
-$(O)/examples/%: examples/%.c $(wildcard examples/*.h)
+$(O)/examples/%: examples/%.c $(wildcard examples/*.h examples/*/*.h)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
 
 $(O)/tests/vm/%: tests/vm/%.c
