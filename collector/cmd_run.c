@@ -8,30 +8,11 @@
 
 #include "collector/cmd.h"
 #include "collector/cmd_plan.h"
+#include "collector/cmd_remote.h"
 #include "collector/labels.h"
 #include "collector/private_server.h"
-#include "collector/remote.h"
 #include "collector/serve.h"
 #include "collector/session.h"
-#include "collector/show.h"
-
-/* What there is to say of a run that has ended. Returns the exit status for it. */
-static int result_print(struct course_result *run, const char *store, const struct cmd_args *args)
-{
-	const struct prints *prints = run->has_prints ? &run->prints : NULL;
-	int status = outcome_status(run->outcome);
-
-	if (run->outcome == OUTCOME_ERROR)
-		fprintf(stderr, "bop: run %llu: %s\n", (unsigned long long)run->id, run->reason);
-	if (run->run && args->json)
-		show_run_line_json(run->run, prints, &run->timing, run->directory, stdout);
-	else if (run->run)
-		show_run_line(run->run, prints, store, stdout);
-	if (*run->directory && !args->json)
-		printf("  directory: %s\n", run->directory);
-	course_result_fini(run);
-	return cmd_flush(status);
-}
 
 /* A seed that was not given is another one each time. */
 static int run_once(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
@@ -43,7 +24,7 @@ static int run_once(struct session *session, struct store *store, const struct e
 	plan->seed = args->seed ? plan->seed : 0;
 	if (plan_number(plan, 1, &e) < 0 || session_run(session, store, x, plan, args->keep, &run, &e) < 0)
 		return cmd_fail(&e);
-	return result_print(&run, args->store, args);
+	return cmd_run_print(&run, args->store, args);
 }
 
 static int run_all(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
@@ -70,7 +51,7 @@ static int run_remote(const struct cmd_args *args, const char *url, const struct
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
 		err = remote_run(remote, plan, args->keep, args->send, &run, &e);
 		if (!err)
-			status = outcome_worse_status(status, result_print(&run, remote_store(remote), args));
+			status = outcome_worse_status(status, cmd_run_print(&run, remote_store(remote), args));
 	}
 	if (err < 0)
 		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);

@@ -22,7 +22,7 @@ static void help_print(FILE *out)
 		     "programs.\n\n"
 		     "commands:\n");
 	for (int i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-6s %-8s %s\n", commands[i]->name,
+		fprintf(out, "  %-8s %-8s %s\n", commands[i]->name,
 			strlen(commands[i]->arguments) <= 8 ? commands[i]->arguments : "...", commands[i]->summary);
 	fprintf(out, "\n`bop COMMAND --help` tells more, `bop --version` says which this is.\n"
 		     "exit status: 0 good, 1 violated, 2 vacuous, timeout or inconclusive, 3 could not run, 130 interrupted.\n");

@@ -58,9 +58,11 @@ int remote_open(const char *url, const char *path, struct remote **ret_remote, s
 	if (!remote)
 		return error_set(e, -ENOMEM, "out of memory");
 	remote->interrupt = (struct interrupt)INTERRUPT_NONE;
-	remote->name = strdup(path);
-	remote->path = realpath(path, NULL);
-	if (!remote->path)
+	remote->name = path ? strdup(path) : NULL;
+	remote->path = path ? realpath(path, NULL) : NULL;
+	if (!path)
+		err = 0;
+	else if (!remote->path)
 		err = error_set(e, -errno, "%s: cannot open the experiment file: %s", path, strerror(errno));
 	else
 		err = remote->name ? file_read(remote, e) : error_set(e, -ENOMEM, "out of memory");
@@ -168,66 +170,86 @@ static int end_take(struct remote *remote, const struct api_run_end *end, struct
 	return error_set(e, -EBADMSG, "the server's answer makes no sense");
 }
 
-/* 1: it was the end. */
-static int answer_take(struct remote *remote, const struct api_answer *answer, struct course_result *ret, struct error *e)
+/* 1: it was the end, and the caller's. */
+static int answer_take(struct remote *remote, const struct api_answer *answer, enum api_answer_kind wanted, struct error *e)
 {
-	int err;
-
 	if (answer->id != remote->last_id) /* of a cancel that came too late */
 		return 0;
-	switch (answer->kind) {
-	case API_PROGRESS:
+	if (answer->kind == API_PROGRESS) {
 		remote->progress.run = answer->progress.run;
 		remote->progress.events = answer->progress.events;
 		progress_show(&remote->progress, answer->progress.phase, clock_monotonic_ns());
 		return 0;
-	case API_RUN_END:
-		progress_clear(&remote->progress);
-		err = end_take(remote, &answer->run_end, ret, e);
-		return err < 0 ? err : 1;
-	case API_ERROR:
-		progress_clear(&remote->progress);
-		return error_set(e, client_errno(answer->error.kind), "%s", answer->error.text);
-	case API_BOXES:
-	case API_INJECTED:
-	case API_FAULTS:
-#define X(NAME, field, type) case API_##NAME:
-		API_FINDINGS(X)
-#undef X
-	case API_ANSWER_NONE:
-		break;
 	}
+	progress_clear(&remote->progress);
+	if (answer->kind == wanted)
+		return 1;
+	if (answer->kind == API_ERROR)
+		return error_set(e, client_errno(answer->error.kind), "%s", answer->error.text);
 	return error_set(e, -EBADMSG, "the server's answer makes no sense");
 }
 
-int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+int remote_ask(struct remote *remote, struct api_request *request, enum api_answer_kind wanted, struct api_answer *ret_answer,
 	       struct error *e)
 {
-	struct api_request request = {
-		.id = ++remote->last_id,
-		.kind = API_RUN,
-		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size, .keep = keep,
-			 .send = (char *)send },
-		.plan = { .lines = plan->lines, .origins = plan->origins, .n = plan->n, .seed = plan->seed, .dry = plan->dry,
-			  .racy = plan->racy },
-	};
 	zmq_pollitem_t items[CLIENT_ITEMS + 1];
 	struct api_answer answer;
 	int err, done = 0;
 
-	*ret = (struct course_result){ .outcome = OUTCOME_ERROR };
+	request->id = ++remote->last_id;
 	progress_init(&remote->progress, 0, clock_monotonic_ns());
-	err = client_send(remote->client, &request, e);
+	err = client_send(remote->client, request, e);
 	while (!err && !done) {
 		client_items(remote->client, items);
 		items[CLIENT_ITEMS] = (zmq_pollitem_t){ .fd = remote->interrupt.fd, .events = ZMQ_POLLIN };
 		zmq_poll(items, CLIENT_ITEMS + 1, -1);
 		err = signals_tell(remote, e);
 		while (!err && !done && (err = client_receive(remote->client, &answer, e)) > 0) {
-			done = answer_take(remote, &answer, ret, e);
-			api_answer_fini(&answer);
+			done = answer_take(remote, &answer, wanted, e);
+			if (done > 0)
+				*ret_answer = answer;
+			else
+				api_answer_fini(&answer);
 			err = done < 0 ? done : 0;
 		}
 	}
 	return err;
+}
+
+static int ended(struct remote *remote, struct api_request *request, struct course_result *ret, struct error *e)
+{
+	struct api_answer answer;
+	int err;
+
+	*ret = (struct course_result){ .outcome = OUTCOME_ERROR };
+	err = remote_ask(remote, request, API_RUN_END, &answer, e);
+	if (err)
+		return err;
+	err = end_take(remote, &answer.run_end, ret, e);
+	api_answer_fini(&answer);
+	return err;
+}
+
+int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+	       struct error *e)
+{
+	struct api_request request = {
+		.kind = API_RUN,
+		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size, .keep = keep,
+			 .send = (char *)send },
+		.plan = { .lines = plan->lines, .origins = plan->origins, .n = plan->n, .seed = plan->seed, .dry = plan->dry,
+			  .racy = plan->racy },
+	};
+
+	return ended(remote, &request, ret, e);
+}
+
+int remote_replay(struct remote *remote, uint64_t run, bool keep, struct course_result *ret, struct error *e)
+{
+	Bop__Api__Replay replay = BOP__API__REPLAY__INIT;
+	struct api_request request = { .kind = API_REPLAY, .replay = &replay };
+
+	replay.run = run;
+	replay.keep = keep;
+	return ended(remote, &request, ret, e);
 }

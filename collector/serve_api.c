@@ -146,7 +146,7 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		break;
 	case API_CANCEL:
 		if (request.about.run)
-			api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not end runs by their number");
+			act_cancel_number(serve, &frame->from, &request, now);
 		else
 			act_cancel(serve, &frame->from, &request, now);
 		break;
@@ -159,9 +159,28 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 	case API_LIST_FAULTS:
 		acts_faults(serve, &frame->from, &request);
 		break;
-#define X(NAME, field, type) case API_##NAME:
-		API_QUERIES(X)
-#undef X
+	case API_WAIT_RUN:
+		acts_wait(serve, frame, &request);
+		break;
+	case API_REPLAY:
+	case API_MINIMIZE:
+		if (serve->stopping)
+			api_refuse(serve, &frame->from, request.id, -EBUSY, "the server is ending");
+		else if (request.kind == API_REPLAY)
+			replay_open(serve, frame, &request, now);
+		else
+			minimize_open(serve, frame, &request, now);
+		break;
+	case API_GET_CAPABILITIES:
+	case API_DESCRIBE_EXPERIMENT:
+	case API_LIST_RUNS:
+	case API_REMOVE_RUN:
+	case API_GET_RUN:
+	case API_GET_MESSAGES:
+	case API_GET_PAST:
+	case API_GET_SUPPORTS:
+	case API_RENDER:
+	case API_SUBSCRIBE:
 		api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not answer requests of that kind");
 		break;
 	case API_REQUEST_NONE:

@@ -29,8 +29,11 @@ struct act {
 	int fd; /* of the client's connection */
 	uint64_t request;
 	bool left; /* the client is gone */
+	void (*on_end)(struct act *act, const struct api_run_end *end); /* NULL: its client asked for no more than this run */
+	void *on_end_arg;
 	uint64_t progress_ns;
 	struct act_ask *asks; /* who waits for the answer to a request about its faults */
+	struct act_waiter *waiters; /* others who wait for its end, or want to hear how it goes */
 	bool sealing; /* it is over and being counted, beside us: its course is not ours, its agents are free */
 	struct course_result result;
 };
@@ -51,6 +54,8 @@ struct serve {
 	struct store *store;
 	struct act *acts;
 	struct check *checks;
+	struct recall *recalls; /* who wants to know the end of a run that is over */
+	struct minimize *minimizes;
 	struct heirs *heirs;
 	struct workers *workers;
 	unsigned stopping; /* signals to end, so far */
@@ -91,10 +96,40 @@ void acts_inject(struct serve *serve, const struct door_id *from, const struct a
 void acts_lift(struct serve *serve, const struct door_id *from, const struct api_request *request, uint64_t now);
 void acts_faults(struct serve *serve, const struct door_id *from, const struct api_request *request);
 
+struct api_print serve_print(bool known, const struct print *print);
+
+/* serve_wait.c: the ends of runs, told to others than who asked for the run. */
+void acts_wait(struct serve *serve, const struct door_frame *from, const struct api_request *request);
+/* end: also of its end, else only how it goes. -ENOMEM, -EBUSY. */
+int act_waiter_add(struct act *act, const struct door_id *client, int fd, uint64_t request, bool end);
+void act_waiters_progress(struct act *act, struct api_answer *answer);
+void act_waiters_end(struct act *act, struct api_answer *answer);
+void act_waiters_free(struct act *act);
+bool acts_wait_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
+void acts_waiter_gone(struct serve *serve, int fd);
+void recalls_free(struct serve *serve);
+
+/* serve_again.c: runs that do again what a stored one did. */
+void replay_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
+/* A request to do again what that row says; run 0: the last. Freed with api_request_fini(). -ENOENT. */
+int again_make(struct serve *serve, uint64_t run, struct api_request *ret_request, struct store_run **ret_row, struct error *e);
+
+/* serve_minimize.c */
+void minimize_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
+bool minimize_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
+void minimizes_client_gone(struct serve *serve, int fd, uint64_t now);
+void minimizes_time(struct serve *serve, uint64_t now);
+uint64_t minimizes_deadline(const struct serve *serve);
+void minimizes_free(struct serve *serve);
+
 /* serve_run.c. act_open() answers the request if it fails. */
+int act_begin(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
+	      uint64_t now, struct act **ret_act, struct error *e);
+void act_end_by(struct act *act, bool at_once, uint64_t now); /* on somebody's wish; one that is over stays as it is */
 void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
 	      uint64_t now);
 void act_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
+void act_cancel_number(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
 /* For heirs: to the agent with that session, if it is there. */
 void acts_acknowledge(void *serve, const unsigned char session[16], uint64_t run, uint64_t number);
 void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now);

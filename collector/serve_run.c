@@ -73,6 +73,7 @@ static void act_free(struct act *act)
 	agents_release(act);
 	course_result_fini(&act->result);
 	act_asks_free(act);
+	act_waiters_free(act);
 	course_close(act->course);
 	for (size_t i = 0; i < act->n_warnings; i++)
 		free(act->warnings[i]);
@@ -129,46 +130,65 @@ static int course_make(struct act *act, bool keep, struct error *e)
 	return err;
 }
 
-void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
-	      uint64_t now)
+int act_begin(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
+	      uint64_t now, struct act **ret_act, struct error *e)
 {
 	const struct api_run *run = &request->run;
 	struct act *act, *other;
-	struct error e;
 	size_t n;
 	int err;
 
 	DL_COUNT(serve->acts, other, n);
 	act = n < ACTS_MAX ? calloc(1, sizeof(*act)) : NULL;
-	if (!act) {
-		api_refuse(serve, &from->from, request->id, -EBUSY, "the server has too many runs, or no memory");
-		return;
-	}
+	if (!act)
+		return error_set(e, -EBUSY, "the server has too many runs, or no memory");
 	act->serve = serve;
 	act->client = from->from;
 	act->fd = from->fd;
 	act->request = request->id;
 	act->progress_ns = now;
-	err = experiment_parse(run->name, run->path, run->text, run->size, &act->x, &e);
+	err = experiment_parse(run->name, run->path, run->text, run->size, &act->x, e);
 	if (!err && *run->send && experiment_send(run->send, &act->x->deferred) < 0)
-		err = error_set(&e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
+		err = error_set(e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
 	if (!err)
-		err = act_plan_make(act, &request->plan, labels, &e);
+		err = act_plan_make(act, &request->plan, labels, e);
 	if (!err)
-		err = agents_take(act, &e);
+		err = agents_take(act, e);
 	if (!err)
-		err = plan_check_cast(&act->plan, act->x, &act->cast, &e);
+		err = plan_check_cast(&act->plan, act->x, &act->cast, e);
 	if (!err)
-		err = course_make(act, run->keep, &e);
+		err = course_make(act, run->keep, e);
 	if (err) {
-		api_refuse(serve, &from->from, request->id, err, e.text);
 		act_free(act);
-		return;
+		return err;
 	}
 	DL_APPEND(serve->acts, act);
 	serve_log("run %llu: %s, on %zu agent%s", (unsigned long long)course_id(act->course), act->x->name,
 		  act->cast.n_agents, act->cast.n_agents == 1 ? "" : "s");
 	course_begin(act->course, now);
+	*ret_act = act;
+	return 0;
+}
+
+void act_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,
+	      uint64_t now)
+{
+	struct act *act;
+	struct error e;
+	int err = act_begin(serve, from, request, labels, now, &act, &e);
+
+	if (err)
+		api_refuse(serve, &from->from, request->id, err, e.text);
+}
+
+void act_end_by(struct act *act, bool at_once, uint64_t now)
+{
+	if (act->sealing) /* it has ended already */
+		return;
+	if (at_once)
+		course_hurry(act->course, now);
+	else
+		course_interrupt(act->course, now);
 }
 
 static bool is_client(const struct act *act, const struct door_id *client)
@@ -184,16 +204,29 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 	{
 		if (!is_client(act, client) || act->request != request->cancel)
 			continue;
-		if (act->sealing) /* it has ended already */
-			return;
-		if (request->at_once)
-			course_hurry(act->course, now);
-		else
-			course_interrupt(act->course, now);
+		act_end_by(act, request->at_once, now);
 		return;
 	}
-	if (!check_cancel(serve, client, request->cancel))
+	if (!check_cancel(serve, client, request->cancel) && !acts_wait_cancel(serve, client, request->cancel) &&
+	    !minimize_cancel(serve, client, request, now))
 		api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
+}
+
+void act_cancel_number(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now)
+{
+	char text[64];
+	struct act *act;
+
+	DL_FOREACH(serve->acts, act)
+	{
+		if (course_id(act->course) != request->about.run)
+			continue;
+		serve_log("run %llu: is cancelled", (unsigned long long)course_id(act->course));
+		act_end_by(act, request->at_once, now);
+		return;
+	}
+	snprintf(text, sizeof(text), "run %llu does not go on here", (unsigned long long)request->about.run);
+	api_refuse(serve, client, request->id, -ENOENT, text);
 }
 
 void acts_client_gone(struct serve *serve, int fd, uint64_t now)
@@ -201,6 +234,8 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 	struct act *act;
 
 	checks_client_gone(serve, fd);
+	acts_waiter_gone(serve, fd);
+	minimizes_client_gone(serve, fd, now);
 	DL_FOREACH(serve->acts, act)
 		if (!act->left && act->fd == fd) {
 			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
@@ -296,7 +331,7 @@ bool acts_full(const struct serve *serve)
 	return false;
 }
 
-static struct api_print print_of(bool known, const struct print *print)
+struct api_print serve_print(bool known, const struct print *print)
 {
 	return known ? (struct api_print){ true, print->high, print->low, print->approximate } : (struct api_print){ false };
 }
@@ -327,8 +362,8 @@ static void run_end_tell(struct act *act)
 		.workload_ns = result->timing.workload,
 		.check_ns = result->timing.check,
 		.stop_ns = result->timing.stop,
-		.exact = print_of(result->has_prints, &result->prints.exact),
-		.symmetric = print_of(result->has_prints && result->prints.has_symmetric, &result->prints.symmetric),
+		.exact = serve_print(result->has_prints, &result->prints.exact),
+		.symmetric = serve_print(result->has_prints && result->prints.has_symmetric, &result->prints.symmetric),
 		.print_why_not = (char *)result->prints.why_not,
 		.store = (char *)act->serve->store_url,
 	};
@@ -336,6 +371,9 @@ static void run_end_tell(struct act *act)
 		  answer.run_end.incomplete ? ", incomplete" : "", *result->reason ? ": " : "", result->reason);
 	if (!act->left)
 		api_answer(act->serve, &act->client, &answer);
+	act_waiters_end(act, &answer);
+	if (act->on_end)
+		act->on_end(act, &answer.run_end);
 }
 
 /* One that hung may still be in the run when it wakes up; it is free again when it has answered. */
@@ -369,8 +407,8 @@ static void on_counted(struct worker_job *job)
 	struct act *act = (struct act *)job;
 
 	course_seal_end(act->course, STORE_UNKNOWN, &act->result);
-	run_end_tell(act);
 	DL_DELETE(act->serve->acts, act);
+	run_end_tell(act);
 	act_free(act);
 }
 
@@ -391,13 +429,15 @@ static void progress_tell(struct act *act, uint64_t now)
 {
 	struct api_answer answer = { .id = act->request, .kind = API_PROGRESS };
 
-	if (act->left || now - act->progress_ns < PROGRESS_NS)
+	if (now - act->progress_ns < PROGRESS_NS)
 		return;
 	act->progress_ns = now;
 	answer.progress.run = course_id(act->course);
 	answer.progress.events = course_events(act->course);
 	answer.progress.phase = act->sealing ? "counting" : (char *)course_phase(act->course);
-	api_answer(act->serve, &act->client, &answer);
+	if (!act->left)
+		api_answer(act->serve, &act->client, &answer);
+	act_waiters_progress(act, &answer);
 }
 
 void acts_time(struct serve *serve, uint64_t now)
@@ -406,6 +446,7 @@ void acts_time(struct serve *serve, uint64_t now)
 
 	heirs_time(serve->heirs, now);
 	settling_look(serve, now);
+	minimizes_time(serve, now);
 	DL_FOREACH(serve->acts, act)
 	{
 		progress_tell(act, now);
@@ -427,9 +468,11 @@ void acts_time(struct serve *serve, uint64_t now)
 
 uint64_t acts_deadline(const struct serve *serve)
 {
-	uint64_t at = heirs_deadline(serve->heirs), deadline;
+	uint64_t at = heirs_deadline(serve->heirs), deadline = minimizes_deadline(serve);
 	const struct act *act;
 
+	if (deadline < at)
+		at = deadline;
 	DL_FOREACH(serve->acts, act)
 	{
 		deadline = act->sealing ? UINT64_MAX : course_deadline(act->course);
@@ -466,6 +509,8 @@ void acts_free(struct serve *serve)
 	struct act *act, *next;
 
 	checks_free(serve);
+	recalls_free(serve);
+	minimizes_free(serve);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
 		DL_DELETE(serve->acts, act);

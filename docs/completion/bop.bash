@@ -39,7 +39,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run runs show graph rm serve boxes inject lift faults keys --help --version'
+		_bop_words 'run replay minimize runs show graph rm serve boxes inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -56,7 +56,7 @@ _bop() {
 	--runs | -n | --fault | -f | --seed | --run | --box) return ;;
 	--listen) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != run || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -67,6 +67,8 @@ _bop() {
 	if [[ $cur == -* ]]; then
 		case $command in
 		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --json --send --keep-dir -h --help' ;;
+		replay) _bop_words '-n --runs --store --server --json --keep-dir -h --help' ;;
+		minimize) _bop_words '--store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
@@ -92,7 +94,7 @@ _bop() {
 	done
 	case $command in
 	run) ((given)) || _bop_files ;;
-	show | graph) ((given)) || _bop_runs "$1" ;;
+	show | graph | replay | minimize) ((given)) || _bop_runs "$1" ;;
 	rm) _bop_runs "$1" ;;
 	keys) ((given)) && _bop_files || _bop_words 'make allow remove' ;;
 	esac

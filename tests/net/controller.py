@@ -52,9 +52,33 @@ def fields(data):
     return found
 
 
+def numbers(data):
+    """Of a repeated field, packed."""
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 0x7f) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
 # fields of Request and of Answer
 LIST_BOXES, RUN, CANCEL, INJECT, LIFT, LIST_FAULTS = 3, 4, 5, 6, 7, 8
+WAIT_RUN, SUBSCRIBE, REPLAY, MINIMIZE = 13, 19, 20, 21
 ERROR, BOXES, PROGRESS, RUN_END, INJECTED, FAULTS = 2, 3, 4, 5, 6, 7
+EVENTS, EVENTS_END, MINIMIZED = 17, 18, 19
+ANSWERS = range(2, 20)
+# kinds of Error
+FAILED, VERSION, MALFORMED, INVALID, NOT_FOUND, BUSY = 0, 1, 2, 3, 4, 5
+
+
+def run_of(path, *faults):
+    """The body of a Run."""
+    with open(path, "rb") as f:
+        body = text(1, path) + text(2, path) + text(3, f.read())
+    return body + b"".join(text(6, text(1, fault)) for fault in faults)
 
 
 class Controller:
@@ -87,5 +111,12 @@ class Controller:
     def answer(self):
         """(id, kind, fields) of the next one."""
         found = fields(self.frame())
-        kind = next(k for k in (ERROR, BOXES, PROGRESS, RUN_END, INJECTED, FAULTS) if k in found)
+        kind = next(k for k in ANSWERS if k in found)
         return found.get(1, 0), kind, fields(found[kind])
+
+    def last(self, ident):
+        """(kind, fields) of the answer to that request which is no progress, after whatever else comes."""
+        while True:
+            found, kind, body = self.answer()
+            if found == ident and kind not in (PROGRESS, EVENTS):
+                return kind, body

@@ -89,6 +89,31 @@ class Server:
         return bop("run", path, f"--server={self.api}", *argv, **kwargs)
 
 
+class Embedded(Server):
+    """`bop serve --agent`, once its agent is there."""
+
+    def start(self):
+        self.argv = ("--agent",)
+        super().start()
+        wait_for("its agent", lambda: self.running.process.poll() is not None or self.boxes()["agents"])
+        return self
+
+
+def gated():
+    """An experiment whose workload waits, and the two files that say that it does and let it go on."""
+    folder = scratch(0o777)
+    up, gate = os.path.join(folder, "up"), os.path.join(folder, "gate")
+    os.mkfifo(gate)
+    path = experiment("experiment: gated\nboxes: [a]\ngrace: 300ms\nworkload: {name: w, box: a, "
+                      f"run: [sh, -c, ': >{up}; read x <{gate}']}}\ntimeout: 5m\n")
+    return path, up, gate
+
+
+def go(gate):
+    with open(gate, "w", encoding="ascii") as f:
+        f.write("go\n")
+
+
 class Namespaces:
     """Named namespaces with an address each, joined by a bridge in one of their own."""
 

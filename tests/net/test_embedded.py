@@ -5,34 +5,9 @@ import os
 import signal
 import sys
 
-from harness import (BOP, Running, agent_of, bop, children, equal, example, experiment, leftovers, nothing_left,
+from harness import (BOP, Running, agent_of, bop, children, equal, example, leftovers, nothing_left,
                      one_line, program_of, run_tests, scratch, show, store, true, wait_for)
-from serving import Server
-
-
-class Embedded(Server):
-    """`bop serve --agent`, once its agent is there."""
-
-    def start(self):
-        self.argv = ("--agent",)
-        super().start()
-        wait_for("its agent", lambda: self.running.process.poll() is not None or self.boxes()["agents"])
-        return self
-
-
-def gated():
-    """An experiment whose workload waits, and the two files that say that it does and let it go on."""
-    folder = scratch(0o777)
-    up, gate = os.path.join(folder, "up"), os.path.join(folder, "gate")
-    os.mkfifo(gate)
-    path = experiment("experiment: gated\nboxes: [a]\ngrace: 300ms\nworkload: {name: w, box: a, "
-                      f"run: [sh, -c, ': >{up}; read x <{gate}']}}\ntimeout: 5m\n")
-    return path, up, gate
-
-
-def go(gate):
-    with open(gate, "w", encoding="ascii") as f:
-        f.write("go\n")
+from serving import Embedded, gated, go
 
 
 def test_serve():
