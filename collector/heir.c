@@ -251,7 +251,7 @@ int heirs_open(struct store *store, uint64_t now, const struct heirs_door *door,
 		return error_set(e, -ENOMEM, "out of memory");
 	heirs->store = store;
 	heirs->door = *door;
-	err = store_each_run(store, on_run, heirs, e);
+	err = store_each_run(store, NULL, on_run, heirs, e);
 	DL_FOREACH_SAFE(heirs->list, heir, next)
 	{
 		if (!err)

@@ -359,7 +359,7 @@ static int on_orphan(const struct store_run *row, void *arg, struct error *e)
 int run_has_orphans(struct store *store, struct error *e)
 {
 	struct orphans orphans = { NULL, 0 };
-	int err = store_each_run(store, on_orphan, &orphans, e);
+	int err = store_each_run(store, NULL, on_orphan, &orphans, e);
 
 	free(orphans.ids);
 	return err < 0 ? err : orphans.n > 0;
@@ -371,7 +371,7 @@ int run_seal_orphans(struct store *store, struct error *e)
 	struct run *run = NULL;
 	int err, n = 0;
 
-	err = store_each_run(store, on_orphan, &orphans, e);
+	err = store_each_run(store, NULL, on_orphan, &orphans, e);
 	for (size_t i = 0; i < orphans.n && err >= 0; i++) {
 		err = orphan_load(store, orphans.ids[i], &run, e);
 		if (err < 0)
@@ -408,11 +408,11 @@ static int on_each(const struct store_run *row, void *arg, struct error *e)
 	return err;
 }
 
-int run_each(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+int run_each(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
 {
 	struct each each = { store, on_run, arg };
 
-	return store_each_run(store, on_each, &each, e);
+	return store_each_run(store, range, on_each, &each, e);
 }
 
 char *run_last_words(const struct run *run, const char *process, unsigned n)

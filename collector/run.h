@@ -45,7 +45,7 @@ int run_seal_orphans(struct store *store, struct error *e);
 int run_has_orphans(struct store *store, struct error *e);
 
 /* As store_each_run(); a run whose owner is gone is presented as it would be sealed. */
-int run_each(struct store *store, store_on_run *on_run, void *arg, struct error *e);
+int run_each(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 
 /* Last lines (at most n) that the process wrote to stderr, or if it wrote nothing there to stdout. Caller frees; NULL: nothing. */
 char *run_last_words(const struct run *run, const char *process, unsigned n);

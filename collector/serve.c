@@ -24,7 +24,7 @@
 #define WAIT_MAX_NS CLOCK_SECOND_NS
 #define TOLD_NS (10 * CLOCK_SECOND_NS) /* between two lines about strangers */
 
-enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_AGENT, ITEMS };
+enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_QUERIES, ITEM_AGENT, ITEMS };
 
 void serve_log(const char *format, ...)
 {
@@ -242,6 +242,8 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!err)
 		err = workers_open(&serve->workers, e);
 	if (!err)
+		err = queries_open(serve, &serve->queries, e);
+	if (!err)
 		err = store_open(options->store, STORE_CREATE, &serve->store, e);
 	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
@@ -270,6 +272,7 @@ void serve_close(struct serve *serve)
 	if (!serve)
 		return;
 	serve_agent_close(&serve->agent);
+	queries_close(serve->queries);
 	workers_close(serve->workers); /* now nobody else has an act in hand */
 	acts_free(serve);
 	heirs_close(serve->heirs);
@@ -340,7 +343,10 @@ static void signals_read(struct serve *serve, uint64_t now)
 
 void serve_client_gone(struct door *door, int fd, void *arg)
 {
-	acts_client_gone(arg, fd, clock_monotonic_ns());
+	struct serve *serve = arg;
+
+	queries_client_gone(serve->queries, fd);
+	acts_client_gone(serve, fd, clock_monotonic_ns());
 }
 
 static void wait_for_something(struct serve *serve, uint64_t now)
@@ -353,10 +359,11 @@ static void wait_for_something(struct serve *serve, uint64_t now)
 	door_items(serve->api, items + n);
 	items[n + 2] = (zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN };
 	items[n + 3] = (zmq_pollitem_t){ .fd = workers_fd(serve->workers), .events = ZMQ_POLLIN };
+	items[n + 4] = (zmq_pollitem_t){ .fd = queries_fd(serve->queries), .events = ZMQ_POLLIN };
 	if (wait_ns > WAIT_MAX_NS)
 		wait_ns = WAIT_MAX_NS;
-	items[n + 4] = (zmq_pollitem_t){ .fd = serve->agent.process.pidfd, .events = ZMQ_POLLIN };
-	zmq_poll(items, n + 4 + (serve->agent.process.pid && !serve->agent.process.ended), (long)((wait_ns + 999999) / 1000000));
+	items[n + 5] = (zmq_pollitem_t){ .fd = serve->agent.process.pidfd, .events = ZMQ_POLLIN };
+	zmq_poll(items, n + 5 + (serve->agent.process.pid && !serve->agent.process.ended), (long)((wait_ns + 999999) / 1000000));
 }
 
 static int agents_hear(struct serve *serve, struct error *e)
@@ -404,6 +411,7 @@ int serve_loop(struct serve *serve, struct error *e)
 		now = clock_monotonic_ns();
 		acts_time(serve, now);
 		workers_done(serve->workers);
+		queries_done(serve->queries);
 		list_tell(serve);
 		strangers_tell(serve, now);
 	}

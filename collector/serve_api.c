@@ -38,13 +38,19 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	return OUTBOX_ANSWER;
 }
 
+void api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size)
+{
+	/* what cannot be sent was not worth waiting for, or has nobody */
+	outbox_put(serve->outbox, to, outbox_kind(kind), bytes, size, clock_monotonic_ns());
+}
+
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
 {
 	unsigned char *bytes = NULL;
 	size_t size;
 
-	if (api_answer_encode(answer, &bytes, &size) == 0) /* what cannot be sent was not worth waiting for, or has nobody */
-		outbox_put(serve->outbox, to, outbox_kind(answer->kind), bytes, size, clock_monotonic_ns());
+	if (api_answer_encode(answer, &bytes, &size) == 0)
+		api_put(serve, to, answer->kind, bytes, size);
 }
 
 static enum api_error error_of(int err)
@@ -172,6 +178,8 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 			minimize_open(serve, frame, &request, now);
 		break;
 	case API_GET_CAPABILITIES:
+		capabilities_tell(serve, &frame->from, request.id);
+		break;
 	case API_DESCRIBE_EXPERIMENT:
 	case API_LIST_RUNS:
 	case API_REMOVE_RUN:
@@ -180,6 +188,8 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 	case API_GET_PAST:
 	case API_GET_SUPPORTS:
 	case API_RENDER:
+		queries_add(serve->queries, frame, &request);
+		break;
 	case API_SUBSCRIBE:
 		api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not answer requests of that kind");
 		break;

@@ -9,6 +9,7 @@
 #include "collector/outbox.h"
 #include "collector/serve.h"
 #include "collector/serve_agent.h"
+#include "collector/serve_query.h"
 #include "collector/server.h"
 #include "collector/worker.h"
 #include "proto/api.h"
@@ -58,6 +59,7 @@ struct serve {
 	struct minimize *minimizes;
 	struct heirs *heirs;
 	struct workers *workers;
+	struct queries *queries;
 	unsigned stopping; /* signals to end, so far */
 	struct refusals told; /* what the log said */
 	uint64_t told_ns;
@@ -73,7 +75,12 @@ void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests, and answers that wait */
 /* A progress may be left out, the end of a run never is while the client is there. */
 void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
+/* The same, encoded: takes bytes. */
+void api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size);
 void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
+
+/* serve_capabilities.c */
+void capabilities_tell(struct serve *serve, const struct door_id *to, uint64_t request);
 
 /*
  * serve_check.c: a request with faults waits for the labels of an earlier run, and goes on to act_open() or acts_inject(). It is taken.

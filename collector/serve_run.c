@@ -208,7 +208,7 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 		return;
 	}
 	if (!check_cancel(serve, client, request->cancel) && !acts_wait_cancel(serve, client, request->cancel) &&
-	    !minimize_cancel(serve, client, request, now))
+	    !minimize_cancel(serve, client, request, now) && !queries_cancel(serve->queries, client, request->cancel))
 		api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
 }
 

@@ -233,6 +233,8 @@ static bool hello_sane(const struct message_hello *hello)
 	for (size_t i = 0; sane && i < hello->n_boxes; i++)
 		sane = *hello->boxes[i].name && strlen(hello->boxes[i].name) < 64 && strlen(hello->boxes[i].address) < 64 &&
 		       strlen(hello->boxes[i].address6) < 64;
+	for (size_t i = 0; sane && i < hello->n_unable; i++)
+		sane = short_text(hello->unable[i].kind) && strlen(hello->unable[i].why) < sizeof(((struct error *)NULL)->text);
 	return sane;
 }
 

@@ -98,7 +98,7 @@ int show_runs_json(struct store *store, bool prints, FILE *out, struct error *e)
 
 	json_begin(&list.w, out);
 	json_array_begin(&list.w, "runs");
-	err = run_each(store, on_row, &list, e);
+	err = run_each(store, NULL, on_row, &list, e);
 	json_array_end(&list.w);
 	json_end(&list.w);
 	if (!err && list.w.failed)

@@ -158,13 +158,13 @@ int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 	struct table table = { .store = store, .prints = prints, .out = out, .measured = (int)strlen("EXPERIMENT") };
 	int err;
 
-	err = run_each(store, on_row, &table, e);
+	err = run_each(store, NULL, on_row, &table, e);
 	if (err < 0)
 		return err;
 	table.width = table.measured;
 	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
 		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? "  PRINT" : "");
-	return run_each(store, on_row, &table, e);
+	return run_each(store, NULL, on_row, &table, e);
 }
 
 static void plan_print(const struct store_run *row, FILE *out)

@@ -116,9 +116,11 @@ int store_run_remove(struct store *store, uint64_t id, struct error *e)
 	return store->ops->run_remove(store, id, e);
 }
 
-int store_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
 {
-	return store->ops->each_run(store, on_run, arg, e);
+	static const struct store_range all = { .after = 0 };
+
+	return store->ops->each_run(store, range ? range : &all, on_run, arg, e);
 }
 
 int store_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e)

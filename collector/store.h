@@ -122,7 +122,14 @@ typedef int store_on_process(const struct store_process *process, void *arg, str
 typedef int store_on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg,
 			   struct error *e);
 
-int store_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e); /* by number */
+/* Which runs, and in which order. NULL, or all zero: all, by number. */
+struct store_range {
+	const char *experiment; /* only of that name; NULL: of any */
+	uint64_t after;		/* only with a higher number; with newest, with a lower one. 0: all */
+	bool newest;		/* the highest number first */
+};
+
+int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 int store_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
 int store_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e);
 int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e);
@@ -148,7 +155,7 @@ struct store_ops {
 	int (*run_last)(struct store *store, uint64_t *ret_id, struct error *e);
 	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
-	int (*each_run)(struct store *store, store_on_run *on_run, void *arg, struct error *e);
+	int (*each_run)(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 	int (*each_stream)(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
 	int (*each_process)(struct store *store, uint64_t run, store_on_process *on_process, void *arg,
 			    struct error *e);

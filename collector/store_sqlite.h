@@ -50,7 +50,7 @@ int sqlite_plan_remove(struct store_sqlite *s, uint64_t id, struct error *e);
 int sqlite_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 int sqlite_run_last(struct store *store, uint64_t *ret_id, struct error *e);
-int sqlite_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e);
+int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
 int sqlite_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e);
 int sqlite_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e);

@@ -205,19 +205,26 @@ static int each(struct store *store, const char *sql, uint64_t run, on_row *on_r
 	return each_row(s, st, on_row, visitor, arg, e);
 }
 
-int sqlite_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
 {
-	const char *faults = sqlite_plan_count(sqlite_of(store), e);
+	struct store_sqlite *s = sqlite_of(store);
+	const char *faults = sqlite_plan_count(s, e);
+	sqlite3_stmt *st = NULL;
 	char *sql = NULL;
 	int err;
 
 	if (!faults)
 		return -EIO;
-	if (asprintf(&sql, "SELECT " RUN_COLUMNS ", %s FROM run ORDER BY id", faults) < 0)
+	if (asprintf(&sql, "SELECT " RUN_COLUMNS ", %s FROM run WHERE id %c ?1 AND (?2 IS NULL OR experiment = ?2) ORDER BY id%s",
+		     faults, range->newest ? '<' : '>', range->newest ? " DESC" : "") < 0)
 		return error_set(e, -ENOMEM, "out of memory");
-	err = each(store, sql, 0, on_run_row, &on_run, arg, e);
+	err = sqlite_prepare(s, sql, &st, "reading", e);
 	free(sql);
-	return err;
+	if (err < 0)
+		return err;
+	sqlite_bind_number(st, 1, range->newest && !range->after ? INT64_MAX : range->after);
+	sqlite3_bind_text(st, 2, range->experiment, -1, SQLITE_STATIC); /* NULL is NULL */
+	return each_row(s, st, on_run_row, &on_run, arg, e);
 }
 
 int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e)

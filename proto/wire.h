@@ -78,6 +78,11 @@ enum order_kind {
 	ORDER_NONE, ORDER_BEGIN, ORDER_START, ORDER_SIGNAL, ORDER_MARK, ORDER_FINISH, ORDER_QUIT, ORDER_ARM, ORDER_LIFT, ORDER_ATTACH,
 };
 
+/* A kind of fault that does not work on the agent's machine. */
+struct message_unable {
+	char *kind, *why; /* kind: as fault_kind_name() */
+};
+
 struct message_hello {
 	uint32_t protocol;
 	char *version, *host, *boot_id, *kernel, *backend;
@@ -85,6 +90,8 @@ struct message_hello {
 	uint64_t monotonic_ns, realtime_ns;
 	struct trace_box *boxes; /* n_boxes of them, that it serves; address empty: made for each run */
 	size_t n_boxes;		 /* 0: it makes whatever boxes a run needs */
+	struct message_unable *unable; /* n_unable of them; all other kinds work */
+	size_t n_unable;
 };
 
 struct message_welcome {

@@ -67,6 +67,26 @@ static void boxes_free(struct trace_box *boxes, size_t n)
 	free(boxes);
 }
 
+static int unable_copy(const Bop__Wire__Hello *from, struct message_hello *hello)
+{
+	if (from->n_unable > FAULT_KIND_COUNT)
+		return -EBADMSG;
+	hello->unable = calloc(from->n_unable + 1, sizeof(*hello->unable));
+	if (!hello->unable)
+		return -ENOMEM;
+	for (; hello->n_unable < from->n_unable; hello->n_unable++) {
+		struct message_unable *to = &hello->unable[hello->n_unable];
+
+		if (shown_copy(&to->kind, from->unable[hello->n_unable]->kind) < 0)
+			return -ENOMEM;
+		if (shown_copy(&to->why, from->unable[hello->n_unable]->why) < 0) {
+			free(to->kind);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 static int decode_hello(const Bop__Wire__Hello *from, struct message_hello *hello)
 {
 	int err;
@@ -81,6 +101,8 @@ static int decode_hello(const Bop__Wire__Hello *from, struct message_hello *hell
 	    shown_copy(&hello->boot_id, from->boot_id) || shown_copy(&hello->kernel, from->kernel))
 		return -ENOMEM;
 	err = boxes_copy(&hello->boxes, &hello->n_boxes, from->boxes, from->n_boxes);
+	if (!err)
+		err = unable_copy(from, hello);
 	return err ? err : shown_copy(&hello->backend, from->backend);
 }
 
@@ -404,6 +426,11 @@ static void hello_fini(struct message_hello *hello)
 	free(hello->kernel);
 	free(hello->backend);
 	boxes_free(hello->boxes, hello->n_boxes);
+	for (size_t i = 0; i < hello->n_unable; i++) {
+		free(hello->unable[i].kind);
+		free(hello->unable[i].why);
+	}
+	free(hello->unable);
 }
 
 void message_fini(struct message *message)

@@ -48,16 +48,32 @@ static Bop__Wire__Box **boxes_rows(const struct trace_box *from, size_t n)
 	return rows;
 }
 
+static Bop__Wire__Unable **unable_rows(const struct message_unable *from, size_t n)
+{
+	Bop__Wire__Unable **rows = malloc(n * (sizeof(*rows) + sizeof(**rows)) + 1);
+	Bop__Wire__Unable *row = rows ? (Bop__Wire__Unable *)(rows + n) : NULL;
+
+	for (size_t i = 0; rows && i < n; i++) {
+		bop__wire__unable__init(&row[i]);
+		row[i].kind = text_of(from[i].kind);
+		row[i].why = text_of(from[i].why);
+		rows[i] = &row[i];
+	}
+	return rows;
+}
+
 static int encode_hello(const struct message_hello *from, unsigned char **ret_bytes, size_t *ret_size)
 {
 	Bop__Wire__FromAgent outer = BOP__WIRE__FROM_AGENT__INIT;
 	Bop__Wire__Hello hello = BOP__WIRE__HELLO__INIT;
-	int err;
+	int err = -ENOMEM;
 
 	hello.boxes = boxes_rows(from->boxes, from->n_boxes);
-	if (!hello.boxes)
-		return -ENOMEM;
+	hello.unable = unable_rows(from->unable, from->n_unable);
+	if (!hello.boxes || !hello.unable)
+		goto out;
 	hello.n_boxes = from->n_boxes;
+	hello.n_unable = from->n_unable;
 	hello.protocol = from->protocol;
 	hello.version = text_of(from->version);
 	hello.session.data = (uint8_t *)from->session;
@@ -71,7 +87,9 @@ static int encode_hello(const struct message_hello *from, unsigned char **ret_by
 	outer.what_case = BOP__WIRE__FROM_AGENT__WHAT_HELLO;
 	outer.hello = &hello;
 	err = pack(&outer.base, ret_bytes, ret_size);
+out:
 	free(hello.boxes);
+	free(hello.unable);
 	return err;
 }
 

@@ -15,9 +15,11 @@
 #include "tfj/run.h"
 #include "tfj/served.h"
 #include "tfj/tracer.h"
+#include "tfj/unable.h"
 
 struct agent {
 	struct message_hello hello;
+	struct unable unable; /* in hello */
 	char host[65], kernel[65], boot_id[40];
 	struct tracer *tracer;
 	struct link *link;

@@ -62,6 +62,9 @@ static void hello_fill(struct agent *agent)
 	hello->kernel = agent->kernel;
 	hello->boot_id = agent->boot_id;
 	hello->backend = (char *)tracer_backend(agent->tracer);
+	unable_find(agent->tracer, agent->guardian, &agent->unable);
+	hello->unable = agent->unable.rows;
+	hello->n_unable = agent->unable.n;
 }
 
 /* What is wrong with keys shows before anything is loaded. */

@@ -99,6 +99,9 @@ int inject_receipts(struct inject *inject, struct fault_receipt **ret_rows, size
 /* May the run attach a process by that name? -ENOTSUP: one of the faults would do something to it, or to its children. */
 int inject_spares(const struct inject *inject, const char *name, struct error *e);
 
+/* Programs of ours in the kernel do it; else the agent alone, queues, or filters of the kernel's own. */
+bool inject_in_kernel(enum fault_kind kind);
+
 /* Can this agent do that kind? 0, or -ENOTSUP with the reason. */
 int inject_able(struct tracer *tracer, enum fault_kind kind, struct error *e);
 /* What serves it, a line. Static. */

@@ -4,6 +4,11 @@
 #include "tfj/inject.h"
 #include "tfj/shape.h"
 
+bool inject_in_kernel(enum fault_kind kind)
+{
+	return kind != FAULT_RATE && kind != FAULT_REORDER && kind != FAULT_RESTART && kind != FAULT_FAIL;
+}
+
 int inject_able(struct tracer *tracer, enum fault_kind kind, struct error *e)
 {
 	switch (kind) {

@@ -263,11 +263,9 @@ static void faults_try(enum backend backend, FILE *out, int json)
 	if (!err)
 		err = faults_open(tracer, &faults, &no);
 	for (unsigned kind = FAULT_NONE + 1; kind < FAULT_KIND_COUNT; kind++) {
-		bool own = kind == FAULT_RATE || kind == FAULT_REORDER || kind == FAULT_RESTART || kind == FAULT_FAIL;
-
 		memset(&answer, 0, sizeof(answer));
 		why = no;
-		answer.works = !(own || !err ? inject_able(tracer, kind, &why) : err);
+		answer.works = !(!inject_in_kernel(kind) || !err ? inject_able(tracer, kind, &why) : err);
 		answer.served = inject_served(kind);
 		snprintf(answer.reason, sizeof(answer.reason), "%s", why.text);
 		snprintf(name, sizeof(name), "fault %s", fault_kind_name(kind));

@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	must(!ftruncate(fd, 0) && pwrite(fd, data, size, 0) == (ssize_t)size);
 	err = store_open(path, STORE_READ, &store, &e);
 	if (!err) {
-		err = run_each(store, on_run, store, &e);
+		err = run_each(store, NULL, on_run, store, &e);
 		store_close(store);
 	}
 	if (err)

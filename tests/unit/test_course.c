@@ -66,7 +66,7 @@ static unsigned runs(void)
 {
 	unsigned n = 0;
 
-	ck_assert_int_eq(store_each_run(store, on_run, &n, NULL), 0);
+	ck_assert_int_eq(store_each_run(store, NULL, on_run, &n, NULL), 0);
 	return n;
 }
 

@@ -82,9 +82,9 @@ static int shim_get(struct store *store, uint64_t id, struct store_run **ret_run
 	return store_run_get(f.shim.real, id, ret_run, e);
 }
 
-static int shim_each_run(struct store *store, store_on_run *on_run, void *arg, struct error *e)
+static int shim_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
 {
-	return store_each_run(f.shim.real, on_run, arg, e);
+	return store_each_run(f.shim.real, range, on_run, arg, e);
 }
 
 static int shim_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e)

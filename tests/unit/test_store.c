@@ -285,7 +285,7 @@ START_TEST(orphan_damaged)
 	}
 	waitpid(pid, NULL, 0);
 	ck_assert_int_eq(run_load(store, 1, &run, &e), -EBADMSG);
-	ck_assert_int_eq(run_each(store, count, &n, &e), 0);
+	ck_assert_int_eq(run_each(store, NULL, count, &n, &e), 0);
 	ck_assert_int_eq(n, 1);
 	ck_assert_int_eq(run_seal_orphans(store, &e), 1);
 	ck_assert_int_eq(run_has_orphans(store, &e), 0);
@@ -313,7 +313,7 @@ START_TEST(removal)
 	ck_assert_int_eq(store_run_last(store, &last, &e), 0);
 	ck_assert_uint_eq(last, 1);
 	ck_assert_uint_eq(run_made(store, "c"), 3);
-	ck_assert_int_eq(store_each_run(store, count, &n, &e), 0);
+	ck_assert_int_eq(store_each_run(store, NULL, count, &n, &e), 0);
 	ck_assert_int_eq(n, 2);
 	store_close(store);
 }
@@ -477,7 +477,7 @@ START_TEST(two_writers)
 		ck_assert_int_eq(status, 0);
 	}
 	store = store_made(STORE_READ);
-	ck_assert_int_eq(store_each_run(store, count, &n, NULL), 0);
+	ck_assert_int_eq(store_each_run(store, NULL, count, &n, NULL), 0);
 	ck_assert_int_eq(n, 40);
 	store_close(store);
 }

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Lists of runs, and their removal. See query.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/query_inside.h"
+
+static Bop__Api__Print *print_row(bool known, const struct print *from)
+{
+	Bop__Api__Print *row = known ? QUERY_MAKE(print) : NULL;
+
+	if (row) {
+		row->high = from->high;
+		row->low = from->low;
+		row->approximate = from->approximate;
+	}
+	return row;
+}
+
+Bop__Api__RunRow *query_row(const struct store_run *from, const struct prints *prints)
+{
+	Bop__Api__RunRow *row = QUERY_MAKE(run_row);
+
+	if (!row)
+		return NULL;
+	row->run = from->id;
+	row->incomplete = from->incomplete;
+	row->running = from->running;
+	row->started_ns = from->started_ns;
+	row->faults = from->faults;
+	row->duration_ns = from->running ? STORE_UNKNOWN : from->duration_ns;
+	row->events = from->running ? STORE_UNKNOWN : from->events;
+	row->messages = from->running ? STORE_UNKNOWN : from->messages;
+	row->lost = from->running ? STORE_UNKNOWN : from->lost;
+	row->holes = from->running ? STORE_UNKNOWN : from->holes;
+	if (!query_text(&row->experiment, from->experiment) && !query_text(&row->outcome, outcome_name(from->outcome)) &&
+	    !query_text(&row->reason, from->reason) && !query_text(&row->print_why_not, prints ? prints->why_not : NULL)) {
+		row->exact = print_row(prints, prints ? &prints->exact : NULL);
+		row->symmetric = print_row(prints && prints->has_symmetric, prints ? &prints->symmetric : NULL);
+		if (!prints || (row->exact && (row->symmetric || !prints->has_symmetric)))
+			return row;
+	}
+	bop__api__run_row__free_unpacked(row, NULL);
+	return NULL;
+}
+
+void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints, bool *ret_has_prints)
+{
+	*ret_row = (struct store_run){
+		.id = from->run, .experiment = from->experiment, .outcome = outcome_by_name(from->outcome),
+		.reason = *from->reason ? from->reason : NULL, .incomplete = from->incomplete, .running = from->running,
+		.started_ns = from->started_ns, .duration_ns = from->duration_ns, .events = from->events,
+		.messages = from->messages, .lost = from->lost, .holes = from->holes, .faults = from->faults,
+	};
+	*ret_has_prints = from->exact;
+	if (!from->exact)
+		return;
+	*ret_prints = (struct prints){
+		.exact = { .high = from->exact->high, .low = from->exact->low, .approximate = from->exact->approximate },
+		.has_symmetric = from->symmetric,
+		.why_not = *from->print_why_not ? from->print_why_not : NULL,
+	};
+	if (from->symmetric)
+		ret_prints->symmetric = (struct print){ .high = from->symmetric->high, .low = from->symmetric->low,
+							.approximate = from->symmetric->approximate };
+}
+
+struct page {
+	struct store *store;
+	Bop__Api__Runs *answer;
+	size_t limit;
+	bool prints;
+};
+
+static int on_row(const struct store_run *row, void *arg, struct error *e)
+{
+	struct page *page = arg;
+	struct prints prints;
+	bool has_prints;
+
+	if (page->answer->n_rows == page->limit) {
+		page->answer->more = true;
+		return 1;
+	}
+	/* one that cannot be read has none */
+	has_prints = page->prints && !prints_load(page->store, row->id, &prints, NULL);
+	return query_row_add(&page->answer->rows, &page->answer->n_rows, query_row(row, has_prints ? &prints : NULL));
+}
+
+int query_list_runs(struct store *store, const Bop__Api__ListRuns *ask, Bop__Api__Runs *answer, struct error *e)
+{
+	struct page page = { store, answer, ask->prints ? QUERY_PRINTS_MAX : QUERY_RUNS_MAX, ask->prints };
+	struct store_range range = { *ask->experiment ? ask->experiment : NULL, ask->after, ask->newest };
+	int err;
+
+	if (ask->limit && ask->limit < page.limit)
+		page.limit = ask->limit;
+	err = ask->after > INT64_MAX ? 0 : run_each(store, &range, on_row, &page, e);
+	return err < 0 ? err : 0;
+}
+
+int query_remove_run(struct store *store, const Bop__Api__RemoveRun *ask, Bop__Api__Removed *answer, struct error *e)
+{
+	uint64_t id;
+
+	if (!ask->run)
+		return error_set(e, -EINVAL, "say which run is to be removed: 0 is none");
+	return query_run_number(store, ask->run, &id, e) ? -ENOENT : store_run_remove(store, id, e);
+}
