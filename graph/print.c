@@ -10,7 +10,19 @@
 #include <xxhash.h>
 
 #include "graph/build.h"
+#include "graph/print_fold.h"
 #include "graph/print_inside.h"
+
+const char *print_level_name(enum print_level level)
+{
+	static const char *const names[] = {
+#define X(NAME, name, text) [PRINT_LEVEL_##NAME] = #name,
+		PRINT_LEVELS(X)
+#undef X
+	};
+
+	return names[level];
+}
 
 void print_text(const struct print *print, char buf[PRINT_TEXT_SIZE])
 {
@@ -184,6 +196,28 @@ int print_graph(const struct graph *graph, const char *const *roles, struct prin
 		err = print_canon(&run, &print);
 	if (!err)
 		*ret_print = print;
+	print_run_fini(&run);
+	return err;
+}
+
+int print_levels(const struct graph *graph, const char *const *roles, struct print ret_prints[PRINT_LEVEL_COUNT])
+{
+	struct print prints[PRINT_LEVEL_COUNT] = { 0 };
+	struct print_fold fold = { 0 };
+	struct print_run run;
+	int err = print_run_init(&run, graph, roles);
+
+	if (!err)
+		err = print_canon(&run, &prints[PRINT_LEVEL_EXACT]);
+	if (!err)
+		err = print_fold_init(&fold, &run);
+	if (!err)
+		err = print_canon(&fold.run, &prints[PRINT_LEVEL_FOLDED]);
+	if (!err)
+		err = print_shape(&fold, &prints[PRINT_LEVEL_SHAPE]);
+	if (!err)
+		memcpy(ret_prints, prints, sizeof(prints));
+	print_fold_fini(&fold);
 	print_run_fini(&run);
 	return err;
 }

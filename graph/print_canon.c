@@ -199,11 +199,12 @@ static int canon_init(struct canon *c, struct print_run *run)
 	c->threads = malloc(n * sizeof(*c->threads));
 	c->order = malloc(n * sizeof(*c->order));
 	c->fresh = malloc(n * sizeof(*c->fresh));
-	c->housed = malloc(n * sizeof(*c->housed));
+	c->members = malloc(n * sizeof(*c->members));
 	c->start = calloc(n, sizeof(*c->start));
 	c->box_colour = calloc(trace->n_boxes + 1, sizeof(*c->box_colour));
+	c->peer_colour = calloc(trace->n_processes + 1, sizeof(*c->peer_colour));
 	c->state = XXH3_createState();
-	if (!c->threads || !c->order || !c->fresh || !c->housed || !c->start || !c->box_colour || !c->state ||
+	if (!c->threads || !c->order || !c->fresh || !c->members || !c->start || !c->box_colour || !c->peer_colour || !c->state ||
 	    numbering_init(&c->connections, run->g->n_connections) < 0 ||
 	    numbering_init(&c->processes, trace->n_processes) < 0 || numbering_init(&c->boxes, trace->n_boxes) < 0)
 		return -ENOMEM;
@@ -218,7 +219,8 @@ static void canon_fini(struct canon *c)
 	free(c->threads);
 	free(c->order);
 	free(c->fresh);
-	free(c->housed);
+	free(c->members);
+	free(c->peer_colour);
 	free(c->start);
 	free(c->box_colour);
 	XXH3_freeState(c->state);

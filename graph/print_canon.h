@@ -19,8 +19,9 @@ struct numbering {
 	uint32_t n;
 };
 
-struct housed {
-	uint32_t box;
+/* A thread, of what it shares with others. */
+struct member {
+	uint32_t group;
 	uint64_t colour;
 };
 
@@ -31,7 +32,8 @@ struct canon {
 	size_t n, rounds, rounds_max;
 	uint64_t *fresh;      /* by place in `order`: the next colour */
 	uint64_t *box_colour; /* by box that can be renamed */
-	struct housed *housed; /* threads that live in such boxes */
+	uint64_t *peer_colour; /* by process, of a folded run */
+	struct member *members; /* of boxes, of processes */
 	struct numbering connections, processes, boxes;
 	uint32_t *start; /* by thread: its place in what is written down */
 	XXH3_state_t *state;

@@ -45,34 +45,46 @@ bool canon_is_alone(const struct canon *c, const uint64_t *colour, size_t i)
 	return (!i || colour[c->order[i - 1]] != own) && (i + 1 == c->n || colour[c->order[i + 1]] != own);
 }
 
-static int housed_compare(const void *a, const void *b)
+static int member_compare(const void *a, const void *b)
 {
-	const struct housed *p = a, *q = b;
+	const struct member *p = a, *q = b;
 
-	if (p->box != q->box)
-		return p->box < q->box ? -1 : 1;
+	if (p->group != q->group)
+		return p->group < q->group ? -1 : 1;
 	return p->colour < q->colour ? -1 : p->colour > q->colour;
 }
 
-/* A box that can be renamed looks like all that lives in it. */
-static void colour_boxes(struct canon *c, const uint64_t *colour)
+static uint32_t box_of(const struct print_thread *thread)
+{
+	return thread->box;
+}
+
+static uint32_t process_of(const struct print_thread *thread)
+{
+	return thread->process;
+}
+
+/* What threads share, as a box that can be renamed, looks like all of them. */
+static void colour_groups(struct canon *c, const uint64_t *colour, uint32_t (*group_of)(const struct print_thread *),
+			  uint64_t *ret_colour)
 {
 	size_t n = 0;
 
-	if (!c->run->n_boxes)
-		return;
-	for (size_t i = 0; i < c->n; i++)
-		if (c->run->threads[c->threads[i]].box)
-			c->housed[n++] = (struct housed){ c->run->threads[c->threads[i]].box, colour[c->threads[i]] };
-	qsort(c->housed, n, sizeof(*c->housed), housed_compare);
+	for (size_t i = 0; i < c->n; i++) {
+		uint32_t group = group_of(&c->run->threads[c->threads[i]]);
+
+		if (group)
+			c->members[n++] = (struct member){ group, colour[c->threads[i]] };
+	}
+	qsort(c->members, n, sizeof(*c->members), member_compare);
 	for (size_t i = 0, k; i < n; i = k) {
 		XXH3_64bits_reset(c->state);
-		for (k = i; k < n && c->housed[k].box == c->housed[i].box; k++) {
-			uint64_t one = htole64(c->housed[k].colour);
+		for (k = i; k < n && c->members[k].group == c->members[i].group; k++) {
+			uint64_t one = htole64(c->members[k].colour);
 
 			XXH3_64bits_update(c->state, &one, sizeof(one));
 		}
-		c->box_colour[c->housed[i].box] = XXH3_64bits_digest(c->state);
+		ret_colour[c->members[i].group] = XXH3_64bits_digest(c->state);
 	}
 }
 
@@ -108,7 +120,10 @@ static uint64_t colour_thread(struct canon *c, const uint64_t *colour, uint32_t 
 			continue;
 		token = colour_token(c, colour, item->kind, item->text, item->box, item->link);
 		token.side = htole32(item->side);
-		token.connection = htole32(number_of(&c->connections, item->connection));
+		if (run->folded)
+			token.link_colour = htole64(item->peer ? c->peer_colour[item->peer] : 0);
+		else
+			token.connection = htole32(number_of(&c->connections, item->connection));
 		XXH3_64bits_update(c->state, &token, sizeof(token));
 	}
 	numbering_forget(&c->connections);
@@ -118,7 +133,10 @@ static uint64_t colour_thread(struct canon *c, const uint64_t *colour, uint32_t 
 /* Colours those that are not alone (all: everybody), everybody by the old colours. */
 void canon_round(struct canon *c, uint64_t *colour, bool all)
 {
-	colour_boxes(c, colour);
+	if (c->run->n_boxes)
+		colour_groups(c, colour, box_of, c->box_colour);
+	if (c->run->folded)
+		colour_groups(c, colour, process_of, c->peer_colour);
 	for (size_t i = 0; i < c->n; i++) {
 		bool alone = !all && canon_is_alone(c, colour, i);
 

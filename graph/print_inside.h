@@ -6,6 +6,7 @@
  *   print_drop.c    closes and waits that are luck
  *   print_keep.c    what of them is in and what is out
  *   print_canon.c   puts the threads into an order that no numbering decides, writes them down
+ *   print_fold.c    collapses repetition
  *   print.c         names, and all in turn
  */
 #ifndef GRAPH_PRINT_INSIDE_H
@@ -55,7 +56,10 @@ struct print_item {
 	uint32_t thread;     /* index into threads */
 	uint32_t place;	     /* among the items of its thread that are in */
 	uint32_t link;	     /* item + 1: its cause, or what it caused; 0 none */
-	uint32_t connection; /* index into graph.connections, 0 none */
+	union {
+		uint32_t connection; /* index into graph.connections, 0 none */
+		uint32_t peer;	     /* of a folded run: the root at the other end, 0 none */
+	};
 	uint32_t box;	     /* that can be renamed, 0 none */
 	uint8_t kind, side;
 	bool dropped; /* was a matter of luck, see print_drop.c */
@@ -68,7 +72,7 @@ struct print_thread {
 	uint32_t box;	  /* that can be renamed, 0 none */
 	uint32_t first, n; /* its items, also those that are out */
 	uint32_t n_in;
-	uint32_t origin;  /* item + 1: the spawn that made it, 0 unknown */
+	uint32_t origin;  /* item + 1: the spawn that made it, 0 unknown; a word has none */
 	uint32_t kept_to; /* items from here on are out; 0: the thread is */
 	uint32_t done;	  /* of those, how many were looked at */
 };
@@ -84,6 +88,7 @@ struct print_run {
 	struct print_thread *threads;
 	size_t n_items, cap_items, n_threads, cap_threads;
 	size_t n_in; /* items that are in */
+	bool folded; /* threads are words: see print_fold.h */
 };
 
 /* Hash of a text; 0 of an empty one. */
@@ -92,6 +97,9 @@ uint64_t print_hash(const char *text);
 const char *print_target(const struct print_run *run, const char *text, uint32_t *ret_box);
 /* The box of a process, if it can be renamed. */
 uint32_t print_box(const struct print_run *run, uint32_t process);
+
+/* Whether an item is in whatever else is. */
+bool print_is_core(const struct print_run *run, const struct print_item *item);
 
 /* Everything but the order of the threads. 0 or -ENOMEM; print_run_fini() in either case. */
 int print_run_init(struct print_run *run, const struct graph *graph, const char *const *roles);

@@ -9,7 +9,7 @@
 
 #include "graph/print_inside.h"
 
-static bool is_core(const struct print_run *run, const struct print_item *item)
+bool print_is_core(const struct print_run *run, const struct print_item *item)
 {
 	static const enum print_part parts[] = {
 #define X(NAME, number, part) [number] = PART_##part,
@@ -102,7 +102,7 @@ int print_keep(struct print_run *run)
 		const struct print_thread *thread = &run->threads[i];
 		uint32_t last = thread->first + thread->n;
 
-		while (last > thread->first && !is_core(run, &run->items[last - 1]))
+		while (last > thread->first && !print_is_core(run, &run->items[last - 1]))
 			last--;
 		if (last > thread->first)
 			keep(run, last - 1, queue, &n_queue);

@@ -7,8 +7,11 @@
 
 #include "graph/print_canon.h"
 
-#define MAGIC_EXACT "bop print 1 exact\n"
-#define MAGIC_APPROXIMATE "bop print 1 approximate\n"
+/* Which print it is, and whether it is by colours alone. */
+static const char *const magic[2][2] = {
+	{ "bop print 1 exact\n", "bop print 1 approximate\n" },
+	{ "bop print 1 folded\n", "bop print 1 folded approximate\n" },
+};
 
 /* Little endian. */
 struct token {
@@ -56,6 +59,14 @@ static void write_token(struct canon *c, struct token token)
 	XXH3_128bits_update(c->state, &token, sizeof(token));
 }
 
+static void begin(struct canon *c, bool approximate)
+{
+	const char *text = magic[c->run->folded][approximate];
+
+	XXH3_128bits_reset(c->state);
+	XXH3_128bits_update(c->state, text, strlen(text));
+}
+
 static uint32_t link_of(const struct canon *c, uint32_t link)
 {
 	const struct print_item *to = link ? &c->run->items[link - 1] : NULL;
@@ -70,6 +81,12 @@ static struct print digest(struct canon *c)
 	return (struct print){ .high = hash.high64, .low = hash.low64 };
 }
 
+/* A word has no connections, only who is at their other end. */
+static uint32_t with(struct canon *c, const struct print_item *item)
+{
+	return c->run->folded ? number_of(&c->processes, item->peer) : number_of(&c->connections, item->connection);
+}
+
 /* All threads in the order of their colours. */
 struct print canon_write(struct canon *c)
 {
@@ -80,8 +97,7 @@ struct print canon_write(struct canon *c)
 		c->start[c->order[i]] = start;
 		start += run->threads[c->order[i]].n_in;
 	}
-	XXH3_128bits_reset(c->state);
-	XXH3_128bits_update(c->state, MAGIC_EXACT, strlen(MAGIC_EXACT));
+	begin(c, false);
 	for (size_t i = 0; i < c->n; i++) {
 		const struct print_thread *thread = &run->threads[c->order[i]];
 
@@ -95,7 +111,7 @@ struct print canon_write(struct canon *c)
 			if (item->in)
 				write_token(c, (struct token){
 					.kind = item->kind, .side = item->side, .link = link_of(c, item->link),
-					.connection = number_of(&c->connections, item->connection),
+					.connection = with(c, item),
 					.box = number_of(&c->boxes, item->box), .text = item->text,
 				});
 		}
@@ -114,8 +130,7 @@ struct print canon_write_approximate(struct canon *c, uint64_t *colour)
 	canon_sort(c, colour);
 	canon_round(c, colour, true);
 	canon_sort(c, colour);
-	XXH3_128bits_reset(c->state);
-	XXH3_128bits_update(c->state, MAGIC_APPROXIMATE, strlen(MAGIC_APPROXIMATE));
+	begin(c, true);
 	for (size_t i = 0; i < c->n; i++) {
 		uint64_t one = htole64(colour[c->order[i]]);
 
