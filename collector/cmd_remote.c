@@ -19,7 +19,7 @@ int cmd_run_print(struct course_result *run, const char *store, const struct cmd
 	if (run->run && args->json)
 		show_run_line_json(run->run, prints, &run->timing, run->directory, stdout);
 	else if (run->run)
-		show_run_line(run->run, prints, store, stdout);
+		show_run_line(run->run, prints, args->prints, store, stdout);
 	if (*run->directory && !args->json)
 		printf("  directory: %s\n", run->directory);
 	course_result_fini(run);

@@ -187,6 +187,7 @@ static const struct cmd_option options[] = {
 	  "run it on boxes of the agents of `bop serve`, which also keeps it (default: this user's server)" },
 	{ "api", 0, CMD_MAYBE_TEXT, CMD_OPTION(api), "URL",
 	  "while it runs, controllers can ask about it and inject faults, as with a server (default: where that would be)" },
+	{ "prints", 0, CMD_FLAG, CMD_OPTION(prints), NULL, "also the folded print and the shape (docs/print.md); --json has them anyway" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
 	{ "send", 0, CMD_TEXT, CMD_OPTION(send), "WHEN",
 	  "live: what is recorded is sent and stored while the run goes on; deferred: after it (default: as FILE says)" },

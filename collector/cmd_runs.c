@@ -32,7 +32,8 @@ const struct cmd cmd_runs = {
 	.summary = "Lists the runs that are kept, oldest first",
 	.text = "FAULTS is how many its plan has, LOST how many events are missing: 0 is a promise, `?` that nobody knows.\n"
 		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n"
-		"With --prints, PRINT is equal for equal runs, and `-` for a run that is not whole.\n",
+		"With --prints, PRINT is equal for equal runs, FOLDED also if they differ only in how often something was\n"
+		"repeated, SHAPE if the same sorts of exchanges took place in any order; `-` for a run that is not whole.\n",
 	.options = options,
 	.max_rest = 0,
 	.main = runs_main,

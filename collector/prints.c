@@ -55,22 +55,22 @@ static const char **roles_by_process(const struct trace *trace, const struct exp
 int prints_make(const struct run *run, const struct store_run *row, const struct graph *graph, struct prints *ret_prints,
 		struct error *e)
 {
-	struct prints prints = { .why_not = why_not(row, &run->trace, graph) };
+	struct prints prints = { .n_levels = PRINT_LEVEL_COUNT, .why_not = why_not(row, &run->trace, graph) };
 	struct experiment_role *roles = NULL;
 	const char **by_process = NULL;
 	size_t n = 0;
 	int err;
 
-	err = print_graph(graph, NULL, &prints.exact);
+	err = print_levels(graph, NULL, prints.own);
 	if (!err)
 		err = experiment_roles_read(row->path ? row->path : "", row->text ? row->text : "", &roles, &n, e);
 	prints.has_symmetric = !err;
-	prints.symmetric = prints.exact;
+	memcpy(prints.symmetric, prints.own, sizeof(prints.own));
 	if (err == -EINVAL)
 		err = 0;
 	if (!err && n) {
 		by_process = roles_by_process(&run->trace, roles, n);
-		err = by_process ? print_graph(graph, by_process, &prints.symmetric) : -ENOMEM;
+		err = by_process ? print_levels(graph, by_process, prints.symmetric) : -ENOMEM;
 	}
 	free(by_process);
 	experiment_roles_free(roles, n);

@@ -7,8 +7,9 @@
 #include "graph/print.h"
 
 struct prints {
-	struct print exact;
-	struct print symmetric; /* when processes of one role stand for each other; without roles, as exact */
+	struct print own[PRINT_LEVEL_COUNT];
+	struct print symmetric[PRINT_LEVEL_COUNT]; /* when processes of one role stand for each other; without roles, as own */
+	size_t n_levels; /* how many of the levels are known, from exact on */
 	bool has_symmetric;	/* false: the roles that were kept with the run cannot be read */
 	const char *why_not;	/* why they do not count: the run is not whole. Static; NULL: they do */
 };

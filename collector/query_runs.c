@@ -6,16 +6,48 @@
 
 #include "collector/query_inside.h"
 
-static Bop__Api__Print *print_row(bool known, const struct print *from)
-{
-	Bop__Api__Print *row = known ? QUERY_MAKE(print) : NULL;
+/* What a row has of a level. */
+struct row_level {
+	Bop__Api__Print **own, **symmetric;
+};
 
-	if (row) {
-		row->high = from->high;
-		row->low = from->low;
-		row->approximate = from->approximate;
+static struct row_level row_level(Bop__Api__RunRow *row, enum print_level level)
+{
+	switch (level) {
+	case PRINT_LEVEL_FOLDED:
+		return (struct row_level){ &row->folded, &row->folded_symmetric };
+	case PRINT_LEVEL_SHAPE:
+		return (struct row_level){ &row->shape, &row->shape_symmetric };
+	case PRINT_LEVEL_EXACT:
+	case PRINT_LEVEL_COUNT:
+		break;
 	}
-	return row;
+	return (struct row_level){ &row->exact, &row->symmetric };
+}
+
+static int print_add(Bop__Api__Print **to, const struct print *from)
+{
+	*to = QUERY_MAKE(print);
+	if (!*to)
+		return -ENOMEM;
+	(*to)->high = from->high;
+	(*to)->low = from->low;
+	(*to)->approximate = from->approximate;
+	return 0;
+}
+
+static int prints_add(Bop__Api__RunRow *row, const struct prints *prints)
+{
+	int err = 0;
+
+	for (enum print_level level = 0; level < prints->n_levels && !err; level++) {
+		struct row_level to = row_level(row, level);
+
+		err = print_add(to.own, &prints->own[level]);
+		if (!err && prints->has_symmetric)
+			err = print_add(to.symmetric, &prints->symmetric[level]);
+	}
+	return err;
 }
 
 Bop__Api__RunRow *query_row(const struct store_run *from, const struct prints *prints)
@@ -36,13 +68,32 @@ Bop__Api__RunRow *query_row(const struct store_run *from, const struct prints *p
 	row->holes = from->running ? STORE_UNKNOWN : from->holes;
 	if (!query_text(&row->experiment, from->experiment) && !query_text(&row->outcome, outcome_name(from->outcome)) &&
 	    !query_text(&row->reason, from->reason) && !query_text(&row->print_why_not, prints ? prints->why_not : NULL)) {
-		row->exact = print_row(prints, prints ? &prints->exact : NULL);
-		row->symmetric = print_row(prints && prints->has_symmetric, prints ? &prints->symmetric : NULL);
-		if (!prints || (row->exact && (row->symmetric || !prints->has_symmetric)))
+		if (!prints || !prints_add(row, prints))
 			return row;
 	}
 	bop__api__run_row__free_unpacked(row, NULL);
 	return NULL;
+}
+
+static struct print print_back(const Bop__Api__Print *from)
+{
+	return (struct print){ .high = from->high, .low = from->low, .approximate = from->approximate };
+}
+
+/* Of the levels that it knows: those up to the first that it does not. */
+static void prints_back(const Bop__Api__RunRow *from, struct prints *ret)
+{
+	*ret = (struct prints){ .has_symmetric = from->symmetric, .why_not = *from->print_why_not ? from->print_why_not : NULL };
+	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
+		struct row_level row = row_level((Bop__Api__RunRow *)from, level); /* is only read */
+
+		if (!*row.own || (from->symmetric && !*row.symmetric))
+			return;
+		ret->own[level] = print_back(*row.own);
+		if (from->symmetric)
+			ret->symmetric[level] = print_back(*row.symmetric);
+		ret->n_levels++;
+	}
 }
 
 void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints, bool *ret_has_prints)
@@ -54,16 +105,8 @@ void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, str
 		.messages = from->messages, .lost = from->lost, .holes = from->holes, .faults = from->faults,
 	};
 	*ret_has_prints = from->exact;
-	if (!from->exact)
-		return;
-	*ret_prints = (struct prints){
-		.exact = { .high = from->exact->high, .low = from->exact->low, .approximate = from->exact->approximate },
-		.has_symmetric = from->symmetric,
-		.why_not = *from->print_why_not ? from->print_why_not : NULL,
-	};
-	if (from->symmetric)
-		ret_prints->symmetric = (struct print){ .high = from->symmetric->high, .low = from->symmetric->low,
-							.approximate = from->symmetric->approximate };
+	if (from->exact)
+		prints_back(from, ret_prints);
 }
 
 struct page {

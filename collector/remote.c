@@ -123,6 +123,11 @@ static char *text_or_null(const char *text)
 	return *text ? strdup(text) : NULL;
 }
 
+static struct print print_of(const struct api_print *print)
+{
+	return (struct print){ print->high, print->low, print->approximate };
+}
+
 /* A run with no more than its row. */
 static int end_take(struct remote *remote, const struct api_run_end *end, struct course_result *ret, struct error *e)
 {
@@ -156,8 +161,13 @@ static int end_take(struct remote *remote, const struct api_run_end *end, struct
 	};
 	ret->run = run;
 	ret->has_prints = end->exact.known;
-	ret->prints.exact = (struct print){ end->exact.high, end->exact.low, end->exact.approximate };
-	ret->prints.symmetric = (struct print){ end->symmetric.high, end->symmetric.low, end->symmetric.approximate };
+	ret->prints.own[PRINT_LEVEL_EXACT] = print_of(&end->exact);
+	ret->prints.own[PRINT_LEVEL_FOLDED] = print_of(&end->folded);
+	ret->prints.own[PRINT_LEVEL_SHAPE] = print_of(&end->shape);
+	ret->prints.symmetric[PRINT_LEVEL_EXACT] = print_of(&end->symmetric);
+	ret->prints.symmetric[PRINT_LEVEL_FOLDED] = print_of(&end->folded_symmetric);
+	ret->prints.symmetric[PRINT_LEVEL_SHAPE] = print_of(&end->shape_symmetric);
+	ret->prints.n_levels = end->shape.known ? PRINT_LEVEL_COUNT : PRINT_LEVEL_EXACT + 1;
 	ret->prints.has_symmetric = end->symmetric.known;
 	free(remote->why_not);
 	remote->why_not = text_or_null(end->print_why_not);

@@ -336,6 +336,19 @@ struct api_print serve_print(bool known, const struct print *print)
 	return known ? (struct api_print){ true, print->high, print->low, print->approximate } : (struct api_print){ false };
 }
 
+void serve_prints(struct api_run_end *end, bool known, const struct prints *prints)
+{
+	bool symmetric = known && prints->has_symmetric;
+
+	end->exact = serve_print(known, &prints->own[PRINT_LEVEL_EXACT]);
+	end->symmetric = serve_print(symmetric, &prints->symmetric[PRINT_LEVEL_EXACT]);
+	end->folded = serve_print(known, &prints->own[PRINT_LEVEL_FOLDED]);
+	end->folded_symmetric = serve_print(symmetric, &prints->symmetric[PRINT_LEVEL_FOLDED]);
+	end->shape = serve_print(known, &prints->own[PRINT_LEVEL_SHAPE]);
+	end->shape_symmetric = serve_print(symmetric, &prints->symmetric[PRINT_LEVEL_SHAPE]);
+	end->print_why_not = (char *)prints->why_not;
+}
+
 static void run_end_tell(struct act *act)
 {
 	const struct course_result *result = &act->result;
@@ -362,11 +375,9 @@ static void run_end_tell(struct act *act)
 		.workload_ns = result->timing.workload,
 		.check_ns = result->timing.check,
 		.stop_ns = result->timing.stop,
-		.exact = serve_print(result->has_prints, &result->prints.exact),
-		.symmetric = serve_print(result->has_prints && result->prints.has_symmetric, &result->prints.symmetric),
-		.print_why_not = (char *)result->prints.why_not,
 		.store = (char *)act->serve->store_url,
 	};
+	serve_prints(&answer.run_end, result->has_prints, &result->prints);
 	serve_log("run %llu: %s%s%s%s", (unsigned long long)result->id, outcome_name(result->outcome),
 		  answer.run_end.incomplete ? ", incomplete" : "", *result->reason ? ": " : "", result->reason);
 	if (!act->left)

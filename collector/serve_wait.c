@@ -162,11 +162,9 @@ static void recall_tell(struct recall *recall)
 		.run = row->id, .experiment = row->experiment, .outcome = (char *)outcome_name(row->outcome),
 		.reason = row->reason, .warnings = warnings, .incomplete = row->incomplete, .started_ns = row->started_ns,
 		.duration_ns = row->duration_ns, .events = row->events, .messages = row->messages, .lost = row->lost,
-		.holes = row->holes, .total_ns = row->duration_ns, .print_why_not = (char *)recall->prints.why_not,
-		.store = (char *)recall->serve->store_url,
-		.exact = serve_print(recall->has_prints, &recall->prints.exact),
-		.symmetric = serve_print(recall->has_prints && recall->prints.has_symmetric, &recall->prints.symmetric),
+		.holes = row->holes, .total_ns = row->duration_ns, .store = (char *)recall->serve->store_url,
 	};
+	serve_prints(&answer.run_end, recall->has_prints, &recall->prints);
 	api_answer(recall->serve, &recall->client, &answer);
 	free(warnings);
 }

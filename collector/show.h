@@ -25,7 +25,7 @@ int show_order_parse(const char *name, enum graph_order *ret_order, struct error
 
 /* The line or two that `bop run` ends with. store: to be named in the hint; NULL: the default. */
 /* prints NULL: they are not known. */
-void show_run_line(const struct run *run, const struct prints *prints, const char *store, FILE *out);
+void show_run_line(const struct run *run, const struct prints *prints, bool all, const char *store, FILE *out);
 /* directory: where it was kept; empty: nowhere. */
 void show_run_line_json(const struct run *run, const struct prints *prints, const struct show_timing *timing,
 			const char *directory, FILE *out);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -43,13 +44,27 @@ static json_t *print_object(const struct print *print)
 	return json_pack("{s:s,s:b}", "hash", text, "approximate", print->approximate);
 }
 
+/* `exact` and `symmetric`; of the other levels `folded` and `folded_symmetric`. */
 static json_t *prints_object(const struct prints *prints)
 {
+	json_t *object;
+	char key[48];
+
 	if (!prints)
 		return json_null();
-	return json_pack("{s:o,s:o,s:b,s:o}", "exact", print_object(&prints->exact), "symmetric",
-			 prints->has_symmetric ? print_object(&prints->symmetric) : json_null(), "counts", !prints->why_not,
-			 "why_not", json_text(prints->why_not));
+	object = json_object();
+	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
+		const char *name = print_level_name(level);
+		bool known = level < prints->n_levels;
+
+		snprintf(key, sizeof(key), "%s%ssymmetric", level ? name : "", level ? "_" : "");
+		json_object_set_new(object, name, known ? print_object(&prints->own[level]) : json_null());
+		json_object_set_new(object, key,
+				    known && prints->has_symmetric ? print_object(&prints->symmetric[level]) : json_null());
+	}
+	json_object_set_new(object, "counts", json_boolean(!prints->why_not));
+	json_object_set_new(object, "why_not", json_text(prints->why_not));
+	return object;
 }
 
 void show_run_line_json(const struct run *run, const struct prints *prints, const struct show_timing *timing,

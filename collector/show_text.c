@@ -69,23 +69,33 @@ static void counts_text(const struct store_run *row, char *buf, size_t size)
 	snprintf(buf, size, "%s events  %s messages  %s lost", events, messages, lost);
 }
 
-/* Equal prints, equal runs; the second one if that changes when processes of one role are swapped. */
-static void prints_print(const struct prints *prints, const char *head, FILE *out)
+/* The second one if it changes when processes of one role are swapped. */
+static void level_print(const struct prints *prints, enum print_level level, const char *head, FILE *out)
 {
-	char exact[PRINT_TEXT_SIZE], symmetric[PRINT_TEXT_SIZE];
+	const struct print *own = &prints->own[level], *symmetric = &prints->symmetric[level];
+	char text[PRINT_TEXT_SIZE];
 
-	print_text(&prints->exact, exact);
-	print_text(&prints->symmetric, symmetric);
-	fprintf(out, "  %s %s%s\n", head, exact, prints->exact.approximate ? " (approximate)" : "");
-	if (prints->has_symmetric && strcmp(exact, symmetric))
-		fprintf(out, "  %*s %s up to its roles%s\n", (int)strlen(head), "", symmetric,
-			prints->symmetric.approximate ? " (approximate)" : "");
+	print_text(own, text);
+	fprintf(out, "  %s %s%s\n", head, text, own->approximate ? " (approximate)" : "");
+	if (!prints->has_symmetric || !print_compare(own, symmetric))
+		return;
+	print_text(symmetric, text);
+	fprintf(out, "  %*s %s up to its roles%s\n", (int)strlen(head), "", text, symmetric->approximate ? " (approximate)" : "");
+}
+
+static void prints_print(const struct prints *prints, bool all, const char *const heads[PRINT_LEVEL_COUNT], FILE *out)
+{
+	const char *head = heads[PRINT_LEVEL_EXACT];
+
+	for (enum print_level level = 0; level < (all ? prints->n_levels : 1); level++)
+		level_print(prints, level, heads[level], out);
 	if (prints->why_not)
 		fprintf(out, "  %*s does not count: %s\n", (int)strlen(head), "", prints->why_not);
 }
 
-void show_run_line(const struct run *run, const struct prints *prints, const char *store, FILE *out)
+void show_run_line(const struct run *run, const struct prints *prints, bool all, const char *store, FILE *out)
 {
+	static const char *const heads[] = { "print:", "folded:", "shape:" };
 	const struct store_run *row = run->row;
 	char outcome[64], duration[32], counts[96];
 
@@ -97,7 +107,7 @@ void show_run_line(const struct run *run, const struct prints *prints, const cha
 	if (row->reason && row->outcome != OUTCOME_ERROR)
 		fprintf(out, "  why: %s\n", row->reason);
 	if (prints)
-		prints_print(prints, "print:", out);
+		prints_print(prints, all, heads, out);
 	if (row->events)
 		fprintf(out, "  picture: bop graph %" PRIu64 "%s%s -o %s.svg\n", row->id, store ? " --store " : "",
 			store ? store : "", row->experiment);
@@ -112,18 +122,21 @@ struct table {
 	size_t n;
 };
 
-/* Only one that counts; a run that cannot be read has none. */
-static void column_print(const struct table *table, uint64_t id)
+/* Only those that count; a run that cannot be read has none. */
+static void columns_print(const struct table *table, uint64_t id)
 {
 	struct prints prints;
 	struct error e;
-	char text[PRINT_TEXT_SIZE] = "?";
+	bool known = !prints_load(table->store, id, &prints, &e);
 
-	if (!prints_load(table->store, id, &prints, &e)) {
-		print_text(&prints.exact, text);
-		fprintf(table->out, "  %s", prints.why_not ? "-" : text);
-	} else {
-		fprintf(table->out, "  %s", text);
+	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
+		char text[PRINT_TEXT_SIZE] = "?";
+
+		if (known && prints.why_not)
+			strcpy(text, "-");
+		else if (known)
+			print_text(&prints.own[level], text);
+		fprintf(table->out, level + 1 < PRINT_LEVEL_COUNT ? "  %-32s" : "  %s", text);
 	}
 }
 
@@ -147,7 +160,7 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome,
 		row.faults ? faults : "-", events, lost, duration);
 	if (table->prints)
-		column_print(table, row.id);
+		columns_print(table, row.id);
 	fputc('\n', table->out);
 	table->n++;
 	return 0;
@@ -155,6 +168,7 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 
 int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 {
+	static const char columns[] = "  PRINT                             FOLDED                            SHAPE";
 	struct table table = { .store = store, .prints = prints, .out = out, .measured = (int)strlen("EXPERIMENT") };
 	int err;
 
@@ -163,7 +177,7 @@ int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
 		return err;
 	table.width = table.measured;
 	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
-		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? "  PRINT" : "");
+		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? columns : "");
 	return run_each(store, NULL, on_row, &table, e);
 }
 
@@ -179,6 +193,7 @@ static void plan_print(const struct store_run *row, FILE *out)
 
 static void head_print(const struct run *run, const struct prints *prints, FILE *out)
 {
+	static const char *const heads[] = { "print    ", "folded   ", "shape    " };
 	const struct store_run *row = run->row;
 	char when[32], duration[32], counts[96], outcome[64];
 
@@ -190,7 +205,7 @@ static void head_print(const struct run *run, const struct prints *prints, FILE 
 		fprintf(out, "  why       %s\n", row->reason);
 	fprintf(out, "  started   %s, took %s\n", when_text(row->started_ns, when, sizeof(when)), duration);
 	fprintf(out, "  recorded  %s\n", row->running ? "it is still being recorded" : counts);
-	prints_print(prints, "print    ", out);
+	prints_print(prints, true, heads, out);
 	fprintf(out, "  file      %s\n", row->path);
 	for (size_t i = 0; i < run->n_streams; i++)
 		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,

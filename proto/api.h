@@ -134,7 +134,7 @@ struct api_run_end {
 	uint64_t run, started_ns, duration_ns;
 	uint64_t events, messages, lost, holes; /* UINT64_MAX: not known */
 	char *experiment, *outcome, *reason, *directory, *store;
-	struct api_print exact, symmetric;
+	struct api_print exact, symmetric, folded, folded_symmetric, shape, shape_symmetric;
 	char *print_why_not;
 	char **warnings; /* NULL-terminated; NULL: none */
 	bool incomplete;

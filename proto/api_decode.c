@@ -182,6 +182,8 @@ static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 		.incomplete = from->incomplete, .total_ns = from->total_ns, .boxes_ns = from->boxes_ns,
 		.ready_ns = from->ready_ns, .workload_ns = from->workload_ns, .check_ns = from->check_ns,
 		.stop_ns = from->stop_ns, .exact = print_decode(from->exact), .symmetric = print_decode(from->symmetric),
+		.folded = print_decode(from->folded), .folded_symmetric = print_decode(from->folded_symmetric),
+		.shape = print_decode(from->shape), .shape_symmetric = print_decode(from->shape_symmetric),
 	};
 	end->warnings = calloc(from->n_warnings + 1, sizeof(*end->warnings));
 	if (!end->warnings || shown_copy(&end->experiment, from->experiment) || shown_copy(&end->outcome, from->outcome) ||

@@ -210,12 +210,16 @@ static void print_fill(Bop__Api__Print **to, Bop__Api__Print *row, const struct 
 
 static void run_end_fill(Bop__Api__RunEnd *to, const struct api_run_end *from, struct parts *parts)
 {
-	Bop__Api__Print *prints = part(parts, 2, sizeof(*prints));
+	Bop__Api__Print *prints = part(parts, 6, sizeof(*prints));
 
 	if (!prints)
 		return;
 	print_fill(&to->exact, &prints[0], &from->exact);
 	print_fill(&to->symmetric, &prints[1], &from->symmetric);
+	print_fill(&to->folded, &prints[2], &from->folded);
+	print_fill(&to->folded_symmetric, &prints[3], &from->folded_symmetric);
+	print_fill(&to->shape, &prints[4], &from->shape);
+	print_fill(&to->shape_symmetric, &prints[5], &from->shape_symmetric);
 	to->print_why_not = text_of(from->print_why_not);
 	to->store = text_of(from->store);
 	to->run = from->run;

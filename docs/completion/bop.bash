@@ -66,7 +66,7 @@ _bop() {
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --json --send --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep-dir -h --help' ;;
 		replay) _bop_words '-n --runs --store --server --json --keep-dir -h --help' ;;
 		minimize) _bop_words '--store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --json -h --help' ;;

@@ -127,7 +127,8 @@ static const struct api_answer all_answers[] = {
 	{ .id = 4, .kind = API_PROGRESS, .progress = { 5, 6, "check" } },
 	{ .id = 5, .kind = API_RUN_END, .run_end = { .run = 8, .experiment = "x", .outcome = "good", .lost = UINT64_MAX,
 						     .warnings = two_warnings, .incomplete = true, .stop_ns = 9, .store = "r.db",
-						     .exact = { true, 1, UINT64_MAX, true }, .print_why_not = "lost" } },
+						     .exact = { true, 1, UINT64_MAX, true }, .folded = { true, 2, 3, false },
+						     .shape_symmetric = { true, 4, 5, false }, .print_why_not = "lost" } },
 	{ .id = 6, .kind = API_INJECTED, .injected = { 7, two_ids, 2 } },
 	{ .id = 7, .kind = API_FAULTS, .faults = { two_faults, 2 } },
 };
@@ -150,6 +151,8 @@ START_TEST(answers)
 	ck_assert(back[2].boxes.n_agents == 0 && !*back[2].boxes.version);
 	ck_assert(back[3].progress.run == 5 && back[3].progress.events == 6 && !strcmp(back[3].progress.phase, "check"));
 	ck_assert(back[4].run_end.lost == UINT64_MAX && back[4].run_end.incomplete && back[4].run_end.stop_ns == 9);
+	ck_assert(back[4].run_end.folded.known && back[4].run_end.folded.high == 2 && !back[4].run_end.folded_symmetric.known);
+	ck_assert(back[4].run_end.shape_symmetric.known && back[4].run_end.shape_symmetric.low == 5);
 	ck_assert(back[4].run_end.exact.known && back[4].run_end.exact.low == UINT64_MAX && back[4].run_end.exact.approximate);
 	ck_assert(!back[4].run_end.symmetric.known && !strcmp(back[4].run_end.store, "r.db"));
 	ck_assert(!strcmp(back[4].run_end.warnings[1], "two") && !back[4].run_end.warnings[2]);
