@@ -3,7 +3,7 @@
  * Properties of prints over random executions: what must not matter does not, prints are equal if and only if the
  * things that they are made of are isomorphic (libbliss decides), and another program computes the same from the JSON.
  *
- * PRINT_PAIRS says how many pairs are compared with libbliss.
+ * A tenth of it with BOP_TEST_SHORT, as `make test` does under sanitizers.
  */
 #include <bliss/bliss_C.h>
 #include <check.h>
@@ -14,7 +14,7 @@
 
 #include "collector/prints.h"
 #include "collector/show.h"
-#include "graph/print_inside.h"
+#include "graph/print_fold.h"
 #include "tests/unit/random_run.c"
 
 /* libbliss forgets some of what it took; a leak checker, if there is one, looks away meanwhile. */
@@ -46,6 +46,11 @@ static const struct random_options tiny[] = {
 };
 #define N_TINY (sizeof(tiny) / sizeof(*tiny))
 
+static unsigned sample(unsigned n)
+{
+	return getenv("BOP_TEST_SHORT") ? n / 10 : n;
+}
+
 static struct graph *build(const struct trace *trace, enum graph_order order)
 {
 	struct graph *g = NULL;
@@ -66,21 +71,38 @@ static const char **roles_of(const struct trace *trace, bool any)
 	return roles;
 }
 
-static struct print print_of(const struct trace *trace, bool symmetric, enum graph_order order)
+struct levels {
+	struct print print[PRINT_LEVEL_COUNT];
+};
+
+static struct levels levels_of(const struct trace *trace, bool symmetric, enum graph_order order)
 {
 	struct graph *g = build(trace, order);
 	const char **roles = roles_of(trace, symmetric);
-	struct print print;
+	struct levels levels;
+	struct print exact;
 
-	ck_assert_int_eq(print_graph(g, symmetric ? roles : NULL, &print), 0);
+	ck_assert_int_eq(print_levels(g, symmetric ? roles : NULL, levels.print), 0);
+	ck_assert_int_eq(print_graph(g, symmetric ? roles : NULL, &exact), 0);
+	REQUIRE(!print_compare(&exact, &levels.print[PRINT_LEVEL_EXACT]));
 	free(roles);
 	graph_free(g);
-	return print;
+	return levels;
 }
 
-static bool equal(struct print a, struct print b)
+static bool equal_at(const struct levels *a, const struct levels *b, enum print_level level)
 {
-	return !print_compare(&a, &b);
+	return !print_compare(&a->print[level], &b->print[level]);
+}
+
+static bool equal(struct levels a, struct levels b)
+{
+	return equal_at(&a, &b, PRINT_LEVEL_EXACT) && equal_at(&a, &b, PRINT_LEVEL_FOLDED) && equal_at(&a, &b, PRINT_LEVEL_SHAPE);
+}
+
+static bool approximate(const struct levels *levels)
+{
+	return levels->print[PRINT_LEVEL_EXACT].approximate || levels->print[PRINT_LEVEL_FOLDED].approximate;
 }
 
 static void other_numbers(struct random_run *run, uint64_t *rng)
@@ -201,7 +223,7 @@ static void rename_roots(struct random_run *run, unsigned n, unsigned by)
 	}
 }
 
-/* Neither arrival, table rows, times, pids, ports, addresses, sizes, numbers of threads, names of children nor segmentation has a
+/* At all levels, neither arrival, table rows, times, pids, ports, addresses, sizes, numbers of threads, names of children nor segmentation has a
  * say, nor has the order for which the graph was built; nor, up to symmetry, who of one role did what. */
 START_TEST(what_does_not_matter_does_not)
 {
@@ -210,19 +232,19 @@ START_TEST(what_does_not_matter_does_not)
 	for (unsigned i = _i * (RUNS / 10); i < (unsigned)(_i + 1) * (RUNS / 10); i++) {
 		const struct random_options *options = i % 7 ? &shapes[i % N_SHAPES] : &tiny[i % N_TINY];
 		struct random_run run;
-		struct print exact, symmetric;
+		struct levels exact, symmetric;
 
 		random_run_init(&run, i, options);
-		exact = print_of(&run.trace, false, GRAPH_ORDER_THREAD);
-		symmetric = print_of(&run.trace, true, GRAPH_ORDER_THREAD);
-		REQUIRE(!exact.approximate && !symmetric.approximate);
-		REQUIRE(equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
+		exact = levels_of(&run.trace, false, GRAPH_ORDER_THREAD);
+		symmetric = levels_of(&run.trace, true, GRAPH_ORDER_THREAD);
+		REQUIRE(!approximate(&exact) && !approximate(&symmetric));
+		REQUIRE(equal(exact, levels_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
 		disguise(&run, i * 31 + 5);
-		REQUIRE(equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
-		REQUIRE(equal(symmetric, print_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
+		REQUIRE(equal(exact, levels_of(&run.trace, false, GRAPH_ORDER_PROCESS)));
+		REQUIRE(equal(symmetric, levels_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
 		rename_roots(&run, options->processes, 1 + i % (options->processes - 1));
-		renamed += !equal(exact, print_of(&run.trace, false, GRAPH_ORDER_PROCESS));
-		REQUIRE(equal(symmetric, print_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
+		renamed += !equal(exact, levels_of(&run.trace, false, GRAPH_ORDER_PROCESS));
+		REQUIRE(equal(symmetric, levels_of(&run.trace, true, GRAPH_ORDER_PROCESS)));
 		random_run_fini(&run);
 	}
 	ck_assert_uint_gt(renamed, RUNS / 10 / 2);
@@ -252,7 +274,7 @@ static unsigned colour(struct palette *palette, uint64_t sort, uint64_t a, uint6
 	return palette->n++;
 }
 
-enum { OF_THREAD, OF_ITEM, OF_ORIGIN, OF_CONNECTION, OF_PROCESS, OF_BOX };
+enum { OF_THREAD, OF_ITEM, OF_ORIGIN, OF_CONNECTION, OF_PROCESS, OF_BOX, OF_PEER };
 
 /* A vertex of the oracle for a thing, made when it first comes up. */
 static unsigned thing(BlissGraph *graph, unsigned *vertices, uint32_t index, unsigned colour)
@@ -307,9 +329,16 @@ static BlissGraph *oracle_graph(const struct print_run *run, struct palette *pal
 			bliss_add_edge(graph, own, items[k] - 1);
 			if (item->link && (run->items[item->link - 1].link != k + 1 || item->link - 1 < k))
 				bliss_add_edge(graph, items[k] - 1, items[standing(run, item->link - 1)] - 1);
-			if (item->connection)
+			if (run->folded && item->peer) {
+				unsigned peer = bliss_add_vertex(graph, colour(palette, OF_PEER, 0, 0, 0));
+
+				bliss_add_edge(graph, items[k] - 1, peer);
+				bliss_add_edge(graph, peer,
+					       thing(graph, processes, item->peer, colour(palette, OF_PROCESS, 0, 0, 0)));
+			} else if (item->connection) {
 				bliss_add_edge(graph, items[k] - 1,
 					       thing(graph, connections, item->connection, colour(palette, OF_CONNECTION, 0, 0, 0)));
+			}
 			if (item->box)
 				bliss_add_edge(graph, items[k] - 1,
 					       thing(graph, boxes, item->box, colour(palette, OF_BOX, 0, 0, 0)));
@@ -377,34 +406,53 @@ static void mutate(struct random_run *run, uint64_t *rng)
 
 struct tally {
 	unsigned pairs, alike, different, refused;
+	unsigned equal[PRINT_LEVEL_COUNT];
 };
+
+/* What is equal at one level is so at those that follow. */
+static void tally_levels(const struct levels *a, const struct levels *b, struct tally *tally)
+{
+	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
+		tally->equal[level] += equal_at(a, b, level);
+		ck_assert_msg(!level || !equal_at(a, b, level - 1) || equal_at(a, b, level), "equal, but not %s",
+			      print_level_name(level));
+	}
+}
 
 static void compare_pair(struct random_run *a, struct random_run *b, bool symmetric, struct tally *tally)
 {
 	struct graph *graphs[2] = { NULL, NULL };
 	struct print_run runs[2];
-	struct print prints[2];
+	struct print_fold folds[2];
+	struct levels prints[2];
 	const char **roles[2] = { roles_of(&a->trace, true), roles_of(&b->trace, true) };
 	struct error e;
-	bool same;
+	bool same, folded;
 
 	if (graph_build(&a->trace, GRAPH_ORDER_THREAD, &graphs[0], &e) < 0 ||
 	    graph_build(&b->trace, GRAPH_ORDER_THREAD, &graphs[1], &e) < 0) {
 		tally->refused++;
 	} else {
 		for (int i = 0; i < 2; i++) {
-			REQUIRE(!print_graph(graphs[i], symmetric ? roles[i] : NULL, &prints[i]));
-			REQUIRE(!prints[i].approximate);
+			REQUIRE(!print_levels(graphs[i], symmetric ? roles[i] : NULL, prints[i].print));
+			REQUIRE(!approximate(&prints[i]));
 			REQUIRE(!print_run_init(&runs[i], graphs[i], symmetric ? roles[i] : NULL));
+			REQUIRE(!print_fold_init(&folds[i], &runs[i]));
 		}
 		same = isomorphic(&runs[0], &runs[1]);
-		ck_assert_msg(same == equal(prints[0], prints[1]), "libbliss says %s, prints say otherwise",
-			      same ? "isomorphic" : "different");
+		folded = isomorphic(&folds[0].run, &folds[1].run);
+		ck_assert_msg(same == equal_at(&prints[0], &prints[1], PRINT_LEVEL_EXACT),
+			      "libbliss says %s, prints say otherwise", same ? "isomorphic" : "different");
+		ck_assert_msg(folded == equal_at(&prints[0], &prints[1], PRINT_LEVEL_FOLDED),
+			      "libbliss says of what is folded %s, prints say otherwise", folded ? "isomorphic" : "different");
+		tally_levels(&prints[0], &prints[1], tally);
 		tally->pairs++;
 		tally->alike += same;
 		tally->different += !same;
-		print_run_fini(&runs[0]);
-		print_run_fini(&runs[1]);
+		for (int i = 0; i < 2; i++) {
+			print_fold_fini(&folds[i]);
+			print_run_fini(&runs[i]);
+		}
 	}
 	for (int i = 0; i < 2; i++) {
 		graph_free(graphs[i]);
@@ -412,10 +460,10 @@ static void compare_pair(struct random_run *a, struct random_run *b, bool symmet
 	}
 }
 
-/* Prints are equal if and only if what they are made of is isomorphic. */
+/* Exact and folded prints are equal if and only if what they are made of is isomorphic. */
 START_TEST(equal_is_isomorphic)
 {
-	unsigned n = getenv("PRINT_PAIRS") ? atoi(getenv("PRINT_PAIRS")) : PAIRS;
+	unsigned n = sample(PAIRS);
 	struct tally tally = { 0 };
 
 	for (unsigned i = 0; tally.pairs < n; i++) {
@@ -434,10 +482,13 @@ START_TEST(equal_is_isomorphic)
 		random_run_fini(&a);
 		random_run_fini(&b);
 	}
-	printf("# %u pairs: %u isomorphic, %u not; %u more were no traces\n", tally.pairs, tally.alike, tally.different,
-	       tally.refused);
+	printf("# %u pairs: %u isomorphic, %u not; folded, %u are, of shape %u; %u more were no traces\n", tally.pairs, tally.alike,
+	       tally.different, tally.equal[PRINT_LEVEL_FOLDED], tally.equal[PRINT_LEVEL_SHAPE], tally.refused);
 	ck_assert_uint_gt(tally.alike, n / 5);
 	ck_assert_uint_gt(tally.different, n / 5);
+	ck_assert_uint_gt(tally.equal[PRINT_LEVEL_FOLDED], tally.alike);
+	ck_assert_uint_gt(tally.equal[PRINT_LEVEL_SHAPE], tally.equal[PRINT_LEVEL_FOLDED]);
+	ck_assert_uint_lt(tally.equal[PRINT_LEVEL_SHAPE], n - n / 5);
 }
 END_TEST
 
@@ -468,7 +519,7 @@ START_TEST(another_program_finds_the_same)
 	FILE *out = popen("python3 tests/unit/print_check.py", "w");
 
 	ck_assert_ptr_nonnull(out);
-	for (unsigned i = 0; i < JSON_RUNS; i++) {
+	for (unsigned i = 0; i < sample(JSON_RUNS); i++) {
 		struct random_run run;
 
 		random_run_init(&run, i, i % 3 ? &shapes[i % N_SHAPES] : &tiny[i % N_TINY]);
