@@ -226,7 +226,7 @@ static __always_inline void taken_since(struct sock_state *ss, const struct task
 static __noinline int sock_adopt(struct sock *sk)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = task_find(task);
+	struct task_state *state = task_kept(task);
 	struct tcp_sock *tp;
 	struct sock_state *ss;
 	int connector;
@@ -277,7 +277,7 @@ static __always_inline struct sock_state *sock_used(struct sock *sk)
 		return ss->flags & SOCK_F_IGNORED ? 0 : ss;
 	}
 	if (!ss && adopting && sock_adopt(sk))
-		ss = sock_find(sk);
+		ss = sock_kept(sk);
 	return ss;
 }
 

@@ -11,6 +11,13 @@
 
 #define CALL_NONE 0xffffffff
 
+/*
+ * A function that the verifier goes through once for each program, whatever its callers hand over, and not for each call: not
+ * static, and weak because several files have it. It returns a number, and takes numbers and memory that may be NULL: no
+ * kernel structures. Before Linux 6.2 no map can be asked with what lies in such memory.
+ */
+#define verified_once __weak __noinline
+
 #if defined(__TARGET_ARCH_x86)
 enum {
 	NR_READ = 0,

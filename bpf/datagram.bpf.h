@@ -58,7 +58,7 @@ static __always_inline void datagram_target(struct sock *sk, struct rec_addr *re
 		remote_address(sk, remote);
 }
 
-/* Who asks: a process, and from when on it is that one. */
+/* A process, and from when on it is that one. */
 struct asker {
 	__u64 start;
 	__u32 tgid;
@@ -87,10 +87,10 @@ static __always_inline __u32 datagram_number(const struct rec_datagram *record, 
 }
 
 /* Is this socket's port one that is asked? Notes who uses it on the way; the first that happens there decides. */
-static __always_inline int port_serves(struct sock *sk, __u32 box, struct task_struct *task, int sends, int *ret_chosen)
+static __always_inline int port_serves(struct sock *sk, __u32 box, const struct asker *self, int sends, int *ret_chosen)
 {
 	struct port_key key = { .box = box, .port = peek(sk, __sk_common.skc_num) };
-	struct port_user user = { .start = task->group_leader->start_time, .tgid = task->tgid }, *known;
+	struct port_user user = { .start = self->start, .tgid = self->tgid }, *known;
 
 	*ret_chosen = port_is_chosen(sk) != 0;
 	known = bpf_map_lookup_elem(&port_users, &key);
@@ -123,7 +123,7 @@ static __always_inline struct rec_datagram *datagram_reserve(struct sock *sk, st
 static __noinline int datagram_sent(struct sock *sk, int result)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct asker asker = {};
+	struct asker self = {}, asker = {};
 	struct user_message message = {};
 	struct rec_addr remote = {};
 	struct port_key key = {};
@@ -139,20 +139,21 @@ static __noinline int datagram_sent(struct sock *sk, int result)
 	box &= ~BOX_GUEST;
 	if (!state || is_retry(result))
 		return 0;
+	self.start = task->group_leader->start_time;
+	self.tgid = task->tgid;
 	if (!(task->flags & PF_IO_WORKER))
 		message_find(task_regs(task), &message, state->mmsg_sent);
 	if (regs_call(task_regs(task)) == NR_SENDMMSG)
 		state->mmsg_sent++;
 	datagram_target(sk, &remote, message.name);
 	remote_box = address_box(&remote, box);
-	serves = port_serves(sk, box, task, 1, &chosen);
+	serves = port_serves(sk, box, &self, 1, &chosen);
 	key.box = remote_box;
 	key.port = remote.port;
 	other = bpf_map_lookup_elem(&port_users, &key);
 	reply = serves && (other ? !other->serves : remote.port >= PORT_ASKS_FROM);
 	if (!reply) {
-		asker.start = task->group_leader->start_time;
-		asker.tgid = task->tgid;
+		asker = self;
 	} else if (other) {
 		asker.start = other->start;
 		asker.tgid = other->tgid;
@@ -179,6 +180,7 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct user_message message = {};
+	struct asker self = {};
 	struct rec_addr remote = {}; /* before Linux 6.2 no map can be asked with what lies in the ring buffer */
 	struct rec_datagram *record;
 	struct task_state *state;
@@ -202,7 +204,9 @@ static __noinline int datagram_taken(struct sock *sk, int result, int flags)
 		state->sleep_ns = 0;
 		return 0;
 	}
-	serves = port_serves(sk, box, task, 0, &chosen);
+	self.start = task->group_leader->start_time;
+	self.tgid = task->tgid;
+	serves = port_serves(sk, box, &self, 0, &chosen);
 	if (result >= 0)
 		digest = digest_take(1, &message, result, &cut);
 	mark = (serves ? 0 : REC_F_REPLY) | (serves && !chosen ? REC_F_EPHEMERAL : 0) | (cut ? REC_F_TRUNCATED : 0);

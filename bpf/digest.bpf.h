@@ -121,8 +121,7 @@ static __always_inline __u64 room_digest(struct digest_room *room, __u64 size)
 }
 
 /* Digest of a message of `size` bytes. which: 0 a send, 1 a receive; ret_cut: the program's buffer was full. */
-__attribute__((unused)) static __noinline __u64 digest_take(__u32 which, const struct user_message *message, __u64 size,
-							     int *ret_cut)
+verified_once __u64 digest_take(__u32 which, const struct user_message *message, __u64 size, int *ret_cut)
 {
 	struct digest_room *room = bpf_map_lookup_elem(&digest_rooms, &which);
 	__u64 there = size;

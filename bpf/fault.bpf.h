@@ -29,31 +29,32 @@ struct fault_moment {
  * The connector tells its peer, by their sequence numbers, how the connection is called; whoever has a name learns
  * what rules there are. Returns those moments.
  */
-fault_function __u32 fault_bind(struct sock_state *ss)
+verified_once __u32 fault_bind(struct sock_state *ss)
 {
 	__u32 *moments, watch = 0;
-	__u64 key, *name;
+	__u64 key, name, *known;
 
 	if (!ss)
 		return 0;
 	if (ss->flags & SOCK_F_ACCEPTOR && !ss->name) {
 		key = end_key(ss);
-		name = bpf_map_lookup_elem(&fault_keys, &key);
-		if (!name)
+		known = bpf_map_lookup_elem(&fault_keys, &key);
+		if (!known)
 			return 0; /* one that is older than the rules: its connector has not done anything since */
-		ss->name = *name;
+		ss->name = *known;
 		bpf_map_delete_elem(&fault_keys, &key);
 	}
 	if (!(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)))
 		return 0;
-	if (!ss->name)
+	name = ss->name;
+	if (!name)
 		return 0;
 	ss->fault_seen = faulting;
 	if (!(ss->flags & SOCK_F_ACCEPTOR)) {
 		key = peer_key(ss);
-		bpf_map_update_elem(&fault_keys, &key, &ss->name, BPF_ANY);
+		bpf_map_update_elem(&fault_keys, &key, &name, BPF_ANY);
 	}
-	moments = bpf_map_lookup_elem(&rule_names, &ss->name);
+	moments = bpf_map_lookup_elem(&rule_names, &name);
 	if (moments)
 		watch = *moments;
 	ss->fault_watch = watch;
@@ -72,7 +73,7 @@ static __always_inline int rule_is_for(struct rule *rule)
 
 	if (!rule->process)
 		return 1;
-	state = task_find(bpf_get_current_task_btf());
+	state = task_kept(bpf_get_current_task_btf());
 	return state && state->seed.label == rule->process;
 }
 
@@ -93,10 +94,10 @@ static __always_inline int rule_claim(struct rule *rule)
 	return 1;
 }
 
-fault_function int fault_emit(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
+verified_once int fault_emit(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = task_find(task);
+	struct task_state *state = task_kept(task);
 	__u64 now = bpf_ktime_get_ns(), order;
 	struct rec_fault *record;
 
@@ -117,13 +118,10 @@ fault_function int fault_emit(struct rule *rule, struct sock_state *ss, struct f
 	return 0;
 }
 
-fault_function int flow_add(struct rule_flow_key *key, __u32 entry)
+static __always_inline int flow_add(struct rule_flow_key *key, __u32 entry)
 {
-	struct rule_flow fresh = {}, *flow;
+	struct rule_flow fresh = {}, *flow = bpf_map_lookup_elem(&rule_flows, key);
 
-	if (!key)
-		return -1;
-	flow = bpf_map_lookup_elem(&rule_flows, key);
 	if (!flow) {
 		fresh.rules[0] = entry;
 		if (!bpf_map_update_elem(&rule_flows, key, &fresh, BPF_NOEXIST))
@@ -138,13 +136,27 @@ fault_function int flow_add(struct rule_flow_key *key, __u32 entry)
 	return -1;
 }
 
+/* Packets from there to here, in that box. 0: they meet it. */
+verified_once int fault_flow(__u32 box, const struct rec_addr *from, const struct rec_addr *to, __u32 entry)
+{
+	struct rule_flow_key key = {};
+
+	if (!from || !to)
+		return -1;
+	key.box = box;
+	__builtin_memcpy(key.source, from->ip, 16);
+	__builtin_memcpy(key.target, to->ip, 16);
+	key.source_port = from->port;
+	key.target_port = to->port;
+	return flow_add(&key, entry);
+}
+
 /*
  * From here on packets of that connection meet the rule: where they arrive, or, when the peer is not in a box that we
  * look at, where they leave.
  */
 fault_function int fault_flows(struct sock *sk, struct sock_state *ss, __u32 entry)
 {
-	struct rule_flow_key key = {};
 	struct rec_addr local, remote;
 	__u32 box, own;
 
@@ -153,20 +165,11 @@ fault_function int fault_flows(struct sock *sk, struct sock_state *ss, __u32 ent
 	own = ss->box & ~BOX_GUEST;
 	local_address(sk, &local);
 	remote_address(sk, &remote);
-	key.box = own;
-	__builtin_memcpy(key.source, remote.ip, 16);
-	__builtin_memcpy(key.target, local.ip, 16);
-	key.source_port = remote.port;
-	key.target_port = local.port;
-	if (flow_add(&key, entry | RULE_FLOW_BACK))
+	if (fault_flow(own, &remote, &local, entry | RULE_FLOW_BACK))
 		return -1;
 	box = address_box(&remote, own);
-	key.box = box && bpf_map_lookup_elem(&rule_boxes, &box) ? box : own | RULE_LEAVES;
-	__builtin_memcpy(key.source, local.ip, 16);
-	__builtin_memcpy(key.target, remote.ip, 16);
-	key.source_port = local.port;
-	key.target_port = remote.port;
-	return flow_add(&key, entry);
+	box = box && bpf_map_lookup_elem(&rule_boxes, &box) ? box : own | RULE_LEAVES;
+	return fault_flow(box, &local, &remote, entry);
 }
 
 /* The programs at packets have something to look for. */
@@ -180,7 +183,7 @@ static __always_inline void rule_placed(struct rule *rule, __u32 *counter)
 static __always_inline void process_silence(struct rule *rule)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = task_find(task);
+	struct task_state *state = task_kept(task);
 
 	if (state && rule->silent && rule->signal == SIGKILL)
 		process_find(task, state)->silenced = rule->id;
@@ -210,7 +213,7 @@ static __always_inline int rule_begin(struct rule *rule, struct sock_state *ss, 
 }
 
 /* A moment that is not a send. */
-fault_function int fault_fire(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
+verified_once int fault_fire(struct rule *rule, struct sock_state *ss, struct fault_moment *at)
 {
 	return rule && at && rule_claim(rule) ? rule_begin(rule, ss, at) : 0;
 }
@@ -220,7 +223,7 @@ static __always_inline struct rule *rule_listed(struct rule_list *list, int i)
 	return list->rules[i] ? rule_find(list->rules[i]) : 0;
 }
 
-fault_function int fault_moment_of(__u64 name, __u32 moment, struct sock_state *ss)
+verified_once int fault_moment_of(__u64 name, __u32 moment, struct sock_state *ss)
 {
 	struct rule_key key = { .name = name, .moment = moment << 1 };
 	struct fault_moment at = { .moment = moment };
@@ -235,7 +238,7 @@ fault_function int fault_moment_of(__u64 name, __u32 moment, struct sock_state *
  * A process was made (by the current one), or executes a program. A signal would hit the current one: such a rule
  * waits for the program.
  */
-fault_function int fault_started(__u64 label, __u32 made)
+verified_once int fault_started(__u64 label, __u32 made)
 {
 	struct rule_key key = { .name = label, .moment = RULE_START << 1 };
 	struct fault_moment at = { .moment = RULE_START };
@@ -251,17 +254,19 @@ fault_function int fault_started(__u64 label, __u32 made)
 }
 
 /* A connect that the current task entered is about to send its SYN. */
-fault_function int fault_open(struct sock_state *ss)
+verified_once int fault_open(struct sock_state *ss)
 {
 	struct rule_key key = { .moment = RULE_CONNECT << 1 };
 	struct rule_gate *gate = rule_gate();
 	struct rule_list *list;
+	__u64 cookie;
 
 	if (!ss || !gate)
 		return 0;
+	cookie = ss->cookie;
 	/* a socket that was refused can connect again: that is another connect */
 	if (gate->connects)
-		bpf_map_delete_elem(&rule_connects, &ss->cookie);
+		bpf_map_delete_elem(&rule_connects, &cookie);
 	key.name = ss->name;
 	list = bpf_map_lookup_elem(&rule_lists, &key);
 	for (int i = 0; list && i < RULE_SHARED; i++) {
@@ -270,34 +275,36 @@ fault_function int fault_open(struct sock_state *ss)
 		if (!rule || rule->state != RULE_ARMED || rule->dry || !effect_is_refusal(rule->effect))
 			continue;
 		/* before the rule fires: it looks at its state */
-		rule->cookie = ss->cookie;
-		bpf_map_update_elem(&rule_connects, &ss->cookie, &rule->id, BPF_ANY);
+		rule->cookie = cookie;
+		bpf_map_update_elem(&rule_connects, &cookie, &rule->id, BPF_ANY);
 		rule_placed(rule, &gate->connects);
 	}
 	return fault_moment_of(ss->name, RULE_CONNECT, ss);
 }
 
 /* Both numbers of a connection are known. An end that will read tells from where on. */
-fault_function int fault_keyed(struct sock_state *ss)
+verified_once int fault_keyed(struct sock_state *ss)
 {
-	__u64 pair, cookie;
-	__u32 watch;
+	__u64 pair, cookie, name;
+	__u32 watch, next;
 
 	if (!ss)
 		return 0;
 	watch = fault_watch(ss);
 	if (watch & 3u << (RULE_RECV << 1)) {
 		pair = end_key(ss);
-		bpf_map_update_elem(&fault_taken, &pair, &ss->received_seq, BPF_ANY);
+		next = ss->received_seq;
+		bpf_map_update_elem(&fault_taken, &pair, &next, BPF_ANY);
 	}
 	if (watch & 1u << (RULE_ACCEPT << 1) && ss->flags & SOCK_F_ACCEPTOR) {
 		cookie = ss->cookie;
-		bpf_map_update_elem(&fault_accepts, &cookie, &ss->name, BPF_ANY);
+		name = ss->name;
+		bpf_map_update_elem(&fault_accepts, &cookie, &name, BPF_ANY);
 	}
 	return 0;
 }
 
-fault_function int fault_accepted(__u64 cookie)
+static __always_inline int fault_accepted(__u64 cookie)
 {
 	__u64 *name = bpf_map_lookup_elem(&fault_accepts, &cookie);
 
@@ -312,7 +319,7 @@ fault_function int fault_accepted(__u64 cookie)
 fault_function int fault_closing(struct sock *sk, struct sock_state *ss)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct task_state *state = task_find(task);
+	struct task_state *state = task_kept(task);
 	struct rule_gate *gate = rule_gate();
 	struct rule *rule;
 	__u32 id;

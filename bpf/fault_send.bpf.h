@@ -177,7 +177,7 @@ fault_function int fault_send(struct sock *sk, struct sock_state *ss, struct sen
 	list = bpf_map_lookup_elem(&rule_lists, &key);
 	if (!list)
 		return 0;
-	state = task_find(task);
+	state = task_kept(task);
 	if (!state)
 		return 0;
 	at.order = send->order;
@@ -210,7 +210,7 @@ fault_function int fault_sent(struct sock *sk, struct sock_state *ss)
  * A program has read up to the byte with that number (or, peeked, only looked so far), and does not know it before
  * this is over. The messages that arrive are those of the other end.
  */
-fault_function int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
+verified_once int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
 {
 	struct rule_key key = {};
 	struct fault_moment at = {};

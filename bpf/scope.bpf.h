@@ -9,14 +9,20 @@
 #include "bpf/compat.bpf.h"
 #include "bpf/emit.bpf.h"
 
+static __always_inline struct task_state *task_kept(struct task_struct *task)
+{
+	struct task_state *state = bpf_task_storage_get(&tasks, task, 0, 0);
+
+	return state && state->seed.epoch == epoch ? state : 0;
+}
+
+/*
+ * The same for a task that can be anybody's: most of the machine is spared the call. Where a task is likely ours there is no
+ * such look: newer kernels search all of their type names for each pointer that a program follows, when they check it.
+ */
 static __always_inline struct task_state *task_find(struct task_struct *task)
 {
-	struct task_state *state;
-
-	if (!task->bpf_storage) /* most of the machine: spare it the call */
-		return 0;
-	state = bpf_task_storage_get(&tasks, task, 0, 0);
-	return state && state->seed.epoch == epoch ? state : 0;
+	return task->bpf_storage ? task_kept(task) : 0;
 }
 
 /* State of the process that a task belongs to; the task's own if the first thread has none. */
@@ -27,14 +33,25 @@ static __always_inline struct task_state *process_find(struct task_struct *task,
 
 	if (task->pid == task->tgid)
 		return state;
-	process = task_find(task->group_leader);
+	process = task_kept(task->group_leader);
 	return process ? process : state;
 }
 
+/* The order of a process, drawn by a thread that is not its first. The current task's. */
+verified_once __u64 thread_order_draw(struct task_state *state)
+{
+	struct task_state *process;
+
+	if (!state)
+		return 0;
+	process = process_find(bpf_get_current_task_btf(), state);
+	return __sync_fetch_and_add(&process->order, 1) + 1;
+}
+
+/* task: the current one. */
 static __always_inline __u64 order_draw(struct task_struct *task, struct task_state *state)
 {
-	struct task_state *process = process_find(task, state);
-	__u64 order = __sync_fetch_and_add(&process->order, 1) + 1;
+	__u64 order = task->pid == task->tgid ? __sync_fetch_and_add(&state->order, 1) + 1 : thread_order_draw(state);
 
 	state->last_order = order;
 	return order;
@@ -101,27 +118,27 @@ static __always_inline void exec_emit(struct task_struct *task, struct task_stat
 	record_submit(record);
 }
 
-/* A task without state uses a socket of ours: from here on it is traced. */
-__attribute__((unused)) static __noinline struct task_state *task_appear(struct task_struct *task,
-									 __u32 box)
+/* The current task has no state and uses a socket of ours: from here on it is traced. 0: no memory. */
+verified_once int task_appear(__u32 box)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct task_state *state;
 
-	if (task->pid != task->tgid && !task_find(task->group_leader))
+	if (task->pid != task->tgid && !task_kept(task->group_leader))
 		task_create(task->group_leader, box, 0);
 	state = task_create(task, box, 0);
 	if (state)
 		exec_emit(task, state, REC_APPEAR, 0);
-	return state;
+	return state != 0;
 }
 
 /* The current task's state, made if need be; NULL: ignored, a stranger in a guest's box, or no memory. */
 static __always_inline struct task_state *task_current(struct task_struct *task, __u32 box)
 {
-	struct task_state *state = task_find(task);
+	struct task_state *state = task_kept(task);
 
-	if (seldom(!state) && !(box & BOX_GUEST))
-		state = task_appear(task, box);
+	if (seldom(!state) && !(box & BOX_GUEST) && task_appear(box))
+		state = bpf_task_storage_get(&tasks, task, 0, 0);
 	return state && !state->seed.ignored ? state : 0;
 }
 
@@ -136,18 +153,28 @@ static __always_inline struct sock_state *sock_state(struct sock *sk)
 
 #ifndef HOOK_UNTYPED
 	if (!socks_in_table)
-		return sk->sk_bpf_storage ? bpf_sk_storage_get(&socks, sk, 0, 0) : 0;
+		return bpf_sk_storage_get(&socks, sk, 0, 0);
 #endif
 	state = bpf_map_lookup_elem(&sock_table, &address);
 	return state && state->cookie == (__u64)peek(sk, __sk_common.skc_cookie.counter) ? state : 0;
 }
 
 /* State of a socket of ours, else NULL. Ignored sockets are none of ours. */
-static __always_inline struct sock_state *sock_find(struct sock *sk)
+static __always_inline struct sock_state *sock_kept(struct sock *sk)
 {
 	struct sock_state *state = sock_state(sk);
 
 	return state && state->epoch == epoch && !(state->flags & SOCK_F_IGNORED) ? state : 0;
+}
+
+/* The same for a socket that can be anybody's: as with tasks. */
+static __always_inline struct sock_state *sock_find(struct sock *sk)
+{
+#ifndef HOOK_UNTYPED
+	if (!socks_in_table && !sk->sk_bpf_storage)
+		return 0;
+#endif
+	return sock_kept(sk);
 }
 
 /* Room for a state; what is in it does not matter. */

@@ -60,6 +60,14 @@ int BPF_PROG(on_prepare_exec, struct task_struct *task, struct linux_binprm *bpr
 	return exec_prepared(task);
 }
 
+/* Not part of its caller, whose other calls would find no room on the stack beside a path. */
+static __noinline int exec_told(struct task_struct *task, struct task_state *state, const char *path)
+{
+	if (state)
+		exec_emit(task, state, REC_EXEC, path);
+	return 0;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -70,7 +78,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	if (old_pid != task->pid)
 		state->order = state->last_order + ORDER_EXEC;
 	state->sleep_ns = 0;
-	exec_emit(task, state, REC_EXEC, bprm->filename);
+	exec_told(task, state, bprm->filename);
 	return faults_on() ? fault_started(state->seed.label, 0) : 0;
 }
 
