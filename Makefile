@@ -54,11 +54,17 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
 OBJ_LIB := $(call obj,lib)
 OBJ_PROTO := $(call obj,proto) $(GEN:.c=.o)
 OBJ_GRAPH := $(call obj,graph)
+OBJ_LIBBOP := $(call obj,libbop)
+# the library for other programs: what it is made of, in position-independent code
+PIC_LIBBOP := $(patsubst %,$(O)/pic/%.o,$(basename $(wildcard libbop/*.c)) lib/error lib/key lib/place proto/api.pb-c)
+SONAME := libbop.so.0
 OBJ_COLLECTOR := $(call obj,collector)
 OBJ_TFJ := $(call obj,tfj)
+comma := ,
 not_main = $(filter-out %/main.o,$(1))
 
-EXAMPLES := $(patsubst %.c,$(O)/%,$(wildcard examples/*/*.c))
+# controller-c is for others: it is built with an installed libbop
+EXAMPLES := $(patsubst %.c,$(O)/%,$(filter-out examples/controller-c/%,$(wildcard examples/*/*.c)))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
 KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
@@ -76,13 +82,27 @@ LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 
 .DELETE_ON_ERROR:
 .SECONDARY:
 
-all: $(O)/bop $(O)/tfj $(EXAMPLES) ## build bop, tfj and the example programs into build/
+all: $(O)/bop $(O)/tfj $(O)/libbop.so.$(VERSION) $(O)/libbop.a $(EXAMPLES) ## build bop, tfj, libbop and the example programs into build/
 
-$(O)/bop: $(OBJ_COLLECTOR) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/bop: $(OBJ_COLLECTOR) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
 $(O)/tfj: $(OBJ_TFJ) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ)
+
+$(O)/libbop.so.$(VERSION): $(PIC_LIBBOP) libbop/libbop.map
+	$(call say,LINK,$@) $(CC) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=libbop/libbop.map \
+		$(if $(SAN),,-Wl$(comma)-z$(comma)defs) $(ALL_LDFLAGS) -o $@ $(PIC_LIBBOP) $(call pkg,libs,libprotobuf-c libzmq)
+
+# one object, of which only what is for others can be seen
+$(O)/libbop.a: $(PIC_LIBBOP)
+	$(call say,AR,$@) ld -r -o $(O)/libbop.o $^ && objcopy --localize-hidden $(O)/libbop.o && rm -f $@ && ar rcs $@ $(O)/libbop.o
+
+$(O)/pic/%.o: %.c | $(GEN_H)
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(O)/pic/%.pb-c.o: $(O)/%.pb-c.c
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -fPIC -w -MMD -MP -c -o $@ $<
 
 $(O)/obj/%.o: %.c | $(GEN_H)
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -125,18 +145,18 @@ $(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
 
 examples: $(EXAMPLES) ## build only the example programs
 
-$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check) $(LIBS_ORACLE)
 $(O)/tests/unit/test_print_property: LIBS_ORACLE = -lbliss
 
 $(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread
 
-$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
 # Only in a tree of clang with SAN=fuzzer-no-link,...: see fuzz.
-$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz_%,$(*F)),-fsanitize=fuzzer) -o $@ $^ $(LIBS_BOP)
 
 # Stands alone, like the examples.
@@ -200,6 +220,16 @@ fuzz-programs: $(FUZZ)
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/doc/bop/docs share/man/man1 share/bash-completion/completions)
 	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include/bop/proto lib/pkgconfig share/man/man3)
+	install -m 644 libbop/bop.h $(DESTDIR)$(PREFIX)/include/bop/
+	install -m 644 $(O)/proto/api.pb-c.h proto/api.proto $(DESTDIR)$(PREFIX)/include/bop/proto/
+	install -m 755 $(O)/libbop.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
+	install -m 644 $(O)/libbop.a $(DESTDIR)$(PREFIX)/lib/
+	ln -sf libbop.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libbop.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' libbop/libbop.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libbop.pc
+	install -m 644 docs/man/libbop.3 $(DESTDIR)$(PREFIX)/share/man/man3/
+	[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bop/
 	install -m 644 docs/*.* $(DESTDIR)$(PREFIX)/share/doc/bop/docs/
 	install -m 644 docs/man/bop.1 docs/man/tfj.1 $(DESTDIR)$(PREFIX)/share/man/man1/
@@ -208,7 +238,9 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f $(foreach p,bop tfj,$(addprefix $(DESTDIR)$(PREFIX)/,bin/$(p) share/man/man1/$(p).1 share/bash-completion/completions/$(p)))
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/libbop.so.$(VERSION) lib/$(SONAME) lib/libbop.so lib/libbop.a \
+		lib/pkgconfig/libbop.pc share/man/man3/libbop.3)
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop $(DESTDIR)$(PREFIX)/include/bop
 
 clean: ## remove build/
 	rm -rf build

@@ -14,6 +14,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "lib/place.h"
+
 enum { AGENTS_MAX = 10000 };
 
 int allowed_name_check(const char *name, struct error *e)
@@ -45,20 +47,9 @@ static int folder_make(char *folder, struct error *e)
 
 int allowed_folder(const char *given, bool make, char ret_folder[PATH_MAX], struct error *e)
 {
-	const char *folder = given ? given : getenv("BOP_KEYS"), *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
-	int n;
+	int err = place_keys(given, ret_folder, e);
 
-	if (folder && *folder)
-		n = snprintf(ret_folder, PATH_MAX, "%s", folder);
-	else if (geteuid() == 0)
-		n = snprintf(ret_folder, PATH_MAX, "/etc/bop/keys");
-	else if (config && *config == '/')
-		n = snprintf(ret_folder, PATH_MAX, "%s/bop/keys", config);
-	else
-		n = snprintf(ret_folder, PATH_MAX, "%s/.config/bop/keys", home && *home ? home : "");
-	if (n >= PATH_MAX - 64)
-		return error_set(e, -ENAMETOOLONG, "the path of the folder of keys is too long");
-	return make ? folder_make(ret_folder, e) : 0;
+	return !err && make ? folder_make(ret_folder, e) : err;
 }
 
 static int line_take(struct allowed *list, char *line, unsigned number, struct error *e)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A connection to `bop serve` as a controller: requests out, answers in. Private sockets only. */
+/* libbop (libbop/bop.h) for commands that speak in the structs of proto/api.h. */
 #ifndef COLLECTOR_CLIENT_H
 #define COLLECTOR_CLIENT_H
 
@@ -10,12 +10,12 @@
 
 struct client;
 
-/* url: ipc://PATH of the server's `api` socket; "": the usual one of this user. -ECONNREFUSED: no server runs there. */
+/* url: as for bop_open(); "": the usual one of this user. */
 int client_open(const char *url, struct client **ret_client, struct error *e);
 void client_close(struct client *client);
 
 /* For zmq_poll: answers, and the end of the connection. */
-enum { CLIENT_ITEMS = 2 };
+enum { CLIENT_ITEMS = 1 };
 void client_items(const struct client *client, zmq_pollitem_t items[CLIENT_ITEMS]);
 
 int client_send(struct client *client, const struct api_request *request, struct error *e);

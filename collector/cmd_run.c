@@ -11,8 +11,8 @@
 #include "collector/cmd_remote.h"
 #include "collector/labels.h"
 #include "collector/private_server.h"
-#include "collector/serve.h"
 #include "collector/session.h"
+#include "lib/place.h"
 
 /* A seed that was not given is another one each time. */
 static int run_once(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
@@ -71,7 +71,7 @@ static int run_served(const struct cmd_args *args, const struct plan *plan)
 	int err = 0, status;
 
 	if (!*args->api)
-		err = serve_directory(directory, &e);
+		err = place_server(directory, &e);
 	else if (strncmp(args->api, "ipc:///", 7) || size < 12 || size >= PATH_MAX || strcmp(args->api + size - 4, "/api"))
 		return cmd_failf("run: '%s' is no address for the API of this run; it looks like ipc:///run/bop/api", args->api);
 	else

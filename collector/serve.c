@@ -19,6 +19,7 @@
 #include "collector/serve_inside.h"
 #include "lib/claim.h"
 #include "lib/clock.h"
+#include "lib/place.h"
 
 #define BURST 256
 #define WAIT_MAX_NS CLOCK_SECOND_NS
@@ -39,24 +40,6 @@ void serve_log(const char *format, ...)
 	error_set(&line, 0, "%s", text); /* what peers say is in it: no control characters */
 	strftime(when, sizeof(when), "%F %T", localtime(&now));
 	fprintf(stderr, "%s %s\n", when, line.text);
-}
-
-int serve_directory(char ret_directory[PATH_MAX], struct error *e)
-{
-	const char *given = getenv("BOP_SERVER_DIR"), *runtime = getenv("XDG_RUNTIME_DIR");
-	int n;
-
-	if (given && *given)
-		n = snprintf(ret_directory, PATH_MAX, "%s", given);
-	else if (geteuid() == 0)
-		n = snprintf(ret_directory, PATH_MAX, "/run/bop");
-	else if (runtime && *runtime == '/')
-		n = snprintf(ret_directory, PATH_MAX, "%s/bop", runtime);
-	else
-		n = snprintf(ret_directory, PATH_MAX, "/tmp/bop.server.%u", geteuid());
-	if (n >= PATH_MAX || *ret_directory != '/')
-		return error_set(e, -EINVAL, "%s: the directory of a server is an absolute path", ret_directory);
-	return 0;
 }
 
 /* Private, or refused: who can change it could stand in for us. */
@@ -226,7 +209,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 		err = private_begin(e);
 	serve->store_url = options->store;
 	if (!err && !options->directory)
-		err = serve_directory(serve->directory, e);
+		err = place_server(serve->directory, e);
 	else if (!err && !realpath(options->directory, serve->directory) && errno != ENOENT)
 		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
 	if (!err && options->directory && !*serve->directory)

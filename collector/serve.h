@@ -17,7 +17,7 @@
 #define SERVE_API_URL_MAX (PATH_MAX + 16)
 
 struct serve_options {
-	const char *directory; /* NULL: serve_directory() */
+	const char *directory; /* NULL: place_server() */
 	const char *listen;    /* tcp://ADDRESS:PORT; NULL: private sockets only */
 	const char *keys;      /* folder of keys; NULL: the usual one */
 	const char *store;     /* URL */
@@ -37,11 +37,5 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
  */
 int serve_loop(struct serve *serve, struct error *e);
 void serve_close(struct serve *serve);
-
-/*
- * Where a server of this user is: $BOP_SERVER_DIR, else /run/bop for root, else bop in $XDG_RUNTIME_DIR, else
- * /tmp/bop.server.UID.
- */
-int serve_directory(char ret_directory[PATH_MAX], struct error *e);
 
 #endif
