@@ -11,67 +11,46 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "collector/cmd.h"
-#include "collector/show.h"
-#include "graph/render.h"
+#include "collector/source.h"
 
-enum format { FORMAT_SVG, FORMAT_PNG, FORMAT_DOT, FORMAT_JSON };
+/* What is asked for, and where it goes. */
+struct drawing {
+	struct source *source;
+	Bop__Api__Render ask;
+};
 
-static int format_of(const char *file, enum format *ret_format, struct error *e)
+/* svg, png, ...: as the end of the file's name says. */
+static int format_of(const char *file, char **ret_format, struct error *e)
 {
-	static const char *const suffixes[] = { ".svg", ".png", ".dot", ".json" };
+	static char *const formats[] = { "svg", "png", "dot", "json" };
 	const char *suffix = file ? strrchr(file, '.') : ".svg";
 
 	for (int i = 0; suffix && i < 4; i++)
-		if (!strcmp(suffix, suffixes[i])) {
-			*ret_format = (enum format)i;
+		if (!strcmp(suffix + 1, formats[i])) {
+			*ret_format = formats[i];
 			return 0;
 		}
 	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json", file);
 }
 
-static int draw(const struct run *run, const struct graph *graph, enum format format, bool all, FILE *out,
-		struct error *e)
-{
-	static const enum render_format formats[] = { RENDER_SVG, RENDER_PNG, RENDER_DOT };
-	const struct store_run *row = run->row;
-	char title[256], subtitle[256];
-	struct render_options options = {
-		.title = title,
-		.subtitle = subtitle,
-		.failed = !row->running && row->outcome != OUTCOME_GOOD,
-		.incomplete = row->incomplete || row->running || row->lost || graph->n_holes,
-		.teardown = all,
-	};
-
-	if (format == FORMAT_JSON)
-		return show_run_json(run, graph, out, e);
-	snprintf(title, sizeof(title), "%s, run %llu: %s", row->experiment, (unsigned long long)row->id,
-		 row->running ? "running" : outcome_name(row->outcome) ? outcome_name(row->outcome) : "?");
-	snprintf(subtitle, sizeof(subtitle), "%s", row->reason ? row->reason : "");
-	return render_graph(graph, formats[format], &options, out, e);
-}
-
 /* A device or pipe: nothing can be renamed onto it. */
-static int draw_special(const struct run *run, const struct graph *graph, enum format format,
-			const struct cmd_args *args, struct error *e)
+static int draw_special(struct drawing *drawing, const char *file, struct error *e)
 {
-	FILE *out = fopen(args->file, "we");
+	FILE *out = fopen(file, "we");
 	int err;
 
 	if (!out)
-		return error_set(e, -errno, "%s: %s", args->file, strerror(errno));
-	err = draw(run, graph, format, args->all, out, e);
+		return error_set(e, -errno, "%s: %s", file, strerror(errno));
+	err = source_render(drawing->source, &drawing->ask, out, e);
 	if (!err && ferror(out))
-		err = error_set(e, -EIO, "%s: %s", args->file, strerror(errno));
+		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
 	if (fclose(out) && !err)
-		err = error_set(e, -errno, "%s: %s", args->file, strerror(errno));
+		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
 	return err;
 }
 
 /* Draws into a temporary file beside `file`, and puts it there. */
-static int draw_file(const struct run *run, const struct graph *graph, enum format format, const char *file,
-		     const struct cmd_args *args, struct error *e)
+static int draw_file(struct drawing *drawing, const char *file, struct error *e)
 {
 	char *temporary = NULL;
 	FILE *out = NULL;
@@ -91,7 +70,7 @@ static int draw_file(const struct run *run, const struct graph *graph, enum form
 		close(fd);
 		goto remove;
 	}
-	err = draw(run, graph, format, args->all, out, e);
+	err = source_render(drawing->source, &drawing->ask, out, e);
 	if (!err && ferror(out))
 		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
 	if (err < 0)
@@ -113,51 +92,43 @@ out:
 	return err;
 }
 
-static int draw_to(const struct run *run, const struct graph *graph, enum format format, const struct cmd_args *args,
-		   struct error *e)
+static int draw_to(struct drawing *drawing, const char *file, struct error *e)
 {
 	char real[PATH_MAX];
 	struct stat st;
 
-	if (!args->file)
-		return draw(run, graph, format, args->all, stdout, e);
-	if (stat(args->file, &st) == 0 && !S_ISREG(st.st_mode))
-		return draw_special(run, graph, format, args, e);
+	if (!file)
+		return source_render(drawing->source, &drawing->ask, stdout, e);
+	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
+		return draw_special(drawing, file, e);
 	/* a link stays one: what it points to is replaced */
-	return draw_file(run, graph, format, realpath(args->file, real) ? real : args->file, args, e);
+	return draw_file(drawing, realpath(file, real) ? real : file, e);
 }
 
 static int graph_main(const struct cmd *cmd, const struct cmd_args *args)
 {
+	struct drawing drawing = { .ask = BOP__API__RENDER__INIT };
 	enum graph_order order;
-	struct store *store = NULL;
-	struct graph *graph = NULL;
-	struct run *run = NULL;
-	enum format format = FORMAT_SVG;
 	struct error e;
-	uint64_t id;
 	int err;
 
 	if (!args->file && isatty(STDOUT_FILENO))
 		return cmd_failf("graph: name a file with -o (quorum.svg, .png, .dot or .json): a terminal cannot show it");
-	err = format_of(args->file, &format, &e);
+	err = format_of(args->file, &drawing.ask.format, &e);
 	if (!err)
 		err = show_order_parse(args->order, &order, &e);
 	if (err < 0)
 		return cmd_fail(&e);
-	store = cmd_store_open(args, STORE_READ);
-	if (!store)
+	drawing.source = source_open(args, STORE_READ);
+	if (!drawing.source)
 		return CMD_EXIT_ERROR;
-	err = run_find(store, args->rest[0], &id, &e);
+	if (args->order)
+		drawing.ask.order = (char *)args->order;
+	drawing.ask.all = args->all;
+	err = source_run(drawing.source, args->rest[0], &drawing.ask.run, &e);
 	if (!err)
-		err = run_load(store, id, &run, &e);
-	if (!err)
-		err = graph_build(&run->trace, order, &graph, &e);
-	if (!err)
-		err = draw_to(run, graph, format, args, &e);
-	graph_free(graph);
-	run_free(run);
-	store_close(store);
+		err = draw_to(&drawing, args->file, &e);
+	source_close(drawing.source);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
 }
 
@@ -166,6 +137,7 @@ static const struct cmd_option options[] = {
 	{ "order", 0, CMD_TEXT, CMD_OPTION(order), "ORDER", "process (default) or thread: what orders events of one process" },
 	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "also draw what happened while the run was stopped" },
 	CMD_OPTION_STORE,
+	SOURCE_OPTION_SERVER,
 	CMD_OPTION_HELP,
 	{ 0 },
 };

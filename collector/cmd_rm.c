@@ -2,31 +2,40 @@
 /* bop rm: removes all that are named, or says which cannot be. */
 #include <stdio.h>
 
-#include "collector/cmd.h"
-#include "collector/run.h"
+#include "collector/source.h"
+
+static int run_remove(struct source *source, const char *name, struct error *e)
+{
+	Bop__Api__RemoveRun ask = BOP__API__REMOVE_RUN__INIT;
+	struct api_request request = { .kind = API_REMOVE_RUN, .remove_run = &ask };
+	struct api_answer answer;
+	int err = source_run(source, name, &ask.run, e);
+
+	if (!err)
+		err = source_ask(source, &request, API_REMOVED, &answer, e);
+	if (!err)
+		api_answer_fini(&answer);
+	return err;
+}
 
 static int rm_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct store *store = cmd_store_open(args, STORE_WRITE);
-	int err, status = 0;
+	struct source *source = source_open(args, STORE_WRITE);
+	int status = 0;
 	struct error e;
-	uint64_t id;
 
-	if (!store)
+	if (!source)
 		return CMD_EXIT_ERROR;
-	for (int i = 0; i < args->n_rest; i++) {
-		err = run_find(store, args->rest[i], &id, &e);
-		if (!err)
-			err = store_run_remove(store, id, &e);
-		if (err < 0)
+	for (int i = 0; i < args->n_rest; i++)
+		if (run_remove(source, args->rest[i], &e) < 0)
 			status = cmd_fail(&e);
-	}
-	store_close(store);
+	source_close(source);
 	return status;
 }
 
 static const struct cmd_option options[] = {
 	CMD_OPTION_STORE,
+	SOURCE_OPTION_SERVER,
 	CMD_OPTION_HELP,
 	{ 0 },
 };

@@ -2,25 +2,25 @@
 /* bop runs: the list. */
 #include <stdio.h>
 
-#include "collector/cmd.h"
-#include "collector/show.h"
+#include "collector/source.h"
 
 static int runs_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct store *store = cmd_store_open(args, STORE_READ);
+	struct source *source = source_open(args, STORE_READ);
 	struct error e;
 	int err;
 
-	if (!store)
+	if (!source)
 		return CMD_EXIT_ERROR;
-	err = args->json ? show_runs_json(store, args->prints, stdout, &e) : show_runs(store, args->prints, stdout, &e);
-	store_close(store);
+	err = (args->json ? show_runs_json : show_runs)(source_each_run, source, args->prints, stdout, &e);
+	source_close(source);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
 }
 
 static const struct cmd_option options[] = {
 	{ "prints", 0, CMD_FLAG, CMD_OPTION(prints), NULL, "also what makes a run a repeat of another (docs/print.md); reads all runs" },
 	CMD_OPTION_STORE,
+	SOURCE_OPTION_SERVER,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON: {\"runs\": [...]} (docs/json.md)" },
 	CMD_OPTION_HELP,
 	{ 0 },

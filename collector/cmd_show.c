@@ -2,36 +2,29 @@
 /* bop show: one run, as text or JSON. */
 #include <stdio.h>
 
-#include "collector/cmd.h"
-#include "collector/show.h"
+#include "collector/source.h"
 
 static int show_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct store *store = NULL;
+	Bop__Api__Render ask = BOP__API__RENDER__INIT;
+	struct source *source = NULL;
 	enum graph_order order;
-	struct graph *graph = NULL;
-	struct run *run = NULL;
 	struct error e;
-	uint64_t id;
 	int err;
 
 	if (show_order_parse(args->order, &order, &e) < 0)
 		return cmd_fail(&e);
-	store = cmd_store_open(args, STORE_READ);
-	if (!store)
+	source = source_open(args, STORE_READ);
+	if (!source)
 		return CMD_EXIT_ERROR;
-	err = run_find(store, args->rest[0], &id, &e);
+	ask.format = args->output ? "output" : args->json ? "json" : "text";
+	if (args->order)
+		ask.order = (char *)args->order;
+	ask.all = args->all;
+	err = source_run(source, args->rest[0], &ask.run, &e);
 	if (!err)
-		err = run_load(store, id, &run, &e);
-	if (!err && args->output)
-		err = show_output(run, stdout, &e);
-	else if (!err)
-		err = graph_build(&run->trace, order, &graph, &e);
-	if (!err && !args->output)
-		err = args->json ? show_run_json(run, graph, stdout, &e) : show_run(run, graph, args->all, stdout, &e);
-	graph_free(graph);
-	run_free(run);
-	store_close(store);
+		err = source_render(source, &ask, stdout, &e);
+	source_close(source);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
 }
 
@@ -41,6 +34,7 @@ static const struct cmd_option options[] = {
 	{ "order", 0, CMD_TEXT, CMD_OPTION(order), "ORDER", "process (default) or thread: what orders events of one process" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print everything as one JSON object (docs/json.md)" },
 	CMD_OPTION_STORE,
+	SOURCE_OPTION_SERVER,
 	CMD_OPTION_HELP,
 	{ 0 },
 };

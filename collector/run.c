@@ -12,17 +12,14 @@
 #include "proto/merge.h"
 #include "proto/wire.h"
 
-int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e)
+int run_name_parse(const char *name, uint64_t *ret_id, struct error *e)
 {
 	unsigned long long id;
 	char *end;
-	int err;
 
 	if (!strcmp(name, "last")) {
-		err = store_run_last(store, ret_id, e);
-		if (!err && !*ret_id)
-			err = error_set(e, -ENOENT, "there is no run yet, so no last one: the store is empty");
-		return err;
+		*ret_id = 0;
+		return 0;
 	}
 	errno = 0;
 	id = strtoull(name, &end, 10);
@@ -30,6 +27,21 @@ int run_find(struct store *store, const char *name, uint64_t *ret_id, struct err
 		return error_set(e, -EINVAL, "'%s' is no run: give a number that `bop runs` lists, or last", name);
 	*ret_id = id;
 	return 0;
+}
+
+int run_none(struct error *e)
+{
+	return error_set(e, -ENOENT, "there is no run yet, so no last one: the store is empty");
+}
+
+int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e)
+{
+	int err = run_name_parse(name, ret_id, e);
+
+	if (err || *ret_id)
+		return err;
+	err = store_run_last(store, ret_id, e);
+	return err || *ret_id ? err : run_none(e);
 }
 
 static char *copy(const char *text)

@@ -17,6 +17,9 @@ struct run {
 	bool complete;
 };
 
+/* "7", or "last", which gives 0. -EINVAL. */
+int run_name_parse(const char *name, uint64_t *ret_id, struct error *e);
+int run_none(struct error *e); /* -ENOENT: there is no last one */
 /* "7" or "last". -EINVAL, -ENOENT. */
 int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e);
 

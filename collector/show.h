@@ -30,9 +30,14 @@ void show_run_line(const struct run *run, const struct prints *prints, bool all,
 void show_run_line_json(const struct run *run, const struct prints *prints, const struct show_timing *timing,
 			const char *directory, FILE *out);
 
-/* prints: also those, for which every run is read. */
-int show_runs(struct store *store, bool prints, FILE *out, struct error *e);
-int show_runs_json(struct store *store, bool prints, FILE *out, struct error *e);
+/*
+ * Lists of runs. each: visits them all; with prints, also those, for which every run is read (NULL for a run that has none). The visitor
+ * returns 0, or -ENOMEM.
+ */
+typedef int show_each_run(void *from, bool prints, int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg),
+			  void *arg, struct error *e);
+int show_runs(show_each_run *each, void *from, bool prints, FILE *out, struct error *e);
+int show_runs_json(show_each_run *each, void *from, bool prints, FILE *out, struct error *e);
 
 /* all: every process, connection and message, not only the first. */
 int show_run(const struct run *run, const struct graph *graph, bool all, FILE *out, struct error *e);

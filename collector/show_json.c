@@ -88,32 +88,28 @@ void show_run_line_json(const struct run *run, const struct prints *prints, cons
 
 struct list {
 	struct json_writer w;
-	struct store *store;
 	bool prints;
 };
 
-static int on_row(const struct store_run *row, void *arg, struct error *e)
+static int on_row(const struct store_run *row, const struct prints *prints, void *arg)
 {
 	json_t *object = row_object(row);
 	struct list *list = arg;
-	struct prints prints;
-	struct error none;
 
 	if (list->prints)
-		json_object_set_new(object, "print",
-				    prints_object(prints_load(list->store, row->id, &prints, &none) ? NULL : &prints));
+		json_object_set_new(object, "print", prints_object(prints));
 	json_element(&list->w, object);
 	return 0;
 }
 
-int show_runs_json(struct store *store, bool prints, FILE *out, struct error *e)
+int show_runs_json(show_each_run *each, void *from, bool prints, FILE *out, struct error *e)
 {
-	struct list list = { .store = store, .prints = prints };
+	struct list list = { .prints = prints };
 	int err;
 
 	json_begin(&list.w, out);
 	json_array_begin(&list.w, "runs");
-	err = run_each(store, NULL, on_row, &list, e);
+	err = each(from, prints, on_row, &list, e);
 	json_array_end(&list.w);
 	json_end(&list.w);
 	if (!err && list.w.failed)

@@ -114,7 +114,6 @@ void show_run_line(const struct run *run, const struct prints *prints, bool all,
 }
 
 struct table {
-	struct store *store;
 	bool prints;
 	FILE *out;
 	int width; /* of experiment names; 0: only measuring */
@@ -123,24 +122,20 @@ struct table {
 };
 
 /* Only those that count; a run that cannot be read has none. */
-static void columns_print(const struct table *table, uint64_t id)
+static void columns_print(const struct table *table, const struct prints *prints)
 {
-	struct prints prints;
-	struct error e;
-	bool known = !prints_load(table->store, id, &prints, &e);
-
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
 		char text[PRINT_TEXT_SIZE] = "?";
 
-		if (known && prints.why_not)
+		if (prints && prints->why_not)
 			strcpy(text, "-");
-		else if (known)
-			print_text(&prints.own[level], text);
+		else if (prints && level < prints->n_levels)
+			print_text(&prints->own[level], text);
 		fprintf(table->out, level + 1 < PRINT_LEVEL_COUNT ? "  %-32s" : "  %s", text);
 	}
 }
 
-static int on_row(const struct store_run *stored, void *arg, struct error *e)
+static int on_row(const struct store_run *stored, const struct prints *prints, void *arg)
 {
 	struct store_run row = *stored;
 	struct table *table = arg;
@@ -160,25 +155,25 @@ static int on_row(const struct store_run *stored, void *arg, struct error *e)
 		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome,
 		row.faults ? faults : "-", events, lost, duration);
 	if (table->prints)
-		columns_print(table, row.id);
+		columns_print(table, prints);
 	fputc('\n', table->out);
 	table->n++;
 	return 0;
 }
 
-int show_runs(struct store *store, bool prints, FILE *out, struct error *e)
+int show_runs(show_each_run *each, void *from, bool prints, FILE *out, struct error *e)
 {
 	static const char columns[] = "  PRINT                             FOLDED                            SHAPE";
-	struct table table = { .store = store, .prints = prints, .out = out, .measured = (int)strlen("EXPERIMENT") };
+	struct table table = { .prints = prints, .out = out, .measured = (int)strlen("EXPERIMENT") };
 	int err;
 
-	err = run_each(store, NULL, on_row, &table, e);
+	err = each(from, false, on_row, &table, e);
 	if (err < 0)
 		return err;
 	table.width = table.measured;
 	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
 		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? columns : "");
-	return run_each(store, NULL, on_row, &table, e);
+	return each(from, prints, on_row, &table, e);
 }
 
 static void plan_print(const struct store_run *row, FILE *out)

@@ -26,11 +26,28 @@ _bop_store() {
 	printf '%s' "${store/#\~\//$HOME/}"
 }
 
-# Numbers of the runs in the store, and last.
+# --server or --server=URL, if that is among the words.
+_bop_server() {
+	local i server=
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --server ]] || continue
+		server=--server
+		[[ ${COMP_WORDS[i + 1]} == = ]] || continue
+		server+==${COMP_WORDS[i + 2]}
+		((i += 2))
+		while [[ ${COMP_WORDS[i]} == : || ${COMP_WORDS[i + 1]} == : ]]; do
+			server+=${COMP_WORDS[++i]}
+		done
+	done
+	printf '%s' "${server//[\"\'\\]/}"
+}
+
+# Numbers of the runs in the store, or of the server, and last.
 _bop_runs() {
-	local program=${1/#\~\//$HOME/} store
+	local program=${1/#\~\//$HOME/} store server
 	store=$(_bop_store)
-	_bop_words "last $("$program" runs --json ${store:+--store "$store"} 2>/dev/null |
+	server=$(_bop_server)
+	_bop_words "last $("$program" runs --json ${store:+--store "$store"} ${server:+"$server"} 2>/dev/null |
 		grep -oE '"run": ?[0-9]+' | grep -oE '[0-9]+')"
 	compopt -o nosort 2>/dev/null
 }
@@ -56,7 +73,7 @@ _bop() {
 	--runs | -n | --fault | -f | --seed | --run | --box) return ;;
 	--listen) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != @(run|replay|minimize) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize|runs|show|graph|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -69,10 +86,10 @@ _bop() {
 		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep-dir -h --help' ;;
 		replay) _bop_words '-n --runs --store --server --json --keep-dir -h --help' ;;
 		minimize) _bop_words '--store --server --json -h --help' ;;
-		runs) _bop_words '--prints --store --json -h --help' ;;
-		show) _bop_words '-a --all --output --order --json --store -h --help' ;;
-		graph) _bop_words '-o --out --order -a --all --store -h --help' ;;
-		rm) _bop_words '--store -h --help' ;;
+		runs) _bop_words '--prints --store --server --json -h --help' ;;
+		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
+		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
+		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
 		inject) _bop_words '-p --plan --run --dry-run --racy --seed --server -h --help' ;;
@@ -88,6 +105,7 @@ _bop() {
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;
+		--server | --api) [[ ${COMP_WORDS[i + 1]} == = ]] && ((i += 2)) ;;
 		: | -*) ;;
 		*) [[ ${COMP_WORDS[i - 1]} == : ]] || ((given++)) ;;
 		esac

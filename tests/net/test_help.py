@@ -151,6 +151,8 @@ def stand_in():
 case "$3 $4" in
 "--store some store") echo '{"runs":[{"run":7,"reason":"\\"run\\":5"},{"run":12,"reason":null}]}' ;;
 "--store sqlite:/x") echo '{"runs":[{"run":8}]}' ;;
+"--server ") echo '{"runs":[{"run":21}]}' ;;
+"--server=ipc:///x/api ") echo '{"runs":[{"run":22}]}' ;;
 " ") echo '{"runs":[{"run":3}]}' ;;
 esac
 """)
@@ -159,13 +161,15 @@ esac
 
 
 def test_runs():
-    """show, graph and rm complete the numbers of the runs in the store that the line names"""
+    """show, graph and rm complete the numbers of the runs in the store, or of the server, that the line names"""
     program = stand_in()
     for name in ("show", "graph", "rm"):
         equal(complete(program, name, ""), {"last", "3"}, f"runs for {name}")
         equal(complete(program, name, "--store", "some\\ store", ""), {"last", "7", "12"}, "runs with --store")
         equal(complete(program, name, "--store", "=", "some\\ store", "1"), {"12"}, "runs with --store=")
         equal(complete(program, name, "--store", "sqlite", ":", "/x", ""), {"last", "8"}, "runs with sqlite:")
+    equal(complete(program, "rm", "--server", ""), {"last", "21"}, "runs with --server")
+    equal(complete(program, "show", "--server", "=", "ipc", ":", "///x/api", ""), {"last", "22"}, "runs with --server=")
     equal(complete(program, "show", "3", ""), set(), "a second run for show")
     equal(complete(program, "rm", "3", ""), {"last", "3"}, "a second run for rm")
     missing = os.path.join(scratch(), "none.db")

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See source.h. */
+#include "collector/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "collector/client.h"
+#include "collector/prints.h"
+#include "collector/query.h"
+#include "collector/run.h"
+
+struct source {
+	struct client *client; /* NULL: the store answers */
+	struct store *store;
+	uint64_t id; /* of the last request */
+};
+
+struct source *source_open(const struct cmd_args *args, enum store_mode mode)
+{
+	struct source *source;
+	struct error e;
+
+	if (args->server && args->store) {
+		cmd_failf("--store is the server's to say (bop serve --store); it does not go together with --server");
+		return NULL;
+	}
+	source = calloc(1, sizeof(*source));
+	if (!source) {
+		cmd_failf("out of memory");
+		return NULL;
+	}
+	if (!args->server)
+		source->store = cmd_store_open(args, mode);
+	else if (client_open(args->server, &source->client, &e) < 0)
+		cmd_fail(&e);
+	if (source->store || source->client)
+		return source;
+	free(source);
+	return NULL;
+}
+
+void source_close(struct source *source)
+{
+	if (!source)
+		return;
+	client_close(source->client);
+	store_close(source->store);
+	free(source);
+}
+
+int source_ask(struct source *source, const struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer,
+	       struct error *e)
+{
+	struct api_request numbered = *request;
+	struct api_answer answer;
+	int err;
+
+	numbered.id = ++source->id;
+	err = source->client ? client_ask(source->client, &numbered, &answer, e) :
+			       query_answer(source->store, &numbered, &answer, e);
+	if (err < 0)
+		return err;
+	if (answer.kind == kind) {
+		*ret_answer = answer;
+		return 0;
+	}
+	api_answer_fini(&answer);
+	return error_set(e, -EBADMSG, "the server answered something else");
+}
+
+int source_run(struct source *source, const char *name, uint64_t *ret_run, struct error *e)
+{
+	Bop__Api__ListRuns ask = BOP__API__LIST_RUNS__INIT;
+	struct api_request request = { .kind = API_LIST_RUNS, .list_runs = &ask };
+	struct api_answer answer;
+	int err = run_name_parse(name, ret_run, e);
+
+	if (err || *ret_run)
+		return err;
+	ask.newest = true;
+	ask.limit = 1;
+	err = source_ask(source, &request, API_RUNS, &answer, e);
+	if (err < 0)
+		return err;
+	if (answer.runs->n_rows)
+		*ret_run = answer.runs->rows[0]->run;
+	else
+		err = run_none(e);
+	api_answer_fini(&answer);
+	return err;
+}
+
+/* Page by page. */
+static int pages_write(struct source *source, Bop__Api__Render *ask, FILE *out, struct error *e)
+{
+	struct api_request request = { .kind = API_RENDER, .render = ask };
+	struct api_answer answer;
+	bool more = true;
+	int err = 0;
+
+	for (ask->offset = 0; more && !err && !ferror(out);) {
+		err = source_ask(source, &request, API_RENDERED, &answer, e);
+		if (err < 0)
+			return err;
+		if (answer.rendered->offset != ask->offset || answer.rendered->run != ask->run)
+			err = error_set(e, -EBADMSG, "the server answered with another page");
+		else
+			fwrite(answer.rendered->data.data, 1, answer.rendered->data.len, out);
+		ask->offset += answer.rendered->data.len;
+		more = answer.rendered->data.len && ask->offset < answer.rendered->total;
+		if (!err && !more && ask->offset < answer.rendered->total)
+			err = error_set(e, -EBADMSG, "the server's last pages are missing");
+		api_answer_fini(&answer);
+	}
+	return err;
+}
+
+int source_render(struct source *source, Bop__Api__Render *ask, FILE *out, struct error *e)
+{
+	return source->client ? pages_write(source, ask, out, e) : query_render(source->store, ask, out, e);
+}
+
+int source_each_run(void *arg_source, bool prints, int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg),
+		    void *arg, struct error *e)
+{
+	Bop__Api__ListRuns ask = BOP__API__LIST_RUNS__INIT;
+	struct api_request request = { .kind = API_LIST_RUNS, .list_runs = &ask };
+	struct source *source = arg_source;
+	struct api_answer answer;
+	bool more = true, has_prints;
+	struct prints of_row;
+	struct store_run row;
+	int err = 0;
+
+	ask.prints = prints;
+	while (more && !err) {
+		err = source_ask(source, &request, API_RUNS, &answer, e);
+		if (err < 0)
+			return err;
+		more = answer.runs->more && answer.runs->n_rows;
+		for (size_t i = 0; i < answer.runs->n_rows && !err; i++) {
+			query_row_back(answer.runs->rows[i], &row, &of_row, &has_prints);
+			err = on_row(&row, has_prints ? &of_row : NULL, arg);
+			if (row.id <= ask.after)
+				more = false; /* a server that goes backwards would never end */
+			ask.after = row.id;
+		}
+		api_answer_fini(&answer);
+	}
+	return err;
+}
