@@ -20,7 +20,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 # Debian packages; `make deps` installs those that are missing and nothing else.
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
-	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev fonts-dejavu-core
+	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev libcadical-dev fonts-dejavu-core
 DEPS_TEST := check python3 graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod \
 	qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross
@@ -54,6 +54,7 @@ obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
 OBJ_LIB := $(call obj,lib)
 OBJ_PROTO := $(call obj,proto) $(GEN:.c=.o)
 OBJ_GRAPH := $(call obj,graph)
+OBJ_LDFI := $(call obj,ldfi)
 OBJ_LIBBOP := $(call obj,libbop)
 # the library for other programs: what it is made of, in position-independent code
 PIC_LIBBOP := $(patsubst %,$(O)/pic/%.o,$(basename $(wildcard libbop/*.c)) lib/error lib/key lib/place proto/api.pb-c)
@@ -74,7 +75,7 @@ BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 TORTURE := $(O)/tests/torture/torture
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) \
-	-lm -lpthread
+	-lcadical -lstdc++ -lm -lpthread
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
 .PHONY: all examples deps deps-test deps-bench demo test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
@@ -84,7 +85,7 @@ LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 
 
 all: $(O)/bop $(O)/tfj $(O)/libbop.so.$(VERSION) $(O)/libbop.a $(EXAMPLES) ## build bop, tfj, libbop and the example programs into build/
 
-$(O)/bop: $(OBJ_COLLECTOR) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/bop: $(OBJ_COLLECTOR) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
 $(O)/tfj: $(OBJ_TFJ) $(OBJ_PROTO) $(OBJ_LIB)
@@ -145,18 +146,18 @@ $(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
 
 examples: $(EXAMPLES) ## build only the example programs
 
-$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check) $(LIBS_ORACLE)
 $(O)/tests/unit/test_print_property: LIBS_ORACLE = -lbliss
 
 $(O)/tests/kernel/%: $(O)/obj/tests/kernel/%.o $(call not_main,$(OBJ_TFJ)) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_TFJ) $(call pkg,libs,check) -lpthread
 
-$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP)
 
 # Only in a tree of clang with SAN=fuzzer-no-link,...: see fuzz.
-$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz_%,$(*F)),-fsanitize=fuzzer) -o $@ $^ $(LIBS_BOP)
 
 # Stands alone, like the examples.
