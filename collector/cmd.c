@@ -173,6 +173,7 @@ int cmd_main(const struct cmd *cmd, int argc, char **argv)
 	free(args.faults.texts);
 	free(args.plans.texts);
 	free(args.boxes.texts);
+	free(args.kinds.texts);
 	return status;
 }
 

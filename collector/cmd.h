@@ -14,7 +14,7 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(replay) X(minimize) X(runs) X(show) X(graph) X(rm) X(serve) X(boxes) X(inject) X(lift) X(faults) X(keys)
+#define CMDS(X) X(run) X(replay) X(minimize) X(runs) X(show) X(graph) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
 
 /* Of an option that can be given several times. */
 struct cmd_texts {
@@ -35,7 +35,7 @@ struct cmd_args {
 	const char *seed, *run;
 	uint64_t runs;
 	bool dry, racy;
-	struct cmd_texts boxes;
+	struct cmd_texts boxes, kinds;
 	bool agent, private; /* of serve */
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */

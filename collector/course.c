@@ -222,6 +222,22 @@ uint64_t course_events(const struct course *course)
 	return events;
 }
 
+static void on_taken(void *arg, const struct ingest *ingest)
+{
+	struct course *course = arg;
+
+	course->door.events(course->door.arg, (size_t)(ingest - course->ingests), &ingest->tables);
+}
+
+static void ingest_open(struct course *course, size_t agent, uint64_t stream)
+{
+	struct ingest *ingest = &course->ingests[agent];
+
+	ingest_init(ingest, course->store, course->row.id, stream);
+	ingest->on_taken = course->door.events ? on_taken : NULL;
+	ingest->arg = course;
+}
+
 /*
  * The row, a stream for each agent, and whoever conducts it, who needs its number: in one transaction, so that a failure
  * leaves nothing.
@@ -265,7 +281,7 @@ static int row_create(struct course *course, const struct experiment *x, const s
 		memcpy(stream.session, hellos[i]->session, sizeof(stream.session));
 		err = store_stream_add(course->store, row->id, &stream, e);
 		if (!err)
-			ingest_init(&course->ingests[i], course->store, row->id, stream.number);
+			ingest_open(course, i, stream.number);
 	}
 	if (!err)
 		err = conduct_new(x, row->id, course->claim.path, &door, &course->conduct, e);

@@ -27,6 +27,8 @@ struct course_door {
 	void *arg;
 	/* What came of course_inject() and course_lift(), by their token; err: a negative errno and why. May be NULL. */
 	void (*answered)(void *arg, uint64_t token, int err, const char *text);
+	/* Events of an agent, as they came: trace has them and the tables so far. May be NULL. */
+	void (*events)(void *arg, size_t agent, const struct trace *trace);
 };
 
 struct course_result {

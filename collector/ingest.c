@@ -81,6 +81,8 @@ int ingest_put(struct ingest *ingest, const void *bytes, size_t size, struct err
 		return 0;
 	/* what is acknowledged can be read again */
 	err = wire_batch_decode(bytes, size, &head, &ingest->tables, e);
+	if (!err && ingest->on_taken)
+		ingest->on_taken(ingest->arg, ingest);
 	trace_drop_events(&ingest->tables);
 	if (err < 0)
 		return err;

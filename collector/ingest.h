@@ -31,6 +31,9 @@ struct ingest {
 	struct ingest_batch *waiting; /* numbers committed + 1 to taken */
 	size_t n_waiting, cap_waiting, bytes_waiting;
 	struct trace tables; /* of the batches so far: what makes no sense after them is not taken */
+	/* Of each batch that is new: its events, outputs and the like, and the tables so far. NULL: nobody wants that. */
+	void (*on_taken)(void *arg, const struct ingest *ingest);
+	void *arg;
 	bool owed;	     /* something came since the last flush that asks for an acknowledgement */
 };
 

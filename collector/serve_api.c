@@ -13,7 +13,6 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 {
 	switch (kind) {
 	case API_PROGRESS:
-	case API_EVENTS:
 		return OUTBOX_SKIP;
 	case API_RUN_END:
 	case API_EVENTS_END:
@@ -33,24 +32,25 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	case API_PAST:
 	case API_SUPPORTS:
 	case API_RENDERED:
+	case API_EVENTS:
 		break;
 	}
 	return OUTBOX_ANSWER;
 }
 
-void api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size)
+int api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size)
 {
 	/* what cannot be sent was not worth waiting for, or has nobody */
-	outbox_put(serve->outbox, to, outbox_kind(kind), bytes, size, clock_monotonic_ns());
+	return outbox_put(serve->outbox, to, outbox_kind(kind), bytes, size, clock_monotonic_ns());
 }
 
-void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
+int api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
 {
 	unsigned char *bytes = NULL;
 	size_t size;
+	int err = api_answer_encode(answer, &bytes, &size);
 
-	if (api_answer_encode(answer, &bytes, &size) == 0)
-		api_put(serve, to, answer->kind, bytes, size);
+	return err ? err : api_put(serve, to, answer->kind, bytes, size);
 }
 
 static enum api_error error_of(int err)
@@ -191,7 +191,7 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		queries_add(serve->queries, frame, &request);
 		break;
 	case API_SUBSCRIBE:
-		api_refuse(serve, &frame->from, request.id, -EOPNOTSUPP, "this server does not answer requests of that kind");
+		subscribe(serve, frame, &request);
 		break;
 	case API_REQUEST_NONE:
 		break;

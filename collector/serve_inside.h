@@ -57,6 +57,7 @@ struct serve {
 	struct check *checks;
 	struct recall *recalls; /* who wants to know the end of a run that is over */
 	struct minimize *minimizes;
+	struct subscriber *subscribers;
 	struct heirs *heirs;
 	struct workers *workers;
 	struct queries *queries;
@@ -73,10 +74,10 @@ void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* serve_api.c */
 void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests, and answers that wait */
-/* A progress may be left out, the end of a run never is while the client is there. */
-void api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
+/* A progress may be left out, the end of a run never is while the client is there. Not 0: it does not get there (outbox_put). */
+int api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
 /* The same, encoded: takes bytes. */
-void api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size);
+int api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size);
 void api_refuse(struct serve *serve, const struct door_id *to, uint64_t request, int err, const char *text);
 
 /* serve_capabilities.c */
@@ -121,6 +122,14 @@ void recalls_free(struct serve *serve);
 void replay_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
 /* A request to do again what that row says; run 0: the last. Freed with api_request_fini(). -ENOENT. */
 int again_make(struct serve *serve, uint64_t run, struct api_request *ret_request, struct store_run **ret_row, struct error *e);
+
+/* serve_events.c */
+void subscribe(struct serve *serve, const struct door_frame *from, const struct api_request *request);
+void subscribers_tell(struct serve *serve, uint64_t run, const char *agent, const struct trace *trace);
+void subscribers_run_ended(struct serve *serve, uint64_t run);
+bool subscriber_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
+void subscribers_client_gone(struct serve *serve, int fd);
+void subscribers_free(struct serve *serve);
 
 /* serve_minimize.c */
 void minimize_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);

@@ -50,6 +50,19 @@ static void on_warn(void *arg, const char *text)
 	act->n_warnings += grown[act->n_warnings] != NULL;
 }
 
+static const char *called(const struct server_agent *agent)
+{
+	return *agent->key ? agent->key : agent->hello->host;
+}
+
+static void on_events(void *arg, size_t agent, const struct trace *trace)
+{
+	struct act *act = arg;
+
+	if (act->serve->subscribers)
+		subscribers_tell(act->serve, course_id(act->course), called(act->agents[agent]), trace);
+}
+
 /* Lets go of the agents. Whatever they may still hold of the run, nobody wants it. */
 static void agents_release(struct act *act)
 {
@@ -117,7 +130,7 @@ static int agents_take(struct act *act, struct error *e)
 
 static int course_make(struct act *act, bool keep, struct error *e)
 {
-	struct course_door door = { .send = on_send, .warn = on_warn, .answered = act_answered, .arg = act };
+	struct course_door door = { .send = on_send, .warn = on_warn, .answered = act_answered, .events = on_events, .arg = act };
 	const struct message_hello **hellos = calloc(act->cast.n_agents, sizeof(const struct message_hello *));
 	int err;
 
@@ -208,7 +221,8 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 		return;
 	}
 	if (!check_cancel(serve, client, request->cancel) && !acts_wait_cancel(serve, client, request->cancel) &&
-	    !minimize_cancel(serve, client, request, now) && !queries_cancel(serve->queries, client, request->cancel))
+	    !minimize_cancel(serve, client, request, now) && !queries_cancel(serve->queries, client, request->cancel) &&
+	    !subscriber_cancel(serve, client, request->cancel))
 		api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
 }
 
@@ -236,6 +250,7 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 	checks_client_gone(serve, fd);
 	acts_waiter_gone(serve, fd);
 	minimizes_client_gone(serve, fd, now);
+	subscribers_client_gone(serve, fd);
 	DL_FOREACH(serve->acts, act)
 		if (!act->left && act->fd == fd) {
 			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
@@ -243,11 +258,6 @@ void acts_client_gone(struct serve *serve, int fd, uint64_t now)
 			if (!act->sealing)
 				course_interrupt(act->course, now);
 		}
-}
-
-static const char *called(const struct server_agent *agent)
-{
-	return *agent->key ? agent->key : agent->hello->host;
 }
 
 static void settled(struct server_agent *agent)
@@ -428,6 +438,7 @@ static void act_end(struct act *act)
 {
 	hung_finish(act);
 	course_seal_begin(act->course, &act->result);
+	subscribers_run_ended(act->serve, course_id(act->course));
 	agents_release(act);
 	act_asks_free(act);
 	act->sealing = true;
@@ -522,6 +533,7 @@ void acts_free(struct serve *serve)
 	checks_free(serve);
 	recalls_free(serve);
 	minimizes_free(serve);
+	subscribers_free(serve);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{
 		DL_DELETE(serve->acts, act);

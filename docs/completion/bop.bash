@@ -56,7 +56,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize runs show graph rm serve boxes inject lift faults keys --help --version'
+		_bop_words 'run replay minimize runs show graph rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -80,6 +80,7 @@ _bop() {
 		fi
 		;;
 	--send) _bop_words 'live deferred' && return ;;
+	--kind | -k) _bop_words 'start exec spawn wait exit listen connect accept send recv close reset lost mark armed fired lifted expired' && return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
@@ -92,6 +93,7 @@ _bop() {
 		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
+		events) _bop_words '--run -k --kind --server --json -h --help' ;;
 		inject) _bop_words '-p --plan --run --dry-run --racy --seed --server -h --help' ;;
 		lift) _bop_words '--run --server -h --help' ;;
 		faults) _bop_words '--run --server --json -h --help' ;;
@@ -101,7 +103,7 @@ _bop() {
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --dir | --box | --listen | --out | -o | --order | --send | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
+		--store | --keys | --dir | --box | --listen | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

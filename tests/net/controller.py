@@ -25,7 +25,17 @@ def text(field, value):
 
 def fields(data):
     """{field: value} of a message; of a repeated field the last one."""
-    found, at = {}, 0
+    return dict(pairs(data))
+
+
+def repeated(data, field):
+    """All values of a field."""
+    return [value for found, value in pairs(data) if found == field]
+
+
+def pairs(data):
+    """(field, value) of a message, in order."""
+    found, at = [], 0
 
     def take():
         nonlocal at
@@ -42,13 +52,13 @@ def fields(data):
         tag = take()
         if tag & 7 == 2:
             size = take()
-            found[tag >> 3] = data[at:at + size]
+            found.append((tag >> 3, data[at:at + size]))
             at += size
         elif tag & 7 == 1:
-            found[tag >> 3] = data[at:at + 8]
+            found.append((tag >> 3, data[at:at + 8]))
             at += 8
         else:
-            found[tag >> 3] = take()
+            found.append((tag >> 3, take()))
     return found
 
 
@@ -110,9 +120,14 @@ class Controller:
 
     def answer(self):
         """(id, kind, fields) of the next one."""
+        ident, kind, body = self.raw()
+        return ident, kind, fields(body)
+
+    def raw(self):
+        """The same, with the bytes of the last."""
         found = fields(self.frame())
         kind = next(k for k in ANSWERS if k in found)
-        return found.get(1, 0), kind, fields(found[kind])
+        return found.get(1, 0), kind, found[kind]
 
     def last(self, ident):
         """(kind, fields) of the answer to that request which is no progress, after whatever else comes."""
