@@ -23,20 +23,22 @@ def generated(proto):
 
 
 class Refused(Exception):
-    """The server answered with an error; its text is for a person."""
+    """The server answered with an error, or not at all; the text is for a person."""
 
 
 class Api:
     """One connection, one request after the other."""
 
-    def __init__(self, url, proto, on_progress=None):
-        self.pb, self.on_progress, self.last = generated(proto), on_progress, 0
+    def __init__(self, url, proto, patience=20):
+        """patience: so many seconds without a word from the server."""
+        self.pb, self.url, self.patience, self.last = generated(proto), url, patience, 0
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.connect(url)
+        self.ask("get_capabilities")
 
     def ask(self, kind, **fields):
-        """ask("get_run", run=7) sends a GetRun and returns what it is answered with. Progress is told and forgotten."""
+        """ask("get_run", run=7) sends a GetRun and returns what it is answered with. Progress comes while a run goes on, and is no answer."""
         self.last += 1
         request = self.pb.Request(version=VERSION, id=self.last)
         what = getattr(request, kind)
@@ -44,16 +46,14 @@ class Api:
         what.MergeFrom(type(what)(**fields))
         self.socket.send(request.SerializeToString())
         while True:
+            if not self.socket.poll(self.patience * 1000):
+                raise Refused(f"nobody answers at {self.url}: is `bop serve --agent` there?")
             answer = self.pb.Answer.FromString(self.socket.recv())
-            if answer.id != self.last:
-                continue
             found = answer.WhichOneof("what")
-            if found == "error":
+            if answer.id == self.last and found == "error":
                 raise Refused(answer.error.text)
-            if found != "progress":
+            if answer.id == self.last and found != "progress":
                 return getattr(answer, found)
-            if self.on_progress:
-                self.on_progress(answer.progress)
 
     def rows(self, kind, field, **fields):
         """All rows of an answer that comes in pages."""

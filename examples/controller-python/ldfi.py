@@ -38,7 +38,7 @@ def symmetries(experiment):
 class Loop:
     def __init__(self, args):
         self.args, self.runs, self.explored, self.open = args, 0, set(), []
-        self.api = Api(args.server, args.proto)
+        self.api = Api(args.server, args.proto, args.patience)
         with open(args.file, "rb") as f:
             self.file = {"name": args.file, "path": os.path.abspath(args.file), "text": f.read()}
         self.ways = list(symmetries(self.api.ask("describe_experiment", **self.file)))
@@ -101,6 +101,7 @@ def main():
     parser.add_argument("--losses", type=int, metavar="N", help="at most so many of them")
     parser.add_argument("--crashes", type=int, default=0, metavar="N", help="so many processes may crash")
     parser.add_argument("--server", default=f"ipc://{os.environ.get('BOP_SERVER_DIR', '/run/bop')}/api", metavar="URL")
+    parser.add_argument("--patience", type=int, default=20, metavar="SECONDS", help="without a word from the server")
     parser.add_argument("--proto", default=os.path.join(HERE, "../../proto/api.proto"), metavar="FILE", help="api.proto")
     parser.add_argument("--picture", metavar="FILE", help="where the picture of a violation goes")
     try:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What good runs stood on, and the smallest sets of failures that break all of it, found by a SAT solver (picosat)."""
+import collections
 import itertools
 
 import pycosat
@@ -7,24 +8,11 @@ import pycosat
 MOST = 64  # sets of one size that are compared with each other, a goal
 
 
-class Cut:
-    """The message is lost."""
-
-    def __init__(self, label):
-        self.label = label
+class Failure(collections.namedtuple("Failure", "crashes label")):
+    """A message is lost; or a process crashes when it is about to send it."""
 
     def __str__(self):
-        return f"cut {self.label}"
-
-
-class Crash:
-    """The process dies when it is about to send the message."""
-
-    def __init__(self, process, label):
-        self.process, self.label = process, label
-
-    def __str__(self):
-        return f"crash {self.process} at send {self.label}"
+        return f"crash {self.crashes} at send {self.label}" if self.crashes else f"cut {self.label}"
 
 
 class Support:
@@ -45,7 +33,7 @@ class Lineage:
     def __init__(self, losses_until, crashes, losses=None):
         self.losses_until, self.crashes, self.losses = losses_until, crashes, losses
         self.sent = {}  # label -> (process, earliest logical time that was seen, rank)
-        self.failures = {}  # line -> Cut or Crash
+        self.failures = {}  # by their lines
         self.goals = {}  # name -> supports
         self.base = None  # goals that came about without failures
         self.found = {}  # (goal, context) -> its smallest plans; None: there is none, and never will be without new failures
@@ -57,11 +45,9 @@ class Lineage:
             for m in goal.messages:
                 sender, time, rank = self.sent.get(m.label, (getattr(m, "from"), m.time, len(self.sent)))
                 self.sent[m.label] = (sender, min(time, m.time), rank)
-                if m.time < self.losses_until:
-                    self.failures.setdefault(f"cut {m.label}", Cut(m.label))
-            for c in goal.crashes if self.crashes else ():
-                crash = Crash(c.process, c.moment.removeprefix("send "))
-                self.failures.setdefault(str(crash), crash)
+            new = [Failure(None, m.label) for m in goal.messages if m.time < self.losses_until]
+            new += [Failure(c.process, c.moment.removeprefix("send ")) for c in goal.crashes]
+            self.failures.update((str(failure), failure) for failure in new)
         self.base = self.base or {goal.name for goal in goals}
         for goal in goals:
             supports = self.goals.setdefault(goal.name, [])
@@ -79,9 +65,9 @@ class Lineage:
         failure = self.failures[line]
         if line in support.survived:
             return False
-        if isinstance(failure, Cut):
+        if not failure.crashes:
             return failure.label in support.messages - support.late
-        return any(self.sent[label][0] == failure.process and self.place(label) >= self.place(failure.label)
+        return any(self.sent[label][0] == failure.crashes and self.place(label) >= self.place(failure.label)
                    for label in support.messages)
 
     def breaks(self, plan, name, context):
@@ -94,10 +80,9 @@ class Lineage:
         clauses = [[var[line] for line in var if self.hits(line, s)] + [-var[line] for line in s.context]
                    for s in self.goals[name]]
         clauses += [[var[line]] for line in context] + [[-var[line] for line in plan] for plan in blocked]
-        crashes = [line for line in var if isinstance(self.failures[line], Crash)]
-        for a, b in itertools.combinations(crashes, 2):
-            if self.failures[a].process == self.failures[b].process:
-                clauses.append([-var[a], -var[b]])
+        crashes = [line for line in var if self.failures[line].crashes]
+        clauses += [[-var[a], -var[b]] for a, b in itertools.combinations(crashes, 2)
+                    if self.failures[a].crashes == self.failures[b].crashes]
         at_most(self.crashes, [var[line] for line in crashes], clauses)
         if self.losses is not None:
             at_most(self.losses, [var[line] for line in var if line not in crashes], clauses)

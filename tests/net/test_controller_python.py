@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""examples/controller-python finds through the API alone what is known to be wrong with the protocols of the LDFI paper.
+
+With BOP_TEST_SOAK also those that survive their whole budget, and each violation as often as it takes to believe it.
+"""
+import os
+import re
+import sys
+import xml.etree.ElementTree as ET
+
+from harness import ROOT, SOAK, command, equal, example, experiment, one_line, run_tests, scratch, true
+from serving import Server
+
+CONTROLLER = os.path.join(ROOT, "examples/controller-python/ldfi.py")
+BROKEN = {"simple-deliv": 2, "retry-deliv": 3, "classic-deliv": 5, "2pc": 2, "2pc-ctp": 3, "3pc": 55}  # runs, in the paper
+WHOLE = ("redun-deliv", "ack-deliv")
+AGAIN = 20 if SOAK else 2
+
+
+def control(server, path, *argv, status=None, timeout=600):
+    return command(CONTROLLER, path, f"--server={server.api}", *argv, status=status, timeout=timeout, cwd=scratch())
+
+
+def budget(path):
+    """Of the paper, as the file has it."""
+    with open(path, encoding="utf-8") as f:
+        _, until, crashes = re.search(r"^# Bounds of the paper: EOT (\d+), EFF (\d+), crashes (\d+)\.$", f.read(), re.M).groups()
+    return ["--losses-until", until, "--crashes", crashes]
+
+
+def outcome(server, path, plan):
+    faults = [word for line in plan for word in ("--fault", line)]
+    return server.run(path, "--json", *faults, status=None).json()["outcome"]
+
+
+def violation(server, protocol):
+    path, picture = example("ldfi", f"{protocol}.yaml"), os.path.join(scratch(), "violation.svg")
+    found = control(server, path, *budget(path), "--picture", picture, status=1)
+    runs = re.search(r"^VIOLATED after (\d+) runs; again with exactly this plan: violated$", found.out, re.M)
+    true(runs and int(runs[1]) <= BROKEN[protocol], f"{protocol} took more than {BROKEN[protocol]} runs: {found}")
+    equal(len(re.findall(r"^run ", found.out, re.M)), int(runs[1]), f"runs that were told of: {found}")
+    plan = re.findall(r"^  (\S.*)$", found.out, re.M)
+    true(plan, f"no plan: {found}")
+    equal({outcome(server, path, plan) for _ in range(AGAIN)}, {"violated"}, f"outcome with {plan}")
+    for line in plan:
+        less = [other for other in plan if other != line]
+        true(outcome(server, path, less) != "violated", f"{protocol} is violated with {less} alone")
+    equal(ET.parse(picture).getroot().tag, "{http://www.w3.org/2000/svg}svg", "root of the picture")
+
+
+def test_violations():
+    """it finds what breaks simple-deliv, retry-deliv, classic-deliv, 2pc, 2pc-ctp and 3pc in no more runs than the paper; the plan breaks it again, and no fault of it can be left out; there is a picture"""
+    with Server() as server:
+        server.agent()
+        for protocol in BROKEN:
+            violation(server, protocol)
+
+
+def test_survives():
+    """ack-deliv and redun-deliv survive one crash and losses that end: it tries all that could break them, and says so"""
+    with Server() as server:
+        server.agent()
+        for protocol in WHOLE:
+            path = example("ldfi", f"{protocol}.yaml")
+            done = control(server, path, *(budget(path) if SOAK else ("--losses-until", "3", "--crashes", "1")), status=0)
+            runs = int(re.search(r"^SURVIVES after (\d+) runs", done.out, re.M)[1])
+            equal(len(re.findall(r"^run ", done.out, re.M)), runs, f"runs that were told of: {done}")
+            true(runs > 5 and "violated" not in done.out, f"{done}")
+
+
+def test_roles():
+    """of two plans that are the same for nodes that can change places it runs one"""
+    with Server() as server:
+        server.agent()
+        path = example("ldfi", "classic-deliv.yaml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        ran = {}
+        for roles in (True, False):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text if roles else re.sub(r"^roles:.*\n", "", text, flags=re.M))
+            done = control(server, path, "--losses-until", "2", status=0)
+            ran[roles] = re.findall(r"^run \d+ +\S+ +(cut \S+)$", done.out, re.M)
+        equal((len(ran[True]), sorted(ran[False])), (1, ["cut a>b:7000#1/1", "cut a>c:7000#1/1"]), "single cuts that were run")
+
+
+def test_refusals():
+    """a file that is wrong, a system that is not good without faults, and a server that is not there are an error in one line"""
+    with Server() as server:
+        server.agent()
+        bad = experiment("experiment: bad\nboxes: [a]\nworkload: {name: w, box: b, run: [true]}\n")
+        one_line(control(server, bad), "experiment.yaml", "b")
+        never = experiment("experiment: never\nboxes: [a]\nworkload: {name: w, box: a, run: ['false']}\n")
+        one_line(control(server, never), "without faults")
+        one_line(control(server, "/nowhere.yaml"), "nowhere.yaml")
+        one_line(command(CONTROLLER, bad, f"--server=ipc://{scratch()}/api", "--patience=1", status=None), "nobody answers")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(test_violations, test_survives, test_roles, test_refusals))

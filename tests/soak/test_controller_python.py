@@ -1,0 +1,1 @@
+../net/test_controller_python.py
