@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The time of a synchronous system, and all that its workload does. In each tick every node sends, one after the other, then every
- * node receives; nodes with messages under way are given the time to wait for them in between. A node that is gone is not waited for. This
- * says nothing to anybody but whose turn it is.
+ * The time of a synchronous system, and all that its workload does. In each tick every node sends, one after the other,
+ * then every node receives; nodes with messages under way are given the time to wait for them in between. A node that is
+ * gone is not waited for. This says nothing to anybody but whose turn it is.
  */
 #include "ldfi.h"
 

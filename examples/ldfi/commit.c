@@ -9,7 +9,8 @@
  *	      5		commit, also if some are missing
  *
  * An agent that has not heard the outcome at the end of its last tick of patience: with two phases it is stuck (2pc), or
- * asks the other agents in each tick from then on (2pc-ctp); with three it commits if it was told that all have voted, and aborts if not (3pc).
+ * asks the other agents in each tick from then on (2pc-ctp); with three (3pc) it commits if it was told that all have
+ * voted, and aborts if not.
  */
 #include "ldfi.h"
 

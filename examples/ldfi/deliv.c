@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Reliable broadcast as in figures 12 and 13 of the LDFI paper: the first node has a message, all are to have it. The variants differ in
- * who sends it on, and how often.
+ * Reliable broadcast as in figures 12 and 13 of the LDFI paper: the first node has a message, all are to have it. The
+ * variants differ in who sends it on, and how often.
  */
 #include "ldfi.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What the protocols of the LDFI paper share: a node of a synchronous system. Time goes in ticks. In each tick a node sends, then
- * receives what was sent in that tick; what has not arrived by then is lost, or comes late.
+ * What the protocols of the LDFI paper share: a node of a synchronous system. Time goes in ticks. In each tick a node
+ * sends, then receives what was sent in that tick; what has not arrived by then is lost, or comes late.
  *
  *	while (tick_begin(&node)) {
  *		node_send(&node, to, "body");		// as often as it likes
@@ -12,13 +12,14 @@
  *	}
  *	node_end(&node);
  *
- * A message is one short TCP connection: connect, send, close. It carries the name that its sender gives to it: a>b:7000#3/1 is the
- * message on the third connection that a opened to b's port 7000. Both sides log it on stdout, as the other examples do ("sent
- * NAME BYTES", "recv NAME BYTES"). A node never waits for a lost or refused message longer than ARRIVAL_MS.
+ * A message is one short TCP connection: connect, send, close. It carries the name that its sender gives to it:
+ * a>b:7000#3/1 is the message on the third connection that a opened to b's port 7000. Both sides log it on stdout, as the
+ * other examples do ("sent NAME BYTES", "recv NAME BYTES"). A node never waits for a lost or refused message longer than
+ * ARRIVAL_MS.
  *
- * Whose turn it is says clock.c, on a unix-domain socket in the node's working directory: a byte is a turn, and the answer a byte.
- * So a tick is as long as its messages take, and runs are alike however busy the machine is. Only in a tick that loses a message
- * do nodes wait: a message has arrived when the receiver's kernel has acknowledged it.
+ * Whose turn it is says clock.c, on a unix-domain socket in the node's working directory: a byte is a turn, and the answer
+ * a byte. So a tick is as long as its messages take, and runs are alike however busy the machine is. Only in a tick that
+ * loses a message do nodes wait: a message has arrived when the receiver's kernel has acknowledged it.
  *
  * What a node wants to be remembered (node_log) is in its file `log`. A log that does not end with "end" is of a node that crashed.
  */
@@ -147,8 +148,8 @@ static inline void node_init(struct node *node, const char *self, char **names)
 	int turned;
 
 	memset(node, 0, sizeof(*node));
-	/* First, for the least number: of a process that is killed, the kernel ends that last. So when the clock sees that a node is gone, all of
-	 * its connections are. */
+	/* First, for the least number: of a process that is killed, the kernel ends that last. So when the clock sees that
+	 * a node is gone, all of its connections are. */
 	node->clock = clock_listen();
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (; names[node->n] && node->n < NODES_MAX; node->n++) {
@@ -169,7 +170,8 @@ static inline void node_init(struct node *node, const char *self, char **names)
 	close(turned);
 }
 
-static inline void __attribute__((format(printf, 2, 3))) node_log(struct node *node, const char *format, ...)
+static inline void __attribute__((format(printf, 2, 3)))
+node_log(struct node *node, const char *format, ...)
 {
 	va_list args;
 
@@ -227,7 +229,8 @@ static inline void node_send(struct node *node, unsigned to, const char *body)
 	char name[64], text[128];
 	int fd, size;
 
-	snprintf(name, sizeof(name), "%s>%s:%s#%u/1", node->names[node->self], node->names[to], PORT, ++node->connects[to]);
+	snprintf(name, sizeof(name), "%s>%s:%s#%u/1", node->names[node->self], node->names[to], PORT,
+		 ++node->connects[to]);
 	size = snprintf(text, sizeof(text), "%s %s\n", name, body);
 	fd = connect_shortly(&node->addresses[to]);
 	if (fd < 0)
