@@ -38,7 +38,7 @@ class Api:
         self.ask("get_capabilities")
 
     def ask(self, kind, **fields):
-        """ask("get_run", run=7) sends a GetRun and returns what it is answered with. Progress comes while a run goes on, and is no answer."""
+        """ask("get_run", run=7) sends a GetRun and returns its answer; Progress, while a run goes on, is none."""
         self.last += 1
         request = self.pb.Request(version=VERSION, id=self.last)
         what = getattr(request, kind)

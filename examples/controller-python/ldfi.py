@@ -5,9 +5,9 @@
     bop serve --agent &                         # as root
     examples/controller-python/ldfi.py examples/ldfi/2pc.yaml --crashes 1
 
-It knows the system only through the API of `bop serve`: runs the experiment, asks what the good outcome stood on, chooses the smallest
-failures that take all of it away, runs it with these, learns from what happened, until an outcome is bad or nothing is left to try.
-Exits with 0 if nothing is left, 1 for a violation, 2 if some plans gave no answer, 3 if it could not run.
+It knows the system only through the API of `bop serve`: runs the experiment, asks what the good outcome stood on, chooses the
+smallest failures that take all of it away, runs it with these, learns from what happened, until an outcome is bad or nothing is
+left to try. Exits with 0 if nothing is left, 1 for a violation, 2 if some plans gave no answer, 3 if it could not run.
 """
 import argparse
 import itertools
@@ -47,7 +47,8 @@ class Loop:
     def run(self, plan):
         """Runs it until the outcome says something."""
         for _ in range(ATTEMPTS):
-            end = self.api.ask("run", faults=[self.api.pb.FaultLine(line=line, origin=line) for line in sorted(plan)], **self.file)
+            faults = [self.api.pb.FaultLine(line=line, origin=line) for line in sorted(plan)]
+            end = self.api.ask("run", faults=faults, **self.file)
             self.runs += 1
             print(f"run {end.run:<4} {end.outcome:<12} {'; '.join(sorted(plan)) or 'no faults'}", flush=True)
             if end.outcome in COUNTS and not (end.incomplete or end.lost or end.holes):
@@ -87,8 +88,9 @@ class Loop:
             elif end.outcome == "good":
                 self.lineage.learn(plan, list(self.api.rows("get_supports", "goals", run=end.run)))
             plan = self.lineage.next(self.explored)
-        print(f"SURVIVES after {self.runs} runs: no loss before logical time {self.args.losses_until} and no {self.args.crashes} "
-              f"crashes that break what {sum(map(len, self.lineage.goals.values()))} supports have shown")
+        losses = "any number of" if self.args.losses is None else f"up to {self.args.losses}"
+        print(f"SURVIVES after {self.runs} runs: {losses} losses before logical time {self.args.losses_until} and up to "
+              f"{self.args.crashes} crashes do not break what the {sum(map(len, self.lineage.goals.values()))} supports have shown")
         for plan in self.open:
             print(f"  not covered, for its outcome said nothing: {'; '.join(sorted(plan))}")
         return 2 if self.open else 0
@@ -97,7 +99,8 @@ class Loop:
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="an experiment file")
-    parser.add_argument("--losses-until", type=int, default=0, metavar="TIME", help="messages of an earlier logical time than this may get lost")
+    parser.add_argument("--losses-until", type=int, default=0, metavar="TIME",
+                        help="messages of an earlier logical time than this may get lost")
     parser.add_argument("--losses", type=int, metavar="N", help="at most so many of them")
     parser.add_argument("--crashes", type=int, default=0, metavar="N", help="so many processes may crash")
     parser.add_argument("--server", default=f"ipc://{os.environ.get('BOP_SERVER_DIR', '/run/bop')}/api", metavar="URL")

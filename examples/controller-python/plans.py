@@ -89,8 +89,8 @@ class Lineage:
         return clauses, var
 
     def smallest(self, name, context, explored):
-        """Plans of the least size that there is which break the goal, None if there is none. What contains one that was run, and breaks
-        the goal as well, is not among them: what it has more is not needed."""
+        """Plans of the least size that there is which break the goal, None if there is none. What contains one that was
+        run, and breaks the goal as well, is not among them: what it has more is not needed."""
         blocked = [plan for plan in explored if self.breaks(plan, name, context)]
         clauses, var = self.problem(name, context, blocked)
         if not all(clauses) or pycosat.solve(clauses) == "UNSAT":
@@ -108,8 +108,8 @@ class Lineage:
                 return found
 
     def next(self, explored):
-        """The plan to run next: of the smallest, that which begins last, for what leads up to it is as it was; then that which breaks
-        most goals. None: there is none left."""
+        """The plan to run next: of the smallest, that which begins last, for what leads up to it is as it was; then that
+        which breaks most goals. None: there is none left."""
         keys = [(name, context) for name, supports in self.goals.items() for context in {s.context for s in supports}]
         for key in keys:
             plans = self.found.get(key, [])
@@ -130,7 +130,8 @@ def at_most(most, literals, clauses):
     if most >= len(literals):
         return
     first = 1 + max(map(abs, itertools.chain(literals, *clauses)))
-    count = [[first + i * most + j for j in range(most)] for i in range(len(literals))]  # [i][j]: of the first i + 1, j + 1 are true
+    # [i][j]: of the first i + 1, j + 1 are true
+    count = [[first + i * most + j for j in range(most)] for i in range(len(literals))]
     for i, literal in enumerate(literals):
         if not most:
             clauses.append([-literal])
