@@ -79,6 +79,64 @@ static void messages_write(const char *folder)
 		message_write(folder, n++, 1, &to_agent[i]);
 }
 
+/* Requests and answers that are carried through, with everything in them that there can be. */
+static void carried_write(const char *folder)
+{
+	static const uint8_t of_controller = 0, of_server = 1;
+	char *texts[] = { "send", "recv" };
+	uint32_t vertices[] = { 1, 300 };
+	Bop__Api__Subscribe subscribe = BOP__API__SUBSCRIBE__INIT;
+	Bop__Api__GetPast past = BOP__API__GET_PAST__INIT;
+	Bop__Api__Render render = BOP__API__RENDER__INIT;
+	Bop__Api__Message message = BOP__API__MESSAGE__INIT, *messages[] = { &message, &message };
+	Bop__Api__Crash crash = BOP__API__CRASH__INIT, *crashes[] = { &crash };
+	Bop__Api__Goal goal = BOP__API__GOAL__INIT, *goals[] = { &goal };
+	Bop__Api__Supports supports = BOP__API__SUPPORTS__INIT;
+	Bop__Api__Print print = BOP__API__PRINT__INIT;
+	Bop__Api__RunRow row = BOP__API__RUN_ROW__INIT, *rows[] = { &row };
+	Bop__Api__RunInfo info = BOP__API__RUN_INFO__INIT;
+	Bop__Api__Runs runs = BOP__API__RUNS__INIT;
+	struct api_request requests[] = {
+		{ .id = 1, .kind = API_SUBSCRIBE, .subscribe = &subscribe },
+		{ .id = 2, .kind = API_GET_PAST, .get_past = &past },
+		{ .id = 3, .kind = API_RENDER, .render = &render },
+	};
+	struct api_answer answers[] = {
+		{ .id = 1, .kind = API_SUPPORTS, .supports = &supports },
+		{ .id = 2, .kind = API_RUN_INFO, .run_info = &info },
+		{ .id = 3, .kind = API_RUNS, .runs = &runs },
+	};
+	unsigned char *bytes;
+	unsigned n = 50;
+	size_t size;
+
+	subscribe.kinds = info.plan = info.warnings = texts;
+	subscribe.n_kinds = info.n_plan = info.n_warnings = 2;
+	past.moment = crash.moment = "recv a>b:7000#1/1";
+	past.after = render.offset = UINT64_MAX;
+	render.format = "svg";
+	message.label = message.connection = "a>b:7000#1/1";
+	message.recv_vertices = vertices;
+	message.n_recv_vertices = 2;
+	goal.messages = messages;
+	goal.n_messages = 2;
+	goal.crashes = crashes;
+	goal.n_crashes = supports.n_goals = runs.n_rows = 1;
+	supports.goals = goals;
+	runs.rows = rows;
+	info.row = &row;
+	row.exact = row.symmetric = &print;
+	info.text = (ProtobufCBinaryData){ 4, (uint8_t *)"a\0b\xff" };
+	for (size_t i = 0; i < 3; i++) {
+		must(!api_request_encode(&requests[i], &bytes, &size));
+		file_write(folder, "api", n++, &of_controller, 1, bytes, size);
+		free(bytes);
+		must(!api_answer_encode(&answers[i], &bytes, &size));
+		file_write(folder, "api", n++, &of_server, 1, bytes, size);
+		free(bytes);
+	}
+}
+
 static void requests_write(const char *folder)
 {
 	char *lines[] = { "isolate s1" }, *origins[] = { "plan.txt:1" };
@@ -200,6 +258,7 @@ int main(int argc, char **argv)
 
 	must(argc == 2);
 	messages_write(argv[1]);
+	carried_write(argv[1]);
 	requests_write(argv[1]);
 	file_write(argv[1], "wire", 99, &batch, 1, empty_columns, sizeof(empty_columns));
 	for (unsigned i = 1; i <= 12; i++) {
