@@ -34,7 +34,7 @@ enum stage { IDLE, PREPARED, PRECOMMITTED, COMMITTED, ABORTED };
 
 struct state {
 	enum stage stage;
-	char because[64];	/* an agent: the message that brought it there */
+	char because[NAME_MAX_SIZE]; /* an agent: the message that brought it there */
 	bool answers;		/* an agent: to the coordinator in the next tick */
 	bool asked[NODES_MAX];	/* an agent: by whom */
 	unsigned votes;		/* the coordinator */

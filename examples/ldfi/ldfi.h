@@ -46,6 +46,8 @@
 #define PORT "7000"
 #define CLOCK_SOCKET "clock" /* in the node's working directory */
 #define NODES_MAX 8
+#define NAME_MAX_SIZE 96 /* of a message: two names of 32 bytes, and numbers */
+#define BODY_MAX_SIZE 32
 #define WAITING_MAX 256	 /* connections on which nothing has arrived yet */
 #define ARRIVAL_MS 20	 /* after that a message that was sent counts as lost */
 #define AT_ONCE_MS 2	 /* as long a node waits for its own messages, before the others' turn */
@@ -77,8 +79,8 @@ struct node {
 
 struct message {
 	unsigned from;
-	char name[64];
-	char body[64];
+	char name[NAME_MAX_SIZE];
+	char body[BODY_MAX_SIZE];
 };
 
 static inline void die(const char *what)
@@ -226,7 +228,7 @@ static inline int connect_shortly(const struct sockaddr_in *address)
 /* Up to two messages a tick and node. */
 static inline void node_send(struct node *node, unsigned to, const char *body)
 {
-	char name[64], text[128];
+	char name[NAME_MAX_SIZE], text[NAME_MAX_SIZE + BODY_MAX_SIZE];
 	int fd, size;
 
 	snprintf(name, sizeof(name), "%s>%s:%s#%u/1", node->names[node->self], node->names[to], PORT,
@@ -278,11 +280,11 @@ static inline void tick_sent(struct node *node)
 /* Returns false if that is no message. */
 static inline bool message_read(const struct node *node, char *text, ssize_t size, struct message *ret_message)
 {
-	char from[64];
+	char from[NAME_MAX_SIZE];
 
 	text[size] = '\0';
-	if (sscanf(text, "%63s %63[^\n]", ret_message->name, ret_message->body) != 2 ||
-	    sscanf(text, "%63[^>]>", from) != 1)
+	if (sscanf(text, "%95s %31[^\n]", ret_message->name, ret_message->body) != 2 ||
+	    sscanf(text, "%95[^>]>", from) != 1)
 		return false;
 	ret_message->from = node_find(node, from);
 	return ret_message->from < node->n;
@@ -293,7 +295,7 @@ static inline bool node_receive(struct node *node, struct message *ret_message)
 {
 	while (node->next < node->n_waiting) {
 		struct pollfd arrived = { .fd = node->waiting[node->next], .events = POLLIN };
-		char text[128];
+		char text[NAME_MAX_SIZE + BODY_MAX_SIZE + 1];
 		ssize_t size;
 
 		if (poll(&arrived, 1, 0) != 1) {
