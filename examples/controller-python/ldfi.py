@@ -18,7 +18,8 @@ import sys
 from api import Api, Refused
 from plans import Lineage
 
-HERE = os.path.dirname(os.path.realpath(__file__))
+PROTO = [os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../proto/api.proto"),  # as it is built,
+         "/usr/local/include/bop/proto/api.proto"]  # as it is installed
 ATTEMPTS = 3  # at a plan whose outcome says nothing
 COUNTS = {"good", "violated", "vacuous"}
 
@@ -105,7 +106,7 @@ def main():
     parser.add_argument("--crashes", type=int, default=0, metavar="N", help="so many processes may crash")
     parser.add_argument("--server", default=f"ipc://{os.environ.get('BOP_SERVER_DIR', '/run/bop')}/api", metavar="URL")
     parser.add_argument("--patience", type=int, default=20, metavar="SECONDS", help="without a word from the server")
-    parser.add_argument("--proto", default=os.path.join(HERE, "../../proto/api.proto"), metavar="FILE", help="api.proto")
+    parser.add_argument("--proto", default=next(filter(os.path.exists, PROTO), PROTO[0]), metavar="FILE", help="api.proto")
     parser.add_argument("--picture", metavar="FILE", help="where the picture of a violation goes")
     try:
         return Loop(parser.parse_args()).go()
