@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * How fast a graph is built from events that are in memory already, and what it costs in bytes: one client, one
- * server, 20 connections, requests and replies, as redis-benchmark makes them; then its exact print, and the picture of
+ * server, 20 connections, requests and replies, as redis-benchmark makes them; then its prints, and the picture of
  * it. Prints one `name number` a line; the median of several rounds, in this process's CPU time.
  */
 #include <malloc.h>
@@ -134,7 +134,7 @@ static int compare(const void *a, const void *b)
 
 struct measured {
 	size_t n; /* events */
-	double build, print; /* seconds, the medians */
+	double build, print, levels; /* seconds, the medians; levels: the prints at all levels, the exact one once more */
 	double bytes; /* that the graph keeps */
 };
 
@@ -146,7 +146,7 @@ static double median(double *times)
 
 static struct measured measure(size_t n_events)
 {
-	double builds[ROUNDS], prints[ROUNDS];
+	double builds[ROUNDS], prints[ROUNDS], levels[ROUNDS];
 	struct measured measured;
 	struct trace trace;
 
@@ -155,7 +155,7 @@ static struct measured measure(size_t n_events)
 		struct graph *graph = NULL;
 		struct error e;
 		struct mallinfo2 before, after;
-		struct print print;
+		struct print print, all[PRINT_LEVEL_COUNT];
 		double start;
 
 		chill();
@@ -171,11 +171,16 @@ static struct measured measure(size_t n_events)
 		if (print_graph(graph, NULL, &print) < 0 || print.approximate)
 			exit(1);
 		prints[i] = cpu_seconds() - start - builds[i];
+		start = cpu_seconds();
+		if (print_levels(graph, NULL, all) < 0 || all[PRINT_LEVEL_FOLDED].approximate)
+			exit(1);
+		levels[i] = cpu_seconds() - start;
 		graph_free(graph);
 	}
 	measured.n = trace.n_events;
 	measured.build = median(builds);
 	measured.print = median(prints);
+	measured.levels = median(levels);
 	trace_fini(&trace);
 	return measured;
 }
@@ -212,6 +217,8 @@ int main(void)
 	printf("graph_bytes_per_event %.1f\n", big.bytes);
 	printf("graph_time_ratio_10x %.2f\n", scale * big.build / small.build);
 	printf("print_time_ratio_10x %.2f\n", scale * (big.build + big.print) / (small.build + small.print));
+	printf("levels_events_per_s %.0f\n", big.n / (big.build + big.levels));
+	printf("levels_time_ratio_10x %.2f\n", scale * (big.build + big.levels) / (small.build + small.levels));
 	printf("picture_100k_s %.2f\n", measure_picture(100000));
 	return 0;
 }
