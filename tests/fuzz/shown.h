@@ -6,6 +6,7 @@
 #include "collector/run.h"
 #include "collector/prints.h"
 #include "collector/show.h"
+#include "graph/diff.h"
 #include "graph/render.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -26,28 +27,39 @@ static void graph_show(const struct run *run, const struct graph *graph, FILE *o
 }
 
 /* Plain, and as if all processes could stand for each other. The order of the graph must not matter. */
-static void graph_print(const struct graph *graph, struct print ret_prints[2])
+static void graph_print(const struct graph *graph, struct print ret_prints[2][PRINT_LEVEL_COUNT])
 {
 	const char **roles = calloc(graph->trace->n_processes + 1, sizeof(*roles));
 
 	must(roles);
 	for (size_t i = 1; i <= graph->trace->n_processes; i++)
 		roles[i] = "all";
-	must(!print_graph(graph, NULL, &ret_prints[0]) && !print_graph(graph, roles, &ret_prints[1]));
+	must(!print_levels(graph, NULL, ret_prints[0]) && !print_levels(graph, roles, ret_prints[1]));
 	free(roles);
+}
+
+/* A run does not differ from itself. */
+static void graph_compare(const struct graph *graph)
+{
+	const struct graph *graphs[2] = { graph, graph };
+	struct diff *diff;
+
+	must(!diff_new(graphs, &diff));
+	must(!diff->n_changes);
+	diff_free(diff);
 }
 
 /* run->row is filled. */
 static void run_show(const struct run *run)
 {
-	struct print prints[2][2] = { 0 };
+	struct print prints[2][2][PRINT_LEVEL_COUNT] = { 0 };
 	struct error e = { "" };
 	struct graph *graph;
 	FILE *out = fopen("/dev/null", "we");
 	int err, built = 0;
 
 	must(out);
-	show_run_line(run, NULL, NULL, out);
+	show_run_line(run, NULL, true, NULL, out);
 	must(!show_output(run, out, &e));
 	for (int order = GRAPH_ORDER_THREAD; order <= GRAPH_ORDER_PROCESS; order++) {
 		err = graph_build(&run->trace, (enum graph_order)order, &graph, &e);
@@ -57,11 +69,13 @@ static void run_show(const struct run *run)
 		}
 		graph_show(run, graph, out);
 		graph_print(graph, prints[order]);
+		graph_compare(graph);
 		built++;
 		graph_free(graph);
 	}
 	for (int i = 0; built == 2 && i < 2; i++)
-		must(!print_compare(&prints[GRAPH_ORDER_THREAD][i], &prints[GRAPH_ORDER_PROCESS][i]));
+		for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
+			must(!print_compare(&prints[GRAPH_ORDER_THREAD][i][level], &prints[GRAPH_ORDER_PROCESS][i][level]));
 	fclose(out);
 }
 
