@@ -56,7 +56,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize runs show graph rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize runs show graph diff rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -90,6 +90,7 @@ _bop() {
 		runs) _bop_words '--prints --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
+		diff) _bop_words '-a --all --json --store -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
@@ -115,6 +116,7 @@ _bop() {
 	case $command in
 	run) ((given)) || _bop_files ;;
 	show | graph | replay | minimize) ((given)) || _bop_runs "$1" ;;
+	diff) ((given < 2)) && _bop_runs "$1" ;;
 	rm) _bop_runs "$1" ;;
 	keys) ((given)) && _bop_files || _bop_words 'make allow remove' ;;
 	esac
