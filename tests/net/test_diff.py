@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""bop diff on real runs: a repeat is the same, what a fault did is explained by it, and what cannot be compared is refused."""
+import json
+import sys
+
+from harness import bop, equal, example, run_tests, show, store, true
+
+
+def diff(at, *argv, status):
+    """What it says as JSON, and as text."""
+    said = json.loads(bop("diff", *argv, "--json", "--store", at, status=status).out)
+    return said, bop("diff", *argv, "--store", at, status=status).out
+
+
+def test_repeat():
+    """a repeat of a deterministic run: nothing differs, exit status 0"""
+    at = store()
+    bop("run", example("client-server"), "--runs", 2, "--store", at)
+    said, text = diff(at, 1, 2, status=0)
+    equal((said["runs"], said["changes"], said["equal"]), ([1, 2], [], {"exact": True, "folded": True, "shape": True}), "diff")
+    equal(said["messages_in_both"], len([m for m in show(1, at)["messages"]]), "messages in both")
+    true(text.startswith("run 2, compared with run 1: the same messages in the same causal order\n"), text)
+    equal(bop("diff", "last", "--json", "--store", at, status=0).json(), said, "the last run, and the one before it")
+
+
+def test_fault():
+    """a message that a fault cut: it and the replies that never came are all that came and went, and explained by the fault"""
+    at, file, line = store(), example("quorum"), "cut client>s3:7000#1/1"
+    bop("run", file, "--store", at)
+    bop("run", file, "--fault", line, "--store", at)
+    said, text = diff(at, "last", status=1)
+    equal(said["runs"], [1, 2], "runs")
+    changes = [c for c in said["changes"] if c["kind"] != "reordered"]
+    equal((changes[0]["kind"], changes[0]["text"]), ("fault", f"fault 1 fired: {line}"), "the fault")
+    equal([c for c in changes[1:] if c["explained_by"] is None and "s3" in c["text"]], [], "what is not explained of s3")
+    taken = [m for c in changes if c["explained_by"] and c["explained_by"]["taken"] for m in c["messages"]]
+    equal(taken, ["client>s3:7000#1/1", "client>s3:7000#1/2"], "what it took")
+    gone = sorted(m for c in changes if c["kind"] == "messages_removed" for m in c["messages"])
+    sent = {m["label"] for m in show(1, at)["messages"]} - {m["label"] for m in show(2, at)["messages"]}
+    equal(gone, sorted(sent), "what is not there")
+    true(f"  * fault 1 fired: {line}\n  . client>s3:7000#1/1 was sent, and not received (lost to fault 1)\n" in text, text)
+    back, text = diff(at, 2, 1, status=1)
+    equal(back["changes"][0]["text"], f"fault 1 of the other run did not fire: {line}", "the other way round")
+    true("(lost to fault 1 of the other run)" in text, text)
+
+
+def test_refused():
+    """no such run, nothing to compare with: one clear line, exit status 3"""
+    at = store()
+    bop("run", example("client-server"), "--store", at)
+    for argv, words in (([1, 7], "run 7"), (["x", "1"], "x"), ([1], "no other whole run without faults")):
+        result = bop("diff", *argv, "--store", at, status=3)
+        equal(result.out, "", "stdout")
+        true(words in result.err and len(result.err.splitlines()) == 1, result.err)
+
+
+sys.exit(run_tests(test_repeat, test_fault, test_refused))
