@@ -11,19 +11,21 @@ import zmq
 VERSION = 1  # of the protocol
 
 
+class Refused(Exception):
+    """The server answered with an error, or not at all; the text is for a person."""
+
+
 def generated(proto):
     """The module that protoc makes from api.proto, made anew at every start: it cannot be another version's."""
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run(["protoc", f"--python_out={folder}", f"--proto_path={os.path.dirname(proto)}", proto], check=True)
+        protoc = ["protoc", f"--python_out={folder}", f"--proto_path={os.path.dirname(proto)}", proto]
+        if subprocess.run(protoc, check=False).returncode:
+            raise Refused(f"protoc could not read {proto}")
         sys.path.insert(0, folder)
         try:
             return importlib.import_module("api_pb2")
         finally:
             sys.path.remove(folder)
-
-
-class Refused(Exception):
-    """The server answered with an error, or not at all; the text is for a person."""
 
 
 class Api:
@@ -34,7 +36,10 @@ class Api:
         self.pb, self.url, self.patience, self.last = generated(proto), url, patience, 0
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.connect(url)
+        try:
+            self.socket.connect(url)
+        except zmq.ZMQError as e:
+            raise Refused(f"{url}: {e}") from None
         self.ask("get_capabilities")
 
     def ask(self, kind, **fields):

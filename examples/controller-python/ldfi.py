@@ -97,15 +97,26 @@ class Loop:
         return 2 if self.open else 0
 
 
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.exit(3, f"ldfi.py: {message}\n")
+
+
+def number(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 0 on")
+    return int(text)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", help="an experiment file")
-    parser.add_argument("--losses-until", type=int, default=0, metavar="TIME",
+    parser.add_argument("--losses-until", type=number, default=0, metavar="TIME",
                         help="messages of an earlier logical time than this may get lost")
-    parser.add_argument("--losses", type=int, metavar="N", help="at most so many of them")
-    parser.add_argument("--crashes", type=int, default=0, metavar="N", help="so many processes may crash")
+    parser.add_argument("--losses", type=number, metavar="N", help="at most so many of them")
+    parser.add_argument("--crashes", type=number, default=0, metavar="N", help="so many processes may crash")
     parser.add_argument("--server", default=f"ipc://{os.environ.get('BOP_SERVER_DIR', '/run/bop')}/api", metavar="URL")
-    parser.add_argument("--patience", type=int, default=20, metavar="SECONDS", help="without a word from the server")
+    parser.add_argument("--patience", type=number, default=20, metavar="SECONDS", help="without a word from the server")
     parser.add_argument("--proto", default=next(filter(os.path.exists, PROTO), PROTO[0]), metavar="FILE", help="api.proto")
     parser.add_argument("--picture", metavar="FILE", help="where the picture of a violation goes")
     try:
@@ -113,6 +124,8 @@ def main():
     except (Refused, OSError) as e:
         print(f"ldfi.py: {e}", file=sys.stderr)
         return 3
+    except KeyboardInterrupt:  # the server ends the run of a controller that is gone
+        return 130
 
 
 if __name__ == "__main__":

@@ -144,6 +144,10 @@ def test_refusals():
         never = experiment("experiment: never\nboxes: [a]\nworkload: {name: w, box: a, run: ['false']}\n")
         one_line(control(server, never), "without faults")
         one_line(control(server, "/nowhere.yaml"), "nowhere.yaml")
+        one_line(control(server, never, "--crashes=-1"), "--crashes", "-1")
+        told = control(server, never, "--proto=/nowhere/api.proto", status=3).err
+        true(told.endswith("ldfi.py: protoc could not read /nowhere/api.proto\n"), told)
+        one_line(command(CONTROLLER, bad, "--server=nowhere", status=None), "nowhere")
         one_line(command(CONTROLLER, bad, f"--server=ipc://{scratch()}/api", "--patience=1", status=None), "nobody answers")
 
 
