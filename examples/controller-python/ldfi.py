@@ -25,15 +25,14 @@ COUNTS = {"good", "violated", "vacuous"}
 
 
 def symmetries(experiment):
-    """For each way in which processes of one role can change places, a function that does so to a plan."""
+    """For each way in which processes of one role can change places, a function that does so to a line or label."""
     box = {p.name: p.box for p in experiment.processes}
     for orders in itertools.product(*(itertools.permutations(role.members) for role in experiment.roles)):
         swap = {}
         for role, order in zip(experiment.roles, orders):
             swap.update(zip(role.members, order))
             swap.update((box[a], box[b]) for a, b in zip(role.members, order))
-        yield lambda plan, swap=swap: frozenset(
-            re.sub(r"[A-Za-z0-9][A-Za-z0-9_-]*", lambda word: swap.get(word[0], word[0]), line) for line in plan)
+        yield lambda text, swap=swap: re.sub(r"[A-Za-z0-9][A-Za-z0-9_-]*", lambda word: swap.get(word[0], word[0]), text)
 
 
 class Loop:
@@ -77,7 +76,7 @@ class Loop:
         plan = frozenset()
         while plan is not None:
             end = self.run(plan)
-            self.explored |= {way(plan) for way in self.ways}
+            self.explored |= {plan, *self.lineage.mirrored(plan, self.ways)}
             if not plan and (not end or end.outcome != "good"):
                 raise Refused("without faults the outcome is not good: there is nothing to break")
             if not end:

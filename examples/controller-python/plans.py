@@ -62,13 +62,26 @@ class Lineage:
 
     def hits(self, line, support):
         """A loss takes its message away; a crash that one, and all that the process sends later."""
-        failure = self.failures[line]
         if line in support.survived:
             return False
-        if not failure.crashes:
-            return failure.label in support.messages - support.late
-        return any(self.sent[label][0] == failure.crashes and self.place(label) >= self.place(failure.label)
-                   for label in support.messages)
+        return bool(self.takes(line, support.messages if self.failures[line].crashes else support.messages - support.late))
+
+    def takes(self, line, messages):
+        """Those of the messages that the failure takes away."""
+        crashes, label = self.failures[line]
+        if not crashes:
+            return {label} & messages
+        here = self.place(label)
+        return {other for other in messages if self.sent[other][0] == crashes and self.place(other) >= here}
+
+    def mirrored(self, plan, ways):
+        """The plan in other places. A crash that would not take the same messages away there is not the same."""
+        seen = self.sent.keys()
+        for way in ways:
+            image = frozenset(map(way, plan))
+            if image <= self.failures.keys() and all(set(map(way, self.takes(line, seen))) == self.takes(way(line), seen)
+                                                     for line in plan):
+                yield image
 
     def breaks(self, plan, name, context):
         return context <= plan and all(any(self.hits(line, s) for line in plan)

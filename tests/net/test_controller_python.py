@@ -120,7 +120,7 @@ def test_survives():
 
 
 def test_roles():
-    """of two plans that are the same for nodes that can change places it runs one"""
+    """of two plans that are the same for nodes that can change places it runs one; a crash before the first of two sends and one before the second are not"""
     with Server() as server:
         server.agent()
         path = example("ldfi", "classic-deliv.yaml")
@@ -132,6 +132,7 @@ def test_roles():
                 f.write(text if roles else re.sub(r"^roles:.*\n", "", text, flags=re.M))
             done = control(server, path, "--losses-until", "2", status=0)
             ran[roles] = re.findall(r"^run \d+ +\S+ +(cut \S+)$", done.out, re.M)
+        control(server, example("ldfi", "simple-deliv.yaml"), "--crashes", "1", status=1)
         equal((len(ran[True]), sorted(ran[False])), (1, ["cut a>b:7000#1/1", "cut a>c:7000#1/1"]), "single cuts that were run")
 
 
