@@ -92,7 +92,7 @@ static int list_read(struct allowed *list, struct error *e)
 	}
 	if (!S_ISREG(list->seen.st_mode) || list->seen.st_mode & 022 ||
 	    (list->seen.st_uid != geteuid() && list->seen.st_uid != 0))
-		err = error_set(e, -EPERM, "%s: others could let agents in: it must be a file of yours that nobody else can "
+		err = error_set(e, -EPERM, "%s: others could let anybody in: it must be a file of yours that nobody else can "
 				"write (chmod 600)", list->path);
 	while (!err && getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\n")] = '\0';
@@ -103,12 +103,12 @@ static int list_read(struct allowed *list, struct error *e)
 	return err;
 }
 
-int allowed_open(struct allowed *allowed, const char *folder, struct error *e)
+int allowed_open(struct allowed *allowed, const char *folder, const char *name, struct error *e)
 {
 	int err;
 
 	*allowed = (struct allowed){ .n = 0 };
-	snprintf(allowed->path, sizeof(allowed->path), "%.*s/allowed", PATH_MAX - 16, folder);
+	snprintf(allowed->path, sizeof(allowed->path), "%.*s/%s", PATH_MAX - 16, folder, name);
 	err = list_read(allowed, e);
 	if (err)
 		allowed_fini(allowed);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The folder of keys, and in it the list of agents that may connect: the file `allowed`, a line `NAME KEY` each. The
- * list is read again when the file changes. Who could change it could let anybody in: it must belong to us or root and
+ * The folder of keys, and in it the lists of agents and of controllers that may connect: the files `allowed` and `controllers`, a line
+ * `NAME KEY` each. A list is read again when its file changes. Who could change it could let anybody in: it must belong to us or root and
  * be writable by its owner alone.
  */
 #ifndef COLLECTOR_ALLOWED_H
@@ -17,6 +17,8 @@
 
 #define ALLOWED_NAME_MAX 64 /* with the end of the string */
 #define ALLOWED_SERVER "server" /* name of the collector's own pair */
+#define ALLOWED_AGENTS "allowed" /* names of the lists */
+#define ALLOWED_CONTROLLERS "controllers"
 
 struct allowed_agent {
 	char name[ALLOWED_NAME_MAX];
@@ -36,8 +38,8 @@ struct allowed {
  */
 int allowed_folder(const char *given, bool make, char ret_folder[PATH_MAX], struct error *e);
 
-/* Reads the list in folder; one that is not there is empty. -EINVAL with file and line, -EPERM. */
-int allowed_open(struct allowed *allowed, const char *folder, struct error *e);
+/* Reads a list in folder; one that is not there is empty. -EINVAL with file and line, -EPERM. */
+int allowed_open(struct allowed *allowed, const char *folder, const char *name, struct error *e);
 void allowed_fini(struct allowed *allowed);
 
 /* Reads it again if the file changed: 1, else 0. After a failure the list is as it was. */

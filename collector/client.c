@@ -95,6 +95,11 @@ int client_errno(enum api_error kind)
 	return -EIO;
 }
 
+bool client_ended(const struct api_answer *answer)
+{
+	return !answer->id && answer->kind == API_ERROR;
+}
+
 int client_ask(struct client *client, const struct api_request *request, struct api_answer *ret_answer, struct error *e)
 {
 	zmq_pollitem_t items[CLIENT_ITEMS];
@@ -104,7 +109,7 @@ int client_ask(struct client *client, const struct api_request *request, struct 
 		client_items(client, items);
 		zmq_poll(items, CLIENT_ITEMS, -1);
 		err = client_receive(client, ret_answer, e);
-		if (err > 0 && (ret_answer->id != request->id || ret_answer->kind == API_PROGRESS)) {
+		if (err > 0 && ((ret_answer->id != request->id && !client_ended(ret_answer)) || ret_answer->kind == API_PROGRESS)) {
 			api_answer_fini(ret_answer);
 			err = 0;
 		}

@@ -26,6 +26,9 @@ int client_receive(struct client *client, struct api_answer *ret_answer, struct 
 /* Waits for the answer to the request that is no Progress. An Error becomes an errno, with the server's text. */
 int client_ask(struct client *client, const struct api_request *request, struct api_answer *ret_answer, struct error *e);
 
+/* An Error that is about no request: the server takes none of this connection any more. */
+bool client_ended(const struct api_answer *answer);
+
 /* A negative errno for the kind of an Error. */
 int client_errno(enum api_error kind);
 

@@ -28,7 +28,7 @@ struct cmd_args {
 	const char *file;
 	const char *order;
 	const char *send;
-	const char *keys, *listen, *directory;
+	const char *keys, *listen, *listen_api, *directory;
 	const char *server; /* "": the usual one; NULL: none */
 	const char *api;    /* "": where the usual one would be; NULL: none */
 	struct cmd_texts faults, plans;
@@ -37,6 +37,7 @@ struct cmd_args {
 	bool dry, racy;
 	struct cmd_texts boxes, kinds;
 	bool agent, private; /* of serve */
+	bool controller;     /* of keys */
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;

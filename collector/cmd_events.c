@@ -67,7 +67,7 @@ static void events_print(const struct cmd_args *args, const Bop__Api__Events *ev
 /* 1: it was the last. */
 static int answer_take(const struct cmd_args *args, const struct api_answer *answer, struct error *e)
 {
-	if (answer->id != REQUEST)
+	if (answer->id != REQUEST && !client_ended(answer))
 		return 0;
 	if (answer->kind == API_EVENTS_END)
 		return 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* bop keys: makes pairs, and keeps the list of agents that `bop serve` lets in over TCP. */
+/* bop keys: makes pairs, and keeps the lists of agents and controllers that `bop serve` lets in over TCP. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@ enum { PAIRS_MAX = 1000 };
 
 struct keys {
 	char folder[PATH_MAX];
-	struct allowed allowed;
+	struct allowed agents, controllers;
+	struct allowed *changed; /* the one that is meant */
 	char *pairs[PAIRS_MAX]; /* names */
 	size_t n_pairs;
 };
@@ -38,7 +39,7 @@ static int keys_allow(struct keys *keys, const char *name, const char *where, st
 	char public[KEY_SIZE];
 	int err = key_read_public(where, public, e);
 
-	return err ? err : allowed_add(&keys->allowed, name, public, e);
+	return err ? err : allowed_add(keys->changed, name, public, e);
 }
 
 static int by_name(const void *a, const void *b)
@@ -77,6 +78,15 @@ static int pair_read(const struct keys *keys, const char *name, char public[KEY_
 	return err;
 }
 
+static void allowed_text(const char *title, const char *how, const struct allowed *list)
+{
+	printf("%s\n", title);
+	for (size_t i = 0; i < list->n; i++)
+		printf("  %-20s %s\n", list->agents[i].name, list->agents[i].key);
+	if (!list->n)
+		printf("  none (%s lets one in)\n", how);
+}
+
 static int list_text(struct keys *keys)
 {
 	char public[KEY_SIZE];
@@ -92,11 +102,8 @@ static int list_text(struct keys *keys)
 	}
 	if (!keys->n_pairs)
 		printf("  none (`bop keys make server` makes the server's)\n");
-	printf("agents that may connect\n");
-	for (size_t i = 0; i < keys->allowed.n; i++)
-		printf("  %-20s %s\n", keys->allowed.agents[i].name, keys->allowed.agents[i].key);
-	if (!keys->allowed.n)
-		printf("  none (`bop keys allow NAME KEY` lets one in)\n");
+	allowed_text("agents that may connect", "`bop keys allow NAME KEY`", &keys->agents);
+	allowed_text("controllers that may connect", "`bop keys --controller allow NAME KEY`", &keys->controllers);
 	return status;
 }
 
@@ -109,9 +116,18 @@ static json_t *row(const char *name, const char *key)
 	return object;
 }
 
+static json_t *allowed_rows(const struct allowed *list)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < list->n; i++)
+		json_array_append_new(rows, row(list->agents[i].name, list->agents[i].key));
+	return rows;
+}
+
 static int list_json(struct keys *keys)
 {
-	json_t *all = json_object(), *pairs = json_array(), *allowed = json_array();
+	json_t *all = json_object(), *pairs = json_array();
 	char public[KEY_SIZE];
 	struct error e;
 	int status = 0;
@@ -122,11 +138,10 @@ static int list_json(struct keys *keys)
 		else
 			json_array_append_new(pairs, row(keys->pairs[i], public));
 	}
-	for (size_t i = 0; i < keys->allowed.n; i++)
-		json_array_append_new(allowed, row(keys->allowed.agents[i].name, keys->allowed.agents[i].key));
 	json_object_set_new(all, "folder", json_text(keys->folder));
 	json_object_set_new(all, "pairs", pairs);
-	json_object_set_new(all, "allowed", allowed);
+	json_object_set_new(all, "allowed", allowed_rows(&keys->agents));
+	json_object_set_new(all, "controllers", allowed_rows(&keys->controllers));
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	puts("");
 	json_decref(all);
@@ -140,7 +155,7 @@ static int change(struct keys *keys, int n, char **words, struct error *e)
 	if (!strcmp(words[0], "allow") && n == 3)
 		return keys_allow(keys, words[1], words[2], e);
 	if (!strcmp(words[0], "remove") && n == 2)
-		return allowed_remove(&keys->allowed, words[1], e);
+		return allowed_remove(keys->changed, words[1], e);
 	return error_set(e, -EINVAL, "keys: give nothing, make NAME, allow NAME KEY, or remove NAME (see `bop keys --help`)");
 }
 
@@ -154,7 +169,10 @@ static int keys_main(const struct cmd *cmd, const struct cmd_args *args)
 		return cmd_failf("out of memory");
 	err = allowed_folder(args->keys, args->n_rest && strcmp(args->rest[0], "remove"), keys->folder, &e);
 	if (!err)
-		err = allowed_open(&keys->allowed, keys->folder, &e);
+		err = allowed_open(&keys->agents, keys->folder, ALLOWED_AGENTS, &e);
+	if (!err)
+		err = allowed_open(&keys->controllers, keys->folder, ALLOWED_CONTROLLERS, &e);
+	keys->changed = args->controller ? &keys->controllers : &keys->agents;
 	if (!err && args->n_rest) {
 		err = change(keys, args->n_rest, args->rest, &e);
 		status = 0;
@@ -166,12 +184,14 @@ static int keys_main(const struct cmd *cmd, const struct cmd_args *args)
 		status = cmd_fail(&e);
 	for (size_t i = 0; i < keys->n_pairs; i++)
 		free(keys->pairs[i]);
-	allowed_fini(&keys->allowed);
+	allowed_fini(&keys->agents);
+	allowed_fini(&keys->controllers);
 	free(keys);
 	return status ? status : cmd_flush(0);
 }
 
 static const struct cmd_option options[] = {
+	{ "controller", 0, CMD_FLAG, CMD_OPTION(controller), NULL, "allow and remove are about controllers, not agents" },
 	{ "keys", 0, CMD_TEXT, CMD_OPTION(keys), "DIR",
 	  "the folder of keys (default: $BOP_KEYS, else /etc/bop/keys for root, ~/.config/bop/keys)" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON, for the list (docs/json.md)" },
@@ -182,9 +202,9 @@ static const struct cmd_option options[] = {
 const struct cmd cmd_keys = {
 	.name = "keys",
 	.arguments = "[make NAME | allow NAME KEY | remove NAME]",
-	.summary = "Lists and makes keys, and keeps the list of agents that may connect to `bop serve` over TCP",
+	.summary = "Lists and makes keys, and keeps the lists of agents and controllers that may connect to `bop serve` over TCP",
 	.text = "  make NAME       make a pair, NAME.secret and NAME.public, and print the public key\n"
-		"  allow NAME KEY  let the agent with this public key in; KEY is the key or a file with it\n"
+		"  allow NAME KEY  let the agent (or controller) with this public key in; KEY is the key or a file with it\n"
 		"  remove NAME     do not let it in any more; if it is connected it is cut off\n\n"
 		"Public keys are 40 characters of which some mean something to a shell: put them in single quotes. A\n"
 		"secret never leaves its file, which only its owner may read.\n\n"
@@ -193,7 +213,12 @@ const struct cmd cmd_keys = {
 		"  agent#  bop keys make web1                        prints AGENTKEY\n"
 		"  server$ bop keys allow web1 'AGENTKEY'\n"
 		"  server$ bop serve --listen tcp://0.0.0.0:7100\n"
-		"  agent#  tfj --collector tcp://SERVER:7100 --server-key 'SERVERKEY' --key /etc/bop/keys/web1.secret\n",
+		"  agent#  tfj --collector tcp://SERVER:7100 --server-key 'SERVERKEY' --key /etc/bop/keys/web1.secret\n\n"
+		"A controller shows the pair `controller` of its folder, and expects the server's key in server.public there:\n\n"
+		"  mine$   bop keys make controller                  prints KEY; copy the server's server.public into the folder\n"
+		"  server$ bop keys --controller allow me 'KEY'\n"
+		"  server$ bop serve --listen-api tcp://0.0.0.0:7101\n"
+		"  mine$   bop boxes --server tcp://SERVER:7101\n",
 	.options = options,
 	.max_rest = 3,
 	.main = keys_main,

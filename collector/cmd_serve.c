@@ -6,7 +6,7 @@
 static int serve_main(const struct cmd *cmd, const struct cmd_args *args)
 {
 	struct serve_options options = {
-		.directory = args->directory, .listen = args->listen, .keys = args->keys, .store = cmd_store_url(args),
+		.directory = args->directory, .listen = args->listen, .listen_api = args->listen_api, .keys = args->keys, .store = cmd_store_url(args),
 		.agent = args->agent, .boxes = args->boxes.texts, .n_boxes = args->boxes.n, .private = args->private,
 	};
 	struct serve *serve = NULL;
@@ -27,6 +27,8 @@ static const struct cmd_option options[] = {
 	{ "box", 0, CMD_TEXTS, CMD_OPTION(boxes), "NAME[=NETNS]", "a box of that agent, as for `tfj --box`; as often as wanted" },
 	{ "listen", 0, CMD_TEXT, CMD_OPTION(listen), "URL",
 	  "let agents of other machines in at tcp://ADDRESS:PORT; needs keys (bop keys)" },
+	{ "listen-api", 0, CMD_TEXT, CMD_OPTION(listen_api), "URL",
+	  "let controllers of other machines (--server tcp://...) in at tcp://ADDRESS:PORT; needs keys as well" },
 	CMD_OPTION_STORE,
 	{ "dir", 0, CMD_TEXT, CMD_OPTION(directory), "DIR",
 	  "private directory of the sockets (default: $BOP_SERVER_DIR, else /run/bop for root)" },
@@ -46,7 +48,7 @@ const struct cmd cmd_serve = {
 		"ends it: runs in order first, at once with a second one. Agents of this machine connect to\n"
 		"ipc://DIR/agents, `bop run --server` and `bop boxes` to ipc://DIR/api; only its user can open these.\n"
 		"Without $BOP_SERVER_DIR, and not as root, DIR is bop in $XDG_RUNTIME_DIR, else /tmp/bop.server.UID.\n\n"
-		"Over TCP, also on this machine, both sides show keys; only agents on the list get in:\n\n"
+		"Over TCP, also on this machine, both sides show keys; only agents on the list get in, and controllers on theirs:\n\n"
 		"  bop keys make server\n"
 		"  bop keys allow web1 'AGENTKEY'\n"
 		"  bop serve --listen tcp://0.0.0.0:7100 --store runs.db\n\n"

@@ -257,6 +257,7 @@ int door_receive(struct door *door, struct door_frame *ret_frame)
 		if (err < 0)
 			return 0;
 	} while (!err || zmq_msg_size(&door->identity) > DOOR_ID_MAX);
+	ret_frame->from.door = door;
 	ret_frame->from.size = (unsigned char)zmq_msg_size(&door->identity);
 	memcpy(ret_frame->from.bytes, zmq_msg_data(&door->identity), ret_frame->from.size);
 	ret_frame->fd = zmq_msg_get(&door->frame, ZMQ_SRCFD);

@@ -17,14 +17,17 @@
 
 #define DOOR_ID_MAX 255
 
+struct door;
+
 /* Which connection; another one after a peer has come back. */
 struct door_id {
+	const struct door *door;
 	unsigned char size, bytes[DOOR_ID_MAX];
 };
 
 static inline bool door_id_same(const struct door_id *a, const struct door_id *b)
 {
-	return a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
+	return a->door == b->door && a->size == b->size && !memcmp(a->bytes, b->bytes, a->size);
 }
 
 struct door_frame {
@@ -36,7 +39,6 @@ struct door_frame {
 	size_t size;
 };
 
-struct door;
 struct gate;
 
 struct door_options {

@@ -183,7 +183,7 @@ static int end_take(struct remote *remote, const struct api_run_end *end, struct
 /* 1: it was the end, and the caller's. */
 static int answer_take(struct remote *remote, const struct api_answer *answer, enum api_answer_kind wanted, struct error *e)
 {
-	if (answer->id != remote->last_id) /* of a cancel that came too late */
+	if (answer->id != remote->last_id && !client_ended(answer)) /* of a cancel that came too late */
 		return 0;
 	if (answer->kind == API_PROGRESS) {
 		remote->progress.run = answer->progress.run;

@@ -23,9 +23,9 @@
 
 #define BURST 256
 #define WAIT_MAX_NS CLOCK_SECOND_NS
-#define TOLD_NS (10 * CLOCK_SECOND_NS) /* between two lines about strangers */
 
-enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_QUERIES, ITEM_AGENT, ITEMS };
+enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_QUERIES, ITEM_AGENT, ITEM_REMOTE,
+	ITEMS = ITEM_REMOTE + SERVE_REMOTE_ITEMS };
 
 void serve_log(const char *format, ...)
 {
@@ -118,12 +118,14 @@ static int listen_check(const char *listen, struct error *e)
 	return 0;
 }
 
-/* The secret, and the list of those who may come. */
-static int keys_read(struct serve *serve, const struct serve_options *options, char secret[KEY_SIZE], struct error *e)
+/* The secret, and the folder of those who may come. */
+static int keys_read(const struct serve_options *options, char secret[KEY_SIZE], char folder[PATH_MAX], struct error *e)
 {
-	char folder[PATH_MAX], path[PATH_MAX + 32], public[KEY_SIZE];
-	int err = listen_check(options->listen, e);
+	char path[PATH_MAX + 32], public[KEY_SIZE];
+	int err = options->listen ? listen_check(options->listen, e) : 0;
 
+	if (!err && options->listen_api)
+		err = listen_check(options->listen_api, e);
 	if (!err)
 		err = allowed_folder(options->keys, false, folder, e);
 	if (err)
@@ -133,12 +135,18 @@ static int keys_read(struct serve *serve, const struct serve_options *options, c
 	if (err == -ENOENT)
 		return error_set(e, err, "TCP needs CURVE keys on both sides, and the server has none: make them with "
 				 "`bop keys make " ALLOWED_SERVER "` (%s is missing)", path);
-	if (err)
-		return err;
-	err = allowed_open(&serve->allowed, folder, e);
 	if (!err)
-		serve_log("agents on %s, %zu keys may connect; the server's key is '%s'", options->listen, serve->allowed.n,
-			  public);
+		serve_log("the server's key is '%s'", public);
+	return err;
+}
+
+/* For controllers of other machines. */
+static int remote_open(struct serve *serve, const char *listen, const char *secret, const char *folder, struct error *e)
+{
+	int err = serve_remote_open(listen, secret, folder, &serve->remote, e);
+
+	if (!err)
+		serve_log("controllers on %s, %zu keys may connect", listen, serve_remote_keys(serve->remote));
 	return err;
 }
 
@@ -154,16 +162,22 @@ static void on_news(struct server_agent *agent, enum server_news news, void *arg
 
 static int doors_open(struct serve *serve, const struct serve_options *options, struct error *e)
 {
-	char secret[KEY_SIZE], url[SERVE_API_URL_MAX];
+	char secret[KEY_SIZE], folder[PATH_MAX], url[SERVE_API_URL_MAX];
 	struct server_options server = {
 		.directory = serve->directory, .listen = options->listen, .secret = secret, .allowed = &serve->allowed,
 		.on_news = on_news, .arg = serve,
 	};
 	struct door_options api = { .url = url, .frame_max = API_MAX_REQUEST, .queue = 64, .refusals = &serve->api_refusals };
-	int err = options->listen ? keys_read(serve, options, secret, e) : 0;
+	int err = options->listen || options->listen_api ? keys_read(options, secret, folder, e) : 0;
 
+	if (!err && options->listen)
+		err = allowed_open(&serve->allowed, folder, ALLOWED_AGENTS, e);
+	if (!err && options->listen)
+		serve_log("agents on %s, %zu keys may connect", options->listen, serve->allowed.n);
 	if (!err)
 		err = server_open(serve->context, &server, &serve->server, serve->agents_url, e);
+	if (!err && options->listen_api)
+		err = remote_open(serve, options->listen_api, secret, folder, e);
 	explicit_bzero(secret, sizeof(secret));
 	snprintf(url, sizeof(url), "ipc://%s/api", serve->directory);
 	if (!err)
@@ -261,6 +275,7 @@ void serve_close(struct serve *serve)
 	heirs_close(serve->heirs);
 	outbox_free(serve->outbox);
 	door_close(serve->api, 1000);
+	serve_remote_close(serve->remote);
 	server_close(serve->server);
 	if (serve->context)
 		zmq_ctx_term(serve->context);
@@ -273,42 +288,6 @@ void serve_close(struct serve *serve)
 	if (serve->lock >= 0)
 		close(serve->lock);
 	free(serve);
-}
-
-/* How many strangers came since the last line, at most every 10 s, with the last one whose key was unknown. */
-static void strangers_tell(struct serve *serve, uint64_t now)
-{
-	const struct refusals *refusals = server_refusals(serve->server);
-	static const char *const names[] = {
-#define X(NAME, name, text) #name,
-		REFUSALS(X)
-#undef X
-	};
-	const char *stranger;
-	char text[300] = "";
-	uint64_t n;
-
-	if (now - serve->told_ns < TOLD_NS || !memcmp(refusals, &serve->told, sizeof(serve->told)))
-		return;
-	for (size_t i = 0; i < REFUSAL_COUNT; i++) {
-		n = refusals->n[i] - serve->told.n[i];
-		if (n)
-			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%llu %s", *text ? ", " : "",
-				 (unsigned long long)n, names[i]);
-	}
-	stranger = server_stranger(serve->server);
-	serve_log("refused: %s%s%s%s", text, stranger ? "; unknown: " : "", stranger ? stranger : "",
-		  stranger ? " (bop keys allow NAME KEY lets it in)" : "");
-	serve->told = *refusals;
-	serve->told_ns = now;
-}
-
-static void list_tell(struct serve *serve)
-{
-	const char *trouble = server_list_trouble(serve->server);
-
-	if (trouble)
-		serve_log("the list of keys stays as it was: %s", trouble);
 }
 
 static void signals_read(struct serve *serve, uint64_t now)
@@ -328,16 +307,28 @@ void serve_client_gone(struct door *door, int fd, void *arg)
 {
 	struct serve *serve = arg;
 
-	queries_client_gone(serve->queries, fd);
-	acts_client_gone(serve, fd, clock_monotonic_ns());
+	queries_client_gone(serve->queries, door, fd);
+	acts_client_gone(serve, door, fd, clock_monotonic_ns());
+}
+
+static void on_cut(const struct door_id *controller, void *arg)
+{
+	api_refuse(arg, controller, 0, -EACCES, "this key was taken off the list of controllers: what it asked for ends");
 }
 
 static void wait_for_something(struct serve *serve, uint64_t now)
 {
 	uint64_t acts = acts_deadline(serve), answers = outbox_deadline(serve->outbox);
-	uint64_t until = acts < answers ? acts : answers, wait_ns = until > now ? until - now : 0;
+	uint64_t remote = serve->remote ? outbox_deadline(serve_remote_outbox(serve->remote)) : UINT64_MAX;
+	uint64_t until = acts < answers ? acts : answers, wait_ns;
 	zmq_pollitem_t items[ITEMS];
 	int n = server_items(serve->server, items);
+
+	until = remote < until ? remote : until;
+	wait_ns = until > now ? until - now : 0;
+	if (serve->remote)
+		serve_remote_items(serve->remote, items + n);
+	n += serve->remote ? SERVE_REMOTE_ITEMS : 0;
 
 	door_items(serve->api, items + n);
 	items[n + 2] = (zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN };
@@ -389,13 +380,15 @@ int serve_loop(struct serve *serve, struct error *e)
 			ended = error_set(e, -ECHILD, "%s", why.text);
 		door_watch(serve->api, serve_client_gone, serve);
 		server_work(serve->server, now);
+		if (serve->remote)
+			serve_remote_work(serve->remote, now, serve_client_gone, on_cut, serve);
 		err = agents_hear(serve, e);
 		api_work(serve, now);
 		now = clock_monotonic_ns();
 		acts_time(serve, now);
 		workers_done(serve->workers);
 		queries_done(serve->queries);
-		list_tell(serve);
+		lists_tell(serve);
 		strangers_tell(serve, now);
 	}
 	return err ? err : ended;

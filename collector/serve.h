@@ -19,6 +19,7 @@
 struct serve_options {
 	const char *directory; /* NULL: place_server() */
 	const char *listen;    /* tcp://ADDRESS:PORT; NULL: private sockets only */
+	const char *listen_api; /* the same, for controllers */
 	const char *keys;      /* folder of keys; NULL: the usual one */
 	const char *store;     /* URL */
 	bool agent;	       /* starts an agent of its own, which ends with it */

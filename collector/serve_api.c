@@ -38,10 +38,20 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	return OUTBOX_ANSWER;
 }
 
+static struct outbox *outbox_of(const struct serve *serve, const struct door_id *to)
+{
+	return to->door == serve->api ? serve->outbox : serve_remote_outbox(serve->remote);
+}
+
+bool api_full(struct serve *serve, const struct door_id *to)
+{
+	return outbox_full(outbox_of(serve, to), to);
+}
+
 int api_put(struct serve *serve, const struct door_id *to, enum api_answer_kind kind, unsigned char *bytes, size_t size)
 {
 	/* what cannot be sent was not worth waiting for, or has nobody */
-	return outbox_put(serve->outbox, to, outbox_kind(kind), bytes, size, clock_monotonic_ns());
+	return outbox_put(outbox_of(serve, to), to, outbox_kind(kind), bytes, size, clock_monotonic_ns());
 }
 
 int api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer)
@@ -110,6 +120,7 @@ static void boxes_list(struct serve *serve, const struct door_id *to, uint64_t r
 #undef X
 	};
 	struct api_agent agents[SERVER_AGENTS_MAX];
+	const struct refusals counted = serve_refusals(serve);
 	struct api_refusal refusals[REFUSAL_COUNT];
 	struct api_answer answer = { .id = request, .kind = API_BOXES };
 
@@ -120,7 +131,7 @@ static void boxes_list(struct serve *serve, const struct door_id *to, uint64_t r
 	for (struct server_agent *agent = server_agents(serve->server); agent; agent = agent->next)
 		agent_row(agent, &agents[answer.boxes.n_agents++]);
 	for (size_t i = 0; i < REFUSAL_COUNT; i++)
-		refusals[i] = (struct api_refusal){ (char *)names[i], (char *)texts[i], server_refusals(serve->server)->n[i] };
+		refusals[i] = (struct api_refusal){ (char *)names[i], (char *)texts[i], counted.n[i] };
 	api_answer(serve, to, &answer);
 }
 
@@ -134,7 +145,7 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		api_refuse(serve, &frame->from, request.id, err, e.text);
 		return;
 	}
-	if (request.kind != API_CANCEL && outbox_full(serve->outbox, &frame->from)) { /* asks and asks, and reads nothing */
+	if (request.kind != API_CANCEL && api_full(serve, &frame->from)) { /* asks and asks, and reads nothing */
 		api_request_fini(&request);
 		return;
 	}
@@ -204,6 +215,9 @@ void api_work(struct serve *serve, uint64_t now)
 	struct door_frame frame;
 
 	outbox_time(serve->outbox, now);
+	for (int i = 0; serve->remote && i < REQUESTS_TURN && door_receive(serve_remote_door(serve->remote), &frame); i++)
+		if (serve_remote_welcome(serve->remote, &frame)) /* else it is gone, or cut off and told so */
+			request_take(serve, &frame, now);
 	for (int i = 0; i < REQUESTS_TURN && door_receive(serve->api, &frame); i++) {
 		door_watch(serve->api, serve_client_gone, serve); /* the connection may be younger than the last look */
 		if (door_claim(serve->api, frame.fd)) /* else the client is gone: nobody waits for an answer */

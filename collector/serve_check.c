@@ -116,12 +116,12 @@ bool check_cancel(struct serve *serve, const struct door_id *client, uint64_t re
 	return false;
 }
 
-void checks_client_gone(struct serve *serve, int fd)
+void checks_client_gone(struct serve *serve, const struct door *door, int fd)
 {
 	struct check *check;
 
 	DL_FOREACH(serve->checks, check)
-		check->left |= check->from.fd == fd;
+		check->left |= check->from.fd == fd && check->from.from.door == door;
 }
 
 void checks_free(struct serve *serve)

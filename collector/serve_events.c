@@ -107,12 +107,12 @@ bool subscriber_cancel(struct serve *serve, const struct door_id *client, uint64
 	return false;
 }
 
-void subscribers_client_gone(struct serve *serve, int fd)
+void subscribers_client_gone(struct serve *serve, const struct door *door, int fd)
 {
 	struct subscriber *one, *next;
 
 	DL_FOREACH_SAFE(serve->subscribers, one, next)
-	if (one->fd == fd)
+	if (one->fd == fd && one->client.door == door)
 		subscriber_free(serve, one);
 }
 
@@ -191,7 +191,7 @@ static void events_put(struct serve *serve, struct subscriber *one, struct page 
 
 		if (!(one->kinds & 1u << event->kind))
 			continue;
-		if (outbox_full(serve->outbox, &one->client)) { /* nothing is made for who does not take it */
+		if (api_full(serve, &one->client)) { /* nothing is made for who does not take it */
 			one->missed++;
 			one->missed_now++;
 			continue;

@@ -9,6 +9,7 @@
 #include "collector/outbox.h"
 #include "collector/serve.h"
 #include "collector/serve_agent.h"
+#include "collector/serve_remote.h"
 #include "collector/serve_query.h"
 #include "collector/server.h"
 #include "collector/worker.h"
@@ -51,6 +52,7 @@ struct serve {
 	struct server *server;
 	struct door *api;
 	struct outbox *outbox; /* to clients of the API */
+	struct serve_remote *remote; /* its clients over TCP; NULL: none */
 	struct refusals api_refusals;
 	struct store *store;
 	struct act *acts;
@@ -72,7 +74,13 @@ void serve_client_gone(struct door *door, int fd, void *arg);
 /* One line on stderr, with the time. */
 void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* serve_strangers.c */
+struct refusals serve_refusals(const struct serve *serve); /* at the doors of agents, and at that of controllers over TCP */
+void strangers_tell(struct serve *serve, uint64_t now);
+void lists_tell(struct serve *serve);
+
 /* serve_api.c */
+bool api_full(struct serve *serve, const struct door_id *to); /* as outbox_full() */
 void api_work(struct serve *serve, uint64_t now); /* a bounded number of requests, and answers that wait */
 /* A progress may be left out, the end of a run never is while the client is there. Not 0: it does not get there (outbox_put). */
 int api_answer(struct serve *serve, const struct door_id *to, const struct api_answer *answer);
@@ -91,7 +99,7 @@ struct labels;
 bool check_wanted(const struct api_request *request);
 void check_add(struct serve *serve, const struct door_frame *from, struct api_request *request, const char *experiment);
 bool check_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
-void checks_client_gone(struct serve *serve, int fd);
+void checks_client_gone(struct serve *serve, const struct door *door, int fd);
 void checks_free(struct serve *serve);
 
 /* serve_faults.c. labels: NULL: there are none to look at. */
@@ -115,7 +123,7 @@ void act_waiters_progress(struct act *act, struct api_answer *answer);
 void act_waiters_end(struct act *act, struct api_answer *answer);
 void act_waiters_free(struct act *act);
 bool acts_wait_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
-void acts_waiter_gone(struct serve *serve, int fd);
+void acts_waiter_gone(struct serve *serve, const struct door *door, int fd);
 void recalls_free(struct serve *serve);
 
 /* serve_again.c: runs that do again what a stored one did. */
@@ -128,13 +136,13 @@ void subscribe(struct serve *serve, const struct door_frame *from, const struct 
 void subscribers_tell(struct serve *serve, uint64_t run, const char *agent, const struct trace *trace);
 void subscribers_run_ended(struct serve *serve, uint64_t run);
 bool subscriber_cancel(struct serve *serve, const struct door_id *client, uint64_t request); /* false: there is none such */
-void subscribers_client_gone(struct serve *serve, int fd);
+void subscribers_client_gone(struct serve *serve, const struct door *door, int fd);
 void subscribers_free(struct serve *serve);
 
 /* serve_minimize.c */
 void minimize_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
 bool minimize_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
-void minimizes_client_gone(struct serve *serve, int fd, uint64_t now);
+void minimizes_client_gone(struct serve *serve, const struct door *door, int fd, uint64_t now);
 void minimizes_time(struct serve *serve, uint64_t now);
 uint64_t minimizes_deadline(const struct serve *serve);
 void minimizes_free(struct serve *serve);
@@ -151,7 +159,7 @@ void act_cancel_number(struct serve *serve, const struct door_id *client, const 
 void acts_acknowledge(void *serve, const unsigned char session[16], uint64_t run, uint64_t number);
 void acts_message(struct serve *serve, struct server_agent *agent, const struct message *message, uint64_t now);
 void acts_news(struct serve *serve, struct server_agent *agent, enum server_news news);
-void acts_client_gone(struct serve *serve, int fd, uint64_t now);
+void acts_client_gone(struct serve *serve, const struct door *door, int fd, uint64_t now);
 void acts_time(struct serve *serve, uint64_t now); /* also ends those that are done */
 uint64_t acts_deadline(const struct serve *serve);
 void acts_stop(struct serve *serve, bool at_once, uint64_t now);

@@ -288,13 +288,13 @@ bool minimize_cancel(struct serve *serve, const struct door_id *client, const st
 	return false;
 }
 
-void minimizes_client_gone(struct serve *serve, int fd, uint64_t now)
+void minimizes_client_gone(struct serve *serve, const struct door *door, int fd, uint64_t now)
 {
 	struct minimize *m;
 
 	DL_FOREACH(serve->minimizes, m)
 	{
-		if (m->from.fd != fd)
+		if (m->from.fd != fd || m->from.from.door != door)
 			continue;
 		m->left = true;
 		if (m->act)

@@ -250,13 +250,13 @@ bool queries_cancel(struct queries *queries, const struct door_id *client, uint6
 	return true;
 }
 
-void queries_client_gone(struct queries *queries, int fd)
+void queries_client_gone(struct queries *queries, const struct door *door, int fd)
 {
 	struct query *query, *next;
 
 	DL_FOREACH_SAFE(queries->all, query, next)
 	{
-		if (query->fd != fd)
+		if (query->fd != fd || query->client.door != door)
 			continue;
 		query->left = true;
 		if (query->working)

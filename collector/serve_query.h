@@ -23,7 +23,7 @@ void queries_close(struct queries *queries); /* waits for what is in work; nobod
 /* Takes the request; refuses it when there are too many. */
 void queries_add(struct queries *queries, const struct door_frame *from, struct api_request *request);
 bool queries_cancel(struct queries *queries, const struct door_id *client, uint64_t request); /* false: there is none such */
-void queries_client_gone(struct queries *queries, int fd);
+void queries_client_gone(struct queries *queries, const struct door *door, int fd);
 
 /* For the loop: readable when queries_done() has something to do. */
 int queries_fd(const struct queries *queries);

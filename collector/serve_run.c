@@ -243,16 +243,16 @@ void act_cancel_number(struct serve *serve, const struct door_id *client, const 
 	api_refuse(serve, client, request->id, -ENOENT, text);
 }
 
-void acts_client_gone(struct serve *serve, int fd, uint64_t now)
+void acts_client_gone(struct serve *serve, const struct door *door, int fd, uint64_t now)
 {
 	struct act *act;
 
-	checks_client_gone(serve, fd);
-	acts_waiter_gone(serve, fd);
-	minimizes_client_gone(serve, fd, now);
-	subscribers_client_gone(serve, fd);
+	checks_client_gone(serve, door, fd);
+	acts_waiter_gone(serve, door, fd);
+	minimizes_client_gone(serve, door, fd, now);
+	subscribers_client_gone(serve, door, fd);
 	DL_FOREACH(serve->acts, act)
-		if (!act->left && act->fd == fd) {
+		if (!act->left && act->fd == fd && act->client.door == door) {
 			serve_log("run %llu: whoever asked for it is gone: it ends", (unsigned long long)course_id(act->course));
 			act->left = true;
 			if (!act->sealing)

@@ -109,7 +109,7 @@ bool acts_wait_cancel(struct serve *serve, const struct door_id *client, uint64_
 	return false;
 }
 
-void acts_waiter_gone(struct serve *serve, int fd)
+void acts_waiter_gone(struct serve *serve, const struct door *door, int fd)
 {
 	struct act_waiter *waiter, *next;
 	struct recall *recall;
@@ -117,10 +117,10 @@ void acts_waiter_gone(struct serve *serve, int fd)
 
 	DL_FOREACH(serve->acts, act)
 	DL_FOREACH_SAFE(act->waiters, waiter, next)
-	if (waiter->fd == fd)
+	if (waiter->fd == fd && waiter->client.door == door)
 		waiter_free(act, waiter);
 	DL_FOREACH(serve->recalls, recall)
-	recall->left |= recall->fd == fd;
+	recall->left |= recall->fd == fd && recall->client.door == door;
 }
 
 /* In a thread. What cannot be printed has no print. */

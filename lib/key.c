@@ -58,7 +58,7 @@ int key_read_public(const char *where, char ret_public[KEY_SIZE], struct error *
 	struct stat st;
 	int fd, err;
 
-	if (key_valid(where)) {
+	if (key_valid(where) && access(where, F_OK) < 0) { /* a path of 40 characters can look like a key */
 		memcpy(ret_public, where, KEY_SIZE);
 		return 0;
 	}

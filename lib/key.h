@@ -15,7 +15,7 @@
 
 bool key_valid(const char *text);
 
-/* where: a key, or the path of a plain file with one. -EINVAL, -ENOENT, ... Never waits. */
+/* where: the path of a plain file with a key or, if there is none, a key. -EINVAL, -ENOENT, ... Never waits. */
 int key_read_public(const char *where, char ret_public[KEY_SIZE], struct error *e);
 
 /*

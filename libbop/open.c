@@ -106,6 +106,8 @@ static int keys_set(struct bop *bop, const struct bop_keys *keys, struct bop_err
 	struct error why;
 	int err = given ? 0 : key_path(path, "server.public", &why);
 
+	if (!err && !given && access(path, F_OK) < 0)
+		err = error_set(&why, -errno, "%s: %s (it has the server's public key, as it is on the server)", path, strerror(errno));
 	if (!err)
 		err = key_read_public(given ? given : path, server, &why);
 	given = keys ? keys->secret : NULL;
@@ -178,7 +180,7 @@ static int meaning(const struct bop *bop, int event, uint32_t value, bool connec
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
 		return 1;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-		return bop_fail(e, -EACCES, "the server at %s does not let this key in (bop keys allow --controller NAME KEY, there)",
+		return bop_fail(e, -EACCES, "the server at %s does not let this key in (bop keys --controller allow NAME KEY, there)",
 				bop->url);
 	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:

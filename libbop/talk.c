@@ -253,6 +253,12 @@ static int refusal(const Bop__Api__Error *error, struct bop_error *e)
 	return code;
 }
 
+/* An Error without an id is about the connection: nothing else will come. */
+static bool is_about(const Bop__Api__Answer *answer, uint64_t id)
+{
+	return answer->id == id || (!answer->id && answer->what_case == BOP__API__ANSWER__WHAT_ERROR);
+}
+
 /* An answer that came: 1: it is the one. Else it is kept, or nobody wants it. */
 static int look(struct bop *bop, uint64_t id, const void *bytes, size_t size, Bop__Api__Answer **ret_answer, struct bop_error *e)
 {
@@ -261,7 +267,7 @@ static int look(struct bop *bop, uint64_t id, const void *bytes, size_t size, Bo
 
 	if (err < 0)
 		return err;
-	if (answer->id == id && answer->what_case != BOP__API__ANSWER__WHAT_PROGRESS &&
+	if (is_about(answer, id) && answer->what_case != BOP__API__ANSWER__WHAT_PROGRESS &&
 	    answer->what_case != BOP__API__ANSWER__WHAT_EVENTS) {
 		*ret_answer = answer;
 		return 1;

@@ -71,10 +71,10 @@ _bop() {
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
 	--runs | -n | --fault | -f | --seed | --run | --box) return ;;
-	--listen) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
+	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
 		if [[ $command != @(run|replay|minimize|runs|show|graph|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
-			_bop_words 'ipc://'
+			_bop_words 'ipc:// tcp://'
 			compopt -o nospace 2>/dev/null
 			return
 		fi
@@ -92,19 +92,19 @@ _bop() {
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
 		diff) _bop_words '-a --all --json --store -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
-		serve) _bop_words '--agent --box --listen --store --dir --keys --parent-death -h --help' ;;
+		serve) _bop_words '--agent --box --listen --listen-api --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
 		events) _bop_words '--run -k --kind --server --json -h --help' ;;
 		inject) _bop_words '-p --plan --run --dry-run --racy --seed --server -h --help' ;;
 		lift) _bop_words '--run --server -h --help' ;;
 		faults) _bop_words '--run --server --json -h --help' ;;
-		keys) _bop_words '--keys --json -h --help' ;;
+		keys) _bop_words '--controller --keys --json -h --help' ;;
 		esac
 		return
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --dir | --box | --listen | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
+		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

@@ -19,20 +19,23 @@ def free_port():
 class Server:
     """A server in a directory of its own, with its store; over TCP as well if tcp. Use it with `with`."""
 
-    def __init__(self, tcp=False, directory=None):
+    def __init__(self, tcp=False, directory=None, api_tcp=False):
         self.directory = directory or scratch()
         self.folder, self.keys = os.path.join(self.directory, "sockets"), os.path.join(self.directory, "keys")
         self.store = os.path.join(self.directory, "runs.db")
         self.api, self.agents_url = f"ipc://{self.folder}/api", f"ipc://{self.folder}/agents"
         self.agents, self.running, self.argv = [], None, ()
         self.port = free_port() if tcp else None
-        if tcp and not os.path.exists(self.keys):
+        self.api_port = free_port() if api_tcp else None
+        if (tcp or api_tcp) and not os.path.exists(self.keys):
             self.key = bop("keys", "--keys", self.keys, "make", "server").out.strip()
 
     def start(self):
         argv = ["serve", "--dir", self.folder, "--store", self.store, "--keys", self.keys, *self.argv]
         if self.port:
             argv += ["--listen", f"tcp://127.0.0.1:{self.port}"]
+        if self.api_port:
+            argv += ["--listen-api", f"tcp://127.0.0.1:{self.api_port}"]
         self.running = Running(BOP, *argv)
         wait_for("the server", lambda: self.running.process.poll() is not None or self.answers())
         if self.running.process.poll() is not None:

@@ -4,8 +4,8 @@
 import os
 import sys
 
-from controller import (BUSY, CANCEL, ERROR, FAILED, INVALID, MINIMIZE, MINIMIZED, NOT_FOUND, PROGRESS, REPLAY, RUN, RUN_END, WAIT_RUN,
-                        Controller, number, numbers, run_of)
+from controller import (BUSY, CANCEL, ERROR, FAILED, INJECT, INJECTED, INVALID, LIFT, MINIMIZE, MINIMIZED, NOT_FOUND, PROGRESS, REPLAY, RUN, RUN_END, WAIT_RUN,
+                        Controller, number, numbers, run_of, text)
 from harness import (BOP, Running, bop, equal, example, experiment, leftovers, nothing_left, one_line, run_tests, scratch, show,
                      store, true, wait_for)
 from serving import Embedded, gated, go
@@ -79,9 +79,9 @@ def test_minimize():
     without = [run for run in runs.values() if not run["plan"]]
     true(without and without[0]["outcome"] == "good", "it was not run without its last fault")
     true(len(runs) <= 6, f"{len(runs)} runs")
-    text = at_server("minimize", found["run"]).out
-    equal(text.splitlines()[1:], [NEEDED], "as a plan")
-    file = experiment(text, "plan.txt")
+    shown = at_server("minimize", found["run"]).out
+    equal(shown.splitlines()[1:], [NEEDED], "as a plan")
+    file = experiment(shown, "plan.txt")
     SERVER.run(example("primary-backup"), "--plan", file, status=1)
 
 
@@ -152,6 +152,35 @@ def test_minimize_waits():
         equal(other.last(1)[0], RUN_END, "the run of the other")
         kind, found = asker.last(1)
         equal((kind, numbers(found[3])), (MINIMIZED, [first + 2]), "its run")
+
+
+def test_pause():
+    """a process of a run that goes on is paused by a fault, and goes on when that is lifted, long before its time is over"""
+    folder = scratch(0o777)
+    pid_file, gate = os.path.join(folder, "pid"), os.path.join(folder, "gate")
+    os.mkfifo(gate)
+    path = experiment("experiment: paused\nboxes: [a]\nworkload: {name: w, box: a, "
+                      f"run: [sh, -c, 'echo $$ >{pid_file}.new; mv {pid_file}.new {pid_file}; read x <{gate}']}}\ntimeout: 1m\n")
+
+    def state():
+        with open(pid_file, encoding="ascii") as f:
+            pid = int(f.read())
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(") ", 1)[1][0]
+
+    with controller() as asker:
+        asker.ask(1, RUN, run_of(path))
+        wait_for("the workload", lambda: os.path.exists(pid_file))
+        asker.ask(2, INJECT, text(2, text(1, "pause w for 10m")))
+        equal(asker.last(2)[0], INJECTED, "the pause")
+        wait_for("the workload to be stopped", lambda: state() == "T")
+        asker.ask(3, LIFT, number(2, 1))
+        equal(asker.last(3)[0], INJECTED, "the end of the pause")
+        wait_for("the workload to go on", lambda: state() != "T")
+        go(gate)
+        kind, end = asker.last(1)
+        equal((kind, end[3]), (RUN_END, b"good"), "the run's end")
+        equal([fault["state"] for fault in show(end[1], SERVER.store)["faults"]], ["lifted"], "the fault")
 
 
 def test_wait():
@@ -242,6 +271,6 @@ def test_interrupted():
 
 with SERVER:
     STATUS = run_tests(test_replay, test_minimize, test_minimize_none, test_minimize_refused, test_minimize_ended,
-                       test_minimize_waits, test_wait, test_wait_others_leave, test_cancel_number, test_alone, test_interrupted)
+                       test_minimize_waits, test_pause, test_wait, test_wait_others_leave, test_cancel_number, test_alone, test_interrupted)
 nothing_left(BEFORE)
 sys.exit(STATUS)

@@ -88,6 +88,16 @@ def test_list():
     equal(listed(keys)["allowed"], [{"name": "b", "key": two}], "list after remove")
 
 
+def test_path_like_key():
+    """a file whose path is 40 characters that could be a key is a file"""
+    keys = os.path.join(scratch(), "k")
+    name = "n" * (40 - len(f"{keys}/.public"))
+    public = bop("keys", "--keys", keys, "make", name).out.strip()
+    equal(len(f"{keys}/{name}.public"), 40, "length of the path")
+    bop("keys", "--keys", keys, "allow", "a", f"{keys}/{name}.public")
+    equal(listed(keys)["allowed"], [{"name": "a", "key": public}], "list")
+
+
 def test_others():
     """a secret that others can read is refused, and so is a list that others can change"""
     keys = folder()
@@ -116,4 +126,4 @@ def test_bad():
     equal(os.listdir(keys), ["allowed"], "files")
 
 
-sys.exit(run_tests(test_make, test_others_public, test_no_plain_file, test_at_once, test_list, test_others, test_bad))
+sys.exit(run_tests(test_make, test_others_public, test_no_plain_file, test_at_once, test_list, test_path_like_key, test_others, test_bad))

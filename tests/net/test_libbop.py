@@ -175,6 +175,17 @@ def test_ask():
             equal(result.status, 0, f"{result}")
 
 
+def test_page():
+    """the question in C of docs/api.md is compiled as it stands there, finds the usual server, and prints what there is"""
+    with open(os.path.join(ROOT, "docs/api.md"), encoding="utf-8") as f:
+        block = re.search(r"^```c\n(.*?)^```", f.read(), re.M | re.S)[1]
+    path = os.path.join(scratch(), "page.c")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(f"#include <bop/bop.h>\n#include <err.h>\n#include <stdio.h>\nint main(void)\n{{\n{block}return 0;\n}}\n")
+    usual = {**os.environ, "BOP_SERVER_DIR": SERVER.folder}
+    equal(command(build(path), env=usual).out, "1 agents\n", "what it prints")
+
+
 def test_cplusplus():
     """the header can be included from C++"""
     if not shutil.which("c++"):
@@ -194,6 +205,6 @@ def test_uninstall():
 
 
 with SERVER:
-    STATUS = run_tests(test_install, test_symbols, test_example, test_ask, test_cplusplus, test_uninstall)
+    STATUS = run_tests(test_install, test_symbols, test_example, test_ask, test_page, test_cplusplus, test_uninstall)
 nothing_left(BEFORE)
 sys.exit(STATUS)

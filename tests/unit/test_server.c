@@ -54,7 +54,7 @@ static void setup(void)
 	pair_make(&server_key);
 	pair_make(&keys[0]);
 	pair_make(&keys[1]);
-	ck_assert_int_eq(allowed_open(&allowed, folder, &e), 0);
+	ck_assert_int_eq(allowed_open(&allowed, folder, ALLOWED_AGENTS, &e), 0);
 	ck_assert_int_eq(allowed_add(&allowed, "one", keys[0].public, &e), 0);
 	ck_assert_int_eq(allowed_add(&allowed, "two", keys[1].public, &e), 0);
 	context = zmq_ctx_new();
