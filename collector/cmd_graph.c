@@ -22,15 +22,15 @@ struct drawing {
 /* svg, png, ...: as the end of the file's name says. */
 static int format_of(const char *file, char **ret_format, struct error *e)
 {
-	static char *const formats[] = { "svg", "png", "dot", "json" };
+	static char *const formats[] = { "svg", "png", "dot", "json", "molly", "sql", "shiviz" };
 	const char *suffix = file ? strrchr(file, '.') : ".svg";
 
-	for (int i = 0; suffix && i < 4; i++)
+	for (size_t i = 0; suffix && i < sizeof(formats) / sizeof(*formats); i++)
 		if (!strcmp(suffix + 1, formats[i])) {
 			*ret_format = formats[i];
 			return 0;
 		}
-	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json", file);
+	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json (or .molly, .sql, .shiviz)", file);
 }
 
 /* A device or pipe: nothing can be renamed onto it. */
@@ -147,7 +147,9 @@ const struct cmd cmd_graph = {
 	.arguments = "RUN",
 	.summary = "Draws what happened before what in a run: one lane a process, time downwards, messages as arrows",
 	.text = "RUN is a number that `bop runs` lists, or last. Without -o the SVG goes to standard output.\n"
-		"docs/pictures.md explains the signs. .json is what `bop show --json` prints.\n",
+		"docs/pictures.md explains the signs. .json is what `bop show --json` prints.\n"
+		"Not to be looked at: .molly is Molly's runs.json, .sql a table of messages in logical time, .shiviz a log\n"
+		"for ShiViz (docs/lineage.md).\n",
 	.options = options,
 	.min_rest = 1,
 	.max_rest = 1,

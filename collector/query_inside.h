@@ -47,4 +47,9 @@ int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bo
 int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask, Bop__Api__Experiment *answer,
 			      struct error *e);
 
+/* query_export.c: needs the lineage, in process order. */
+int query_export_molly(const struct query_run *q, FILE *out, struct error *e);
+int query_export_sql(const struct query_run *q, FILE *out, struct error *e);
+int query_export_shiviz(const struct query_run *q, bool all, FILE *out, struct error *e);
+
 #endif

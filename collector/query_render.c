@@ -1,11 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pictures and texts of a run: what `bop graph` and `bop show` write. See query.h. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "collector/query_inside.h"
 #include "collector/show.h"
 #include "graph/render.h"
+
+/* Graphviz's library has a state of its own, and only one thread at a time may use it. */
+static int draw_alone(const struct graph *graph, const struct render_options *options, FILE *out, struct error *e)
+{
+	static pthread_mutex_t graphviz = PTHREAD_MUTEX_INITIALIZER;
+	int err;
+
+	pthread_mutex_lock(&graphviz);
+	err = render_graph(graph, RENDER_DOT, options, out, e);
+	pthread_mutex_unlock(&graphviz);
+	return err;
+}
 
 static int draw(const struct query_run *q, enum render_format format, bool all, FILE *out, struct error *e)
 {
@@ -22,20 +35,26 @@ static int draw(const struct query_run *q, enum render_format format, bool all, 
 	snprintf(title, sizeof(title), "%s, run %llu: %s", row->experiment, (unsigned long long)row->id,
 		 row->running ? "running" : outcome_name(row->outcome) ? outcome_name(row->outcome) : "?");
 	snprintf(subtitle, sizeof(subtitle), "%s", row->reason ? row->reason : "");
-	return render_graph(q->graph, format, &options, out, e);
+	return format == RENDER_DOT ? draw_alone(q->graph, &options, out, e) : render_graph(q->graph, format, &options, out, e);
 }
 
-/* X(NAME, name, how it is written) */
+/* What is read for it. */
+enum need { NEED_RUN, NEED_GRAPH, NEED_LINEAGE };
+
+/* X(NAME, name, what is needed, how it is written) */
 #define FORMATS(X)                                                                                                   \
-	X(SVG, svg, draw(q, RENDER_SVG, all, out, e))                                                                \
-	X(PNG, png, draw(q, RENDER_PNG, all, out, e))                                                                \
-	X(DOT, dot, draw(q, RENDER_DOT, all, out, e))                                                                \
-	X(JSON, json, show_run_json(q->run, q->graph, out, e))                                                       \
-	X(TEXT, text, show_run(q->run, q->graph, all, out, e))                                                       \
-	X(OUTPUT, output, show_output(q->run, out, e))
+	X(SVG, svg, GRAPH, draw(q, RENDER_SVG, all, out, e))                                                         \
+	X(PNG, png, GRAPH, draw(q, RENDER_PNG, all, out, e))                                                         \
+	X(DOT, dot, GRAPH, draw(q, RENDER_DOT, all, out, e))                                                         \
+	X(JSON, json, GRAPH, show_run_json(q->run, q->graph, out, e))                                                \
+	X(TEXT, text, GRAPH, show_run(q->run, q->graph, all, out, e))                                                \
+	X(OUTPUT, output, RUN, show_output(q->run, out, e)) /* a damaged graph does not matter */                    \
+	X(MOLLY, molly, LINEAGE, query_export_molly(q, out, e))                                                      \
+	X(SQL, sql, LINEAGE, query_export_sql(q, out, e))                                                            \
+	X(SHIVIZ, shiviz, LINEAGE, query_export_shiviz(q, all, out, e))
 
 enum format {
-#define X(NAME, name, how) FORMAT_##NAME,
+#define X(NAME, name, need, how) FORMAT_##NAME,
 	FORMATS(X)
 #undef X
 	FORMAT_COUNT,
@@ -43,7 +62,7 @@ enum format {
 
 static enum format format_of(const char *name)
 {
-#define X(NAME, name_, how)                                                                                          \
+#define X(NAME, name_, need, how)                                                                                          \
 	if (!strcmp(name, #name_))                                                                                   \
 		return FORMAT_##NAME;
 	FORMATS(X)
@@ -54,7 +73,7 @@ static enum format format_of(const char *name)
 static int write_it(const struct query_run *q, enum format format, bool all, FILE *out, struct error *e)
 {
 	switch (format) {
-#define X(NAME, name, how)                                                                                           \
+#define X(NAME, name, need, how)                                                                                           \
 	case FORMAT_##NAME:                                                                                          \
 		return how;
 		FORMATS(X)
@@ -65,23 +84,37 @@ static int write_it(const struct query_run *q, enum format format, bool all, FIL
 	return -EINVAL;
 }
 
+static int open_for(struct store *store, const Bop__Api__Render *ask, enum format format, struct query_run *ret, struct error *e)
+{
+	static const enum need needs[] = {
+#define X(NAME, name, need, how) NEED_##need,
+		FORMATS(X)
+#undef X
+	};
+	uint64_t id;
+	int err;
+
+	switch (needs[format]) {
+	case NEED_GRAPH:
+		return query_run_open(store, ask->run, ask->order, ret, e);
+	case NEED_LINEAGE: /* logical time is that of process order */
+		return query_lineage_open(store, ask->run, "", ret, e);
+	case NEED_RUN:
+		break;
+	}
+	err = query_run_number(store, ask->run, &id, e);
+	return err ? err : run_load(store, id, &ret->run, e);
+}
+
 int query_render(struct store *store, const Bop__Api__Render *ask, FILE *out, struct error *e)
 {
 	enum format format = format_of(ask->format);
 	struct query_run q = { .run = NULL };
-	int err = 0;
+	int err;
 
 	if (format == FORMAT_COUNT)
-		return error_set(e, -EINVAL, "format '%s': it is svg, png, dot, json, text or output", ask->format);
-	if (format == FORMAT_OUTPUT) { /* of which no graph is needed: a damaged one does not matter */
-		uint64_t id;
-
-		err = query_run_number(store, ask->run, &id, e);
-		if (!err)
-			err = run_load(store, id, &q.run, e);
-	} else {
-		err = query_run_open(store, ask->run, ask->order, &q, e);
-	}
+		return error_set(e, -EINVAL, "format '%s': it is svg, png, dot, json, text, output, molly, sql or shiviz", ask->format);
+	err = open_for(store, ask, format, &q, e);
 	if (!err)
 		err = write_it(&q, format, ask->all, out, e);
 	query_run_fini(&q);

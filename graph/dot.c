@@ -19,6 +19,57 @@ struct dot {
 	FILE *out;
 };
 
+/*
+ * Numbers for names: those that cgraph makes follow from addresses, and with them the order in which it writes clusters. Names here
+ * end in a number; the graph itself is 0.
+ */
+struct names {
+	IDTYPE anonymous; /* the last one: odd */
+	char text[4][32]; /* what was printed last; cgraph keeps none of them */
+	unsigned next;
+};
+
+static void *names_open(Agraph_t *graph, Agdisc_t *disc)
+{
+	return calloc(1, sizeof(struct names));
+}
+
+static long names_map(void *state, int type, char *name, IDTYPE *ret_id, int create)
+{
+	struct names *names = state;
+	const char *digits = name ? name + strcspn(name, "0123456789") : NULL;
+
+	if (!name && !create)
+		return 0;
+	*ret_id = !name ? (names->anonymous += 2) + 1 : *digits ? 2 * (strtoull(digits, NULL, 10) + 1) : 0;
+	return 1;
+}
+
+static char *names_print(void *state, int type, IDTYPE id)
+{
+	struct names *names = state;
+	char *text = names->text[names->next++ % 4];
+
+	if (id % 2)
+		return NULL;
+	snprintf(text, sizeof(names->text[0]), !id ? "run" : type == AGNODE ? "n%llu" : "cluster_%llu",
+		 (unsigned long long)(id / 2 - 1));
+	return text;
+}
+
+static long names_take(void *state, int type, IDTYPE id)
+{
+	return 0;
+}
+
+static void names_give(void *state, int type, IDTYPE id)
+{
+}
+
+static void names_register(void *state, int type, void *object)
+{
+}
+
 static void set(void *object, const char *name, const char *value)
 {
 	agsafeset(object, (char *)name, (char *)value, "");
@@ -151,7 +202,8 @@ int picture_write_dot(const struct picture *picture, FILE *out)
 {
 	struct dot d = { .p = picture, .out = out };
 	Agiodisc_t io = { .putstr = on_text, .flush = on_flush };
-	Agdisc_t disc = { .id = &AgIdDisc, .io = &io };
+	Agiddisc_t id = { names_open, names_map, names_take, names_give, names_print, free, names_register };
+	Agdisc_t disc = { .id = &id, .io = &io };
 	int err = -ENOMEM;
 
 	d.clusters = calloc(picture->n_lanes + 1, sizeof(*d.clusters));

@@ -5,6 +5,7 @@ same through a server."""
 import json
 import os
 import signal
+import sqlite3
 import sys
 
 from asking import become
@@ -131,6 +132,31 @@ def test_goals():
     equal(asking.ask(api.GetRun()).row.outcome, "good")
 
 
+def test_exports():
+    """a run for Molly has its crashes and omissions, the table for SQL its messages, both at their logical times; bop graph writes the same"""
+    asking = client()
+    crashed, cut = (json.loads(whole(asking, run=run, format="molly"))[0] for run in (2, 3))
+    equal((crashed["status"], [crash["node"] for crash in crashed["failureSpec"]["crashes"]]), ("success", ["s1"]))
+    true(crashed["failureSpec"]["crashes"][0]["time"] >= 2, f"{crashed['failureSpec']}")
+    rows = asking.ask(api.GetMessages(run=3)).rows
+    lost = [{"from": getattr(m, "from"), "to": m.to, "time": m.time} for m in rows if m.lost_by]
+    equal((cut["failureSpec"]["omissions"], cut["failureSpec"]["crashes"]), (lost, []))
+    equal(cut["failureSpec"]["eff"], max(m["time"] for m in lost) + 1)
+    equal([(m["table"], m["sendTime"]) for m in cut["messages"]], [(m.label, m.time) for m in rows])
+    equal(json.loads(whole(asking, run=4, format="molly"))[0]["status"], "failure")
+    with sqlite3.connect(":memory:") as base:
+        for run in (1, 3):
+            base.executescript(whole(asking, run=run, format="sql").decode())
+        got = base.execute("SELECT message, sender, receiver, sent_logical_time, recv_logical_time, dropped FROM network_trace "
+                           "WHERE run_id = 3").fetchall()
+    equal(got, [(m.label, getattr(m, "from"), m.to or "?", m.time, m.received_time or None, int(m.lost_by != 0)) for m in rows])
+    for end in ("molly", "sql", "shiviz"):
+        path = os.path.join(scratch(), f"x.{end}")
+        bop("graph", "3", "--store", server().store, "-o", path)
+        with open(path, "rb") as f:
+            equal(f.read(), whole(asking, run=3, format=end), end)
+
+
 def test_errors():
     """what is not there, or makes no sense, is refused with its kind and a word for a person"""
     asking = client()
@@ -225,6 +251,22 @@ def test_cancel():
         asking.next(asking.last)
 
 
+def test_dots():
+    """pictures that Graphviz's library writes are the same, byte for byte, whoever asks, also when several ask at once"""
+    wanted, folder = {}, scratch()
+    for run in (1, 3, 4):
+        path = os.path.join(folder, f"{run}.dot")
+        bop("graph", run, "--store", server().store, "-o", path)
+        with open(path, "rb") as f:
+            wanted[run] = f.read()
+    both = client(), client()
+    for order in (["", "process"], ["process", ""], ["", "process"]):  # another order is another rendering
+        sent = [[asking.send(api.Render(run=run, format="dot", order=word, all=False)) for run in wanted for word in order] for asking in both]
+        for asking, idents in zip(both, sent):
+            got = [asking.next(ident) for ident in idents]
+            equal([page.data == wanted[page.run] for page in got], [True] * 6, "pages that are as the store's")
+
+
 def test_leaving():
     """controllers that leave with questions open take nothing from the others"""
     for _ in range(5):
@@ -277,5 +319,5 @@ def test_end():
     it.__exit__()
 
 
-sys.exit(run_tests(test_messages, test_supports, test_goals, test_errors, test_not_whole, test_capabilities, test_at_once, test_cancel,
-                   test_leaving, test_commands, test_end))
+sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_not_whole, test_capabilities, test_at_once,
+                   test_cancel, test_dots, test_leaving, test_commands, test_end))

@@ -522,6 +522,82 @@ START_TEST(renderings)
 }
 END_TEST
 
+/* Reads one line of text; returns what is behind it. */
+static char *line_next(char **text)
+{
+	char *line = *text, *end = strchr(line, '\n');
+
+	ck_assert_ptr_nonnull(end);
+	*end = '\0';
+	*text = end + 1;
+	return line;
+}
+
+/* The vector clocks of the ShiViz log: each process counts its own from 1, and they order exactly what the graph orders. */
+START_TEST(shiviz)
+{
+	enum { PROCESSES = 3 };
+	Bop__Api__Render render = BOP__API__RENDER__INIT;
+	unsigned clocks[400][PROCESSES + 1] = { { 0 } }, owner[400], seen[PROCESSES + 1] = { 0 };
+	struct lineage *l = NULL;
+	struct graph *g = NULL;
+	struct random_run run;
+	size_t n = 0, size;
+	char *whole, *at;
+
+	random_run_init(&run, 11, &(struct random_options){ .processes = PROCESSES, .steps = 220 });
+	keep(&run.trace, &(struct kept){ .lost = 0 });
+	render.format = "shiviz";
+	render.all = true;
+	whole = at = rendered(&render, &size);
+	ck_assert_str_eq(line_next(&at), "(?<event>.*)\\n(?<host>\\S*) (?<clock>{.*})");
+	ck_assert_str_eq(line_next(&at), "");
+	for (; *at && n < 400; n++) {
+		char *clock;
+
+		ck_assert_ptr_nonnull(strchr(line_next(&at), ' '));
+		ck_assert_int_eq(sscanf(at, "p%u {", &owner[n]), 1);
+		for (clock = strchr(line_next(&at), '{'); clock && *clock != '}'; clock = strpbrk(clock + 1, ",}")) {
+			unsigned process, count;
+
+			ck_assert_int_eq(sscanf(clock + 1, " \"p%u\": %u", &process, &count), 2);
+			clocks[n][process] = count;
+		}
+		ck_assert_uint_eq(clocks[n][owner[n]], ++seen[owner[n]]);
+	}
+	ck_assert_int_eq(graph_build(&run.trace, GRAPH_ORDER_PROCESS, &g, NULL), 0);
+	ck_assert_int_eq(lineage_new(g, &l), 0);
+	ck_assert_msg(n > 60 && n < 400, "%zu events", n);
+	for (uint32_t v = 0; v < g->n_vertices; v++) {
+		const struct event *event = &run.trace.events[g->vertices[v].event];
+		unsigned before[PROCESSES + 1] = { 0 }, process = 0;
+		bool *past = NULL;
+
+		if (!event->order && event->kind != EVENT_START)
+			continue;
+		ck_assert_int_eq(lineage_past(l, v, &past), 0);
+		sscanf(g->trace->processes[g->vertices[v].process].name, "p%u", &process);
+		for (uint32_t u = 0; u < g->n_vertices; u++) {
+			const struct event *other = &run.trace.events[g->vertices[u].event];
+			unsigned of = 0;
+
+			if (past[u] && (other->order || other->kind == EVENT_START)) {
+				sscanf(g->trace->processes[g->vertices[u].process].name, "p%u", &of);
+				before[of]++;
+			}
+		}
+		for (size_t i = 0; i < n; i++)
+			if (owner[i] == process && clocks[i][process] == before[process])
+				ck_assert(!memcmp(clocks[i], before, sizeof(before)));
+		free(past);
+	}
+	free(whole);
+	lineage_free(l);
+	graph_free(g);
+	random_run_fini(&run);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("query");
@@ -539,6 +615,7 @@ int main(void)
 	tcase_add_test(tc, not_whole);
 	tcase_add_test(tc, errors);
 	tcase_add_test(tc, renderings);
+	tcase_add_test(tc, shiviz);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
