@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 
 from harness import BOP, TFJ, Running, bop, equal, experiment, kill_quietly, scratch, show, store, wait_for
 
@@ -155,6 +156,22 @@ class Namespaces:
     def __exit__(self, *_):
         for name in [*self.names.values(), self.hub]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=30)
+
+
+def reaches(spaces, source, address):
+    """Does a stranger's new connection between the two namespaces work, within a second?"""
+    script = ("import socket, sys; a = socket.create_connection((sys.argv[1], 9999), 1); a.settimeout(1); "
+              "sys.exit(a.recv(1) != b'x')")
+    done = subprocess.run(["ip", "netns", "exec", spaces.names[source], sys.executable, "-c", script, address], check=False,
+                          capture_output=True, timeout=30)
+    return done.returncode == 0
+
+
+def stranger(spaces, name):
+    """Somebody who was there before, and answers."""
+    script = ("import socket; s = socket.create_server(('0.0.0.0', 9999))\n"
+              "while True: s.accept()[0].send(b'x')")
+    return subprocess.Popen(["ip", "netns", "exec", spaces.names[name], sys.executable, "-c", script])
 
 
 class Run:

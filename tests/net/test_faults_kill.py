@@ -15,7 +15,7 @@ if "BOP_TEST_INSIDE" not in os.environ:
     os.execvpe("unshare", ["unshare", "-n", sys.executable, *sys.argv], {**os.environ, "BOP_TEST_INSIDE": "1"})
 from harness import (BOP, OUT, SHORT, SOAK, TFJ, Running, agent_of, bop, children, command, equal,  # noqa: E402
                      experiment, kill_quietly, leftovers, nothing_left, program_of, run_tests, show, store, true, wait_for)
-from serving import Namespaces, Server, free_port  # noqa: E402
+from serving import Namespaces, Server, free_port, reaches, stranger  # noqa: E402
 
 LEASE = 10  # seconds: tfj/inject.h
 # in effect or armed, while a client asks a question now and then
@@ -132,22 +132,6 @@ timeout: 10m
     running.signal(signal.SIGINT)
     running.end()
     nothing_left(before)
-
-
-def reaches(spaces, source, address):
-    """Does a stranger's new connection between the two namespaces work, within a second?"""
-    script = ("import socket, sys; a = socket.create_connection((sys.argv[1], 9999), 1); a.settimeout(1); "
-              "sys.exit(a.recv(1) != b'x')")
-    done = subprocess.run(["ip", "netns", "exec", spaces.names[source], sys.executable, "-c", script, address], check=False,
-                          capture_output=True, timeout=30)
-    return done.returncode == 0
-
-
-def stranger(spaces, name):
-    """Somebody who was there before, and answers."""
-    script = ("import socket; s = socket.create_server(('0.0.0.0', 9999))\n"
-              "while True: s.accept()[0].send(b'x')")
-    return subprocess.Popen(["ip", "netns", "exec", spaces.names[name], sys.executable, "-c", script])
 
 
 def filters(spaces, name):
