@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Answers to the requests of the API that read a store: what `bop serve` says to controllers, and what bop's own commands say without a
- * server. Knows no socket and no loop; may take as long as reading a run does. Every answer is bounded: long lists come
- * in pages.
+ * Answers to the requests of the API that read a store: what `bop serve` says to controllers, and what bop's own
+ * commands say without a server. Knows no socket and no loop; may take as long as reading a run does. Every answer is
+ * bounded: long lists come in pages.
  */
 #ifndef COLLECTOR_QUERY_H
 #define COLLECTOR_QUERY_H
@@ -33,12 +33,17 @@ enum {
 bool query_answers(enum api_request_kind kind, enum store_mode *ret_mode);
 
 /*
- * Answers it; *ret_answer is malloc'ed, with the id of the request: api_answer_fini() frees it. Run 0 is the last one. -ENOENT: there is
- * no such run, moment or goal; -EINVAL: the request makes no sense; -ENODATA: the run is not whole; -EBUSY; -E2BIG; as the store fails.
+ * Answers it; *ret_answer is malloc'ed, with the id of the request: api_answer_fini() frees it. Run 0 is the last one.
+ * -ENOENT: there is no such run, moment or goal; -EINVAL: the request makes no sense; -ENODATA: the run is not whole;
+ * -EBUSY; -E2BIG; as the store fails.
  */
-int query_answer(struct store *store, const struct api_request *request, struct api_answer *ret_answer, struct error *e);
+int query_answer(struct store *store, const struct api_request *request, struct api_answer *ret_answer,
+		 struct error *e);
 
-/* Writes the whole of what Render asks for, whatever its offset. A write that fails is left in ferror(out). Errors as above. */
+/*
+ * Writes the whole of what Render asks for, whatever its offset. A write that fails is left in ferror(out). Errors as
+ * above.
+ */
 int query_render(struct store *store, const Bop__Api__Render *render, FILE *out, struct error *e);
 
 /* The number of the run that is meant: 0 is the last one. -ENOENT: there is none. */
@@ -46,6 +51,7 @@ int query_run_number(struct store *store, uint64_t run, uint64_t *ret_run, struc
 
 /* The row of a list as the store has it: what it has borrowed belongs to `from`. prints is filled if it has them. */
 struct prints;
-void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints, bool *ret_has_prints);
+void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints,
+		    bool *ret_has_prints);
 
 #endif

@@ -24,8 +24,8 @@ static char *command_text(char *const *argv)
 	return text;
 }
 
-static int process_add(Bop__Api__Experiment *answer, const char *name, const char *box, char *const *argv, const char *attached,
-		       const char *role)
+static int process_add(Bop__Api__Experiment *answer, const char *name, const char *box, char *const *argv,
+		       const char *attached, const char *role)
 {
 	Bop__Api__ExperimentProcess *row = QUERY_MAKE(experiment_process);
 	char *command = attached ? strdup(attached) : command_text(argv);
@@ -69,7 +69,8 @@ static int fill(const struct experiment *x, Bop__Api__Experiment *answer)
 		err = process_add(answer, p->name, p->box, p->run, p->attach ? p->attach->text : NULL, "process");
 	}
 	for (size_t i = 0; i < x->n_workloads && !err; i++)
-		err = process_add(answer, x->workloads[i].name, x->workloads[i].box, x->workloads[i].run, NULL, "workload");
+		err = process_add(answer, x->workloads[i].name, x->workloads[i].box, x->workloads[i].run, NULL,
+				  "workload");
 	if (!err && x->check_run)
 		err = process_add(answer, "check", x->check_box, x->check_run, NULL, "check");
 	for (size_t i = 0; i < x->n_roles && !err; i++)
@@ -78,10 +79,11 @@ static int fill(const struct experiment *x, Bop__Api__Experiment *answer)
 	return err;
 }
 
-int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask, Bop__Api__Experiment *answer,
-			      struct error *e)
+int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask,
+			      Bop__Api__Experiment *answer, struct error *e)
 {
-	const char *name = *ask->name ? ask->name : "experiment.yaml", *path = *ask->path ? ask->path : "/experiment.yaml";
+	const char *name = *ask->name ? ask->name : "experiment.yaml",
+		   *path = *ask->path ? ask->path : "/experiment.yaml";
 	char *text = strndup(ask->text.data ? (const char *)ask->text.data : "", ask->text.len);
 	struct experiment *x = NULL;
 	int err = text ? experiment_parse(name, path, text, ask->text.len, &x, e) : -ENOMEM;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * A run in the words of other programs (docs/lineage.md): Molly's runs.json, the table of messages that detsys reads, ShiViz. All in logical
- * time. See query.h.
+ * A run in the words of other programs (docs/lineage.md): Molly's runs.json, the table of messages that detsys reads,
+ * ShiViz. All in logical time. See query.h.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -30,13 +30,17 @@ static uint32_t *killers_find(const struct graph *g)
 		const struct event *to = &g->trace->events[g->vertices[g->edges[i].to].event];
 		const struct event *from = &g->trace->events[g->vertices[g->edges[i].from].event];
 
-		if (g->edges[i].rule == RULE_FAULT && to->kind == EVENT_EXIT && from->kind == EVENT_FIRED && from->value > 0)
+		if (g->edges[i].rule == RULE_FAULT && to->kind == EVENT_EXIT && from->kind == EVENT_FIRED &&
+		    from->value > 0)
 			killers[g->vertices[g->edges[i].to].process] = (uint32_t)from->value;
 	}
 	return killers;
 }
 
-/* From when on a process that was killed sent nothing that arrived: the time of what its end took away, else of the step behind its last. */
+/*
+ * From when on a process that was killed sent nothing that arrived: the time of what its end took away, else of the
+ * step behind its last.
+ */
 static uint64_t crash_time(const struct query_run *q, uint32_t process, uint32_t fault)
 {
 	uint64_t last = 0, taken = UINT64_MAX;
@@ -62,8 +66,9 @@ static json_t *crashes_json(const struct query_run *q, const uint32_t *killers)
 
 	for (uint32_t p = 1; p <= q->graph->trace->n_processes; p++)
 		if (killers[p])
-			json_array_append_new(array, json_pack("{s:o,s:o}", "node", json_text(process_name(q->graph, p)), "time",
-							       json_number(crash_time(q, p, killers[p]))));
+			json_array_append_new(array,
+					      json_pack("{s:o,s:o}", "node", json_text(process_name(q->graph, p)),
+							"time", json_number(crash_time(q, p, killers[p]))));
 	return array;
 }
 
@@ -80,9 +85,10 @@ static json_t *omissions_json(const struct query_run *q, const uint32_t *killers
 			continue;
 		if (q->times[m].sent > *ret_last)
 			*ret_last = q->times[m].sent;
-		json_array_append_new(array, json_pack("{s:o,s:o,s:o}", "from", json_text(process_name(q->graph, from)), "to",
-						       json_text(process_name(q->graph, lineage_receiver(q->lineage, m))), "time",
-						       json_number(q->times[m].sent)));
+		json_array_append_new(array,
+				      json_pack("{s:o,s:o,s:o}", "from", json_text(process_name(q->graph, from)), "to",
+						json_text(process_name(q->graph, lineage_receiver(q->lineage, m))),
+						"time", json_number(q->times[m].sent)));
 	}
 	return array;
 }
@@ -105,9 +111,9 @@ static json_t *failure_json(const struct query_run *q, const uint32_t *killers)
 	for (uint32_t m = 0; m < q->graph->n_messages; m++)
 		if (q->times[m].sent > eot)
 			eot = q->times[m].sent;
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "eot", json_number(eot), "eff", json_number(last ? last + 1 : 0), "maxCrashes",
-			 json_number(json_array_size(crashes)), "nodes", nodes_json(q->graph), "crashes", crashes, "omissions",
-			 omissions);
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "eot", json_number(eot), "eff", json_number(last ? last + 1 : 0),
+			 "maxCrashes", json_number(json_array_size(crashes)), "nodes", nodes_json(q->graph), "crashes",
+			 crashes, "omissions", omissions);
 }
 
 int query_export_molly(const struct query_run *q, FILE *out, struct error *e)
@@ -132,8 +138,8 @@ int query_export_molly(const struct query_run *q, FILE *out, struct error *e)
 		graph_message_label(q->graph, m, label, sizeof(label));
 		json_element(&w, json_pack("{s:o,s:o,s:o,s:o,s:o}", "table", json_text(label), "from",
 					   json_text(process_name(q->graph, lineage_sender(q->lineage, m))), "to",
-					   json_text(process_name(q->graph, lineage_receiver(q->lineage, m))), "sendTime",
-					   json_number(q->times[m].sent), "receiveTime",
+					   json_text(process_name(q->graph, lineage_receiver(q->lineage, m))),
+					   "sendTime", json_number(q->times[m].sent), "receiveTime",
 					   json_number(q->times[m].received ? q->times[m].received : STORE_UNKNOWN)));
 	}
 	json_array_end(&w);
@@ -160,8 +166,10 @@ int query_export_sql(const struct query_run *q, FILE *out, struct error *e)
 	const struct store_run *row = q->run->row;
 	char label[LABEL_SIZE];
 
-	fputs("CREATE TABLE IF NOT EXISTS network_trace (test_id TEXT, run_id INTEGER, message TEXT, sender TEXT, receiver TEXT, kind TEXT,\n"
-	      "  sent_logical_time INTEGER, recv_logical_time INTEGER, dropped INTEGER);\nBEGIN;\n", out);
+	fputs("CREATE TABLE IF NOT EXISTS network_trace (test_id TEXT, run_id INTEGER, message TEXT, sender TEXT, "
+	      "receiver TEXT, kind TEXT,\n"
+	      "  sent_logical_time INTEGER, recv_logical_time INTEGER, dropped INTEGER);\nBEGIN;\n",
+	      out);
 	for (uint32_t m = 0; m < q->graph->n_messages && !ferror(out); m++) {
 		const struct lineage_time *time = &q->times[m];
 
@@ -199,7 +207,8 @@ static uint32_t *clocks_make(const struct query_run *q, const uint32_t *order)
 	const struct graph *g = q->graph;
 	size_t width = g->trace->n_processes + 1;
 	uint32_t *clocks = large_calloc(g->n_vertices + 1, width * sizeof(*clocks));
-	uint32_t *first = large_calloc(g->n_vertices + 2, sizeof(*first)); /* by vertex: its edges stand together in g->edges */
+	uint32_t *first =
+		large_calloc(g->n_vertices + 2, sizeof(*first)); /* by vertex: its edges stand together in g->edges */
 
 	if (!clocks || !first) {
 		free(clocks);
@@ -251,8 +260,9 @@ int query_export_shiviz(const struct query_run *q, bool all, FILE *out, struct e
 	int err;
 
 	if (g->n_vertices > CLOCKS_MAX / width)
-		return error_set(e, -E2BIG, "run %" PRIu64 " has %zu events in %zu processes: too much for vector clocks", q->run->row->id,
-				 g->n_vertices, width - 1);
+		return error_set(e, -E2BIG,
+				 "run %" PRIu64 " has %zu events in %zu processes: too much for vector clocks",
+				 q->run->row->id, g->n_vertices, width - 1);
 	err = graph_topological(g, &order);
 	if (!err && !(clocks = clocks_make(q, order)))
 		err = -ENOMEM;

@@ -9,8 +9,8 @@
 #include "graph/lineage.h"
 
 /*
- * Parts of a message of the API, all of them malloc'ed: one protobuf_c_message_free_unpacked() frees the whole, finished or not.
- * Without memory: NULL, or -ENOMEM.
+ * Parts of a message of the API, all of them malloc'ed: one protobuf_c_message_free_unpacked() frees the whole,
+ * finished or not. Without memory: NULL, or -ENOMEM.
  */
 void *query_make(const ProtobufCMessageDescriptor *descriptor);
 int query_text(char **field, const char *text); /* NULL is empty. The field is fresh */
@@ -41,11 +41,13 @@ Bop__Api__RunRow *query_row(const struct store_run *row, const struct prints *pr
 int query_list_runs(struct store *store, const Bop__Api__ListRuns *ask, Bop__Api__Runs *answer, struct error *e);
 int query_remove_run(struct store *store, const Bop__Api__RemoveRun *ask, Bop__Api__Removed *answer, struct error *e);
 int query_get_run(struct store *store, const Bop__Api__GetRun *ask, Bop__Api__RunInfo *answer, struct error *e);
-int query_get_messages(struct store *store, const Bop__Api__GetMessages *ask, Bop__Api__Messages *answer, struct error *e);
+int query_get_messages(struct store *store, const Bop__Api__GetMessages *ask, Bop__Api__Messages *answer,
+		       struct error *e);
 int query_get_past(struct store *store, const Bop__Api__GetPast *ask, Bop__Api__Past *answer, struct error *e);
-int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bop__Api__Supports *answer, struct error *e);
-int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask, Bop__Api__Experiment *answer,
-			      struct error *e);
+int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bop__Api__Supports *answer,
+		       struct error *e);
+int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask,
+			      Bop__Api__Experiment *answer, struct error *e);
 
 /* query_export.c: needs the lineage, in process order. */
 int query_export_molly(const struct query_run *q, FILE *out, struct error *e);

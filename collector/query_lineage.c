@@ -110,7 +110,8 @@ static bool page_takes(struct page *page, size_t n)
 	return n < page->limit;
 }
 
-int query_get_messages(struct store *store, const Bop__Api__GetMessages *ask, Bop__Api__Messages *answer, struct error *e)
+int query_get_messages(struct store *store, const Bop__Api__GetMessages *ask, Bop__Api__Messages *answer,
+		       struct error *e)
 {
 	struct page page = page_begin(ask->after, ask->limit, QUERY_MESSAGES_MAX);
 	struct query_run q = { .run = NULL };
@@ -170,14 +171,18 @@ static int whole_check(const struct query_run *q, struct error *e)
 	unsigned long long id = row->id;
 
 	if (row->running)
-		return error_set(e, -ENODATA, "run %llu goes on: what its outcome stands on is known when it has ended", id);
+		return error_set(e, -ENODATA, "run %llu goes on: what its outcome stands on is known when it has ended",
+				 id);
 	if (row->incomplete || q->run->trace.lost == STORE_UNKNOWN)
-		return error_set(e, -ENODATA, "run %llu is incomplete: its record ends before it did, so no support of it is sure", id);
+		return error_set(e, -ENODATA,
+				 "run %llu is incomplete: its record ends before it did, so no support of it is sure",
+				 id);
 	if (q->run->trace.lost || row->lost)
 		return error_set(e, -ENODATA, "run %llu lost %llu events, so no support of it is sure", id,
 				 (unsigned long long)(q->run->trace.lost ? q->run->trace.lost : row->lost));
 	if (q->graph->n_holes)
-		return error_set(e, -ENODATA, "run %llu has bytes that no event shows (%zu holes), so no support of it is sure", id,
+		return error_set(e, -ENODATA,
+				 "run %llu has bytes that no event shows (%zu holes), so no support of it is sure", id,
 				 q->graph->n_holes);
 	return 0;
 }
@@ -198,8 +203,11 @@ static int goals_find(const struct query_run *q, struct lineage_goals *goals, st
 	if (!err && check && check->output)
 		err = lineage_goals_read(q->lineage, check->output, check->output_size, goals, e);
 	if (!err && goals->n && check->output_size >= CHECK_OUTPUT_MAX)
-		err = error_set(e, -EINVAL, "the check of run %llu wrote more than the %d bytes that are kept: some of its goals may be "
-				"missing", (unsigned long long)q->run->row->id, CHECK_OUTPUT_MAX);
+		err = error_set(
+			e, -EINVAL,
+			"the check of run %llu wrote more than the %d bytes that are kept: some of its goals may be "
+			"missing",
+			(unsigned long long)q->run->row->id, CHECK_OUTPUT_MAX);
 	if (!err && !goals->n)
 		err = lineage_goals_default(q->lineage, workloads, n, goals);
 	free(workloads);
@@ -247,8 +255,8 @@ static int support_add(const struct query_run *q, const struct lineage_goal *fro
 		if (!lineage_supports(q->lineage, past, m))
 			continue;
 		if (goal->n_messages == QUERY_SUPPORT_MAX) {
-			err = error_set(e, -E2BIG, "goal '%s' stands on more than %d messages: name smaller goals", from->name,
-					QUERY_SUPPORT_MAX);
+			err = error_set(e, -E2BIG, "goal '%s' stands on more than %d messages: name smaller goals",
+					from->name, QUERY_SUPPORT_MAX);
 			break;
 		}
 		row = message_row(q, m);
@@ -286,10 +294,13 @@ static int goals_add(const struct query_run *q, const Bop__Api__GetSupports *ask
 			n_messages += goal->n_messages;
 	}
 	answer->more = page.more;
-	return err || known ? err : error_set(e, -ENOENT, "run %llu has no goal '%s'", (unsigned long long)q->run->row->id, ask->goal);
+	return err || known ? err
+			    : error_set(e, -ENOENT, "run %llu has no goal '%s'", (unsigned long long)q->run->row->id,
+					ask->goal);
 }
 
-int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bop__Api__Supports *answer, struct error *e)
+int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bop__Api__Supports *answer,
+		       struct error *e)
 {
 	struct lineage_goals goals = { .n = 0 };
 	struct query_run q = { .run = NULL };

@@ -35,7 +35,8 @@ static int draw(const struct query_run *q, enum render_format format, bool all, 
 	snprintf(title, sizeof(title), "%s, run %llu: %s", row->experiment, (unsigned long long)row->id,
 		 row->running ? "running" : outcome_name(row->outcome) ? outcome_name(row->outcome) : "?");
 	snprintf(subtitle, sizeof(subtitle), "%s", row->reason ? row->reason : "");
-	return format == RENDER_DOT ? draw_alone(q->graph, &options, out, e) : render_graph(q->graph, format, &options, out, e);
+	return format == RENDER_DOT ? draw_alone(q->graph, &options, out, e)
+				    : render_graph(q->graph, format, &options, out, e);
 }
 
 /* What is read for it. */
@@ -84,7 +85,8 @@ static int write_it(const struct query_run *q, enum format format, bool all, FIL
 	return -EINVAL;
 }
 
-static int open_for(struct store *store, const Bop__Api__Render *ask, enum format format, struct query_run *ret, struct error *e)
+static int open_for(struct store *store, const Bop__Api__Render *ask, enum format format, struct query_run *ret,
+		    struct error *e)
 {
 	static const enum need needs[] = {
 #define X(NAME, name, need, how) NEED_##need,
@@ -113,7 +115,9 @@ int query_render(struct store *store, const Bop__Api__Render *ask, FILE *out, st
 	int err;
 
 	if (format == FORMAT_COUNT)
-		return error_set(e, -EINVAL, "format '%s': it is svg, png, dot, json, text, output, molly, sql or shiviz", ask->format);
+		return error_set(e, -EINVAL,
+				 "format '%s': it is svg, png, dot, json, text, output, molly, sql or shiviz",
+				 ask->format);
 	err = open_for(store, ask, format, &q, e);
 	if (!err)
 		err = write_it(&q, format, ask->all, out, e);

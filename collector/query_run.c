@@ -20,8 +20,8 @@ static int lines_add(char ***rows, size_t *n, const char *text)
 }
 
 /* A row of fault `id`. receipt NULL: nothing was heard of it. */
-static Bop__Api__Fault *fault_row(const struct store_run *run, uint32_t id, const struct fault_receipt *receipt, const char *line,
-				  size_t size)
+static Bop__Api__Fault *fault_row(const struct store_run *run, uint32_t id, const struct fault_receipt *receipt,
+				  const char *line, size_t size)
 {
 	Bop__Api__Fault *row = QUERY_MAKE(fault);
 	char *copy = strndup(line, size);
@@ -79,8 +79,8 @@ static const char *role_word(enum store_role role)
 	return role == STORE_WORKLOAD ? "workload" : role == STORE_CHECK ? "check" : "process";
 }
 
-static int process_add(Bop__Api__RunInfo *answer, const char *name, const char *box, const char *command, const char *role,
-		       const struct show_status *status, bool started)
+static int process_add(Bop__Api__RunInfo *answer, const char *name, const char *box, const char *command,
+		       const char *role, const struct show_status *status, bool started)
 {
 	Bop__Api__RunProcess *row = QUERY_MAKE(run_process);
 	int err = query_row_add(&answer->processes, &answer->n_processes, row);
@@ -121,7 +121,8 @@ static int processes_add(const struct query_run *q, Bop__Api__RunInfo *answer, s
 		const char *box = p->box && p->box <= trace->n_boxes ? trace->boxes[p->box].name : NULL;
 
 		if (p->name && !program_find(q->run, p->name))
-			err = process_add(answer, p->name, box, p->command, p->parent ? "child" : "process", &statuses[i], true);
+			err = process_add(answer, p->name, box, p->command, p->parent ? "child" : "process",
+					  &statuses[i], true);
 	}
 	free(statuses);
 	return err;
@@ -135,8 +136,9 @@ static int agents_add(const struct run *run, Bop__Api__RunInfo *answer)
 		Bop__Api__RunAgent *row = QUERY_MAKE(run_agent);
 
 		err = query_row_add(&answer->agents, &answer->n_agents, row);
-		if (!err && (query_text(&row->host, run->streams[i].host) || query_text(&row->kernel, run->streams[i].kernel) ||
-			     query_text(&row->backend, run->streams[i].backend)))
+		if (!err &&
+		    (query_text(&row->host, run->streams[i].host) || query_text(&row->kernel, run->streams[i].kernel) ||
+		     query_text(&row->backend, run->streams[i].backend)))
 			err = -ENOMEM;
 	}
 	return err;
@@ -148,7 +150,8 @@ static int check_add(const struct run *run, Bop__Api__RunInfo *answer)
 
 	for (size_t i = 0; i < run->n_processes && !err; i++)
 		if (run->processes[i].role == STORE_CHECK && !answer->check_output.len)
-			err = query_bytes(&answer->check_output, run->processes[i].output, run->processes[i].output_size);
+			err = query_bytes(&answer->check_output, run->processes[i].output,
+					  run->processes[i].output_size);
 	return err;
 }
 

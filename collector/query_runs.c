@@ -66,8 +66,9 @@ Bop__Api__RunRow *query_row(const struct store_run *from, const struct prints *p
 	row->messages = from->running ? STORE_UNKNOWN : from->messages;
 	row->lost = from->running ? STORE_UNKNOWN : from->lost;
 	row->holes = from->running ? STORE_UNKNOWN : from->holes;
-	if (!query_text(&row->experiment, from->experiment) && !query_text(&row->outcome, outcome_name(from->outcome)) &&
-	    !query_text(&row->reason, from->reason) && !query_text(&row->print_why_not, prints ? prints->why_not : NULL)) {
+	if (!query_text(&row->experiment, from->experiment) &&
+	    !query_text(&row->outcome, outcome_name(from->outcome)) && !query_text(&row->reason, from->reason) &&
+	    !query_text(&row->print_why_not, prints ? prints->why_not : NULL)) {
 		if (!prints || !prints_add(row, prints))
 			return row;
 	}
@@ -83,7 +84,8 @@ static struct print print_back(const Bop__Api__Print *from)
 /* Of the levels that it knows: those up to the first that it does not. */
 static void prints_back(const Bop__Api__RunRow *from, struct prints *ret)
 {
-	*ret = (struct prints){ .has_symmetric = from->symmetric, .why_not = *from->print_why_not ? from->print_why_not : NULL };
+	*ret = (struct prints){ .has_symmetric = from->symmetric,
+				.why_not = *from->print_why_not ? from->print_why_not : NULL };
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++) {
 		struct row_level row = row_level((Bop__Api__RunRow *)from, level); /* is only read */
 
@@ -96,7 +98,8 @@ static void prints_back(const Bop__Api__RunRow *from, struct prints *ret)
 	}
 }
 
-void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints, bool *ret_has_prints)
+void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints,
+		    bool *ret_has_prints)
 {
 	*ret_row = (struct store_run){
 		.id = from->run, .experiment = from->experiment, .outcome = outcome_by_name(from->outcome),

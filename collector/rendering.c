@@ -132,7 +132,8 @@ static int file_write(struct store *store, const Bop__Api__Render *ask, struct r
 	failed = ferror(out);
 	failed |= fclose(out);
 	if (rendering->too_large)
-		return error_set(e, -E2BIG, "%s of run %llu is larger than %u bytes: read it with bop, from the store itself",
+		return error_set(e, -E2BIG,
+				 "%s of run %llu is larger than %u bytes: read it with bop, from the store itself",
 				 ask->format, (unsigned long long)rendering->run, RENDERING_BYTES_MAX);
 	if (!err && failed)
 		err = error_set(e, -EIO, "the server cannot keep %s of run %llu: %s", ask->format,
@@ -140,7 +141,8 @@ static int file_write(struct store *store, const Bop__Api__Render *ask, struct r
 	return err;
 }
 
-static int render(struct store *store, const Bop__Api__Render *ask, uint64_t run, bool ended, struct rendering **ret, struct error *e)
+static int render(struct store *store, const Bop__Api__Render *ask, uint64_t run, bool ended, struct rendering **ret,
+		  struct error *e)
 {
 	struct rendering *rendering = calloc(1, sizeof(*rendering));
 	int err = -ENOMEM;
@@ -182,27 +184,31 @@ static int page_read(const struct rendering *rendering, uint64_t offset, struct 
 	page->offset = offset;
 	page->total = rendering->size;
 	while (page->data.len < size) {
-		n = pread(rendering->fd, page->data.data + page->data.len, size - page->data.len, (off_t)(offset + page->data.len));
+		n = pread(rendering->fd, page->data.data + page->data.len, size - page->data.len,
+			  (off_t)(offset + page->data.len));
 		if (n <= 0)
-			return error_set(e, -EIO, "the server cannot read what it kept: %s", n < 0 ? strerror(errno) : "it is shorter");
+			return error_set(e, -EIO, "the server cannot read what it kept: %s",
+					 n < 0 ? strerror(errno) : "it is shorter");
 		page->data.len += (size_t)n;
 	}
 	return 0;
 }
 
-int rendering_page(struct store *store, const Bop__Api__Render *ask, struct rendering **rendering, struct api_answer *ret_answer,
-		   struct error *e)
+int rendering_page(struct store *store, const Bop__Api__Render *ask, struct rendering **rendering,
+		   struct api_answer *ret_answer, struct error *e)
 {
 	struct store_run *row = NULL;
 	uint64_t run;
 	int err = query_run_number(store, ask->run, &run, e);
 
 	if (!err && ask->offset && !ask->run)
-		err = error_set(e, -EINVAL, "say which run the page at %llu is of: the first one said it", (unsigned long long)ask->offset);
+		err = error_set(e, -EINVAL, "say which run the page at %llu is of: the first one said it",
+				(unsigned long long)ask->offset);
 	if (!err)
 		err = store_run_get(store, run, &row, e); /* it may have been removed */
 	if (!err && !*rendering && ask->offset && row->running)
-		err = error_set(e, -ENODATA, "run %llu goes on, and the pages before %llu are not kept any more: begin at 0 again",
+		err = error_set(e, -ENODATA,
+				"run %llu goes on, and the pages before %llu are not kept any more: begin at 0 again",
 				(unsigned long long)run, (unsigned long long)ask->offset);
 	if (!err && !*rendering)
 		err = render(store, ask, run, !row->running, rendering, e);

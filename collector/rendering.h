@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What Render made, kept as long as somebody may want the next page of it: in files without a name. A run that has ended looks the same
- * for ever; of one that goes on, all pages of one reading are of the moment at which its first page was asked for.
+ * What Render made, kept as long as somebody may want the next page of it: in files without a name. A run that has
+ * ended looks the same for ever; of one that goes on, all pages of one reading are of the moment at which its first
+ * page was asked for.
  */
 #ifndef COLLECTOR_RENDERING_H
 #define COLLECTOR_RENDERING_H
@@ -25,10 +26,11 @@ void renderings_keep(struct renderings *renderings, struct rendering *rendering)
 void rendering_put(struct rendering *rendering); /* NULL is fine */
 
 /*
- * In whatever thread: fills the answer with the page, from *rendering; if that is NULL, or of another run, all of it is rendered first,
- * and *rendering becomes that. Errors as of query_render(); -EINVAL: a page that is not the first must say which run; -E2BIG.
+ * In whatever thread: fills the answer with the page, from *rendering; if that is NULL, or of another run, all of it is
+ * rendered first, and *rendering becomes that. Errors as of query_render(); -EINVAL: a page that is not the first must
+ * say which run; -E2BIG.
  */
-int rendering_page(struct store *store, const Bop__Api__Render *ask, struct rendering **rendering, struct api_answer *ret_answer,
-		   struct error *e);
+int rendering_page(struct store *store, const Bop__Api__Render *ask, struct rendering **rendering,
+		   struct api_answer *ret_answer, struct error *e);
 
 #endif

@@ -31,8 +31,8 @@ int64_t run_time(const struct run *run, uint64_t monotonic_ns);
 
 /*
  * Counts events, messages, losses and holes into row. The holes come from the graph, so all is as slow as building it;
- * what could not be found out is STORE_UNKNOWN. Fails as graph_build() does. ret_graph: where to leave the graph (process order)
- * for the caller to free; NULL: nowhere.
+ * what could not be found out is STORE_UNKNOWN. Fails as graph_build() does. ret_graph: where to leave the graph
+ * (process order) for the caller to free; NULL: nowhere.
  */
 int run_count(const struct run *run, struct store_run *row, struct graph **ret_graph, struct error *e);
 
@@ -50,7 +50,10 @@ int run_has_orphans(struct store *store, struct error *e);
 /* As store_each_run(); a run whose owner is gone is presented as it would be sealed. */
 int run_each(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 
-/* Last lines (at most n) that the process wrote to stderr, or if it wrote nothing there to stdout. Caller frees; NULL: nothing. */
+/*
+ * Last lines (at most n) that the process wrote to stderr, or if it wrote nothing there to stdout. Caller frees; NULL:
+ * nothing.
+ */
 char *run_last_words(const struct run *run, const char *process, unsigned n);
 
 #endif

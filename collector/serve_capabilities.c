@@ -14,7 +14,8 @@
 	X("request_bytes", API_MAX_REQUEST, "bytes of a request")                                                    \
 	X("answer_bytes", API_MAX_ANSWER, "bytes of an answer")                                                      \
 	X("requests_waiting", QUERIES_CLIENT_MAX, "requests about runs of one connection that wait; more are BUSY")  \
-	X("answers_waiting", OUTBOX_ANSWERS_MAX, "answers that wait for one connection to read them; then its requests are dropped") \
+	X("answers_waiting", OUTBOX_ANSWERS_MAX,                                                                     \
+	  "answers that wait for one connection to read them; then its requests are dropped")                        \
 	X("answers_waiting_bytes", OUTBOX_BYTES_MAX, "the same, in bytes")                                           \
 	X("plan_faults", FAULT_PLAN_MAX, "faults of a plan, and of a run")                                           \
 	X("fault_line_bytes", FAULT_LINE_MAX, "bytes of a line of a plan")                                           \
@@ -50,7 +51,8 @@ static void why_not(struct serve *serve, enum fault_kind kind, char *buf, size_t
 		snprintf(buf, size, "no agent is connected");
 }
 
-static int fault_add(struct serve *serve, Bop__Api__Capabilities *answer, enum fault_kind kind, const char *syntax, const char *text)
+static int fault_add(struct serve *serve, Bop__Api__Capabilities *answer, enum fault_kind kind, const char *syntax,
+		     const char *text)
 {
 	Bop__Api__FaultKind *row = QUERY_MAKE(fault_kind);
 	int err = query_row_add(&answer->faults, &answer->n_faults, row);
@@ -103,7 +105,9 @@ static int fill(struct serve *serve, Bop__Api__Capabilities *answer)
 
 void capabilities_tell(struct serve *serve, const struct door_id *to, uint64_t request)
 {
-	struct api_answer answer = { .id = request, .kind = API_CAPABILITIES, .capabilities = QUERY_MAKE(capabilities) };
+	struct api_answer answer = { .id = request,
+				     .kind = API_CAPABILITIES,
+				     .capabilities = QUERY_MAKE(capabilities) };
 
 	if (!answer.capabilities || fill(serve, answer.capabilities))
 		api_refuse(serve, to, request, -ENOMEM, "no memory for the answer");

@@ -103,7 +103,8 @@ static void on_work(struct worker_job *job)
 	if (!query->err && api_answer_encode(&answer, &query->bytes, &query->n) < 0)
 		query->err = error_set(&query->e, -ENOMEM, "no memory for the answer");
 	if (!query->err && query->n > API_MAX_ANSWER)
-		query->err = error_set(&query->e, -E2BIG, "the answer would have %zu bytes, more than one can have (%u): ask for less",
+		query->err = error_set(&query->e, -E2BIG,
+				       "the answer would have %zu bytes, more than one can have (%u): ask for less",
 				       query->n, API_MAX_ANSWER);
 	query->kind = answer.kind;
 	api_answer_fini(&answer);
@@ -218,7 +219,8 @@ void queries_add(struct queries *queries, const struct door_frame *from, struct 
 
 	if (!query) {
 		api_refuse(queries->serve, &from->from, request->id, -EBUSY,
-			   "too many requests of this connection wait (64), or of all together: ask again when one is answered");
+			   "too many requests of this connection wait (64), or of all together: ask again when one is "
+			   "answered");
 		return;
 	}
 	query->queries = queries;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Runs as text for people (show.c) and as JSON for programs (show_json.c, docs/json.md). Large runs are written piece by piece. Knows
- * nothing about where a run came from. A write that fails is left in ferror(out).
+ * Runs as text for people (show.c) and as JSON for programs (show_json.c, docs/json.md). Large runs are written piece
+ * by piece. Knows nothing about where a run came from. A write that fails is left in ferror(out).
  */
 #ifndef COLLECTOR_SHOW_H
 #define COLLECTOR_SHOW_H
@@ -31,11 +31,12 @@ void show_run_line_json(const struct run *run, const struct prints *prints, cons
 			const char *directory, FILE *out);
 
 /*
- * Lists of runs. each: visits them all; with prints, also those, for which every run is read (NULL for a run that has none). The visitor
- * returns 0, or -ENOMEM.
+ * Lists of runs. each: visits them all; with prints, also those, for which every run is read (NULL for a run that has
+ * none). The visitor returns 0, or -ENOMEM.
  */
-typedef int show_each_run(void *from, bool prints, int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg),
-			  void *arg, struct error *e);
+typedef int show_each_run(void *from, bool prints,
+			  int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg), void *arg,
+			  struct error *e);
 int show_runs(show_each_run *each, void *from, bool prints, FILE *out, struct error *e);
 int show_runs_json(show_each_run *each, void *from, bool prints, FILE *out, struct error *e);
 
@@ -65,8 +66,10 @@ int show_connections(const struct graph *graph, bool all, FILE *out, struct erro
 void show_faults(const struct run *run, const struct graph *graph, bool all, FILE *out);
 void show_faults_json(const struct run *run, const struct graph *graph, struct json_writer *w);
 
-/* How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees the array.
- * NULL: there is nothing to show, all that was received there belongs to another one (a multicast address). */
+/*
+ * How the connections ended, by index: "closed", "open", "unanswered", "ECONNREFUSED", ... Static texts; caller frees
+ * the array. NULL: there is nothing to show, all that was received there belongs to another one (a multicast address).
+ */
 int show_connection_ends(const struct graph *graph, const char ***ret_ends, struct error *e);
 
 #endif

@@ -49,8 +49,8 @@ void source_close(struct source *source)
 	free(source);
 }
 
-int source_ask(struct source *source, const struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer,
-	       struct error *e)
+int source_ask(struct source *source, const struct api_request *request, enum api_answer_kind kind,
+	       struct api_answer *ret_answer, struct error *e)
 {
 	struct api_request numbered = *request;
 	struct api_answer answer;
@@ -121,8 +121,9 @@ int source_render(struct source *source, Bop__Api__Render *ask, FILE *out, struc
 	return source->client ? pages_write(source, ask, out, e) : query_render(source->store, ask, out, e);
 }
 
-int source_each_run(void *arg_source, bool prints, int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg),
-		    void *arg, struct error *e)
+int source_each_run(void *arg_source, bool prints,
+		    int (*on_row)(const struct store_run *row, const struct prints *prints, void *arg), void *arg,
+		    struct error *e)
 {
 	Bop__Api__ListRuns ask = BOP__API__LIST_RUNS__INIT;
 	struct api_request request = { .kind = API_LIST_RUNS, .list_runs = &ask };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where a command's answers about runs come from: a server, or this process and a store. Which one it is shows nowhere else: the
- * requests are those of the API, and the same code answers them (query.h).
+ * Where a command's answers about runs come from: a server, or this process and a store. Which one it is shows nowhere
+ * else: the requests are those of the API, and the same code answers them (query.h).
  */
 #ifndef COLLECTOR_SOURCE_H
 #define COLLECTOR_SOURCE_H
@@ -25,8 +25,8 @@ struct source *source_open(const struct cmd_args *args, enum store_mode mode);
 void source_close(struct source *source);
 
 /* Expects an answer of that kind, which api_answer_fini() frees; the request's id does not matter. */
-int source_ask(struct source *source, const struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer,
-	       struct error *e);
+int source_ask(struct source *source, const struct api_request *request, enum api_answer_kind kind,
+	       struct api_answer *ret_answer, struct error *e);
 
 /* The number of a run that is called "7" or "last". -EINVAL, -ENOENT. */
 int source_run(struct source *source, const char *name, uint64_t *ret_run, struct error *e);

@@ -20,8 +20,8 @@ static const char *sqlite_path(const char *url, struct error *e)
 		if (!strncmp(url, "///", 3))
 			url += 2;
 	} else if (scheme_end) {
-		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file", url,
-			  (int)(scheme_end - url), url);
+		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file",
+			  url, (int)(scheme_end - url), url);
 		return NULL;
 	}
 	if (!*url) {
@@ -116,7 +116,8 @@ int store_run_remove(struct store *store, uint64_t id, struct error *e)
 	return store->ops->run_remove(store, id, e);
 }
 
-int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
+int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
+		   struct error *e)
 {
 	static const struct store_range all = { .after = 0 };
 

@@ -115,7 +115,10 @@ int store_run_baseline(struct store *store, const char *experiment, uint64_t *re
 /* Removes everything of it. -ENOENT, -EBUSY while it is being recorded. */
 int store_run_remove(struct store *store, uint64_t id, struct error *e);
 
-/* Visitors. What they get is borrowed for the call (path and text are NULL in a list); a value other than 0 stops and is returned. */
+/*
+ * Visitors. What they get is borrowed for the call (path and text are NULL in a list); a value other than 0 stops and
+ * is returned.
+ */
 typedef int store_on_run(const struct store_run *run, void *arg, struct error *e);
 typedef int store_on_stream(const struct store_stream *stream, void *arg, struct error *e);
 typedef int store_on_process(const struct store_process *process, void *arg, struct error *e);
@@ -129,7 +132,8 @@ struct store_range {
 	bool newest;		/* the highest number first */
 };
 
-int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
+int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
+		   struct error *e);
 int store_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
 int store_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e);
 int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e);
@@ -155,7 +159,8 @@ struct store_ops {
 	int (*run_last)(struct store *store, uint64_t *ret_id, struct error *e);
 	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
-	int (*each_run)(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
+	int (*each_run)(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
+			struct error *e);
 	int (*each_stream)(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);
 	int (*each_process)(struct store *store, uint64_t run, store_on_process *on_process, void *arg,
 			    struct error *e);

@@ -205,7 +205,8 @@ static int each(struct store *store, const char *sql, uint64_t run, on_row *on_r
 	return each_row(s, st, on_row, visitor, arg, e);
 }
 
-int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e)
+int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
+		    struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
 	const char *faults = sqlite_plan_count(s, e);
@@ -215,7 +216,9 @@ int sqlite_each_run(struct store *store, const struct store_range *range, store_
 
 	if (!faults)
 		return -EIO;
-	if (asprintf(&sql, "SELECT " RUN_COLUMNS ", %s FROM run WHERE id %c ?1 AND (?2 IS NULL OR experiment = ?2) ORDER BY id%s",
+	if (asprintf(&sql,
+		     "SELECT " RUN_COLUMNS
+		     ", %s FROM run WHERE id %c ?1 AND (?2 IS NULL OR experiment = ?2) ORDER BY id%s",
 		     faults, range->newest ? '<' : '>', range->newest ? " DESC" : "") < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	err = sqlite_prepare(s, sql, &st, "reading", e);
@@ -237,9 +240,10 @@ int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_st
 
 int sqlite_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e)
 {
-	return each(store,
-		    "SELECT name, box, role, command, started, status, output FROM process WHERE run = ? ORDER BY place",
-		    run, on_process_row, &on_process, arg, e);
+	return each(
+		store,
+		"SELECT name, box, role, command, started, status, output FROM process WHERE run = ? ORDER BY place",
+		run, on_process_row, &on_process, arg, e);
 }
 
 int sqlite_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e)

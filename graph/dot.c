@@ -20,8 +20,8 @@ struct dot {
 };
 
 /*
- * Numbers for names: those that cgraph makes follow from addresses, and with them the order in which it writes clusters. Names here
- * end in a number; the graph itself is 0.
+ * Numbers for names: those that cgraph makes follow from addresses, and with them the order in which it writes
+ * clusters. Names here end in a number; the graph itself is 0.
  */
 struct names {
 	IDTYPE anonymous; /* the last one: odd */
@@ -122,7 +122,8 @@ static int make_node(struct dot *d, uint32_t n)
 {
 	const struct node *node = &d->p->nodes[n];
 	bool one = node->lane_first == node->lane_last && !node->barrier, failure;
-	char *caption = caption_node(d->p, n, false, &failure), *clean = caption ? text_clean(caption, node->block) : NULL;
+	char *caption = caption_node(d->p, n, false, &failure),
+	     *clean = caption ? text_clean(caption, node->block) : NULL;
 	char *tip = tip_node(d->p, n), *clean_tip = tip ? text_clean(tip, true) : NULL;
 	const struct event *event = node_event(d->p, n);
 	char name[32];
@@ -189,8 +190,9 @@ static void join_links(struct dot *d)
 		if (link->rule == RULE_CONNECT || link->rule == RULE_FAULT || link->inferred)
 			set(edge, "style", "dashed");
 		if (graph_rule_carries(link->rule))
-			set(edge, "color", link->message != NO_MESSAGE && d->p->g->messages[link->message].direction ? "#0b7a6b" :
-														       "#1d4ed8");
+			set(edge, "color",
+			    link->message != NO_MESSAGE && d->p->g->messages[link->message].direction ? "#0b7a6b"
+												      : "#1d4ed8");
 		if (link->rule == RULE_FAULT)
 			set(edge, "color", "#86198f");
 		if (link->rule == RULE_CLOSE)

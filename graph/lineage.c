@@ -242,7 +242,8 @@ static void clock_set(struct clocks *c, uint32_t v)
 		m = graph_rule_carries(edge->rule) ? message_of(g, edge->from) : LINEAGE_NONE;
 		if (m != LINEAGE_NONE && clock < c->times[m].sent + 1)
 			clock = c->times[m].sent + 1;
-		if (clock < c->clock[edge->from]) /* of a send that continues another one, more may have been before it */
+		if (clock <
+		    c->clock[edge->from]) /* of a send that continues another one, more may have been before it */
 			clock = c->clock[edge->from];
 	}
 	m = is_receive(g, v) ? LINEAGE_NONE : message_of(g, v);

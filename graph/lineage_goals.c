@@ -75,7 +75,8 @@ static int line_take(struct lineage *l, struct part line, struct lineage_goals *
 	if (!goal_split(line, &name, &moment))
 		return 0;
 	if (!name.n || name.n > LINEAGE_NAME_MAX)
-		return error_set(e, -EINVAL, "the check printed a goal with %s name: 'goal NAME: MOMENT', the name up to %u bytes",
+		return error_set(e, -EINVAL,
+				 "the check printed a goal with %s name: 'goal NAME: MOMENT', the name up to %u bytes",
 				 name.n ? "too long a" : "no", LINEAGE_NAME_MAX);
 	err = lineage_moment_find(l, moment.at, moment.n, &vertex, e);
 	if (err == -EINVAL || err == -ENOENT)
@@ -83,7 +84,8 @@ static int line_take(struct lineage *l, struct part line, struct lineage_goals *
 	return err ? err : goal_add(goals, name, moment, vertex);
 }
 
-int lineage_goals_read(struct lineage *l, const char *output, size_t size, struct lineage_goals *ret_goals, struct error *e)
+int lineage_goals_read(struct lineage *l, const char *output, size_t size, struct lineage_goals *ret_goals,
+		       struct error *e)
 {
 	struct lineage_goals goals = { .n = 0 };
 	const char *end;
@@ -132,7 +134,8 @@ int lineage_goals_default(struct lineage *l, const char *const *workloads, size_
 			err = 0;
 			continue;
 		}
-		err = goal_add(&goals, (struct part){ name, strlen(name) }, (struct part){ moment, strlen(moment) }, vertex);
+		err = goal_add(&goals, (struct part){ name, strlen(name) }, (struct part){ moment, strlen(moment) },
+			       vertex);
 		if (!err && !any)
 			any = supported(l, vertex);
 		if (any < 0)

@@ -73,7 +73,8 @@ static void name_add(struct lineage *l, enum thing thing, uint32_t i)
 
 	label_of(l->graph, thing, i, label);
 	if (*label)
-		l->names[l->n_names++] = (struct pair){ .key = digest(label, strlen(label)), .value = i, .more = thing };
+		l->names[l->n_names++] =
+			(struct pair){ .key = digest(label, strlen(label)), .value = i, .more = thing };
 }
 
 static int names_sort(struct lineage *l)
@@ -184,16 +185,17 @@ static void name_near(const struct lineage *l, enum thing thing, const char *tex
 	}
 }
 
-static int not_found(const struct lineage *l, enum moment moment, const char *text, size_t n, size_t found, struct error *e)
+static int not_found(const struct lineage *l, enum moment moment, const char *text, size_t n, size_t found,
+		     struct error *e)
 {
 	char near[LABEL_MAX];
 
 	if (found)
-		return error_set(e, -EINVAL, "'%s %.*s' can be several: %zu are called that in this run", words[moment], (int)n, text,
-				 found);
+		return error_set(e, -EINVAL, "'%s %.*s' can be several: %zu are called that in this run", words[moment],
+				 (int)n, text, found);
 	if (n && text[n - 1] == '!')
-		return error_set(e, -EINVAL, "'%s %.*s': the ! says that the label is racy, and is no part of it", words[moment],
-				 (int)n, text);
+		return error_set(e, -EINVAL, "'%s %.*s': the ! says that the label is racy, and is no part of it",
+				 words[moment], (int)n, text);
 	name_near(l, things[moment], text, n, near);
 	return error_set(e, -ENOENT, "this run has no '%s %.*s'%s%s%s", words[moment], (int)(n < 200 ? n : 200), text,
 			 *near ? "; did you mean '" : "", near, *near ? "'?" : "");
@@ -227,7 +229,8 @@ static int absent(const struct lineage *l, enum moment moment, uint32_t i, const
 	uint32_t by = moment == AT_RECV ? l->graph->messages[i].lost_by : 0;
 
 	if (by)
-		return error_set(e, -ENOENT, "this run has no '%s %.*s': fault %u took the message away", words[moment], (int)n, text, by);
+		return error_set(e, -ENOENT, "this run has no '%s %.*s': fault %u took the message away", words[moment],
+				 (int)n, text, by);
 	return error_set(e, -ENOENT, "this run has no '%s %.*s': it did not come to that", words[moment], (int)n, text);
 }
 
@@ -244,8 +247,10 @@ int lineage_moment_find(struct lineage *l, const char *text, size_t n, uint32_t 
 	while (moment < AT_COUNT && (strlen(words[moment]) != word || memcmp(words[moment], text, word)))
 		moment++;
 	if (moment == AT_COUNT || word == n)
-		return error_set(e, -EINVAL, "'%.*s' is no moment: send, recv (a message), connect, accept (a connection), exit, "
-				 "start (a process), and then the label: recv client<s1:7000#1/1", (int)(n < 100 ? n : 100), text);
+		return error_set(e, -EINVAL,
+				 "'%.*s' is no moment: send, recv (a message), connect, accept (a connection), exit, "
+				 "start (a process), and then the label: recv client<s1:7000#1/1",
+				 (int)(n < 100 ? n : 100), text);
 	text += word + 1;
 	n -= word + 1;
 	found = name_find(l, things[moment], text, n, &i);

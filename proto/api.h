@@ -5,10 +5,10 @@
  * and are freed by its _fini; for encoding they are borrowed, and NULL is an empty string. A decoded string is never
  * NULL.
  *
- * Requests and answers that this program only carries from one end to the other (API_QUERIES, API_FINDINGS) travel as protobuf-c
- * has them, without a copy of each field; this header is the one includer of the generated code, and hands it on. `body` of
- * one that was decoded belongs to it and is malloc'ed; for encoding it is borrowed. All strings that leave, in whatever answer or
- * request, are UTF-8 without control characters, and so are all that come in an answer.
+ * Requests and answers that this program only carries from one end to the other (API_QUERIES, API_FINDINGS) travel as
+ * protobuf-c has them, without a copy of each field; this header is the one includer of the generated code, and hands
+ * it on. `body` of one that was decoded belongs to it and is malloc'ed; for encoding it is borrowed. All strings that
+ * leave, in whatever answer or request, are UTF-8 without control characters, and so are all that come in an answer.
  */
 #ifndef PROTO_API_H
 #define PROTO_API_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Strings of protobuf messages, all of them, wherever they stand in it: made UTF-8 without control characters. What leaves must be
- * that (other languages refuse a string that is not), and what came is shown on terminals. Fields of bytes are left alone.
+ * Strings of protobuf messages, all of them, wherever they stand in it: made UTF-8 without control characters. What
+ * leaves must be that (other languages refuse a string that is not), and what came is shown on terminals. Fields of
+ * bytes are left alone.
  */
 #ifndef PROTO_API_STRINGS_H
 #define PROTO_API_STRINGS_H

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Which kinds of faults do not work on this machine, and why: what an agent says of itself (proto/wire.h, message_hello). */
+/*
+ * Which kinds of faults do not work on this machine, and why: what an agent says of itself (proto/wire.h,
+ * message_hello).
+ */
 #ifndef TFJ_UNABLE_H
 #define TFJ_UNABLE_H
 

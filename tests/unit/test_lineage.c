@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Lineage: what was before what, logical time, moments and goals; on hand-written stories, and on random runs beside naive answers. */
+/*
+ * Lineage: what was before what, logical time, moments and goals; on hand-written stories, and on random runs beside
+ * naive answers.
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -49,7 +52,9 @@ static void link_new(struct story *s, uint32_t index, uint32_t from, uint32_t to
 	endpoint(&s->trace.ends[index + 1].remote, (uint8_t)from, (uint16_t)(40000 + index));
 }
 
-/* The story of a broadcast and a retry: a sends to b and c, then to b again; b, which has heard, sends to c; c exits. */
+/*
+ * The story of a broadcast and a retry: a sends to b and c, then to b again; b, which has heard, sends to c; c exits.
+ */
 struct cast {
 	struct story s;
 	size_t to_b, to_c, again, got_b, relay, got_a, got_relay, exits;
@@ -104,8 +109,10 @@ START_TEST(steps)
 
 		graph_message_label(g, m, label, sizeof(label));
 		/* c has heard of b's before it reads what a sent: the connect was before the accept */
-		ck_assert_uint_eq(times[m].received, !strcmp(label, "a>b:7000#1/1") ? 2 : !strcmp(label, "a>c:7000#1/1") ? 2 :
-						     !strcmp(label, "b>c:7000#1/1") ? 3 : 0);
+		ck_assert_uint_eq(times[m].received, !strcmp(label, "a>b:7000#1/1")   ? 2
+						     : !strcmp(label, "a>c:7000#1/1") ? 2
+						     : !strcmp(label, "b>c:7000#1/1") ? 3
+										      : 0);
 	}
 	free(times);
 	lineage_free(l);
@@ -205,8 +212,10 @@ START_TEST(moments)
 	ck_assert(!moment(l, "send a>b:7000#1/2", &v, &e) && v == vertex(g, c.again));
 	ck_assert(!moment(l, "recv b>c:7000#1/1", &v, &e) && v == vertex(g, c.got_relay));
 	ck_assert(!moment(l, "exit c", &v, &e) && v == vertex(g, c.exits));
-	ck_assert(!moment(l, "connect b>c:7000#1", &v, &e) && g->trace->events[g->vertices[v].event].kind == EVENT_CONNECT);
-	ck_assert(!moment(l, "accept b>c:7000#1", &v, &e) && g->trace->events[g->vertices[v].event].kind == EVENT_ACCEPT);
+	ck_assert(!moment(l, "connect b>c:7000#1", &v, &e) &&
+		  g->trace->events[g->vertices[v].event].kind == EVENT_CONNECT);
+	ck_assert(!moment(l, "accept b>c:7000#1", &v, &e) &&
+		  g->trace->events[g->vertices[v].event].kind == EVENT_ACCEPT);
 	ck_assert_int_eq(moment(l, "recv a>b:7000#1/2", &v, &e), -ENOENT); /* never read */
 	ck_assert_int_eq(moment(l, "exit a", &v, &e), -ENOENT);
 	ck_assert_int_eq(moment(l, "recv a>b:7000#1/9", &v, &e), -ENOENT);
@@ -216,8 +225,11 @@ START_TEST(moments)
 	ck_assert_int_eq(moment(l, "exit a>b:7000#1/1", &v, &e), -ENOENT);
 	ck_assert_int_eq(moment(l, "recv a>b:7000#1/1!", &v, &e), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(e.text, "racy"));
-	for (const char **bad = (const char *[]){ "", " ", "recv", "x", "Recv a>b:7000#1/1", "recv\ta", "sendx a", NULL }; *bad; bad++)
-		ck_assert_msg(moment(l, *bad, &v, &e) == -EINVAL && strstr(e.text, "is no moment"), "'%s': %s", *bad, e.text);
+	for (const char **bad =
+		     (const char *[]){ "", " ", "recv", "x", "Recv a>b:7000#1/1", "recv\ta", "sendx a", NULL };
+	     *bad; bad++)
+		ck_assert_msg(moment(l, *bad, &v, &e) == -EINVAL && strstr(e.text, "is no moment"), "'%s': %s", *bad,
+			      e.text);
 	ck_assert_int_eq(moment(l, "recv ", &v, &e), -ENOENT);
 	lineage_free(l);
 	done(&c.s, g);
@@ -234,9 +246,10 @@ static int goals_read(struct lineage *l, const char *text, size_t size, struct l
 /* Lines of goals among others; a name may come with several moments, the same line counts once. */
 START_TEST(goals)
 {
-	static const char text[] = "checked\ngoal reached\ngoal b has it: recv a>b:7000#1/1\r\ngoal c: one: exit c \n"
-				   " goal x: nothing\ngoal b has it: recv a>b:7000#1/1\ngoal b has it: send b>c:7000#1/1\n"
-				   "goal: colon\ngoals: two\n\ngoal last: recv b>c:7000#1/1";
+	static const char text[] =
+		"checked\ngoal reached\ngoal b has it: recv a>b:7000#1/1\r\ngoal c: one: exit c \n"
+		" goal x: nothing\ngoal b has it: recv a>b:7000#1/1\ngoal b has it: send b>c:7000#1/1\n"
+		"goal: colon\ngoals: two\n\ngoal last: recv b>c:7000#1/1";
 	static const char zero[] = "goal b: exit c\0 and more\ngoal d: exit c\n";
 	struct lineage_goals found;
 	struct error e;
@@ -251,7 +264,8 @@ START_TEST(goals)
 	ck_assert_int_eq(goals_read(l, text, sizeof(text) - 1, &found, &e), -EINVAL);
 	ck_assert_msg(strstr(e.text, "goal 'c'") && strstr(e.text, "'one: exit c'"), "%s", e.text);
 	ck_assert_int_eq(goals_read(l, text, 53, &found, &e), 0);
-	ck_assert(found.n == 1 && !strcmp(found.rows[0].name, "b has it") && !strcmp(found.rows[0].moment, "recv a>b:7000#1/1"));
+	ck_assert(found.n == 1 && !strcmp(found.rows[0].name, "b has it") &&
+		  !strcmp(found.rows[0].moment, "recv a>b:7000#1/1"));
 	ck_assert_uint_eq(found.rows[0].vertex, vertex(g, c.got_b));
 	lineage_goals_fini(&found);
 	ck_assert_int_eq(goals_read(l, text + 75, sizeof(text) - 76, &found, &e), 0);
@@ -432,7 +446,10 @@ START_TEST(random_pasts)
 }
 END_TEST
 
-/* Logical times are the least ones that the definition allows. In process order, where it orders all that one process sends. */
+/*
+ * Logical times are the least ones that the definition allows. In process order, where it orders all that one process
+ * sends.
+ */
 START_TEST(random_times)
 {
 	uint64_t highest = 0;

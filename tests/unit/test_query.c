@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What the API says of runs that are kept: whole, in pages, and refused where nothing can be said. On random runs in a real store. */
+/*
+ * What the API says of runs that are kept: whole, in pages, and refused where nothing can be said. On random runs in a
+ * real store.
+ */
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
@@ -44,7 +47,9 @@ struct kept {
 static void trace_put(uint64_t id, const struct trace *trace, uint64_t lost)
 {
 	static uint32_t all[4096];
-	struct wire_rows rows = { all, all, all, all, trace->n_boxes, trace->n_processes, trace->n_ends, trace->n_texts };
+	struct wire_rows rows = {
+		all, all, all, all, trace->n_boxes, trace->n_processes, trace->n_ends, trace->n_texts
+	};
 	struct wire_batch head = { .run = id, .number = 1, .emitted = trace->n_events, .lost = lost, .last = true };
 	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "6.1", .backend = "tracepoint" };
 	unsigned char *bytes;
@@ -65,14 +70,35 @@ static void trace_put(uint64_t id, const struct trace *trace, uint64_t lost)
 static uint64_t keep(const struct trace *trace, const struct kept *kept)
 {
 	struct store_run row = {
-		.experiment = (char *)(kept->experiment ? kept->experiment : "x"), .path = "/x.yaml", .text = "experiment: x\n",
-		.version = "1", .plan = (char *)kept->plan, .seed = kept->plan ? 7 : 0,
+		.experiment = (char *)(kept->experiment ? kept->experiment : "x"),
+		.path = "/x.yaml",
+		.text = "experiment: x\n",
+		.version = "1",
+		.plan = (char *)kept->plan,
+		.seed = kept->plan ? 7 : 0,
 	};
 	struct store_process processes[] = {
-		{ .name = "p1", .box = "b1", .command = "server 7000", .role = STORE_PROCESS, .started = true, .exited = true, .status = 9 },
-		{ .name = "p2", .box = "b2", .command = "client", .role = STORE_WORKLOAD, .started = true, .exited = true },
-		{ .name = "check", .box = "b2", .command = "check", .role = STORE_CHECK, .started = true, .exited = true,
-		  .output = (char *)kept->check_output, .output_size = kept->check_output ? strlen(kept->check_output) : 0 },
+		{ .name = "p1",
+		  .box = "b1",
+		  .command = "server 7000",
+		  .role = STORE_PROCESS,
+		  .started = true,
+		  .exited = true,
+		  .status = 9 },
+		{ .name = "p2",
+		  .box = "b2",
+		  .command = "client",
+		  .role = STORE_WORKLOAD,
+		  .started = true,
+		  .exited = true },
+		{ .name = "check",
+		  .box = "b2",
+		  .command = "check",
+		  .role = STORE_CHECK,
+		  .started = true,
+		  .exited = true,
+		  .output = (char *)kept->check_output,
+		  .output_size = kept->check_output ? strlen(kept->check_output) : 0 },
 	};
 	struct error e = { "" };
 
@@ -128,10 +154,13 @@ START_TEST(lists)
 	uint64_t expected = 1;
 
 	for (unsigned i = 0; i < 23; i++)
-		keep(NULL, &(struct kept){ .experiment = i % 2 ? "odd" : "even", .running = i == 22, .plan = i ? NULL : "isolate b1\n" });
+		keep(NULL, &(struct kept){ .experiment = i % 2 ? "odd" : "even",
+					   .running = i == 22,
+					   .plan = i ? NULL : "isolate b1\n" });
 	answer = asked(API_LIST_RUNS, &list, API_RUNS);
 	ck_assert(answer.runs->n_rows == 23 && !answer.runs->more && !answer.runs->rows[0]->exact);
-	ck_assert(answer.runs->rows[22]->running && answer.runs->rows[22]->events == UINT64_MAX && !*answer.runs->rows[22]->outcome);
+	ck_assert(answer.runs->rows[22]->running && answer.runs->rows[22]->events == UINT64_MAX &&
+		  !*answer.runs->rows[22]->outcome);
 	ck_assert(answer.runs->rows[0]->faults == 1 && !answer.runs->rows[1]->faults);
 	ck_assert_str_eq(answer.runs->rows[1]->outcome, "good");
 	api_answer_fini(&answer);
@@ -150,7 +179,8 @@ START_TEST(lists)
 	list.experiment = "odd";
 	list.limit = 2;
 	answer = asked(API_LIST_RUNS, &list, API_RUNS);
-	ck_assert(answer.runs->n_rows == 2 && answer.runs->more && answer.runs->rows[0]->run == 22 && answer.runs->rows[1]->run == 20);
+	ck_assert(answer.runs->n_rows == 2 && answer.runs->more && answer.runs->rows[0]->run == 22 &&
+		  answer.runs->rows[1]->run == 20);
 	api_answer_fini(&answer);
 	list.after = 4;
 	answer = asked(API_LIST_RUNS, &list, API_RUNS);
@@ -175,10 +205,12 @@ START_TEST(one_run)
 	answer = asked(API_GET_RUN, &get, API_RUN_INFO);
 	ck_assert_uint_eq(answer.run_info->row->run, 1);
 	ck_assert_ptr_nonnull(answer.run_info->row->exact);
-	ck_assert(answer.run_info->n_plan == 2 && !strcmp(answer.run_info->plan[1], "crash p2") && answer.run_info->seed == 7);
+	ck_assert(answer.run_info->n_plan == 2 && !strcmp(answer.run_info->plan[1], "crash p2") &&
+		  answer.run_info->seed == 7);
 	ck_assert(answer.run_info->n_warnings == 2 && !strcmp(answer.run_info->warnings[0], "one"));
 	ck_assert(answer.run_info->check_output.len == 5 && !memcmp(answer.run_info->check_output.data, "fine\n", 5));
-	ck_assert(answer.run_info->n_faults == 2 && answer.run_info->faults[1]->id == 2 && !answer.run_info->faults[1]->live);
+	ck_assert(answer.run_info->n_faults == 2 && answer.run_info->faults[1]->id == 2 &&
+		  !answer.run_info->faults[1]->live);
 	ck_assert_str_eq(answer.run_info->faults[0]->state, "asked");
 	ck_assert_str_eq(answer.run_info->faults[1]->line, "crash p2");
 	ck_assert_str_eq(answer.run_info->processes[0]->role, "process");
@@ -205,7 +237,8 @@ static void same_message(const struct lineage *l, const struct graph *g, const s
 	ck_assert_str_eq(row->to, to ? g->trace->processes[to].name : "");
 	ck_assert(row->direction == from->direction && row->number == from->number && row->bytes == from->size);
 	ck_assert(row->received == from->received && row->delivered == from->delivered && row->racy == from->racy);
-	ck_assert(row->time == times[m].sent && row->received_time == times[m].received && row->send_vertex == from->send);
+	ck_assert(row->time == times[m].sent && row->received_time == times[m].received &&
+		  row->send_vertex == from->send);
 	lineage_receives(l, m, &n);
 	ck_assert_uint_eq(row->n_recv_vertices, n);
 	ck_assert(row->named && !strcmp(row->transport, "tcp"));
@@ -311,7 +344,8 @@ START_TEST(supports)
 	get.limit = 1;
 	get.after = 1;
 	answer = asked(API_GET_SUPPORTS, &get, API_SUPPORTS);
-	ck_assert(answer.supports->n_goals == 1 && !strcmp(answer.supports->goals[0]->name, "nothing") && !answer.supports->more);
+	ck_assert(answer.supports->n_goals == 1 && !strcmp(answer.supports->goals[0]->name, "nothing") &&
+		  !answer.supports->more);
 	api_answer_fini(&answer);
 	get.after = 0;
 	answer = asked(API_GET_SUPPORTS, &get, API_SUPPORTS);
@@ -334,7 +368,8 @@ START_TEST(default_goals)
 	keep(&run.trace, &(struct kept){ .check_output = "goal without a colon\n" });
 	answer = asked(API_GET_SUPPORTS, &get, API_SUPPORTS);
 	ck_assert_uint_eq(answer.supports->n_goals, 1);
-	ck_assert(!strcmp(answer.supports->goals[0]->name, "outcome") || !strcmp(answer.supports->goals[0]->name, "p2 exit"));
+	ck_assert(!strcmp(answer.supports->goals[0]->name, "outcome") ||
+		  !strcmp(answer.supports->goals[0]->name, "p2 exit"));
 	ck_assert_uint_gt(answer.supports->goals[0]->n_messages, 0);
 	api_answer_fini(&answer);
 	random_run_fini(&run);
@@ -365,7 +400,10 @@ static void hole_make(struct trace *trace)
 	ck_assert_uint_gt(holes, 0);
 }
 
-/* Nothing is concluded from a run that is not whole, or from goals that are none; other questions are answered all the same. */
+/*
+ * Nothing is concluded from a run that is not whole, or from goals that are none; other questions are answered all the
+ * same.
+ */
 START_TEST(not_whole)
 {
 	static char long_output[64 * 1024 + 1] = "goal a: start p1\n";
@@ -452,7 +490,10 @@ static char *rendered(Bop__Api__Render *render, size_t *ret_size)
 	return text;
 }
 
-/* The pages of a rendering make the whole; of a run that goes on they are of one moment; of a removed one there are none. */
+/*
+ * The pages of a rendering make the whole; of a run that goes on they are of one moment; of a removed one there are
+ * none.
+ */
 START_TEST(renderings)
 {
 	Bop__Api__RemoveRun remove = BOP__API__REMOVE_RUN__INIT;
@@ -481,8 +522,10 @@ START_TEST(renderings)
 		render.offset = n;
 		ck_assert_ptr_eq(renderings_get(kept, &render), n ? rendering : NULL);
 		ck_assert_int_eq(rendering_page(store, &render, &rendering, &answer, &e), 0);
-		ck_assert(answer.rendered->total == size && answer.rendered->offset == n && answer.rendered->run == ended);
-		ck_assert(answer.rendered->data.len && !memcmp(answer.rendered->data.data, whole + n, answer.rendered->data.len));
+		ck_assert(answer.rendered->total == size && answer.rendered->offset == n &&
+			  answer.rendered->run == ended);
+		ck_assert(answer.rendered->data.len &&
+			  !memcmp(answer.rendered->data.data, whole + n, answer.rendered->data.len));
 		if (n)
 			rendering_put(rendering);
 		else
@@ -533,7 +576,10 @@ static char *line_next(char **text)
 	return line;
 }
 
-/* The vector clocks of the ShiViz log: each process counts its own from 1, and they order exactly what the graph orders. */
+/*
+ * The vector clocks of the ShiViz log: each process counts its own from 1, and they order exactly what the graph
+ * orders.
+ */
 START_TEST(shiviz)
 {
 	enum { PROCESSES = 3 };
