@@ -6,7 +6,7 @@ import os
 import re
 import sys
 
-from asking import api_python, blocks
+from asking import PAGE, api_python, blocks
 from harness import ROOT, command, equal, run_tests, scratch, true
 from serving import Server
 
@@ -41,4 +41,17 @@ def test_examples():
         equal(got.splitlines(), PRINTS.findall(text), f"what the block at line {line} prints")
 
 
-sys.exit(run_tests(test_examples))
+def test_complete():
+    """docs/api.md has a section for each kind of request, which says what answers it"""
+    with open(os.path.join(ROOT, "proto/api.proto"), encoding="utf-8") as f:
+        proto = f.read()
+    with open(PAGE, encoding="utf-8") as f:
+        page = f.read()
+    oneof = {name: set(re.findall(r"^    (\w+) \w+ = \d+;", proto[proto.index(f"message {name} {{"):].split("\n}")[0], re.M))
+             for name in ("Request", "Answer")}
+    true(len(oneof["Request"]) > 15 and len(oneof["Answer"]) > 15, f"proto/api.proto is not understood: {oneof}")
+    equal(oneof["Request"] - set(re.findall(r"^### (\w+)$", page, re.M)), set(), "requests without a section")
+    equal({name for name in oneof["Answer"] if f"`{name}`" not in page}, set(), "answers that the page does not name")
+
+
+sys.exit(run_tests(test_examples, test_complete))
