@@ -42,8 +42,9 @@ static int find_other(struct store *store, const struct run *run, uint64_t *ret_
 		return err;
 	*ret_id = found.before ? found.before : found.other;
 	if (!*ret_id)
-		return error_set(e, -ENOENT, "experiment %s has no other whole run without faults that run %llu could be compared with: "
-					     "name one (`bop runs` lists them)",
+		return error_set(e, -ENOENT,
+				 "experiment %s has no other whole run without faults that run %llu could be compared with: "
+				 "name one (`bop runs` lists them)",
 				 run->row->experiment, (unsigned long long)run->row->id);
 	return 0;
 }
@@ -79,10 +80,12 @@ static int compare(const struct side sides[2], const struct cmd_args *args)
 	struct shown_diff shown = { .graphs = { graphs[0], graphs[1] } };
 	struct diff *diff = NULL;
 	struct error e;
-	int err = diff_new(graphs, &diff), status;
+	int err = diff_new(graphs, &diff);
+	bool differ;
 
 	if (err < 0) {
-		error_set(&e, err, "no memory to compare runs of %zu and %zu events", graphs[0]->n_vertices, graphs[1]->n_vertices);
+		error_set(&e, err, "no memory to compare runs of %zu and %zu events", graphs[0]->n_vertices,
+			  graphs[1]->n_vertices);
 		return cmd_fail(&e);
 	}
 	shown.diff = diff;
@@ -96,10 +99,10 @@ static int compare(const struct side sides[2], const struct cmd_args *args)
 		err = show_diff_json(&shown, stdout, &e);
 	else
 		show_diff(&shown, args->all, stdout);
-	status = diff->n_changes || print_compare(&shown.prints[0][PRINT_LEVEL_EXACT], &shown.prints[1][PRINT_LEVEL_EXACT]) ? EXIT_DIFFER :
-																EXIT_SAME;
+	differ = diff->n_changes ||
+		 print_compare(&shown.prints[0][PRINT_LEVEL_EXACT], &shown.prints[1][PRINT_LEVEL_EXACT]);
 	diff_free(diff);
-	return err < 0 ? cmd_fail(&e) : cmd_flush(status);
+	return err < 0 ? cmd_fail(&e) : cmd_flush(differ ? EXIT_DIFFER : EXIT_SAME);
 }
 
 static int diff_main(const struct cmd *cmd, const struct cmd_args *args)
@@ -140,10 +143,11 @@ const struct cmd cmd_diff = {
 	.name = "diff",
 	.arguments = "RUN [RUN]",
 	.summary = "Says what differs between two runs, and what a fault explains of it",
-	.text = "RUN is a number that `bop runs` lists, or last. `bop diff 3 7` says what run 7 has and run 3 has not, and the other\n"
-		"way round; `bop diff 7` compares run 7 with the last whole run without faults of its experiment before it.\n\n"
-		"Lines with * are not explained; those with . come after a fault that fired, or where events were lost, which stands\n"
-		"behind them. What happened after the outcome does not count (docs/diff.md).\n\n"
+	.text = "RUN is a number that `bop runs` lists, or last. `bop diff 3 7` says what run 7 has and run 3 has not, and\n"
+		"the other way round; `bop diff 7` compares run 7 with the last whole run without faults of its experiment\n"
+		"before it.\n\n"
+		"Lines with * are not explained; those with . come after a fault that fired, or where events were lost,\n"
+		"which stands behind them. What happened after the outcome does not count (docs/diff.md).\n\n"
 		"exit status: 0 nothing differs, 1 something does, 3 they cannot be compared\n",
 	.options = options,
 	.min_rest = 1,

@@ -38,14 +38,14 @@ void show_diff(const struct shown_diff *shown, bool all, FILE *out)
 	fprintf(out, "  in both   %zu messages on %zu connections\n", diff->same_messages, diff->same_connections);
 	for (int side = 0; side < 2; side++)
 		if (shown->lost[side])
-			fprintf(out, "  LOST      run %" PRIu64 " lost events: what is missing in it may only not have been recorded\n",
+			fprintf(out, "  LOST      run %" PRIu64 " lost events: what is missing in it may not have been recorded\n",
 				shown->runs[side]);
 	if (diff->approximate)
 		fprintf(out, "  so much differs that some of it was only paired by number\n");
 	for (size_t i = 0; i < n; i++) {
 		diff_cause_text(&diff->changes[i], cause);
-		fprintf(out, "  %c %s%s%s%s\n", diff->changes[i].cause ? '.' : '*', diff->changes[i].text, *cause ? " (" : "", cause,
-			*cause ? ")" : "");
+		fprintf(out, "  %c %s%s%s%s\n", diff->changes[i].cause ? '.' : '*', diff->changes[i].text,
+			*cause ? " (" : "", cause, *cause ? ")" : "");
 	}
 	if (n < diff->n_changes)
 		fprintf(out, "  and %zu more: --all\n", diff->n_changes - n);
@@ -112,8 +112,8 @@ static json_t *cause_of(const struct shown_diff *shown, const struct diff_change
 	case DIFF_BY_LOSS:
 		return json_pack("{s:o,s:b}", "run", json_number(shown->runs[change->cause_run]), "lost", 1);
 	case DIFF_BY_FAULT:
-		return json_pack("{s:o,s:i,s:o,s:b}", "run", json_number(shown->runs[change->cause_run]), "fault", (int)change->fault,
-				 "line", json_text(fault ? fault->text : NULL), "taken", change->lost_to_it);
+		return json_pack("{s:o,s:i,s:o,s:b}", "run", json_number(shown->runs[change->cause_run]), "fault",
+				 (int)change->fault, "line", json_text(fault ? fault->text : NULL), "taken", change->lost_to_it);
 	}
 	return json_null();
 }

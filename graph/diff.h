@@ -47,19 +47,20 @@ struct diff_change {
 	uint32_t process[2];	/* whose it is: who connected, ended, went another way; 0 none */
 	uint32_t connection[2]; /* 0 none */
 	uint32_t vertex[2];	/* where it begins; DIFF_NONE */
-	uint32_t beside;	/* REORDERED: the vertex of run 1 that it comes before, and came after; `later`: the other way round */
-	uint32_t first[2], n[2]; /* messages by direction (0 from the connector): the number of the first, how many; REORDERED: n[0] events */
-	bool later;
+	uint32_t beside;	/* REORDERED: the vertex of run 1 that it comes before, and came after */
+	uint32_t first[2];	/* by direction (0 from the connector): the number of its first message */
+	uint32_t n[2];		/* and how many messages; REORDERED: n[0] moments */
+	bool later;		/* it is the other way round */
 	uint32_t turns;		/* how often the connector asks in them */
 	bool answers;		/* what precedes them is a question that has no answer otherwise */
-	enum diff_cause cause;	/* what explains it: of run cause_run, fault `fault` by its id; or events that were lost there */
+	enum diff_cause cause;	/* what explains it: of run cause_run the fault of id `fault`, or that events were lost */
 	uint32_t fault, cause_run;
 	bool lost_to_it;	/* the fault took the message itself, and not what led to it */
 	char *text;		/* a sentence, without the explanation */
 };
 
 struct diff {
-	struct diff_change *changes; /* faults, what came and went, what has another order; each by its time in its run */
+	struct diff_change *changes; /* faults, what came and went, what has another order; each by time */
 	size_t n_changes;
 	size_t same_messages, same_connections; /* aligned, whatever else differs of them */
 	bool approximate; /* too much differs in one place to be aligned well there */

@@ -152,7 +152,9 @@ static size_t word_size(const struct diff_side *side, uint32_t connection)
 
 static struct strip words_of(struct diffing *d, uint32_t a, uint32_t b)
 {
-	return (struct strip){ .d = d, .at = { d->sides[0].word + d->sides[0].first[a], d->sides[1].word + d->sides[1].first[b] } };
+	return (struct strip){
+		.d = d, .at = { d->sides[0].word + d->sides[0].first[a], d->sides[1].word + d->sides[1].first[b] },
+	};
 }
 
 /* Where there are as many, what the order of both ways has left alone is paired as well: it only came in another order. */

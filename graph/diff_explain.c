@@ -96,8 +96,8 @@ static int reach_diverged(struct explain *x)
 }
 
 /*
- * What a process here did from the place on where something was to come that did not, as the fault has it: that, too, is after the
- * fault. cut, by process of the other run: the first receive that did not come about.
+ * What a process here did from the place on where something was to come that did not, because of the fault: that, too, is after
+ * the fault. cut, by process of the other run: the first receive that did not come about.
  */
 static int reach_absent(struct explain *x)
 {
@@ -166,7 +166,7 @@ static int explain_fault(struct explain *x, const struct graph_fault *fault)
 		struct diff_change *change = &diff->changes[i];
 		bool taken = change->lost_to_it && x->side == (change->kind != DIFF_RECEIVED) && change->fault == fault->id;
 
-		if (change->kind == DIFF_FAULT || change->cause || (!taken && (change->lost_to_it || !is_after(x, change))))
+		if (change->kind == DIFF_FAULT || change->cause || (!taken && change->lost_to_it) || (!taken && !is_after(x, change)))
 			continue;
 		change->cause = DIFF_BY_FAULT;
 		change->fault = fault->id;
@@ -179,7 +179,8 @@ static int explain_fault(struct explain *x, const struct graph_fault *fault)
 static bool in_both(const struct diff *diff, unsigned side, const struct graph_fault *fault)
 {
 	for (size_t i = 0; i < diff->n_changes; i++)
-		if (diff->changes[i].kind == DIFF_FAULT && diff->changes[i].cause_run == side && diff->changes[i].fault == fault->id)
+		if (diff->changes[i].kind == DIFF_FAULT && diff->changes[i].cause_run == side &&
+		    diff->changes[i].fault == fault->id)
 			return false;
 	return true;
 }

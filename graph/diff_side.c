@@ -138,15 +138,12 @@ static int spell(struct diff_side *side)
 			side->word[n++] = i;
 	qsort_r(side->word, n, sizeof(*side->word), message_compare, (void *)g);
 	for (uint32_t i = 0, c = 0; c <= g->n_connections + 1; c++) {
-		uint32_t middle;
+		uint32_t middle = 0;
 
 		side->first[c] = i;
-		for (middle = i; middle < n && g->messages[side->word[middle]].connection == c &&
-				 g->messages[side->word[middle]].direction == 0;
-		     middle++)
-			;
-		for (i = middle; i < n && g->messages[side->word[i]].connection == c; i++)
-			;
+		for (; i < n && g->messages[side->word[i]].connection == c; i++)
+			middle += g->messages[side->word[i]].direction == 0;
+		middle += side->first[c];
 		merge_ways(side, side->first[c], middle, i, places, merged + side->first[c]);
 	}
 	free(side->word);

@@ -103,8 +103,8 @@ static void say_messages(FILE *out, const struct diffing *d, const struct diff_c
 	} else if (change->answers && !added) {
 		fprintf(out, "%s's reply never came: ", a);
 	} else {
-		fprintf(out, "%s sent %s %" PRIu32 " message%s %s: ", a, b, change->n[direction], change->n[direction] == 1 ? "" : "s",
-			added ? "more" : "less");
+		fprintf(out, "%s sent %s %" PRIu32 " message%s %s: ", a, b, change->n[direction],
+			change->n[direction] == 1 ? "" : "s", added ? "more" : "less");
 	}
 	both_print(out, side, change, c);
 	fputs(added ? "new" : "not there", out);
@@ -152,8 +152,10 @@ static void say_instead(FILE *out, const struct diffing *d, const struct diff_ch
 {
 	char a[NAME_SIZE], b[NAME_SIZE], other[NAME_SIZE];
 
-	fprintf(out, "%s tried %s instead of %s: connection %s is in the place of %s", party(&d->sides[1], change->connection[1], 0, a),
-		party(&d->sides[1], change->connection[1], 1, b), party(&d->sides[0], change->connection[0], 1, other),
+	party(&d->sides[1], change->connection[1], 0, a);
+	party(&d->sides[1], change->connection[1], 1, b);
+	party(&d->sides[0], change->connection[0], 1, other);
+	fprintf(out, "%s tried %s instead of %s: connection %s is in the place of %s", a, b, other,
 		label_of(&d->sides[1], change->connection[1]), label_of(&d->sides[0], change->connection[0]));
 }
 
@@ -302,5 +304,6 @@ void diff_cause_text(const struct diff_change *change, char buf[DIFF_CAUSE_MAX])
 	if (change->cause == DIFF_BY_LOSS)
 		snprintf(buf, DIFF_CAUSE_MAX, "events%s were lost here", run);
 	else if (change->cause == DIFF_BY_FAULT)
-		snprintf(buf, DIFF_CAUSE_MAX, "%s fault %" PRIu32 "%s", change->lost_to_it ? "lost to" : "after", change->fault, run);
+		snprintf(buf, DIFF_CAUSE_MAX, "%s fault %" PRIu32 "%s", change->lost_to_it ? "lost to" : "after", change->fault,
+			 run);
 }

@@ -36,7 +36,7 @@ const char *print_level_name(enum print_level level);
 
 struct print {
 	uint64_t high, low;
-	bool approximate; /* too symmetric to be sure: equal runs have equal prints, different ones may have, too; never a shape */
+	bool approximate; /* too symmetric to be sure: equal runs have equal prints, different ones may have, too. Never a shape */
 };
 
 #define PRINT_TEXT_SIZE 33

@@ -5,8 +5,10 @@
  *   a+b     a connects to b, which accepts; what they say from now on goes over this connection
  *   a-b     a connects to b and is refused
  *   a>b     a sends a message, b receives it
- *   a>b?    a sends a message that nobody receives
- *   a>b!    a sends a message that is lost to a fault
+ *   a>b?    a sends a message that is not received, or not yet
+ *   b<a     b receives the next message of a
+ *   a>b!    a sends a message that is lost to a fault, which fires then
+ *   a>b*    the same, to one that isolates b, which no call set off
  *   a/2     thread 2 of a does it (a+b/2: thread 2 of b accepts)
  *   a.      a ends; a.3: with status 3
  *   3(...)  three times
@@ -33,7 +35,7 @@ struct talk {
 	uint64_t now, order[TALKERS];
 	uint32_t line[TALKERS][TALKERS]; /* the end at the first of them, 0 none */
 	uint32_t dials[TALKERS][TALKERS];
-	uint64_t sent[1024];
+	uint64_t sent[1024], got[1024]; /* by end */
 	uint32_t numbers[1024];
 	uint32_t faults;
 };
@@ -124,44 +126,57 @@ static inline void talk_connect(struct talk *t, struct talker a, struct talker b
 	t->line[b.process][a.process] = index + 1;
 }
 
-/* Of the message that is sent next on this end. */
+/* Of the message that is sent next on this end; end 0: of whatever goes to b. */
 static inline void talk_cut(struct talk *t, struct talker a, struct talker b, uint32_t end)
 {
+	const char *from = t->trace.processes[a.process].name, *to = t->trace.processes[b.process].name;
 	struct event *event;
 	char *line;
 
-	ck_assert_int_gt(asprintf(&line, "cut %s>%s:%d#1/%u", t->trace.processes[a.process].name,
-				  t->trace.processes[b.process].name, TALK_PORT, t->numbers[end] + 1), 0);
+	if (end)
+		ck_assert_int_gt(asprintf(&line, "cut %s>%s:%d#1/%u", from, to, TALK_PORT, t->numbers[end] + 1), 0);
+	else
+		ck_assert_int_gt(asprintf(&line, "isolate %s", to), 0);
 	*trace_text_at(&t->trace, t->trace.n_texts + 1) = line;
 	t->faults++;
 	for (int i = 0; i < 2; i++) {
-		event = talk_event(t, i ? a : (struct talker){ 0 }, i ? EVENT_FIRED : EVENT_ARMED, i ? end : 0);
+		bool call = i && end;
+
+		event = talk_event(t, call ? a : (struct talker){ 0 }, i ? EVENT_FIRED : EVENT_ARMED, call ? end : 0);
 		event->value = t->faults;
-		event->message = i ? t->numbers[end] + 1 : 0;
-		event->pos = i ? t->sent[end] : 0;
+		event->message = call ? t->numbers[end] + 1 : 0;
+		event->pos = call ? t->sent[end] : 0;
 		event->text = t->trace.n_texts;
 	}
+}
+
+static inline void talk_receive(struct talk *t, struct talker b, struct talker a)
+{
+	uint32_t end = t->line[b.process][a.process];
+	struct event *event = talk_event(t, b, EVENT_RECV, end);
+
+	event->pos = t->got[end];
+	event->value = 10;
+	t->got[end] += 10;
 }
 
 /* All messages have 10 bytes. */
 static inline void talk_send(struct talk *t, struct talker a, struct talker b, char more)
 {
-	uint32_t end = t->line[a.process][b.process], peer = t->line[b.process][a.process];
+	uint32_t end = t->line[a.process][b.process];
 	struct event *event;
 
 	ck_assert_msg(end, "they are not connected");
-	if (more == '!')
-		talk_cut(t, a, b, end);
+	if (more == '!' || more == '*')
+		talk_cut(t, a, b, more == '!' ? end : 0);
 	event = talk_event(t, a, EVENT_SEND, end);
 	event->pos = t->sent[end];
 	event->value = 10;
 	event->message = ++t->numbers[end];
 	t->sent[end] += 10;
-	if (more == '?' || more == '!')
+	if (more && strchr("?!*", more))
 		return;
-	event = talk_event(t, b, EVENT_RECV, peer);
-	event->pos = t->sent[end] - 10;
-	event->value = 10;
+	talk_receive(t, b, a);
 }
 
 static inline const char *talk_say(struct talk *t, const char *text);
@@ -200,12 +215,14 @@ static inline const char *talk_say(struct talk *t, const char *text)
 			continue;
 		}
 		b = talk_who(t, &text);
-		ck_assert_msg(strchr("+->", what) != NULL, "what is '%c'?", what);
+		ck_assert_msg(strchr("+-><", what) != NULL, "what is '%c'?", what);
 		if (what == '>')
 			talk_send(t, a, b, *text);
+		else if (what == '<')
+			talk_receive(t, a, b);
 		else
 			talk_connect(t, a, b, what == '-');
-		text += *text == '?' || *text == '!';
+		text += *text && strchr("?!*", *text);
 	}
 	return text;
 }
