@@ -8,7 +8,7 @@
  *   a>b?    a sends a message that is not received, or not yet
  *   b<a     b receives the next message of a
  *   a>b!    a sends a message that is lost to a fault, which fires then
- *   a>b*    the same, to one that isolates b, which no call set off
+ *   a>b*    the same, to one that isolates b, which no call set off; a>b%: and that comes when the message is on its way
  *   a/2     thread 2 of a does it (a+b/2: thread 2 of b accepts)
  *   a.      a ends; a.3: with status 3
  *   3(...)  three times
@@ -174,7 +174,9 @@ static inline void talk_send(struct talk *t, struct talker a, struct talker b, c
 	event->value = 10;
 	event->message = ++t->numbers[end];
 	t->sent[end] += 10;
-	if (more && strchr("?!*", more))
+	if (more == '%')
+		talk_cut(t, a, b, 0);
+	if (more && strchr("?!*%", more))
 		return;
 	talk_receive(t, b, a);
 }
@@ -222,7 +224,7 @@ static inline const char *talk_say(struct talk *t, const char *text)
 			talk_receive(t, a, b);
 		else
 			talk_connect(t, a, b, what == '-');
-		text += *text && strchr("?!*", *text);
+		text += *text && strchr("?!*%", *text);
 	}
 	return text;
 }

@@ -156,6 +156,14 @@ static const struct {
 	  "messages_removed: p's reply never came: c<p:7000#1/1 is not there\n"
 	  "  c<p:7000#1/1\n"
 	  "  by run 2: isolate p\n" },
+	{ "a wall that comes while a message is on its way", THREE ASK("c", "p") ASK("c", "s"), THREE "c>p% " ASK("c", "s"),
+	  "fault: fault 1 fired: isolate p\n"
+	  "unreceived: c>p:7000#1/1 was sent, and not received\n"
+	  "  c>p:7000#1/1\n"
+	  "  by run 2: isolate p, which took it\n"
+	  "messages_removed: p's reply never came: c<p:7000#1/1 is not there\n"
+	  "  c<p:7000#1/1\n"
+	  "  by run 2: isolate p\n" },
 	{ "a cut that somebody else feels, who waits in vain", THREE "c>p " ASK("p", "q") "p>c " ASK("c", "s"),
 	  THREE "c>p p>q! 2(" ASK("c", "s") ")",
 	  "fault: fault 1 fired: cut p>q:7000#1/1\n"
