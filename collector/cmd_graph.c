@@ -4,13 +4,11 @@
  * half written is ever there.
  */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "collector/replace.h"
 #include "collector/source.h"
 
 /* What is asked for, and where it goes. */
@@ -33,76 +31,11 @@ static int format_of(const char *file, char **ret_format, struct error *e)
 	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json (or .molly, .sql, .shiviz)", file);
 }
 
-/* A device or pipe: nothing can be renamed onto it. */
-static int draw_special(struct drawing *drawing, const char *file, struct error *e)
+static int draw(FILE *out, void *arg, struct error *e)
 {
-	FILE *out = fopen(file, "we");
-	int err;
+	struct drawing *drawing = arg;
 
-	if (!out)
-		return error_set(e, -errno, "%s: %s", file, strerror(errno));
-	err = source_render(drawing->source, &drawing->ask, out, e);
-	if (!err && ferror(out))
-		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
-	if (fclose(out) && !err)
-		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
-	return err;
-}
-
-/* Draws into a temporary file beside `file`, and puts it there. */
-static int draw_file(struct drawing *drawing, const char *file, struct error *e)
-{
-	char *temporary = NULL;
-	FILE *out = NULL;
-	int fd = -1, err;
-	mode_t mask;
-
-	if (asprintf(&temporary, "%s.XXXXXX", file) < 0)
-		return error_set(e, -ENOMEM, "out of memory");
-	fd = mkstemp(temporary);
-	if (fd < 0) {
-		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
-		goto out;
-	}
-	out = fdopen(fd, "w");
-	if (!out) {
-		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
-		close(fd);
-		goto remove;
-	}
-	err = source_render(drawing->source, &drawing->ask, out, e);
-	if (!err && ferror(out))
-		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
-	if (err < 0)
-		goto remove;
-	mask = umask(0);
-	umask(mask);
-	fchmod(fd, 0666 & ~mask);
-	err = fclose(out);
-	out = NULL;
-	if (err || rename(temporary, file) < 0)
-		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
-remove:
-	if (err < 0)
-		unlink(temporary);
-out:
-	if (out)
-		fclose(out);
-	free(temporary);
-	return err;
-}
-
-static int draw_to(struct drawing *drawing, const char *file, struct error *e)
-{
-	char real[PATH_MAX];
-	struct stat st;
-
-	if (!file)
-		return source_render(drawing->source, &drawing->ask, stdout, e);
-	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
-		return draw_special(drawing, file, e);
-	/* a link stays one: what it points to is replaced */
-	return draw_file(drawing, realpath(file, real) ? real : file, e);
+	return source_render(drawing->source, &drawing->ask, out, e);
 }
 
 static int graph_main(const struct cmd *cmd, const struct cmd_args *args)
@@ -127,7 +60,7 @@ static int graph_main(const struct cmd *cmd, const struct cmd_args *args)
 	drawing.ask.all = args->all;
 	err = source_run(drawing.source, args->rest[0], &drawing.ask.run, &e);
 	if (!err)
-		err = draw_to(&drawing, args->file, &e);
+		err = args->file ? replace_file(args->file, draw, &drawing, &e) : draw(stdout, &drawing, &e);
 	source_close(drawing.source);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(0);
 }
