@@ -11,7 +11,7 @@
 
 #include "collector/run.h"
 
-enum { MAX_OPTIONS = 16 };
+enum { MAX_OPTIONS = 24 };
 
 int cmd_fail(const struct error *e)
 {
@@ -174,6 +174,7 @@ int cmd_main(const struct cmd *cmd, int argc, char **argv)
 	free(args.plans.texts);
 	free(args.boxes.texts);
 	free(args.kinds.texts);
+	free(args.processes.texts);
 	return status;
 }
 

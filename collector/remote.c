@@ -91,6 +91,13 @@ void remote_close(struct remote *remote)
 	free(remote);
 }
 
+void remote_file(const struct remote *remote, char **ret_name, char **ret_path, ProtobufCBinaryData *ret_text)
+{
+	*ret_name = remote->name;
+	*ret_path = remote->path;
+	*ret_text = (ProtobufCBinaryData){ remote->size, (uint8_t *)remote->text };
+}
+
 const char *remote_store(const struct remote *remote)
 {
 	return remote->store;

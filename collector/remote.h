@@ -15,6 +15,9 @@ struct remote;
 int remote_open(const char *url, const char *path, struct remote **ret_remote, struct error *e);
 void remote_close(struct remote *remote);
 
+/* The file, for requests about it: borrowed until remote_close(). */
+void remote_file(const struct remote *remote, char **ret_name, char **ret_path, ProtobufCBinaryData *ret_text);
+
 /*
  * Runs it once. plan: its lines are sent, and checked by the server. send: live or deferred, NULL: as the file says. ret->run has its
  * row and nothing else; free with course_result_fini(). An error: there is no run, or the server is gone.

@@ -104,22 +104,20 @@ static int row_add(struct formula *f, size_t goal)
 
 static int row_tell(struct formula *f, struct row *row, size_t support)
 {
-	const struct failures *context = knowledge_context(f->knowledge, row->goal, support);
 	struct failures hitters = { .n = 0 };
-	int *conditions = malloc((context->n + 1) * sizeof(*conditions));
-	int err = conditions ? knowledge_hitters(f->knowledge, row->goal, support, &hitters) : -ENOMEM;
+	int err = knowledge_context(f->knowledge, row->goal, support, &row->context);
+	int *conditions = err ? NULL : malloc((row->context.n + 1) * sizeof(*conditions));
 
+	if (!err)
+		err = conditions ? knowledge_hitters(f->knowledge, row->goal, support, &hitters) : -ENOMEM;
 	free(row->hitters);
 	row->hitters = err ? NULL : bits_make(f, &hitters);
 	if (!err && !row->hitters)
 		err = -ENOMEM;
-	row->context.n = 0;
-	for (size_t i = 0; i < context->n && !err; i++)
-		err = failures_add(&row->context, context->rows[i]);
 	if (!err)
 		err = context_tell(f, row, conditions);
 	if (!err)
-		hitting_support(f->hitting, row->goal, conditions, context->n, hitters.rows, hitters.n);
+		hitting_support(f->hitting, row->goal, conditions, row->context.n, hitters.rows, hitters.n);
 	row->version = knowledge_version(f->knowledge, row->goal, support);
 	free(conditions);
 	failures_fini(&hitters);
@@ -150,16 +148,7 @@ static int tell(struct formula *f)
 	return err;
 }
 
-/* Whether the goal came about only among failures. */
-static bool branches(const struct formula *f, size_t goal)
-{
-	for (size_t i = 0; i < knowledge_n_supports(f->knowledge, goal); i++)
-		if (!knowledge_context(f->knowledge, goal, i)->n)
-			return false;
-	return true;
-}
-
-/* Such a goal is expected only in a context of one of its supports. */
+/* A goal that came about only among failures is expected only in a context of one of its supports. */
 static int branch_tell(struct formula *f, size_t goal)
 {
 	int *conditions = malloc((f->n_failures + 1) * sizeof(*conditions));
@@ -205,7 +194,7 @@ int formula_new(const struct knowledge *knowledge, const struct budget *budget, 
 	if (!err)
 		err = tell(f);
 	for (size_t goal = 0; !err && goal < f->n_goals; goal++)
-		if (branches(f, goal))
+		if (knowledge_branches(f->knowledge, goal))
 			err = branch_tell(f, goal);
 	if (err)
 		formula_free(f);
@@ -240,7 +229,7 @@ static bool branches_grow(const struct formula *f)
 		for (size_t i = 0; i < f->n_rows; i++)
 			if (f->rows[i].goal == goal)
 				same = same && f->rows[i].version == knowledge_version(f->knowledge, goal, told++);
-		if (branches(f, goal) && (!same || told != knowledge_n_supports(f->knowledge, goal)))
+		if (knowledge_branches(f->knowledge, goal) && (!same || told != knowledge_n_supports(f->knowledge, goal)))
 			return true;
 	}
 	return false;

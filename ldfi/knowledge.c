@@ -89,25 +89,62 @@ unsigned knowledge_version(const struct knowledge *k, size_t goal, size_t suppor
 	return k->goals[goal].supports[support].version;
 }
 
-/*
- * Whether a message came too late to get lost, which it can elsewhere: then the failures of the run have a part in
- * it.
- */
-static bool delayed(const struct knowledge *k, const struct support *support)
+/* Whether a message of a support came too late to get lost, which it can elsewhere: then failures of the run have a part in it. */
+static bool delayed(const struct knowledge *k, uint32_t entry)
 {
-	for (size_t i = 0; i < support->n; i++)
-		if (ENTRY_LATE(support->entries[i]) &&
-		    k->messages[ENTRY_MESSAGE(support->entries[i])]->time < k->budget->losses_until)
+	return ENTRY_LATE(entry) && k->messages[ENTRY_MESSAGE(entry)]->time < k->budget->losses_until;
+}
+
+static bool told(const struct knowledge *k, const struct support *s, uint32_t from, uint32_t to)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		const struct message *m = k->messages[ENTRY_MESSAGE(s->entries[i])];
+
+		if (m->from == from && m->to == to)
 			return true;
+	}
 	return false;
 }
 
-const struct failures *knowledge_context(const struct knowledge *k, size_t goal, size_t support)
+/*
+ * Whether a failure can have delayed what a process sent: by taking away what would have reached it earlier. A crash did so only if
+ * nothing came from there.
+ */
+static bool delays(const struct knowledge *k, const struct support *s, const struct failure *f, uint32_t process)
 {
-	static const struct failures none = { .n = 0 };
-	const struct support *s = &k->goals[goal].supports[support];
+	const struct message *m = k->messages[f->message];
 
-	return k->goals[goal].base && !k->thorough && !delayed(k, s) ? &none : &s->plan;
+	return f->crash ? m->from != process && !told(k, s, m->from, process) : m->to == process || !*k->processes[m->to]->name;
+}
+
+/* Without a context of its own, that of what is late in it. */
+static int delays_add(const struct knowledge *k, const struct support *s, struct failures *ret)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		for (size_t j = 0; j < s->plan.n && delayed(k, s->entries[i]) && !err; j++)
+			if (delays(k, s, &k->failures[s->plan.rows[j]], k->messages[ENTRY_MESSAGE(s->entries[i])]->from))
+				err = failures_add(ret, s->plan.rows[j]);
+	return err;
+}
+
+int knowledge_context(const struct knowledge *k, size_t goal, size_t support, struct failures *ret)
+{
+	const struct support *s = &k->goals[goal].supports[support];
+	int err = 0;
+
+	ret->n = 0;
+	if (k->goals[goal].base && !k->thorough)
+		return delays_add(k, s, ret);
+	for (size_t i = 0; i < s->plan.n && !err; i++)
+		err = failures_add(ret, s->plan.rows[i]);
+	return err;
+}
+
+bool knowledge_branches(const struct knowledge *k, size_t goal)
+{
+	return !k->goals[goal].base;
 }
 
 const char *knowledge_goal_name(const struct knowledge *k, size_t goal)

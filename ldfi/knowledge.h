@@ -9,7 +9,8 @@
  *
  * A support counts for a plan if it can be expected to come about there unless the plan hits it. A goal that came
  * about without failures is taken for one that any of its supports brings about: all of them count for all plans (but
- * one in which a message came too late to get lost, which it can elsewhere, only with the failures that delayed it).
+ * one in which a message came too late to get lost, which it can elsewhere, only with the failures that delayed it,
+ * that is, took away what would have reached its sender earlier).
  * A goal that came about only among failures (an abort, where there is a commit without them) is taken for one that
  * is there because of them: its supports count for plans that have the failures of their runs, their context, in
  * them. thorough: so do those of all goals, which is Molly's way of going on from a good run with more failures on
@@ -79,8 +80,10 @@ uint32_t knowledge_find(const struct knowledge *knowledge, const char *line);	  
 
 /* The failures that hit a support: ret is emptied first. -ENOMEM. */
 int knowledge_hitters(const struct knowledge *knowledge, size_t goal, size_t support, struct failures *ret);
-/* For which plans it counts: those with all of these. */
-const struct failures *knowledge_context(const struct knowledge *knowledge, size_t goal, size_t support);
+/* For which plans it counts: those with all of these. ret is emptied first. -ENOMEM. */
+int knowledge_context(const struct knowledge *knowledge, size_t goal, size_t support, struct failures *ret);
+/* The goal came about only among failures. */
+bool knowledge_branches(const struct knowledge *knowledge, size_t goal);
 /*
  * The failures each of which takes away what that one does: itself, and of a loss the crashes before it. ret is
  * emptied first. -ENOMEM.

@@ -118,14 +118,14 @@ static int survive(struct support *support, uint32_t failure)
 static int goal_mirror(struct knowledge *k, size_t way, const struct trial_goal *goal, char **ret_name)
 {
 	char *name = symmetry_words(k->symmetry, way, goal->name),
-	     *process = symmetry_process(k->symmetry, way, goal->process);
+	     *process = symmetry_process(k->symmetry, way, goal->process ? goal->process : "");
 
 	if (!name || !process) {
 		free(name);
 		free(process);
 		return -ENOMEM;
 	}
-	if (strcmp(process, goal->process) && !strcmp(name, goal->name))
+	if (!goal->process || (strcmp(process, goal->process) && !strcmp(name, goal->name)))
 		k->useless[way] = true;
 	free(process);
 	*ret_name = name;

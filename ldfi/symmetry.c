@@ -170,7 +170,22 @@ char *symmetry_label(const struct symmetry *s, size_t way, const char *label)
 
 static bool is_word(char c)
 {
-	return isalnum((unsigned char)c) || c == '_' || c == '-';
+	return isalnum((unsigned char)c) || c == '_';
+}
+
+/* The longest name that text begins with, and a word ends behind it: "b" of "b-delivers", if nobody is called that. NULL: none. */
+static const char *name_at(const struct symmetry *s, size_t way, const char *text, size_t *ret_n)
+{
+	for (size_t n = strlen(text); n; n--) {
+		const char *other = is_word(text[n]) ? NULL : process_of(s, way, text, n);
+
+		if (!other && !is_word(text[n]))
+			other = box_of(s, way, text, n);
+		*ret_n = n;
+		if (other)
+			return other;
+	}
+	return NULL;
 }
 
 char *symmetry_words(const struct symmetry *s, size_t way, const char *text)
@@ -181,21 +196,15 @@ char *symmetry_words(const struct symmetry *s, size_t way, const char *text)
 
 	if (!f)
 		return NULL;
-	while (*text) {
-		const char *other;
-		size_t n = 0;
+	for (bool inside = false; *text; inside = is_word(text[-1])) {
+		size_t n = 1;
+		const char *other = inside ? NULL : name_at(s, way, text, &n);
 
-		while (is_word(text[n]))
-			n++;
-		other = n ? process_of(s, way, text, n) : NULL;
-		if (!other && n)
-			other = box_of(s, way, text, n);
-		n += !n;
 		if (other)
 			fputs(other, f);
 		else
-			fwrite(text, 1, n, f);
-		text += n;
+			fputc(*text, f);
+		text += other ? n : 1;
 	}
 	if (fclose(f)) {
 		free(made);

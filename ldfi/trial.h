@@ -25,7 +25,7 @@ struct trial_crash {
 
 struct trial_goal {
 	const char *name;
-	const char *process; /* where it came about; "": nowhere in particular */
+	const char *process; /* where it came about; "": nowhere in particular; NULL: not known */
 	const struct trial_message *messages; /* its support */
 	size_t n_messages;
 	const struct trial_crash *crashes;

@@ -56,7 +56,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize runs show graph diff rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize ldfi runs show graph diff rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -70,10 +70,11 @@ _bop() {
 	case $before in
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n | --fault | -f | --seed | --run | --box) return ;;
+	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm) return ;;
+	--strategy) _bop_words 'ldfi random' && return ;;
 	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != @(run|replay|minimize|runs|show|graph|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize|ldfi|runs|show|graph|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc:// tcp://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -87,6 +88,7 @@ _bop() {
 		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep-dir -h --help' ;;
 		replay) _bop_words '-n --runs --store --server --json --keep-dir -h --help' ;;
 		minimize) _bop_words '--store --server --json -h --help' ;;
+		ldfi) _bop_words '--losses-until --losses --crashes --boxes --processes --workloads --thorough --no-symmetry -a --all --strategy -n --runs --seed --confirm -o --out --store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
@@ -104,7 +106,8 @@ _bop() {
 	fi
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run)
+		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run | \
+			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;
@@ -114,7 +117,7 @@ _bop() {
 		esac
 	done
 	case $command in
-	run) ((given)) || _bop_files ;;
+	run | ldfi) ((given)) || _bop_files ;;
 	show | graph | replay | minimize) ((given)) || _bop_runs "$1" ;;
 	diff) ((given < 2)) && _bop_runs "$1" ;;
 	rm) _bop_runs "$1" ;;

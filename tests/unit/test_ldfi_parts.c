@@ -226,7 +226,7 @@ START_TEST(names)
 	};
 	static const char *const words[][2] = { { "s1 has it, not s2: b1>b2", "s2 has it, not s1: b2>b1" },
 						{ "xs1 s1x s1", "xs1 s1x s2" },
-						{ "", "" } };
+						{ "s1-delivers, s2_x", "s2-delivers, s2_x" }, { "", "" } };
 	struct symmetry *s;
 	size_t way = 0;
 	char *text = NULL;
