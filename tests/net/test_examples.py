@@ -11,7 +11,7 @@ from harness import (SHORT, bop, command, equal, example, leftovers, nothing_lef
                      succeeds_by_rank, true)
 
 EXAMPLES = [("client-server", "experiment.yaml"), ("client-server", "ipv6.yaml"), ("quorum", "experiment.yaml"),
-            ("quorum", "three-clients.yaml"), ("primary-backup", "experiment.yaml")]
+            ("quorum", "three-clients.yaml"), ("primary-backup", "experiment.yaml"), ("ldfi", "3pc.yaml")]
 FEW = [("client-server", "ipv6.yaml"), ("quorum", "three-clients.yaml")]
 MESSAGES = {"experiment.yaml client-server": (6, 6), "ipv6.yaml client-server": (6, 6)}
 
