@@ -37,6 +37,8 @@ def symmetries(experiment):
 
 class Loop:
     def __init__(self, args):
+        if args.crashes == 0 and (args.losses_until < 2 or args.losses == 0):
+            raise Refused("there is no failure in this budget: times begin at 1; allow --losses-until 2, or --crashes 1")
         self.args, self.runs, self.explored, self.open = args, 0, set(), []
         self.api = Api(args.server, args.proto, args.patience)
         with open(args.file, "rb") as f:

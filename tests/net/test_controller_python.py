@@ -141,15 +141,16 @@ def test_refusals():
     with Server() as server:
         server.agent()
         bad = experiment("experiment: bad\nboxes: [a]\nworkload: {name: w, box: b, run: [true]}\n")
-        one_line(control(server, bad), "experiment.yaml", "b")
+        one_line(control(server, bad, "--crashes=1"), "experiment.yaml", "b")
         never = experiment("experiment: never\nboxes: [a]\nworkload: {name: w, box: a, run: ['false']}\n")
-        one_line(control(server, never), "without faults")
-        one_line(control(server, "/nowhere.yaml"), "nowhere.yaml")
+        one_line(control(server, never, "--crashes=1"), "without faults")
+        one_line(control(server, never), "no failure in this budget")
+        one_line(control(server, "/nowhere.yaml", "--crashes=1"), "nowhere.yaml")
         one_line(control(server, never, "--crashes=-1"), "--crashes", "-1")
-        told = control(server, never, "--proto=/nowhere/api.proto", status=3).err
+        told = control(server, never, "--crashes=1", "--proto=/nowhere/api.proto", status=3).err
         true(told.endswith("ldfi.py: protoc could not read /nowhere/api.proto\n"), told)
-        one_line(command(CONTROLLER, bad, "--server=nowhere", status=None), "nowhere")
-        one_line(command(CONTROLLER, bad, f"--server=ipc://{scratch()}/api", "--patience=1", status=None), "nobody answers")
+        one_line(command(CONTROLLER, bad, "--crashes=1", "--server=nowhere", status=None), "nowhere")
+        one_line(command(CONTROLLER, bad, f"--server=ipc://{scratch()}/api", "--crashes=1", "--patience=1", status=None), "nobody answers")
 
 
 if __name__ == "__main__":
