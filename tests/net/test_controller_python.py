@@ -12,7 +12,7 @@ import sys
 import types
 import xml.etree.ElementTree as ET
 
-from harness import ROOT, SOAK, command, equal, example, experiment, one_line, run_tests, scratch, true
+from harness import ROOT, SOAK, bop, command, equal, example, experiment, one_line, run_tests, scratch, true
 from serving import Server
 
 CONTROLLER = os.path.join(ROOT, "examples/controller-python/ldfi.py")
@@ -20,6 +20,9 @@ sys.path.insert(0, os.path.dirname(CONTROLLER))
 BROKEN = {"simple-deliv": 2, "retry-deliv": 3, "classic-deliv": 5, "2pc": 2, "2pc-ctp": 3, "3pc": 55}  # runs, in the paper
 WHOLE = ("redun-deliv", "ack-deliv")
 AGAIN = 20 if SOAK else 2
+# other budgets: losses until, crashes
+OTHER = [("simple-deliv", "1", "1"), ("retry-deliv", "3", "0"), ("ack-deliv", "2", "1"), ("classic-deliv", "1", "1"), ("2pc", "1", "1"),
+         ("2pc", "4", "0"), ("3pc", "2", "0")] + SOAK * [("2pc-ctp", "4", "0"), ("2pc-ctp", "3", "1"), ("3pc", "5", "0")]
 
 
 def goals_by_chance(chance, names, sent):
@@ -119,6 +122,18 @@ def test_survives():
             true(runs > 5 and "violated" not in done.out, f"{done}")
 
 
+def test_agrees():
+    """bop ldfi says the same of every protocol, with the paper's bounds and with others"""
+    with Server() as server:
+        server.agent()
+        for protocol, until, crashes in [*OTHER, *((name, None, None) for name in (*BROKEN, *(WHOLE if SOAK else ())))]:
+            path = example("ldfi", f"{protocol}.yaml")
+            bounds = ["--losses-until", until, "--crashes", crashes] if until else budget(path)
+            mine = control(server, path, *bounds)
+            true(mine.status in (0, 1), f"{mine}")
+            bop("ldfi", path, f"--server={server.api}", *bounds, status=mine.status, timeout=600, cwd=scratch())
+
+
 def test_roles():
     """of two plans that are the same for nodes that can change places it runs one; a crash before the first of two sends and one before the second are not"""
     with Server() as server:
@@ -154,4 +169,4 @@ def test_refusals():
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests(test_plans, test_violations, test_survives, test_roles, test_refusals))
+    sys.exit(run_tests(test_plans, test_violations, test_survives, test_agrees, test_roles, test_refusals))
