@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Everything that is done with a run that was read: both graphs, their prints, every form in which they are shown. */
+/* Everything that is done with a run that was read: both graphs, their prints and lineage, every form in which they are shown. */
 #ifndef TESTS_FUZZ_SHOWN_H
 #define TESTS_FUZZ_SHOWN_H
 
 #include "collector/run.h"
 #include "collector/prints.h"
+#include "collector/query_inside.h"
 #include "collector/show.h"
 #include "graph/diff.h"
 #include "graph/render.h"
@@ -49,6 +50,40 @@ static void graph_compare(const struct graph *graph)
 	diff_free(diff);
 }
 
+/* What is received has been sent before. What has a label is found by it, or several are called that. */
+static void graph_lineage(const struct run *run, struct graph *graph, FILE *out)
+{
+	struct query_run q = { .run = (struct run *)run, .graph = graph };
+	struct lineage_goals goals = { .n = 0 };
+	char line[2100] = "goal it: recv ";
+	struct error e = { "" };
+	bool *past = NULL;
+	int err;
+
+	must(!lineage_new(graph, &q.lineage) && !lineage_times(q.lineage, &q.times));
+	for (uint32_t m = 0; m < graph->n_messages; m++) {
+		must(q.times[m].sent);
+		must(!q.times[m].received || graph->contradicted || q.times[m].received > q.times[m].sent);
+		lineage_sender(q.lineage, m);
+		lineage_receiver(q.lineage, m);
+		graph_message_label(graph, m, line + 14, sizeof(line) - 14);
+		err = lineage_goals_read(q.lineage, line, strlen(line), &goals, &e);
+		if (err)
+			must_explain(err, &e);
+		lineage_goals_fini(&goals);
+	}
+	for (uint32_t v = 0; v < graph->n_vertices; v += 1 + graph->n_vertices / 4) {
+		must(!lineage_past(q.lineage, v, &past) && past[v]);
+		free(past);
+	}
+	must(!query_export_molly(&q, out, &e) && !query_export_sql(&q, out, &e));
+	err = query_export_shiviz(&q, true, out, &e);
+	if (err)
+		must_explain(err, &e);
+	free(q.times);
+	lineage_free(q.lineage);
+}
+
 /* run->row is filled. */
 static void run_show(const struct run *run)
 {
@@ -70,6 +105,7 @@ static void run_show(const struct run *run)
 		graph_show(run, graph, out);
 		graph_print(graph, prints[order]);
 		graph_compare(graph);
+		graph_lineage(run, graph, out);
 		built++;
 		graph_free(graph);
 	}
