@@ -221,10 +221,18 @@ def _lives(path, locked):
     return (st.st_dev, st.st_ino) in locked
 
 
+def is_outside(pid):
+    """Is it of another test? Each has a root of cgroups of its own (tests/jobs.py)."""
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
+        return "\n0::/.." in "\n" + f.read()
+
+
 def _processes(locked):
     """Ours: programs of this build folder, and whatever a run has started that has no owner any more."""
     for proc in glob.glob("/proc/[0-9]*"):
         try:
+            if is_outside(proc[6:]):
+                continue
             exe = os.readlink(f"{proc}/exe")
             with open(f"{proc}/environ", "rb") as f:
                 variables = dict(v.split(b"=", 1) for v in f.read().split(b"\0") if b"=" in v)

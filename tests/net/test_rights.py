@@ -5,8 +5,8 @@ import os
 import re
 import sys
 
-from harness import (BOP, OUT, TFJ, Running, agent_of, bop, command, equal, experiment, kill_quietly, leftovers, nothing_left,
-                     one_line, run_tests, scratch, store, true, wait_for)
+from harness import (BOP, OUT, TFJ, Running, agent_of, bop, command, equal, experiment, is_outside, kill_quietly, leftovers,
+                     nothing_left, one_line, run_tests, scratch, store, true, wait_for)
 
 ASLEEP = """experiment: asleep
 boxes: [a]
@@ -34,6 +34,8 @@ def named(word):
     """The process whose last argument is that."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
+            if is_outside(pid):
+                continue
             with open(f"/proc/{pid}/cmdline", "rb") as f:
                 if f.read().endswith(f"sleep\0{word}\0".encode()):
                     return pid
