@@ -120,8 +120,7 @@ static __always_inline struct rule *rule_find(__u32 id)
 extern volatile __u32 faulting;
 
 /*
- * Set by tfj between open and load. 0: there never will be rules, and what asks for them is no part of the programs: the
- * kernel takes half as long to check them.
+ * Set by tfj between open and load. 0: there never will be rules, and what asks for them is no part of the programs.
  */
 extern const volatile __u32 fault_able;
 

@@ -44,7 +44,7 @@ static const char usage[] =
 	"                        SIZE is in bytes or has a K, M or G; 0: no file. Beyond that, events are lost and counted\n"
 	"      --backend NAME    with --collector: how to trace (see tfj probe) instead of the best way that works\n"
 	"                        here; BOP_BACKEND in the environment says the same\n"
-	"      --no-faults       refuse every fault: the kernel then has a third less to check when the agent starts\n"
+	"      --no-faults       refuse every fault: its programs then never look for one\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
