@@ -285,16 +285,24 @@ def test_checking():
         server.run(short)
         with open(short, "rb") as f:
             run = text(1, short) + text(2, short) + text(3, f.read()) + text(6, text(1, "isolate b") + text(2, "plan:1"))
-        with Held(server.running.pid), Controller(f"{server.folder}/api") as leaver:
+        def descriptors():
+            return len(os.listdir(f"/proc/{server.running.pid}/fd"))
+
+        with Held(server.running.pid):
             asker.ask(1, RUN, run)
             asker.ask(2, RUN, run.replace(b"isolate b", b"isolate a"))
             asker.ask(3, CANCEL, number(1, 2))
             asker.ask(4, CANCEL, number(1, 7))
             ident, kind, error = asker.answer() # of those that are checked there is none yet
             equal((ident, kind, error[2]), (4, ERROR, b"there is nothing to cancel"), "the first answer")
-            leaver.ask(5, RUN, run.replace(b"isolate b", b"isolate a"))
-            leaver.ask(6, LIST_BOXES)
-            equal(leaver.answer()[:2], (6, BOXES), "while it is checked")
+            before = descriptors()
+            with Controller(f"{server.folder}/api") as leaver:
+                leaver.ask(5, RUN, run.replace(b"isolate b", b"isolate a"))
+                leaver.ask(6, LIST_BOXES)
+                equal(leaver.answer()[:2], (6, BOXES), "while it is checked")
+            wait_for("the server to see that one has left", lambda: descriptors() == before)
+            asker.ask(7, LIST_BOXES)
+            equal(asker.answer()[:2], (7, BOXES), "behind that")
         answers = {ident: error[2].decode() for ident, kind, error in (asker.answer(), asker.answer())}
         equal(answers, {1: "plan:1:9: the experiment has no box 'b'; did you mean 'a'?", 2: "stopped before it began"}, "answers")
         server.running.signal(signal.SIGTERM)
