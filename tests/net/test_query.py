@@ -242,6 +242,24 @@ def test_at_once():
     true(got["run_info"] >= 64, f"answers: {got}")
 
 
+def test_turns():
+    """two controllers that ask for much take turns with one that asks for little: it does not wait until they are served"""
+    heavy, light = (client(), client()), client()
+    for asking in heavy:
+        for i in range(60):
+            asking.send(api.Render(run=1 + i % 4, format="png", all=i % 8 > 3))
+        asking.next(1)  # its turn has come
+    equal(light.ask(api.GetRun(run=1)).row.run, 1)
+    left = []
+    for asking in heavy:
+        n = 1
+        while asking.socket.poll(0):
+            asking.socket.recv()
+            n += 1
+        left.append(60 - n)
+    true(min(left) > 10, f"what the others still waited for: {left}")
+
+
 def test_cancel():
     """a request that waits is taken back by Cancel, and answered so"""
     asking = client()
@@ -323,5 +341,5 @@ def test_end():
     it.__exit__()
 
 
-sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_not_whole, test_capabilities, test_at_once,
-                   test_cancel, test_dots, test_leaving, test_commands, test_end))
+sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_not_whole, test_capabilities,
+                   test_at_once, test_turns, test_cancel, test_dots, test_leaving, test_commands, test_end))
