@@ -117,19 +117,20 @@ class Job:
         self.status, self.output, self.seconds, self.left = None, "", 0, []
         self.over = threading.Event()
 
-    def run(self, world):
+    def run(self, world_make):
         """Whatever is left of its process group, and of its world, is killed."""
         began = time.monotonic()
-        self.world = world
         try:
+            self.world = world_make(self)
             self.execute()
         except OSError as e:
             self.status, self.output = 127, str(e)
-        self.seconds = time.monotonic() - began
-        if world:
-            self.left = world.left() if self.status is not None else []
-            world.end()
-        self.over.set()
+        finally:
+            self.seconds = time.monotonic() - began
+            if self.world:
+                self.left = self.world.left() if self.status is not None else []
+                self.world.end()
+            self.over.set()
 
     def execute(self):
         env = {**os.environ, **self.env}
@@ -175,8 +176,8 @@ class Job:
 class Queue:
     """Jobs of one lane, in their order; those that others wait for come first. room: how much of it, see Job.takes, runs at once."""
 
-    def __init__(self, jobs, room, world_of):
-        self.jobs, self.room, self.world_of = jobs, room, world_of
+    def __init__(self, jobs, room, world_make):
+        self.jobs, self.room, self.world_make = jobs, room, world_make
         self.changed = threading.Condition()
         self.running = set()
 
@@ -196,7 +197,7 @@ class Queue:
 
     def work(self):
         while job := self.take():
-            job.run(self.world_of(job))
+            job.run(self.world_make)
             with self.changed:
                 self.running.discard(job)
                 self.changed.notify_all()
@@ -219,11 +220,11 @@ def run(jobs, at_once, parent, cgroups):
     """Runs them; yields each, in the order of the list, when it is over. parent: folder for their worlds; cgroups: see World."""
     numbers, awaited = iter(range(len(jobs))), {job.after for job in jobs}
 
-    def world_of(job):
+    def world_make(job):
         return World(parent, next(numbers), cgroups) if job.own_world and cgroups else None
 
     rooms = {ALONE: 1, WORKS: os.cpu_count() or 1, WAITS: at_once}
-    lanes = [Queue(sorted((job for job in jobs if job.lane == lane), key=lambda job: job not in awaited), room, world_of)
+    lanes = [Queue(sorted((job for job in jobs if job.lane == lane), key=lambda job: job not in awaited), room, world_make)
              for lane, room in rooms.items()]
 
     def side_by_side():

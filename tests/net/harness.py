@@ -224,7 +224,7 @@ def _lives(path, locked):
 def is_outside(pid):
     """Is it of another test? Each has a root of cgroups of its own (tests/jobs.py)."""
     with open(f"/proc/{pid}/cgroup", encoding="utf-8") as f:
-        return "\n0::/.." in "\n" + f.read()
+        return bool(re.search(r"^0::/(\.\.|bop-test\.)", f.read(), re.M))
 
 
 def _processes(locked):
