@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 
-from harness import BOP, TFJ, Running, bop, equal, experiment, kill_quietly, scratch, show, store, wait_for
+from harness import BOP, TFJ, Running, bop, equal, experiment, kill_quietly, scratch, show, store, true, wait_for
 
 
 def free_port():
@@ -56,7 +56,7 @@ class Server:
             agent.end()
         if self.running:
             kill_quietly(self.running.pid, signal.SIGTERM)
-            self.running.end()
+            true("Sanitizer" not in self.running.end().err, f"the server's memory: {self.running.result()}")
 
     def log(self):
         return self.running.result().err
