@@ -2,7 +2,6 @@
 """The prints of docs/print.md, by nothing but that page."""
 import struct
 from collections import Counter, defaultdict
-from itertools import accumulate
 from types import SimpleNamespace
 
 from xxh3 import h64, h128, packed
@@ -10,14 +9,7 @@ from xxh3 import h64, h128, packed
 THREAD, START, EXEC, SPAWN, LISTEN, CONNECT, ACCEPT, SEND, RECV, PART, DATA, FIN, ERROR, CLOSE, SHUTDOWN, WAIT, EXIT, FIRED = range(18)
 
 
-def join(orbits, pairs):
-    for old, new in [(orbits[a], orbits[b]) for a, b in pairs]:
-        orbits.update({thread: orbits[new] for thread in orbits if orbits[thread] == orbits[old]})
-
-
-class Print:
-    """Takes a run and its roles; .prints is (the hash, whether it is approximate) by level."""
-
+class Print:  # of a run up to roles; .prints is (the hash, whether it is approximate) by level
     def __init__(self, run, roles):
         self.run, self.vertices, self.connections = run, run["vertices"], {c["id"]: c for c in run["connections"]}
         self.faults, self.processes = {f["id"]: f for f in run["faults"]}, {p["name"]: p for p in run["processes"]}
@@ -26,8 +18,7 @@ class Print:
         self.first = {(v["kind"], v.get("connection_id"), v.get("end")): v["id"] for v in reversed(self.vertices)}
         self.at, self.last, self.cause, self.origin, self.ends = {}, {}, {}, {}, {}
         self.take()
-        words = self.fold()
-        self.prints = {"exact": self.find(self.threads, ""), "folded": self.find(words, "folded "), "shape": (self.shape(words), False)}
+        self.prints = {"exact": self.find(self.threads, ""), "folded": self.find(words := self.fold(), "folded "), "shape": (self.shape(words), False)}
 
     def take(self):
         places = defaultdict(lambda: defaultdict(list))
@@ -45,15 +36,13 @@ class Print:
         self.threads = [self.thread(process, places[process][n]) for process in places for n in sorted(places[process])]
         items = [item for thread in self.threads for item in thread.items]
         users = {(i.connection, i.side, i.thread.process) for i in items if SEND <= i.kind <= ERROR}
-        for thing, vertex in [(item, item.link) for item in items] + [(t, self.origin.get(t.link)) for t in self.threads]:
-            thing.link = self.at.get(vertex)
         for item in items:
-            if item.kind in (RECV, PART, ACCEPT) and item.link and self.connections[item.connection]["transport"] != "udp":
-                item.link.link = item
             item.dropped = (item.kind == WAIT and [i.kind for i in item.thread.items[item.index:] if i.kind != WAIT][:1] not in ([SPAWN], [EXIT])) or (
                 item.kind == CLOSE and any(u[:2] == (item.connection, item.side) and u[2] != item.thread.process for u in users))
-        for item in items:
-            item.link = item.link if item.link and not item.link.dropped else None
+        for thing, cause in [(item, self.at.get(item.link)) for item in items] + [(t, self.at.get(self.origin.get(t.link))) for t in self.threads]:
+            thing.link = cause if cause and not cause.dropped else None
+        for item in [i for i in items if i.kind in (RECV, PART, ACCEPT) and i.link and self.connections[i.connection]["transport"] != "udp"]:
+            item.link.link = item
         self.keep(items)
 
     def thread(self, process, vertices):
@@ -65,9 +54,8 @@ class Print:
                                  link=vertices[0]["id"], items=[], kept=[], kept_to=0, root=root)
         for v in [v for v in vertices if not v["teardown"]]:
             connection, side = v.get("connection_id"), " ><".index(v.get("end") or " ")
-            for kind, text, link in self.items(v, self.connections.get(connection), v.get("flags", []), self.cause.get(v["id"])):
-                if kind in (FIN, ERROR) and any((i.kind, i.connection, i.side) == (kind, connection, side) for i in thread.items):
-                    continue
+            known = {i.kind for i in thread.items if i.kind in (FIN, ERROR) and (i.connection, i.side) == (connection, side)}
+            for kind, text, link in [i for i in self.items(v, self.connections.get(connection), v.get("flags", [])) if i[0] not in known]:
                 box, colon, rest = text.rpartition(":") if kind in (LISTEN, CONNECT, ACCEPT) else ("", "", text)
                 self.at[v["id"]] = SimpleNamespace(
                     kind=kind, side=side, text=h64((colon + rest if box in self.boxes else text).encode()) if text else 0, link=link, peer=None,
@@ -76,16 +64,14 @@ class Print:
                 thread.items.append(self.at[v["id"]])
         return thread
 
-    def items(self, v, c, flags, cause):  # what a vertex becomes: kind, text, and the vertex that is linked
-        kind, messages, received = v["kind"], self.run["messages"], v["kind"] == "recv" and "urgent" not in flags
-        plain = {"start": START, "exec": EXEC, "spawn": SPAWN, "wait": WAIT, "close": SHUTDOWN if "shutdown" in flags else CLOSE}
+    def items(self, v, c, flags):  # what a vertex becomes: kind, text, and the vertex that is linked
+        kind, messages, cause, received = v["kind"], self.run["messages"], self.cause.get(v["id"]), v["kind"] == "recv" and "urgent" not in flags
         udp, found = c and c["transport"] == "udp", sorted(set(v.get("messages") or []), key=lambda m: (self.ends.get(m, 0), m))
-        if kind in plain and (kind != "close" or (c and not udp)):
-            yield plain[kind], "", cause if kind == "wait" else None
-        elif kind == "listen":
-            yield LISTEN, v["label"], None
-        elif kind == "exit" and "thread" not in flags:
-            yield EXIT, f"signal {v['signal']}" if v["signal"] else f"status {v['status']}", None
+        plain = {"start": (START, ""), "exec": (EXEC, ""), "spawn": (SPAWN, ""), "wait": (WAIT, ""), "listen": (LISTEN, v["label"]),
+                 "close": (SHUTDOWN if "shutdown" in flags else CLOSE, "") if c and not udp else None, "exit": None if "thread" in flags else (
+                     EXIT, f"signal {v['signal']}" if v.get("signal") else f"status {v.get('status')}")}
+        if plain.get(kind):
+            yield *plain[kind], cause if kind == "wait" else None
         elif kind == "fired" and self.faults[v["fault"]]["acted"]:
             yield FIRED, " ".join([self.faults[v["fault"]]["kind"] or "?", *self.faults[v["fault"]]["flags"]]), None
         elif c and kind in ("send", "recv") and "error" in v:
@@ -102,9 +88,8 @@ class Print:
         elif c and received and not v["bytes"]:
             yield from [(FIN, "", cause)] if cause is not None or not c["to" if v["end"] == ">" else "from"] else []
         elif c and received:
-            yield from [] if found else [(DATA, "", None)]
             yield from [(RECV if messages[m]["received"] >= messages[m]["bytes"] else PART, "", messages[m]["send"])
-                        for m in found if self.last[m][1] == v["id"]]
+                        for m in found if self.last[m][1] == v["id"]] if found else [(DATA, "", None)]
 
     def keep(self, items):
         todo = [i for i in items if i.core]
@@ -164,10 +149,8 @@ class Print:
             return h128(f"bop print 1 {level}approximate\n".encode() + packed(sorted(self.round(self.base, True).values()))), True
 
     def round(self, colours, everybody=False):
-        looks, count = defaultdict(list), Counter(colours.values())
-        for group, t in [(group, t) for t in self.threads for group in (("box", t.box), ("peer", t.process))]:
-            looks[group].append(colours[id(t)])
-        looks = {group: h64(packed(sorted(found))) if group[1] else 0 for group, found in looks.items()}
+        groups, count = {of for t in self.threads for of in (("box", t.box), ("peer", t.process)) if of[1]}, Counter(colours.values())
+        looks = {of: h64(packed(sorted(colours[id(t)] for t in self.threads if of in (("box", t.box), ("peer", t.process))))) for of in groups}
 
         def coloured(t, numbers, data):
             for i in (t, *t.kept):
@@ -198,18 +181,20 @@ class Print:
                 way = self.refine(way[0], way[1][0])
             leaf = self.written(way[0], level) if n else None
             if leaf and leaf[0] in leaves:
-                join(own, zip(leaves[leaf[0]], leaf[1]))
+                for a, b in zip(leaves[leaf[0]], leaf[1]):
+                    own.update({t: own[b] for t in own if own[t] == own[a]})
                 continue
             found, leaf = self.search(*below, own, level)
             leaves[leaf[0]], first, best = leaf[1], first or leaf, min(best or found, found)
-        join(orbits, own.items())
+        for a, b in own.items():
+            orbits.update({t: orbits[b] for t in orbits if orbits[t] == orbits[a]})
         return (best, first) if first else (self.written(colours, level),) * 2
 
     def written(self, colours, level):
         order, connections, processes, boxes = sorted(self.threads, key=lambda t: colours[id(t)]), {0: 0}, {None: 0}, {None: 0}
-        start, data = dict(zip(map(id, order), accumulate([1] + [len(t.kept) for t in order]))), f"bop print 1 {level[:-1]}\n".encode()
+        places, data = {(id(i.thread), i.place): n for n, i in enumerate([i for t in order for i in t.kept], 1)}, f"bop print 1 {level[:-1]}\n".encode()
         for i in [thing for t in order for thing in (t, *t.kept)]:
             of, numbers = (i.process, processes) if i.kind == THREAD else (i.peer, processes) if i.peer else (i.connection, connections)
-            data += struct.pack("<IIIIIIQ", i.kind, i.side, numbers.setdefault(of, len(numbers)), start[id(i.link.thread)] + i.link.place if i.link else 0,
+            data += struct.pack("<IIIIIIQ", i.kind, i.side, numbers.setdefault(of, len(numbers)), places[id(i.link.thread), i.link.place] if i.link else 0,
                                 boxes.setdefault(i.box, len(boxes)), 0, i.text)
         return h128(data), [id(t) for t in order]
