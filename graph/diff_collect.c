@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "graph/diff_inside.h"
 
@@ -76,6 +77,14 @@ static int status_of(const struct diff_side *side, uint32_t process)
 	return v == NO_VERTEX ? -1 : (int)side->g->trace->events[side->g->vertices[v].event].value;
 }
 
+/* Whether a child that another process made, and that nobody killed, ends before the outcome or behind it is luck. */
+static bool is_luck(const struct diffing *d, uint32_t process, int before, int after)
+{
+	int status = before == -1 ? after : before;
+
+	return d->sides[0].g->trace->processes[process].parent && (before == -1 || after == -1) && !WIFSIGNALED(status);
+}
+
 static int collect_processes(struct diffing *d)
 {
 	for (unsigned side = 0; side < 2; side++)
@@ -88,9 +97,10 @@ static int collect_processes(struct diffing *d)
 		}
 	for (uint32_t p = 1; p <= d->sides[0].g->trace->n_processes; p++) {
 		uint32_t q = d->sides[0].process[p];
+		int before = status_of(&d->sides[0], p), after = q ? status_of(&d->sides[1], q) : before;
 		struct diff_change *change;
 
-		if (!q || status_of(&d->sides[0], p) == status_of(&d->sides[1], q))
+		if (before == after || is_luck(d, p, before, after))
 			continue;
 		change = add(d, DIFF_EXIT, 0, p, 0, d->sides[0].exit[p]);
 		if (!change)
