@@ -139,7 +139,9 @@ def test_limits():
         made, violations, _ = ldfi(server, example("ldfi", "classic-deliv.yaml"), *budget(3, 0), "--losses", 1)
         true(not violations and max(len(run["plan"]) for run in made) == 1, "--losses 1")
         made, _, end = ldfi(server, example("quorum"), "--crashes", 1, "--losses", 0)
-        equal((end["result"], end["runs"]), ("certified", 1), "a quorum and one crash: any two of three do, by symmetry")
+        equal(end["result"], "certified", "a quorum and one crash")
+        # whether the third answer was read is a matter of time; what one server shows is known of all
+        true(end["supports_mirrored"] and end["runs"] <= 1 + end["crashes"] / 3, f"a quorum's roles: {end}")
 
 
 def test_hangs():
