@@ -7,6 +7,8 @@
 
 #include "libbop/bop.h"
 
+_Static_assert(BOP_API_VERSION == API_VERSION, "the library and this program speak the same version");
+
 struct client {
 	struct bop *bop;
 };

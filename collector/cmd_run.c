@@ -83,6 +83,14 @@ static int run_served(const struct cmd_args *args, const struct plan *plan)
 	return status;
 }
 
+static int run_elsewhere(const struct cmd_args *args, const struct plan *plan)
+{
+	if (args->server && (args->store || args->api))
+		return cmd_failf("run: --%s is the server's to say (bop serve --%s); it does not go together with --server",
+				 args->store ? "store" : "api", args->store ? "store" : "dir");
+	return args->server ? run_remote(args, args->server, plan) : run_served(args, plan);
+}
+
 /* Without a server there is one agent, our own. Sets how x sends. */
 static int here_check(struct experiment *x, const struct cmd_args *args)
 {
@@ -128,13 +136,8 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		cmd_failf("%s is about faults: give some with --fault or --plan", args->dry ? "--dry-run" : "--racy");
 		goto out;
 	}
-	if (args->server && (args->store || args->api)) {
-		cmd_failf("run: --%s is the server's to say (bop serve --%s); it does not go together with --server",
-			  args->store ? "store" : "api", args->store ? "store" : "dir");
-		goto out;
-	}
 	if (args->server || args->api) {
-		status = args->server ? run_remote(args, args->server, &plan) : run_served(args, &plan);
+		status = run_elsewhere(args, &plan);
 		goto out;
 	}
 	err = experiment_read(args->rest[0], &x, &e);

@@ -135,6 +135,68 @@ static void boxes_list(struct serve *serve, const struct door_id *to, uint64_t r
 	api_answer(serve, to, &answer);
 }
 
+static void request_do(struct serve *serve, const struct door_frame *frame, struct api_request *request, uint64_t now)
+{
+	switch (request->kind) {
+	case API_LIST_BOXES:
+		boxes_list(serve, &frame->from, request->id);
+		break;
+	case API_RUN:
+		if (serve->stopping)
+			api_refuse(serve, &frame->from, request->id, -EBUSY, "the server is ending");
+		else if (check_wanted(request))
+			check_add(serve, frame, request, NULL);
+		else
+			act_open(serve, frame, request, NULL, now);
+		break;
+	case API_CANCEL:
+		if (request->about.run)
+			act_cancel_number(serve, &frame->from, request, now);
+		else
+			act_cancel(serve, &frame->from, request, now);
+		break;
+	case API_INJECT:
+		acts_inject_ask(serve, frame, request, now);
+		break;
+	case API_LIFT:
+		acts_lift(serve, &frame->from, request, now);
+		break;
+	case API_LIST_FAULTS:
+		acts_faults(serve, &frame->from, request);
+		break;
+	case API_WAIT_RUN:
+		acts_wait(serve, frame, request);
+		break;
+	case API_REPLAY:
+	case API_MINIMIZE:
+		if (serve->stopping)
+			api_refuse(serve, &frame->from, request->id, -EBUSY, "the server is ending");
+		else if (request->kind == API_REPLAY)
+			replay_open(serve, frame, request, now);
+		else
+			minimize_open(serve, frame, request, now);
+		break;
+	case API_GET_CAPABILITIES:
+		capabilities_tell(serve, &frame->from, request->id);
+		break;
+	case API_DESCRIBE_EXPERIMENT:
+	case API_LIST_RUNS:
+	case API_REMOVE_RUN:
+	case API_GET_RUN:
+	case API_GET_MESSAGES:
+	case API_GET_PAST:
+	case API_GET_SUPPORTS:
+	case API_RENDER:
+		queries_add(serve->queries, frame, request);
+		break;
+	case API_SUBSCRIBE:
+		subscribe(serve, frame, request);
+		break;
+	case API_REQUEST_NONE:
+		break;
+	}
+}
+
 static void request_take(struct serve *serve, const struct door_frame *frame, uint64_t now)
 {
 	struct api_request request;
@@ -149,64 +211,7 @@ static void request_take(struct serve *serve, const struct door_frame *frame, ui
 		api_request_fini(&request);
 		return;
 	}
-	switch (request.kind) {
-	case API_LIST_BOXES:
-		boxes_list(serve, &frame->from, request.id);
-		break;
-	case API_RUN:
-		if (serve->stopping)
-			api_refuse(serve, &frame->from, request.id, -EBUSY, "the server is ending");
-		else if (check_wanted(&request))
-			check_add(serve, frame, &request, NULL);
-		else
-			act_open(serve, frame, &request, NULL, now);
-		break;
-	case API_CANCEL:
-		if (request.about.run)
-			act_cancel_number(serve, &frame->from, &request, now);
-		else
-			act_cancel(serve, &frame->from, &request, now);
-		break;
-	case API_INJECT:
-		acts_inject_ask(serve, frame, &request, now);
-		break;
-	case API_LIFT:
-		acts_lift(serve, &frame->from, &request, now);
-		break;
-	case API_LIST_FAULTS:
-		acts_faults(serve, &frame->from, &request);
-		break;
-	case API_WAIT_RUN:
-		acts_wait(serve, frame, &request);
-		break;
-	case API_REPLAY:
-	case API_MINIMIZE:
-		if (serve->stopping)
-			api_refuse(serve, &frame->from, request.id, -EBUSY, "the server is ending");
-		else if (request.kind == API_REPLAY)
-			replay_open(serve, frame, &request, now);
-		else
-			minimize_open(serve, frame, &request, now);
-		break;
-	case API_GET_CAPABILITIES:
-		capabilities_tell(serve, &frame->from, request.id);
-		break;
-	case API_DESCRIBE_EXPERIMENT:
-	case API_LIST_RUNS:
-	case API_REMOVE_RUN:
-	case API_GET_RUN:
-	case API_GET_MESSAGES:
-	case API_GET_PAST:
-	case API_GET_SUPPORTS:
-	case API_RENDER:
-		queries_add(serve->queries, frame, &request);
-		break;
-	case API_SUBSCRIBE:
-		subscribe(serve, frame, &request);
-		break;
-	case API_REQUEST_NONE:
-		break;
-	}
+	request_do(serve, frame, &request, now);
 	api_request_fini(&request);
 }
 

@@ -19,6 +19,8 @@
 	X("answers_waiting_bytes", OUTBOX_BYTES_MAX, "the same, in bytes")                                           \
 	X("plan_faults", FAULT_PLAN_MAX, "faults of a plan, and of a run")                                           \
 	X("fault_line_bytes", FAULT_LINE_MAX, "bytes of a line of a plan")                                           \
+	X("subscriptions", SERVE_SUBSCRIBERS_MAX, "subscriptions of all connections")                                \
+	X("waiting", SERVE_WAITERS_MAX, "requests that wait for the end of one run")                                 \
 	X("agents", SERVER_AGENTS_MAX, "agents that are connected")                                                  \
 	X("render_bytes", RENDERING_BYTES_MAX, "bytes of a whole that Render gives pages of")
 

@@ -14,7 +14,7 @@
 #include "collector/event_label.h"
 #include "collector/serve_inside.h"
 
-enum { SUBSCRIBERS_MAX = 256, ROWS = 256, LABEL_MAX = 320 };
+enum { ROWS = 256, LABEL_MAX = 320 };
 
 struct subscriber {
 	struct subscriber *prev, *next;
@@ -84,7 +84,7 @@ void subscribe(struct serve *serve, const struct door_frame *from, const struct 
 	if (!err && ask->run && !act)
 		err = error_set(&e, -ENOENT, "run %" PRIu64 " does not go on here", ask->run);
 	DL_COUNT(serve->subscribers, other, n);
-	one = !err && n < SUBSCRIBERS_MAX ? calloc(1, sizeof(*one)) : NULL;
+	one = !err && n < SERVE_SUBSCRIBERS_MAX ? calloc(1, sizeof(*one)) : NULL;
 	if (!err && !one)
 		err = error_set(&e, -EBUSY, "the server has as many subscribers as it takes, or no memory");
 	if (err) {

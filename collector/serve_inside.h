@@ -15,6 +15,9 @@
 #include "collector/worker.h"
 #include "proto/api.h"
 
+#define SERVE_SUBSCRIBERS_MAX 256u
+#define SERVE_WAITERS_MAX 1024u /* of a run */
+
 /* A run, and whom its end is told to. */
 struct act {
 	struct worker_job job; /* counting what was recorded; first: it stands for the act */

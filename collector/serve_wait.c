@@ -12,7 +12,7 @@
 #include "collector/serve_inside.h"
 #include "lib/clock.h"
 
-enum { WAITERS_MAX = 1024, RECALLS_MAX = 64, WARNINGS_MAX = 1024 };
+enum { RECALLS_MAX = 64, WARNINGS_MAX = 1024 };
 
 struct act_waiter {
 	struct act_waiter *prev, *next;
@@ -44,7 +44,7 @@ int act_waiter_add(struct act *act, const struct door_id *client, int fd, uint64
 	size_t n;
 
 	DL_COUNT(act->waiters, other, n);
-	if (n >= WAITERS_MAX)
+	if (n >= SERVE_WAITERS_MAX)
 		return -EBUSY;
 	waiter = calloc(1, sizeof(*waiter));
 	if (!waiter)
