@@ -270,8 +270,6 @@ static int once(struct hunt *hunt, struct hunt_run *ret, struct error *e)
 		err = error_set(e, -ENOMEM, "out of memory");
 	if (!err)
 		hunt_show_run(hunt, ret, &learned);
-	if (!err && trial.trial.verdict == TRIAL_GOOD)
-		hunt->last_good = ret->number;
 	hunt_trial_fini(&trial);
 	return err;
 }
@@ -291,10 +289,13 @@ static int found(struct hunt *hunt, const struct hunt_run *run, struct error *e)
 
 static int status_of(const struct hunt *hunt, enum loop_state state, const struct hunt_run *last)
 {
+	struct loop_counts counts;
+
 	switch (state) {
 	case LOOP_GOES_ON:
 	case LOOP_RUNS_OUT:
-		return outcome_status(OUTCOME_INCONCLUSIVE);
+		loop_counts(hunt->loop, &counts);
+		return outcome_status(counts.violated ? OUTCOME_VIOLATED : OUTCOME_INCONCLUSIVE);
 	case LOOP_NOT_GOOD:
 		return last->whole ? outcome_status(last->outcome) : outcome_status(OUTCOME_INCONCLUSIVE);
 	case LOOP_VIOLATED:

@@ -15,7 +15,7 @@ struct hunt {
 	const char **processes;
 	struct loop *loop;
 	size_t left_out; /* roles that cannot be used */
-	uint64_t began_ns, last_good; /* run */
+	uint64_t began_ns;
 	unsigned errors; /* runs one after the other that the harness could not make */
 };
 

@@ -197,6 +197,8 @@ static void open_print(const struct hunt *hunt)
 
 static const char *ending(const struct hunt *hunt, enum loop_state state)
 {
+	struct loop_counts counts;
+
 	switch (state) {
 	case LOOP_NOT_GOOD:
 		return "not good without faults: there is nothing to learn from";
@@ -209,6 +211,9 @@ static const char *ending(const struct hunt *hunt, enum loop_state state)
 	case LOOP_RUNS_OUT:
 		break;
 	}
+	loop_counts(hunt->loop, &counts);
+	if (counts.violated)
+		return "violated, and plans are left: as many runs were made as were allowed";
 	return "not certified: no violation was found in as many runs as were allowed";
 }
 

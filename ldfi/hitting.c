@@ -139,7 +139,8 @@ int hitting_new(const struct hitting_limits *limits, size_t n_goals, struct hitt
 		hitting_free(h);
 		return err;
 	}
-	one_an_owner(h, limits);
+	if (limits->owned > 1)
+		one_an_owner(h, limits);
 	*ret_hitting = h;
 	return 0;
 }

@@ -136,6 +136,9 @@ def test_limits():
                                   status=1)
         equal(sorted(v["violation"] for v in violations), [["cut a>b:7000#1/1"], ["cut a>c:7000#1/1"]], "--all")
         equal(end["result"], "violated", "--all")
+        _, violations, end = ldfi(server, example("ldfi", "simple-deliv.yaml"), *budget(2, 0), "--all", "--no-symmetry", "--confirm", 0,
+                                  "--runs", 2, status=1)
+        equal((len(violations), end["result"]), (1, "limit"), "--all --runs")
         made, violations, _ = ldfi(server, example("ldfi", "classic-deliv.yaml"), *budget(3, 0), "--losses", 1)
         true(not violations and max(len(run["plan"]) for run in made) == 1, "--losses 1")
         made, _, end = ldfi(server, example("quorum"), "--crashes", 1, "--losses", 0)
