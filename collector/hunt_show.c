@@ -237,8 +237,8 @@ static void end_print(const struct hunt *hunt, enum loop_state state, const stru
 	       plural(c.goals), c.supports, plural(c.supports), c.supports_mirrored ? " (some by symmetry)" : "", c.losses,
 	       plural(c.losses), c.crashes, plural(c.crashes));
 	if (c.mirrored || c.supersets)
-		printf("  left out %" PRIu64 " plan%s that are one that was run, in other places; %" PRIu64 " that a known violation is in\n",
-		       c.mirrored, plural(c.mirrored), c.supersets);
+		printf("  left out plans that are the same as one that was run, in other places: %" PRIu64
+		       "; that contain a known violation: %" PRIu64 "\n", c.mirrored, c.supersets);
 	if (hunt->left_out + c.roles_left_out)
 		printf("  roles    %zu not used: their members have no box of their own, or are too many\n", hunt->left_out + c.roles_left_out);
 }
