@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "collector/hunt_inside.h"
 #include "collector/plan.h"
@@ -219,6 +220,24 @@ static int refused(const char *const *lines, size_t n, int err, const struct err
 	return 0;
 }
 
+/* The agents may be in a run of somebody else: that ends. */
+static int run_when_free(struct hunt *hunt, const struct plan *plan, struct course_result *ret, struct error *e)
+{
+	static const struct timespec pause = { .tv_nsec = 100000000 };
+	bool told = false;
+	int err;
+
+	while ((err = remote_run(hunt->remote, plan, false, NULL, ret, e)) == -EBUSY) {
+		if (remote_interrupted(hunt->remote))
+			return error_set(e, -EINTR, "interrupted");
+		if (!told)
+			fprintf(stderr, "bop: waiting: %s\n", e->text);
+		told = true;
+		nanosleep(&pause, NULL);
+	}
+	return err;
+}
+
 /* Labels of one run need not be there in the next, and may be racy: what fired is what counts. */
 int hunt_run(struct hunt *hunt, const char *const *lines, size_t n, struct hunt_run *ret, struct error *e)
 {
@@ -229,7 +248,7 @@ int hunt_run(struct hunt *hunt, const char *const *lines, size_t n, struct hunt_
 	for (size_t i = 0; i < n && !err; i++)
 		err = plan_add(&plan, "plan", lines[i], strlen(lines[i]), e);
 	if (!err)
-		err = remote_run(hunt->remote, &plan, false, NULL, &result, e);
+		err = run_when_free(hunt, &plan, &result, e);
 	plan_fini(&plan);
 	if (err)
 		return refused(lines, n, err, e, ret);

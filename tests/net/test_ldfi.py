@@ -13,7 +13,7 @@ import sys
 
 from harness import (BOP, SHORT, SOAK, Running, bop, children, equal, example, experiment, kill_quietly, leftovers,
                      nothing_left, one_line, run_tests, scratch, store, true, wait_for)
-from serving import Server
+from serving import Server, gated, go
 
 REPEATS = 20 if SOAK else 2
 # losses until, crashes: the paper's bounds (figure 12); runs of the paper
@@ -230,6 +230,20 @@ def test_interrupted():
     nothing_left(before)
 
 
+def test_waits():
+    """agents that are in a run of somebody else are waited for"""
+    with Server() as server:
+        server.agent()
+        path, up, gate = gated()
+        other = Running(BOP, "run", path, f"--server={server.api}")
+        wait_for("the run of somebody else", lambda: os.path.exists(up))
+        mine = Running(BOP, "ldfi", example("ldfi", "simple-deliv.yaml"), f"--server={server.api}", *budget(2, 0), cwd=scratch())
+        wait_for("bop ldfi to wait", lambda: "bop: waiting: " in mine.result().err)
+        go(gate)
+        equal(other.end().status, 0, "the run of somebody else")
+        equal(mine.end().status, 1, "bop ldfi")
+
+
 def test_killed():
     """SIGKILL in the middle leaves no process, box, folder or rule, and the store as good as it was"""
     before, at = leftovers(), store()
@@ -244,5 +258,5 @@ def test_killed():
 if __name__ == "__main__":
     tests = [test_found, test_written] if SHORT else [
         test_found, test_certified, test_written, test_seeds, test_limits, test_hangs, test_not_good, test_bad_input, test_interrupted,
-        test_killed]
+        test_waits, test_killed]
     sys.exit(run_tests(*tests))
