@@ -77,9 +77,12 @@ static int lock_take(struct serve *serve, struct error *e)
 	serve->lock = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (serve->lock < 0)
 		return error_set(e, -errno, "%s: %s", path, strerror(errno));
-	if (flock(serve->lock, LOCK_EX | LOCK_NB) < 0)
+	if (flock(serve->lock, LOCK_EX | LOCK_NB) < 0) {
+		close(serve->lock);
+		serve->lock = -1; /* what is there is not ours: serve_close() leaves it */
 		return error_set(e, -EBUSY, "a server runs in %s already; give this one another directory (--dir)",
 				 serve->directory);
+	}
 	if (ftruncate(serve->lock, 0) < 0 || dprintf(serve->lock, "%d\n", getpid()) < 0)
 		return error_set(e, -errno, "%s: %s", path, strerror(errno));
 	return 0;

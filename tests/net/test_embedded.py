@@ -92,6 +92,7 @@ def test_run_api_usual():
     wait_for("the workload", lambda: os.path.exists(up) or running.process.poll() is not None)
     true("running" in bop("boxes", env=environment).out, "bop boxes does not find it")
     one_line(bop("run", "--api", path, "--store", at, env=environment, status=None), "a server runs in")
+    true("running" in bop("boxes", env=environment).out, "who was refused took the sockets away")
     go(gate)
     equal(running.end().status, 0, "exit status")
     nothing_left(before)
