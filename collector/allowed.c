@@ -161,6 +161,13 @@ const struct allowed_agent *allowed_by_name(const struct allowed *allowed, const
 	return NULL;
 }
 
+bool allowed_pair(const struct allowed *allowed, const char *name, const char *key)
+{
+	const struct allowed_agent *agent = allowed_by_key(allowed, key);
+
+	return agent && !strcmp(agent->name, name);
+}
+
 static int list_write(const struct allowed *list, struct error *e)
 {
 	char path[PATH_MAX + 16];

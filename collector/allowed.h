@@ -47,6 +47,8 @@ int allowed_refresh(struct allowed *allowed, struct error *e);
 
 const struct allowed_agent *allowed_by_key(const struct allowed *allowed, const char *key);
 const struct allowed_agent *allowed_by_name(const struct allowed *allowed, const char *name);
+/* Whether the name still is that key's: it can have been given to another one. */
+bool allowed_pair(const struct allowed *allowed, const char *name, const char *key);
 
 /*
  * Changes the file, as it is now, and the list. One at a time: others wait for a lock of the folder.

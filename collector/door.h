@@ -33,7 +33,7 @@ static inline bool door_id_same(const struct door_id *a, const struct door_id *b
 struct door_frame {
 	struct door_id from;
 	int fd;		     /* of the connection: for door_claim() and on_gone */
-	const char *user;    /* name of the key in the list; "" at a private door. Borrowed, as the rest, until the next call */
+	const char *user;    /* the key that it has shown; "" at a private door. Borrowed, as the rest, until the next call */
 	const char *address; /* of the peer; "" at a private door */
 	const unsigned char *bytes;
 	size_t size;

@@ -101,7 +101,7 @@ static const struct allowed_agent *visitor(struct gate *gate, int n, const struc
 static void answer(struct gate *gate, const struct part *id, const struct allowed_agent *agent)
 {
 	const char *status = agent ? "200" : "400", *text = agent ? "OK" : "this key is not on the list";
-	const char *user = agent ? agent->name : "";
+	const char *user = agent ? agent->key : "";
 
 	zmq_send(gate->socket, "1.0", 3, ZMQ_SNDMORE);
 	zmq_send(gate->socket, id->bytes, id->size, ZMQ_SNDMORE);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Whom the doors of a context let in: ZeroMQ asks here (ZAP, RFC 27) about every key that is shown in a CURVE handshake.
- * Who is on the list comes in under the name that it has there; everybody else is refused and counted.
+ * Who is on the list comes in under its key; everybody else is refused and counted.
  */
 #ifndef COLLECTOR_GATE_H
 #define COLLECTOR_GATE_H

@@ -21,7 +21,7 @@ struct controller {
 	struct controller *prev, *next;
 	struct door_id id;
 	int fd;
-	char key[ALLOWED_NAME_MAX]; /* its name in the list */
+	char name[ALLOWED_NAME_MAX], key[KEY_SIZE]; /* as the list has them */
 	bool cut;
 };
 
@@ -122,7 +122,7 @@ static void list_refresh(struct serve_remote *remote)
 	remote->trouble = false;
 	DL_FOREACH(remote->controllers, one)
 	{
-		if (one->cut || allowed_by_name(&remote->list, one->key))
+		if (one->cut || allowed_pair(&remote->list, one->name, one->key))
 			continue;
 		one->cut = true;
 		remote->on_cut(&one->id, remote->arg);
@@ -164,6 +164,7 @@ struct outbox *serve_remote_outbox(const struct serve_remote *remote)
 
 bool serve_remote_welcome(struct serve_remote *remote, const struct door_frame *frame)
 {
+	const struct allowed_agent *row = allowed_by_key(&remote->list, frame->user);
 	struct controller *one;
 
 	door_watch(remote->door, on_gone, remote); /* the connection may be younger than the last look */
@@ -174,12 +175,13 @@ bool serve_remote_welcome(struct serve_remote *remote, const struct door_frame *
 		remote->on_cut(&one->id, remote->arg);
 	if (one)
 		return !one->cut;
-	one = allowed_by_name(&remote->list, frame->user) ? calloc(1, sizeof(*one)) : NULL;
+	one = row ? calloc(1, sizeof(*one)) : NULL;
 	if (!one)
 		return false;
 	one->id = frame->from;
 	one->fd = frame->fd;
-	snprintf(one->key, sizeof(one->key), "%s", frame->user);
+	snprintf(one->name, sizeof(one->name), "%s", row->name);
+	snprintf(one->key, sizeof(one->key), "%s", row->key);
 	DL_APPEND(remote->controllers, one);
 	return true;
 }

@@ -170,7 +170,7 @@ static void list_refresh(struct server *server)
 		return;
 	server->trouble = false;
 	DL_FOREACH_SAFE(server->agents, agent, next)
-		if (*agent->key && !allowed_by_name(server->allowed, agent->key))
+		if (*agent->key && !allowed_pair(server->allowed, agent->key, agent->public))
 			cut(server, agent, "its key was taken off the list");
 }
 
@@ -244,7 +244,7 @@ static size_t agents_of_key(const struct server *server, const char *key)
 	size_t n = 0;
 
 	DL_FOREACH(server->agents, agent)
-		n += !strcmp(agent->key, key);
+		n += !strcmp(agent->public, key);
 	return n;
 }
 
@@ -263,11 +263,11 @@ static const char *objection(struct server *server, const struct door_frame *fra
 	}
 	if (!hello_sane(hello))
 		return "what it says of itself is too long";
-	if (known && (known->cut || strcmp(known->key, frame->user)))
+	if (known && (known->cut || strcmp(known->public, frame->user)))
 		return "this session is another agent's";
 	if (!known && server->single && server->agents)
 		return "another agent serves this collector already";
-	if (*frame->user && !allowed_by_name(server->allowed, frame->user))
+	if (*frame->user && !allowed_by_key(server->allowed, frame->user))
 		return "its key was taken off the list";
 	*ret_refusal = REFUSAL_FULL;
 	if (!known && server->n_agents >= SERVER_AGENTS_MAX)
@@ -289,6 +289,7 @@ static struct server_agent *agent_by_session(const struct server *server, const 
 
 static struct server_agent *agent_new(struct server *server, const struct door_frame *frame)
 {
+	const struct allowed_agent *row = *frame->user ? allowed_by_key(server->allowed, frame->user) : NULL;
 	struct server_agent *agent = calloc(1, sizeof(*agent));
 
 	if (!agent)
@@ -297,7 +298,8 @@ static struct server_agent *agent_new(struct server *server, const struct door_f
 		free(agent);
 		return NULL;
 	}
-	snprintf(agent->key, sizeof(agent->key), "%s", frame->user);
+	snprintf(agent->key, sizeof(agent->key), "%s", row ? row->name : "");
+	snprintf(agent->public, sizeof(agent->public), "%s", frame->user);
 	agent->since_ns = clock_realtime_ns();
 	DL_APPEND(server->agents, agent);
 	server->n_agents++;

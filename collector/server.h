@@ -32,6 +32,7 @@ struct server_agent {
 	struct server_agent *prev, *next;
 	struct message_hello *hello; /* what it said of itself */
 	char key[ALLOWED_NAME_MAX];  /* its name in the list; "": it came by the private socket */
+	char public[KEY_SIZE];	     /* the key itself; "" as well then */
 	char address[64];	     /* "" as well then */
 	uint64_t since_ns;	     /* CLOCK_REALTIME: when it first connected */
 	bool connected, cut;

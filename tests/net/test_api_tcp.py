@@ -106,6 +106,24 @@ def test_removed():
     other.bop("boxes", "--server", URL)
 
 
+def test_other_key():
+    """a name on the list that is given to another key: who has shown the old one is cut off, though the list was never without the name"""
+    me, other = Controller("moves"), Controller("spare", allow=False)
+    path, up, _ = gated()
+    running = me.running("run", f"--server={URL}", path)
+    wait_for("the workload", lambda: os.path.exists(up) or running.process.poll() is not None)
+    listed = f"{SERVER.keys}/controllers"
+    with open(listed, encoding="ascii") as f:
+        text = f.read()
+    with open(f"{listed}.new", "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+        f.write(text.replace(me.key, other.key))
+    os.replace(f"{listed}.new", listed)
+    one_line(running.end(), "taken off the list")
+    wait_for("the agent", lambda: SERVER.boxes()["agents"][0]["state"] == "idle")
+    one_line(me.bop("boxes", "--server", URL, status=None), "does not let this key in")
+    other.bop("boxes", "--server", URL)
+
+
 def test_killed():
     """SIGKILL of a controller in the middle of its run: the run ends in order, and another controller takes the agent"""
     me, other = Controller("killed"), Controller("next")
@@ -145,6 +163,7 @@ def test_keys():
 
 
 with SERVER:
-    STATUS = run_tests(test_commands, test_strangers, test_agent_at_api, test_removed, test_killed, test_not_without_keys, test_keys)
+    STATUS = run_tests(test_commands, test_strangers, test_agent_at_api, test_removed, test_other_key, test_killed,
+                       test_not_without_keys, test_keys)
 nothing_left(BEFORE)
 sys.exit(STATUS)

@@ -43,7 +43,7 @@ def test_keys():
 
 
 def test_wrong_keys():
-    """an unknown key, another server's key and a removed key do not get in; who is let in later comes by itself"""
+    """an unknown key, another server's key, a removed key and one that was replaced do not get in; who is let in later comes by itself"""
     with Server(tcp=True) as server:
         argv = server.allow("good")
         bop("keys", "--keys", server.keys, "make", "bad")
@@ -74,8 +74,16 @@ def test_wrong_keys():
             f.truncate()
             f.write(good)
         server.agents = []
-        server.agent(url=server.tcp_url, argv=argv)
+        agent = server.agent(url=server.tcp_url, argv=argv)
         works(server)
+        with open(f"{server.keys}/good.public", encoding="ascii") as old, open(f"{server.keys}/bad.public", encoding="ascii") as new:
+            good = good.replace(old.read().strip(), new.read().strip())
+        with open(f"{server.keys}/next", "w", encoding="ascii", opener=lambda path, flags: os.open(path, flags, 0o600)) as f:
+            f.write(good)
+        os.replace(f"{server.keys}/next", f"{server.keys}/allowed")
+        wait_for("the end of who has shown the name's old key", lambda: agent.process.poll() is not None)
+        true("taken off the list" in agent.result().err, f"it does not say why: {agent.result()}")
+        server.agents = []
 
 
 def test_mechanisms():
