@@ -171,6 +171,10 @@ bool serve_remote_welcome(struct serve_remote *remote, const struct door_frame *
 	if (!door_claim(remote->door, frame->fd)) /* gone again */
 		return false;
 	DL_SEARCH_SCALAR(remote->controllers, one, fd, frame->fd);
+	if (one && !door_id_same(&one->id, &frame->from)) { /* it has ended, and its descriptor is another one's now */
+		controller_free(remote, one);
+		one = NULL;
+	}
 	if (one && one->cut)
 		remote->on_cut(&one->id, remote->arg);
 	if (one)
