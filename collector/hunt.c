@@ -155,6 +155,8 @@ static int processes_make(struct hunt *hunt, struct error *e)
 	err = each_name(hunt, &settings->boxes, box_take, e);
 	if (!err)
 		err = each_name(hunt, &settings->processes, process_take, e);
+	if (!err && !*hunt->processes) /* a certificate of nothing */
+		err = error_set(e, -EINVAL, "--boxes %s: nobody that could be hit is in there", settings->boxes.texts[0]);
 	hunt->settings.loop.budget.processes = hunt->processes;
 	return err;
 }

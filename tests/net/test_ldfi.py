@@ -207,6 +207,8 @@ def test_bad_input():
         server.agent()
         for option, name, word in (("--boxes", "bb", "did you mean 'b'?"), ("--processes", "a,x", "--processes x")):
             one_line(bop("ldfi", path, f"--server={server.api}", option, name, status=None), word)
+        judged = experiment("experiment: x\nboxes: [a, b]\nworkload: {name: w, box: a, run: ['true']}\ncheck: {box: b, run: ['true']}\n")
+        one_line(bop("ldfi", judged, f"--server={server.api}", "--boxes", "b", status=None), "--boxes b: nobody")
         equal(server.boxes()["agents"][0]["state"], "idle", "the agent")
 
 
