@@ -142,6 +142,13 @@ static int order_of(const char *text, enum graph_order *ret_order, struct error 
 	return 0;
 }
 
+int query_run_load(struct store *store, uint64_t run, struct run **ret_run, struct error *e)
+{
+	int err = run_load(store, run, ret_run, e);
+
+	return err == -EBADMSG || err == -EINVAL ? -EIO : err;
+}
+
 int query_run_open(struct store *store, uint64_t id, const char *order, struct query_run *ret, struct error *e)
 {
 	struct query_run q = { .run = NULL };
@@ -152,10 +159,10 @@ int query_run_open(struct store *store, uint64_t id, const char *order, struct q
 		return err;
 	err = query_run_number(store, id, &id, e);
 	if (!err)
-		err = run_load(store, id, &q.run, e);
+		err = query_run_load(store, id, &q.run, e);
 	if (!err)
 		err = graph_build(&q.run->trace, which, &q.graph, e);
-	if (err == -EBADMSG || err == -EINVAL) /* the run is damaged: there is nothing wrong with who asks */
+	if (err == -EBADMSG || err == -EINVAL) /* what it recorded makes no sense */
 		err = -EIO;
 	if (err)
 		query_run_fini(&q);

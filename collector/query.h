@@ -49,6 +49,10 @@ int query_render(struct store *store, const Bop__Api__Render *render, FILE *out,
 /* The number of the run that is meant: 0 is the last one. -ENOENT: there is none. */
 int query_run_number(struct store *store, uint64_t run, uint64_t *ret_run, struct error *e);
 
+/* As run_load(); but one that is damaged is -EIO: there is nothing wrong with who asks. */
+struct run;
+int query_run_load(struct store *store, uint64_t run, struct run **ret_run, struct error *e);
+
 /* The row of a list as the store has it: what it has borrowed belongs to `from`. prints is filled if it has them. */
 struct prints;
 void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, struct prints *ret_prints,

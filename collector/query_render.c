@@ -105,7 +105,7 @@ static int open_for(struct store *store, const Bop__Api__Render *ask, enum forma
 		break;
 	}
 	err = query_run_number(store, ask->run, &id, e);
-	return err ? err : run_load(store, id, &ret->run, e);
+	return err ? err : query_run_load(store, id, &ret->run, e);
 }
 
 int query_render(struct store *store, const Bop__Api__Render *ask, FILE *out, struct error *e)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "collector/query.h"
 #include "collector/serve_inside.h"
 #include "lib/clock.h"
 
@@ -132,7 +133,7 @@ static void on_recall(struct worker_job *job)
 
 	recall->err = store_open(recall->serve->store_url, STORE_READ, &store, &recall->e);
 	if (!recall->err)
-		recall->err = run_load(store, recall->run, &recall->found, &recall->e);
+		recall->err = query_run_load(store, recall->run, &recall->found, &recall->e);
 	store_close(store);
 	if (!recall->err && !recall->found->row->running &&
 	    !graph_build(&recall->found->trace, GRAPH_ORDER_PROCESS, &graph, NULL))

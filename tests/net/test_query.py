@@ -185,6 +185,19 @@ def test_errors():
         asking.ask(api.DescribeExperiment(name="e.yaml", path="/e.yaml", text=b"boxes: 7\n"))
 
 
+def test_damaged():
+    """whatever is asked of a run that is damaged in the store fails for that reason: nobody is told that the request makes no sense"""
+    with Server() as it:
+        it.agent()
+        it.run(example("client-server"))
+        with sqlite3.connect(it.store) as base:
+            base.execute("UPDATE batch SET bytes = x'00'")
+        asking = Client(it.api)
+        for message in (api.WaitRun(run=1), api.GetRun(run=1), api.GetMessages(run=1), api.Render(run=1, format="output")):
+            with refused("FAILED", "is damaged"):
+                asking.ask(message)
+
+
 def test_not_whole():
     """a run whose agent was killed has no supports; all else is told of it"""
     path = experiment("experiment: cut\nboxes: [a]\nworkload: {name: w, box: a, run: [sleep, \"60\"]}\n")
@@ -347,5 +360,5 @@ def test_end():
     it.__exit__()
 
 
-sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_not_whole, test_capabilities,
+sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_damaged, test_not_whole, test_capabilities,
                    test_at_once, test_turns, test_cancel, test_dots, test_leaving, test_commands, test_end))
