@@ -477,28 +477,20 @@ int main(void)
 	if (!w)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
-#define TEST(scenario, check, name)                                                                \
-	do {                                                                                       \
-		world_run(w, scenario);                                                            \
-		check;                                                                             \
-		status |= w->failures;                                                             \
-		test_end(w, name);                                                                 \
-	} while (0)
-	TEST(talk_v4, check_talk(w, "127.0.0.1"), "request and reply over IPv4");
-	TEST(talk_v6, check_talk(w, "::1"), "request and reply over IPv6");
-	TEST(talk_mapped, check_talk(w, "127.0.0.1"),
+	WORLD_TEST(w, status, talk_v4, check_talk(w, "127.0.0.1"), "request and reply over IPv4");
+	WORLD_TEST(w, status, talk_v6, check_talk(w, "::1"), "request and reply over IPv6");
+	WORLD_TEST(w, status, talk_mapped, check_talk(w, "127.0.0.1"),
 	     "request and reply over IPv4 between IPv6 sockets");
-	TEST(connect_failing, check_failing(w),
+	WORLD_TEST(w, status, connect_failing, check_failing(w),
 	     "connects that fail or end later are counted once each");
-	TEST(connect_interrupted, check_interrupted(w),
+	WORLD_TEST(w, status, connect_interrupted, check_interrupted(w),
 	     "a connect that a signal interrupts is recorded, once");
-	TEST(half_close, check_half(w), "shutdown is a close of one direction");
-	TEST(own_shutdown, check_own_shutdown(w),
+	WORLD_TEST(w, status, half_close, check_half(w), "shutdown is a close of one direction");
+	WORLD_TEST(w, status, own_shutdown, check_own_shutdown(w),
 	     "shutting the receiving side down is no end of the stream");
-	TEST(unread_data, check_unread(w), "closing with unread data or SO_LINGER 0 is a reset");
-	TEST(peer_killed, check_killed(w), "a killed process closes its connections");
-	TEST(connect_itself, check_itself(w), "a socket that connects to itself is a connector");
-#undef TEST
+	WORLD_TEST(w, status, unread_data, check_unread(w), "closing with unread data or SO_LINGER 0 is a reset");
+	WORLD_TEST(w, status, peer_killed, check_killed(w), "a killed process closes its connections");
+	WORLD_TEST(w, status, connect_itself, check_itself(w), "a socket that connects to itself is a connector");
 	world_free(w);
 	return !!status;
 }

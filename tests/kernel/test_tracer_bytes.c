@@ -359,27 +359,19 @@ int main(void)
 	if (!w)
 		return status;
 	signal(SIGPIPE, SIG_IGN);
-#define TEST(scenario, check, name)                                                                \
-	do {                                                                                       \
-		world_run(w, scenario);                                                            \
-		check;                                                                             \
-		status |= w->failures;                                                             \
-		test_end(w, name);                                                                 \
-	} while (0)
 	if (!strcmp(tracer_backend(w->tracer), "tracepoint-late")) {
 		printf("ok %d - short writes, many writers on one socket # SKIP this backend does not see the entry of sends\n",
 		       ++w->tests);
 	} else {
-		TEST(short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
-		TEST(many_writers, check_writers(w),
+		WORLD_TEST(w, status, short_writes, check_short(w), "a message stays one through short writes and EAGAIN");
+		WORLD_TEST(w, status, many_writers, check_writers(w),
 		     "many threads on one socket: every range holds one message's bytes");
 	}
-	TEST(ways_to_read, check_reads(w),
+	WORLD_TEST(w, status, ways_to_read, check_reads(w),
 	     "partial, peeking, scattered, truncating and splicing reads");
-	TEST(large_messages, check_large(w), "one message of 1 MiB is one send");
-	TEST(urgent_data, check_urgent(w), "urgent data has its place in the stream");
-	TEST(waiting, check_waiting(w), "a receive that waited tells since when");
-#undef TEST
+	WORLD_TEST(w, status, large_messages, check_large(w), "one message of 1 MiB is one send");
+	WORLD_TEST(w, status, urgent_data, check_urgent(w), "urgent data has its place in the stream");
+	WORLD_TEST(w, status, waiting, check_waiting(w), "a receive that waited tells since when");
 	world_free(w);
 	return !!status;
 }

@@ -150,6 +150,15 @@ static unused_ok void test_end(struct world *w, const char *name)
 	fflush(stdout);
 }
 
+/* Runs a scenario, and looks at its records: a test. */
+#define WORLD_TEST(w, status, scenario, check, name)                                               \
+	do {                                                                                       \
+		world_run(w, scenario);                                                            \
+		check;                                                                             \
+		status |= (w)->failures;                                                           \
+		test_end(w, name);                                                                 \
+	} while (0)
+
 static void world_record(const struct rec_head *head, size_t size, void *arg)
 {
 	struct world *w = arg;
