@@ -15,7 +15,7 @@
 #include "collector/prints.h"
 #include "collector/show.h"
 #include "graph/print_fold.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/disguise.h"
 
 /* libbliss forgets some of what it took; a leak checker, if there is one, looks away meanwhile. */
 void __lsan_disable(void) __attribute__((weak));
@@ -24,9 +24,6 @@ void __lsan_enable(void) __attribute__((weak));
 #define RUNS 1500
 #define PAIRS 10000
 #define JSON_RUNS 1000
-
-/* For inner loops: Check writes a line to a file for each assertion, also for one that holds. */
-#define REQUIRE(condition) (void)((condition) || (ck_abort_msg("not true: %s", #condition), 0))
 
 static const struct random_options shapes[] = {
 	{ .processes = 2, .steps = 60 },
@@ -103,124 +100,6 @@ static bool equal(struct levels a, struct levels b)
 static bool approximate(const struct levels *levels)
 {
 	return levels->print[PRINT_LEVEL_EXACT].approximate || levels->print[PRINT_LEVEL_FOLDED].approximate;
-}
-
-static void other_numbers(struct random_run *run, uint64_t *rng)
-{
-	struct trace *t = &run->trace;
-	uint64_t mask = random_next(rng);
-
-	for (size_t i = 0; i < t->n_events; i++) {
-		struct event *event = &t->events[i];
-		bool transfers = event->kind == EVENT_SEND || event->kind == EVENT_RECV;
-
-		event->enter_ns = random_below(rng, 1000000);
-		event->return_ns = event->enter_ns + random_below(rng, 1000000);
-		event->order = event->order ? 4 * event->order + 1000 : 0;
-		event->pos *= 3;
-		if (transfers && event->value > 0)
-			event->value *= 3;
-		event->seq = random_next(rng);
-		if (event->kind == EVENT_CONNECT && (event->value == 0 || event->value == -EINPROGRESS))
-			event->value = random_below(rng, 2) ? 0 : -EINPROGRESS;
-	}
-	for (size_t i = 1; i <= t->n_processes; i++)
-		t->processes[i].pid = random_below(rng, 30000);
-	for (size_t i = 1; i <= t->n_ends; i++) {
-		struct trace_end *end = &t->ends[i];
-
-		end->first_local ^= mask;
-		end->first_remote ^= mask;
-		end->local.port += mask;
-		end->remote.port += mask;
-		end->local.ip[14] ^= mask;
-		end->remote.ip[14] ^= mask;
-		end->sent *= 3;
-		end->received *= 3;
-		end->ordinal += end->ordinal ? 7 : 0;
-	}
-}
-
-/* Threads that were not there from the beginning get other numbers, children other names. */
-static void other_names(struct random_run *run, uint64_t *rng)
-{
-	struct trace *t = &run->trace;
-	uint32_t shift[MAX_PROCESSES + 1];
-
-	for (size_t i = 1; i <= t->n_processes; i++) {
-		shift[i] = random_below(rng, MAX_THREADS);
-		if (!t->processes[i].parent)
-			continue;
-		free(t->processes[i].name);
-		REQUIRE(asprintf(&t->processes[i].name, "child%u", (unsigned)random_next(rng)) > 0);
-	}
-	for (size_t i = 0; i < t->n_events; i++) {
-		struct event *event = &t->events[i];
-
-		if (event->process && event->thread)
-			event->thread = 1 + (event->thread + shift[event->process]) % MAX_THREADS;
-		if (event->kind == EVENT_SPAWN && event->flags & EVENT_F_THREAD)
-			event->value = 1 + (event->value + shift[event->process]) % MAX_THREADS;
-	}
-}
-
-/* Half of the transfers are made in two pieces. */
-static void other_segments(struct random_run *run, uint64_t *rng)
-{
-	struct trace *t = &run->trace;
-
-	for (size_t i = 0, n = t->n_events; i < n; i++) {
-		struct event first = t->events[i], *rest;
-		bool send = first.kind == EVENT_SEND;
-		int64_t size;
-
-		if ((!send && first.kind != EVENT_RECV) || first.value < 2 || random_below(rng, 2))
-			continue;
-		size = 1 + random_below(rng, first.value - 1);
-		rest = need(trace_event_add(t));
-		*rest = first;
-		rest->pos += size;
-		rest->value -= size;
-		rest->order++;
-		rest->flags |= send ? EVENT_F_CONTINUED : 0;
-		t->events[i].value = size;
-	}
-}
-
-static void disguise(struct random_run *run, uint64_t seed)
-{
-	uint64_t rng = seed;
-
-	other_numbers(run, &rng);
-	other_names(run, &rng);
-	other_segments(run, &rng);
-	random_run_shuffle(run, seed);
-}
-
-/* p1 and b1 become what p2 and b2 were, and so on; what they did stays. */
-static void rename_roots(struct random_run *run, unsigned n, unsigned by)
-{
-	struct trace *t = &run->trace;
-	unsigned number;
-	char rest[32];
-
-	for (size_t i = 1; i <= t->n_processes; i++) {
-		if (t->processes[i].parent || sscanf(t->processes[i].name, "p%u", &number) != 1)
-			continue;
-		free(t->processes[i].name);
-		REQUIRE(asprintf(&t->processes[i].name, "p%u", 1 + (number - 1 + by) % n) > 0);
-	}
-	for (size_t i = 1; i <= t->n_boxes; i++) {
-		REQUIRE(sscanf(t->boxes[i].name, "b%u", &number) == 1);
-		free(t->boxes[i].name);
-		REQUIRE(asprintf(&t->boxes[i].name, "b%u", 1 + (number - 1 + by) % n) > 0);
-	}
-	for (size_t i = 1; i <= t->n_ends; i++) {
-		if (!t->ends[i].target || sscanf(t->ends[i].target, "b%u%31s", &number, rest) != 2)
-			continue;
-		free(t->ends[i].target);
-		REQUIRE(asprintf(&t->ends[i].target, "b%u%s", 1 + (number - 1 + by) % n, rest) > 0);
-	}
 }
 
 /* At all levels, neither arrival, table rows, times, pids, ports, addresses, sizes, numbers of threads, names of children nor segmentation has a
@@ -378,30 +257,6 @@ static bool isomorphic(const struct print_run *a, const struct print_run *b)
 	if (__lsan_enable)
 		__lsan_enable();
 	return same;
-}
-
-/* Two neighbours in a process change places, or one event moves to another thread. */
-static void mutate(struct random_run *run, uint64_t *rng)
-{
-	struct trace *t = &run->trace;
-	struct event *a = &t->events[random_below(rng, t->n_events)], *next = NULL;
-
-	if (random_below(rng, 4) == 0 && a->process && a->thread) {
-		a->thread = 1 + random_below(rng, MAX_THREADS - 1);
-		return;
-	}
-	for (size_t i = 0; i < t->n_events; i++) {
-		struct event *b = &t->events[i];
-
-		if (b->process == a->process && b->order > a->order && (!next || b->order < next->order))
-			next = b;
-	}
-	if (next && a->process) {
-		uint64_t order = a->order;
-
-		a->order = next->order;
-		next->order = order;
-	}
 }
 
 struct tally {
