@@ -200,17 +200,14 @@ int print_graph(const struct graph *graph, const char *const *roles, struct prin
 	return err;
 }
 
-int print_levels(const struct graph *graph, const char *const *roles, struct print ret_prints[PRINT_LEVEL_COUNT])
+int print_run_levels(struct print_run *run, struct print ret_prints[PRINT_LEVEL_COUNT])
 {
 	struct print prints[PRINT_LEVEL_COUNT] = { 0 };
 	struct print_fold fold = { 0 };
-	struct print_run run;
-	int err = print_run_init(&run, graph, roles);
+	int err = print_canon(run, &prints[PRINT_LEVEL_EXACT]);
 
 	if (!err)
-		err = print_canon(&run, &prints[PRINT_LEVEL_EXACT]);
-	if (!err)
-		err = print_fold_init(&fold, &run);
+		err = print_fold_init(&fold, run);
 	if (!err)
 		err = print_canon(&fold.run, &prints[PRINT_LEVEL_FOLDED]);
 	if (!err)
@@ -218,6 +215,16 @@ int print_levels(const struct graph *graph, const char *const *roles, struct pri
 	if (!err)
 		memcpy(ret_prints, prints, sizeof(prints));
 	print_fold_fini(&fold);
+	return err;
+}
+
+int print_levels(const struct graph *graph, const char *const *roles, struct print ret_prints[PRINT_LEVEL_COUNT])
+{
+	struct print_run run;
+	int err = print_run_init(&run, graph, roles);
+
+	if (!err)
+		err = print_run_levels(&run, ret_prints);
 	print_run_fini(&run);
 	return err;
 }

@@ -105,6 +105,9 @@ bool print_is_core(const struct print_run *run, const struct print_item *item);
 int print_run_init(struct print_run *run, const struct graph *graph, const char *const *roles);
 void print_run_fini(struct print_run *run);
 
+/* The prints of what print_run_init() made. 0 or -ENOMEM; on failure ret_prints stays untouched. */
+int print_run_levels(struct print_run *run, struct print ret_prints[PRINT_LEVEL_COUNT]);
+
 /* The steps. All return 0 or -ENOMEM; what they made stays in run. */
 int print_take(struct print_run *run);
 int print_drop(struct print_run *run);

@@ -13,6 +13,7 @@
 #include "graph/graph.h"
 #include "graph/print.h"
 #include "graph/render.h"
+#include "graph/sketch.h"
 
 #define CONNECTIONS 20
 #define ROUNDS 9
@@ -135,6 +136,7 @@ static int compare(const void *a, const void *b)
 struct measured {
 	size_t n; /* events */
 	double build, print, levels; /* seconds, the medians; levels: the prints at all levels, the exact one once more */
+	double sketch; /* all prints and the sketch */
 	double bytes; /* that the graph keeps */
 };
 
@@ -146,7 +148,7 @@ static double median(double *times)
 
 static struct measured measure(size_t n_events)
 {
-	double builds[ROUNDS], prints[ROUNDS], levels[ROUNDS];
+	double builds[ROUNDS], prints[ROUNDS], levels[ROUNDS], sketches[ROUNDS];
 	struct measured measured;
 	struct trace trace;
 
@@ -156,6 +158,7 @@ static struct measured measure(size_t n_events)
 		struct error e;
 		struct mallinfo2 before, after;
 		struct print print, all[PRINT_LEVEL_COUNT];
+		struct sketch sketch;
 		double start;
 
 		chill();
@@ -175,12 +178,17 @@ static struct measured measure(size_t n_events)
 		if (print_levels(graph, NULL, all) < 0 || all[PRINT_LEVEL_FOLDED].approximate)
 			exit(1);
 		levels[i] = cpu_seconds() - start;
+		start = cpu_seconds();
+		if (sketch_and_prints(graph, "bench", all, &sketch) < 0)
+			exit(1);
+		sketches[i] = cpu_seconds() - start;
 		graph_free(graph);
 	}
 	measured.n = trace.n_events;
 	measured.build = median(builds);
 	measured.print = median(prints);
 	measured.levels = median(levels);
+	measured.sketch = median(sketches);
 	trace_fini(&trace);
 	return measured;
 }
@@ -219,6 +227,7 @@ int main(void)
 	printf("print_time_ratio_10x %.2f\n", scale * (big.build + big.print) / (small.build + small.print));
 	printf("levels_events_per_s %.0f\n", big.n / (big.build + big.levels));
 	printf("levels_time_ratio_10x %.2f\n", scale * (big.build + big.levels) / (small.build + small.levels));
+	printf("sketch_time_ratio_levels %.2f\n", big.sketch / big.levels);
 	printf("picture_100k_s %.2f\n", measure_picture(100000));
 	return 0;
 }

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Sketch of a run: a few numbers that say how much two runs have in common, and under which keys those are found that have
+ * much. It is made of what the exact print is made of and of nothing else: runs of one exact print have one sketch.
+ *
+ * A run is taken as a set of neighbourhoods: each item of each thread, with what stands up to 2 steps from it (before and
+ * behind it in its thread, and at the other end), and how often there is such a one, by doublings: so one more turn of a long loop
+ * changes nothing, one more retry something. The similarity of two sets A and B is |A and B| / |A or B| (Jaccard), which the share
+ * of equal values estimates (Dahlgaard, Knudsen, Thorup: Fast Similarity Sketching, FOCS 2017). A key is a hash of several values
+ * (locality-sensitive hashing).
+ *
+ * Pure. Numbers are the same on every machine.
+ */
+#ifndef GRAPH_SKETCH_H
+#define GRAPH_SKETCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "graph/print.h"
+
+#define SKETCH_VALUES 128
+#define SKETCH_KEYS 16
+
+struct sketch {
+	uint32_t values[SKETCH_VALUES];
+	uint64_t keys[SKETCH_KEYS]; /* first those that only runs share that are very similar, last those that many share */
+};
+
+/*
+ * group: keys of different groups have nothing to do with each other (the name of the experiment). The order that the graph was built
+ * for does not matter. 0 or -ENOMEM; on failure *ret_sketch stays untouched. Cost: linear in the events.
+ */
+int sketch_graph(const struct graph *graph, const char *group, struct sketch *ret_sketch);
+
+/* The same, and print_levels() without roles: most of what is to be done for either is the same. */
+int sketch_and_prints(const struct graph *graph, const char *group, struct print ret_prints[PRINT_LEVEL_COUNT],
+		      struct sketch *ret_sketch);
+
+/* Keys from values: of a sketch of which only those were kept. */
+void sketch_keys(struct sketch *sketch, const char *group);
+
+/* How many of the values are equal: 0 nothing in common, SKETCH_VALUES (as far as this can tell) the same. */
+unsigned sketch_similarity(const struct sketch *a, const struct sketch *b);
+
+/* Values as bytes, the same on every machine, as they are kept. */
+#define SKETCH_BYTES (4 * SKETCH_VALUES)
+void sketch_pack(const struct sketch *sketch, uint8_t ret_bytes[SKETCH_BYTES]);
+/* 0, or -EINVAL: the size is another (made by another version). Leaves the keys to sketch_keys(). */
+int sketch_unpack(const void *bytes, size_t size, struct sketch *ret_sketch);
+
+/* The set itself, for those who want to know how good the estimate is: hashes, ascending. 0 or -ENOMEM; the caller frees *ret_set. */
+int sketch_set(const struct graph *graph, uint64_t **ret_set, size_t *ret_n);
+
+#endif
