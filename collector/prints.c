@@ -61,7 +61,7 @@ int prints_make(const struct run *run, const struct store_run *row, const struct
 	size_t n = 0;
 	int err;
 
-	err = print_levels(graph, NULL, prints.own);
+	err = sketch_and_prints(graph, row->experiment ? row->experiment : "", prints.own, &prints.sketch);
 	if (!err)
 		err = experiment_roles_read(row->path ? row->path : "", row->text ? row->text : "", &roles, &n, e);
 	prints.has_symmetric = !err;

@@ -4,13 +4,14 @@
 #define COLLECTOR_PRINTS_H
 
 #include "collector/run.h"
-#include "graph/print.h"
+#include "graph/sketch.h"
 
 struct prints {
 	struct print own[PRINT_LEVEL_COUNT];
 	struct print symmetric[PRINT_LEVEL_COUNT]; /* when processes of one role stand for each other; without roles, as own */
 	size_t n_levels; /* how many of the levels are known, from exact on */
 	bool has_symmetric;	/* false: the roles that were kept with the run cannot be read */
+	struct sketch sketch; /* where others are found that are like it; its keys are of the experiment's name */
 	const char *why_not;	/* why they do not count: the run is not whole. Static; NULL: they do */
 };
 
