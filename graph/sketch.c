@@ -2,7 +2,6 @@
 /* The values of a set, and keys from values. What the set is made of: sketch_set.c. Fails only without memory. */
 #include "graph/sketch.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -12,12 +11,13 @@
 #include "graph/sketch_inside.h"
 
 /*
- * Keys, in the order in which they are asked: how many of them are made of how many values each. Two runs of similarity s share one of
- * width w with a chance of s^w.
+ * Of how many values a key is made, a step of keys after the other. Two runs of similarity s share one of width w with a
+ * chance of s^w: of those that are very similar the first steps find a few, of those that are not the last one all.
  */
-static const struct band {
-	unsigned n, width;
-} bands[] = { { 4, 16 }, { 4, 8 }, { 4, 4 }, { 4, 2 } };
+static const unsigned widths[] = { 16, 8, 4, 1 };
+_Static_assert(SKETCH_KEYS_STEP * sizeof(widths) / sizeof(*widths) == SKETCH_KEYS, "a width for each step of keys");
+
+#define BY_CHANCE (1.0 / (UINT8_MAX + 1)) /* of values that have nothing to do with each other so many are equal */
 
 /* A number of an element that has nothing to do with that of another round. */
 static uint64_t element_hash(uint64_t element, uint32_t round)
@@ -66,7 +66,7 @@ static void draw_place(struct draw *draw, const struct sketch_counts *counts, un
 }
 
 /* A set of nothing draws nothing. */
-static void draw_values(const struct sketch_counts *counts, uint32_t values[SKETCH_VALUES])
+static void draw_values(const struct sketch_counts *counts, uint8_t values[SKETCH_VALUES])
 {
 	struct draw draw = { .n_found = 0 };
 
@@ -76,21 +76,21 @@ static void draw_values(const struct sketch_counts *counts, uint32_t values[SKET
 	for (unsigned i = 0; i < SKETCH_VALUES; i++) {
 		if (!draw.found[i])
 			draw_place(&draw, counts, i);
-		values[i] = element_hash(draw.least[i], 0) >> 32;
+		values[i] = element_hash(draw.least[i], 0) >> 56;
 	}
 }
 
 void sketch_keys(struct sketch *sketch, const char *group)
 {
 	uint64_t seed = XXH3_64bits(group, strlen(group));
-	uint32_t values[SKETCH_VALUES];
-	unsigned key = 0, place = 0;
+	const uint8_t *values = sketch->values;
 
-	for (unsigned i = 0; i < SKETCH_VALUES; i++)
-		values[i] = htole32(sketch->values[i]);
-	for (size_t i = 0; i < sizeof(bands) / sizeof(*bands); i++)
-		for (unsigned k = 0; k < bands[i].n; k++, place += bands[i].width)
-			sketch->keys[key++] = XXH3_64bits_withSeed(values + place, bands[i].width * sizeof(*values), seed + i);
+	for (unsigned i = 0; i < SKETCH_KEYS; i++) {
+		unsigned width = widths[i / SKETCH_KEYS_STEP];
+
+		sketch->keys[i] = XXH3_64bits_withSeed(values, width, seed + i);
+		values += width;
+	}
 }
 
 static int sketch_run(const struct print_run *run, const char *group, struct sketch *ret_sketch)
@@ -136,34 +136,27 @@ int sketch_and_prints(const struct graph *graph, const char *group, struct print
 	return err;
 }
 
-unsigned sketch_similarity(const struct sketch *a, const struct sketch *b)
+double sketch_similarity(const struct sketch *a, const struct sketch *b)
 {
-	unsigned n = 0;
+	unsigned equal = 0;
+	double share;
 
 	for (unsigned i = 0; i < SKETCH_VALUES; i++)
-		n += a->values[i] == b->values[i];
-	return n;
+		equal += a->values[i] == b->values[i];
+	share = (double)equal / SKETCH_VALUES;
+	return share < BY_CHANCE ? 0 : (share - BY_CHANCE) / (1 - BY_CHANCE);
 }
 
 void sketch_pack(const struct sketch *sketch, uint8_t ret_bytes[SKETCH_BYTES])
 {
-	for (unsigned i = 0; i < SKETCH_VALUES; i++) {
-		uint32_t value = htole32(sketch->values[i]);
-
-		memcpy(ret_bytes + i * sizeof(value), &value, sizeof(value));
-	}
+	memcpy(ret_bytes, sketch->values, SKETCH_BYTES);
 }
 
 int sketch_unpack(const void *bytes, size_t size, struct sketch *ret_sketch)
 {
 	if (size != SKETCH_BYTES)
 		return -EINVAL;
-	for (unsigned i = 0; i < SKETCH_VALUES; i++) {
-		uint32_t value;
-
-		memcpy(&value, (const uint8_t *)bytes + i * sizeof(value), sizeof(value));
-		ret_sketch->values[i] = le32toh(value);
-	}
+	memcpy(ret_sketch->values, bytes, SKETCH_BYTES);
 	return 0;
 }
 

@@ -19,12 +19,13 @@
 
 #include "graph/print.h"
 
-#define SKETCH_VALUES 128
+#define SKETCH_VALUES 512
 #define SKETCH_KEYS 16
+#define SKETCH_KEYS_STEP 4 /* keys of one width */
 
 struct sketch {
-	uint32_t values[SKETCH_VALUES];
-	uint64_t keys[SKETCH_KEYS]; /* first those that only runs share that are very similar, last those that many share */
+	uint8_t values[SKETCH_VALUES]; /* of each its lowest bits: many rough values tell more than few exact ones of the same size */
+	uint64_t keys[SKETCH_KEYS]; /* the first ones only runs share that are very similar, the last ones many; a step of one width after the other */
 };
 
 /*
@@ -40,11 +41,11 @@ int sketch_and_prints(const struct graph *graph, const char *group, struct print
 /* Keys from values: of a sketch of which only those were kept. */
 void sketch_keys(struct sketch *sketch, const char *group);
 
-/* How many of the values are equal: 0 nothing in common, SKETCH_VALUES (as far as this can tell) the same. */
-unsigned sketch_similarity(const struct sketch *a, const struct sketch *b);
+/* The estimate: from 0, nothing in common (as far as this can tell), to 1, the same. */
+double sketch_similarity(const struct sketch *a, const struct sketch *b);
 
-/* Values as bytes, the same on every machine, as they are kept. */
-#define SKETCH_BYTES (4 * SKETCH_VALUES)
+/* Values as bytes, as they are kept. */
+#define SKETCH_BYTES SKETCH_VALUES
 void sketch_pack(const struct sketch *sketch, uint8_t ret_bytes[SKETCH_BYTES]);
 /* 0, or -EINVAL: the size is another (made by another version). Leaves the keys to sketch_keys(). */
 int sketch_unpack(const void *bytes, size_t size, struct sketch *ret_sketch);
