@@ -25,8 +25,22 @@
 
 #define NO_VERTEX UINT32_MAX
 
-/* A direction of a connection, and which side of it: an index from 4 on, so 0 is none. */
-#define STREAM(connection, direction, receive) ((connection) * 4 + (direction) * 2 + (receive))
+/* Bytes of a stream that one event moved. */
+struct range {
+	uint64_t from, to;
+	uint32_t vertex;
+	union {
+		uint32_t number;  /* of its message, until those are made; of a receive: what is special about it */
+		uint32_t message; /* then index into graph.messages */
+	};
+};
+
+/* All ranges of a run that were sent, or received: those of one direction of a connection together. */
+struct ranges {
+	struct range *items;
+	size_t *first; /* by connection * 2 + direction, n + 1 */
+	size_t *place; /* the same: where the next one goes; in the end, where those of the next direction begin */
+};
 
 /* First event of one thread. */
 struct chain {
@@ -47,6 +61,7 @@ struct end_facts {
 	uint32_t fin;	     /* the CLOSE that sent the FIN */
 	uint32_t rst;	     /* the CLOSE that caused an RST of the peer's end, if anything did */
 	uint32_t reset;	     /* the RESET of this end */
+	uint32_t n_ranges[2]; /* receives ([0]) and sends ([1]) that moved bytes */
 	uint64_t sent;	     /* this end certainly sent that many bytes (close, final count) */
 	uint64_t received;   /* and its program certainly took that many */
 	uint32_t broken;     /* the fault that ended the connection here, and told the peer: place in g->faults, + 1 */
@@ -66,7 +81,8 @@ struct build {
 	struct chain *chains; /* sorted by (rank, thread) */
 	size_t n_chains;
 	uint32_t *thread_next; /* by vertex: next event of its thread */
-	uint32_t *stream; /* by vertex: STREAM() whose bytes it moved, 0: none */
+	bool *moved; /* by vertex: it moved bytes of a stream, so it is in one of these */
+	struct ranges sends, receives;
 	struct fault *lines;	  /* what the lines of g->faults say; kind NONE: it could not be read */
 	uint32_t *fault_vertices; /* ARMED to EXPIRED */
 	size_t n_fault_vertices, cap_fault_vertices;
@@ -87,9 +103,9 @@ static inline void build_prefetch(const struct build *b, uint32_t vertex)
 {
 	const char *event;
 
-	if (vertex + 16 >= b->g->n_vertices)
+	if (vertex + 48 >= b->g->n_vertices)
 		return;
-	event = (const char *)build_event(b, vertex + 16);
+	event = (const char *)build_event(b, vertex + 48);
 	__builtin_prefetch(event);
 	__builtin_prefetch(event + 64);
 }
@@ -176,11 +192,35 @@ int build_topological(const struct graph *g, uint32_t *ret_order);
 /* Doubles *array when n == *cap. 0 or -ENOMEM. */
 int build_grow(void **array, size_t *cap, size_t n, size_t size);
 
+/* Room for the ranges that build_canon() counted. 0 or -ENOMEM. */
+int build_ranges_reserve(struct build *b);
+
 static inline enum transport build_transport(const struct build *b, uint32_t end)
 {
 	unsigned transport = b->trace->ends[end].transport;
 
 	return transport < TRANSPORT_COUNT ? transport : TRANSPORT_TCP;
+}
+
+/* Whether it moved bytes of a stream, or is the send of a datagram: which of those were received is found out later. */
+static inline bool build_moved(const struct build *b, const struct event *event, uint32_t end)
+{
+	if (build_transport(b, end) == TRANSPORT_UDP)
+		return event->kind == EVENT_SEND && event->value >= 0;
+	return (event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0;
+}
+
+/* The direction that an end sends, or receives, in: connection * 2 + direction. A connector's sends are direction 0. */
+static inline size_t build_direction(const struct build *b, uint32_t end, bool send)
+{
+	uint32_t number = b->ends[end].connection;
+	const struct graph_connection *connection = &b->g->connections[number];
+
+	if (connection->transport == TRANSPORT_UDP)
+		return (size_t)number * 2 + (b->trace->ends[end].role != END_CONNECTOR);
+	if (connection->connector == connection->acceptor)
+		return (size_t)number * 2; /* connected to itself */
+	return (size_t)number * 2 + ((connection->connector == end) != send);
 }
 
 /* A process's place among contents: independent of table indices. < 0, 0, > 0. */

@@ -171,6 +171,8 @@ static int survey(struct build *b, struct orphans *orphans)
 		else
 			orphans->events[orphans->n++] = i;
 		b->ends[end].used = true;
+		if (end && build_moved(b, event, end))
+			b->ends[end].n_ranges[event->kind == EVENT_SEND]++;
 		if (!end || trace->ends[end].role == END_CONNECTOR)
 			continue;
 		if (event->kind == EVENT_ACCEPT && rank < b->ends[end].owner)

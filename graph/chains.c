@@ -16,9 +16,11 @@ static int chain_add(struct build *b, size_t *cap, uint32_t rank, uint32_t threa
 {
 	int err = build_grow((void **)&b->chains, cap, b->n_chains, sizeof(*b->chains));
 
-	if (!err)
-		b->chains[b->n_chains++] = (struct chain){ rank, thread, head };
-	return err;
+	if (err < 0)
+		return err;
+	b->chains[b->n_chains++] = (struct chain){ rank, thread, head };
+	b->g->process_threads[b->process_at[rank]]++;
+	return 0;
 }
 
 static bool is_single(const struct pair *pairs, uint32_t n)
@@ -60,7 +62,8 @@ int build_chains(struct build *b)
 	int err = 0;
 
 	b->thread_next = large_malloc(n + 1, sizeof(*b->thread_next));
-	if (!b->thread_next)
+	b->g->process_threads = calloc(b->trace->n_processes + 1, sizeof(*b->g->process_threads));
+	if (!b->thread_next || !b->g->process_threads)
 		return -ENOMEM;
 	memset(b->thread_next, 0xff, n * sizeof(*b->thread_next));
 	for (size_t i = 0; i < b->trace->n_processes && !err; i++)

@@ -27,7 +27,11 @@ static void build_fini(struct build *b)
 	free(b->ends);
 	free(b->chains);
 	free(b->thread_next);
-	free(b->stream);
+	free(b->moved);
+	free(b->sends.items);
+	free(b->sends.first);
+	free(b->receives.items);
+	free(b->receives.first);
 	free(b->cross);
 	free(b->first_edge);
 	free(b->process_racy);
@@ -50,6 +54,7 @@ void graph_free(struct graph *graph)
 	free(graph->holes);
 	free(graph->vertex_messages);
 	free(graph->faults);
+	free(graph->process_threads);
 	free(graph->contents);
 	free(graph);
 }

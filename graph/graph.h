@@ -143,6 +143,7 @@ struct graph {
 	struct graph_hole *holes;
 	uint32_t *vertex_messages;
 	struct graph_fault *faults; /* by id */
+	uint32_t *process_threads; /* by process: so many threads of it did something that has a place in its order */
 	struct pair *contents; /* private to content.c; NULL: none */
 	size_t n_vertices, n_edges, n_connections, n_messages, n_holes, n_vertex_messages, n_faults;
 	uint64_t unmatched_bytes; /* received from a stream, but no send of them is known (peer not traced, or lost) */

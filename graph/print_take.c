@@ -354,19 +354,6 @@ static bool has_place(const struct take *t, uint32_t v, const struct event *even
 	return event->process == t->g->vertices[v].process && !event_floats(event);
 }
 
-static bool is_single(const struct take *t, uint32_t first, uint32_t end)
-{
-	uint32_t differ = 0, thread = take_event(t, first)->thread;
-
-	for (uint32_t v = first; v < end; v++) {
-		const struct event *event = take_event(t, v);
-
-		take_prefetch(t, v);
-		differ |= has_place(t, v, event) ? event->thread ^ thread : 0;
-	}
-	return !differ;
-}
-
 /* Vertices [first, end) of a process with one thread. */
 static int take_single(struct take *t, uint32_t first, uint32_t end)
 {
@@ -423,7 +410,7 @@ static int take_all(struct take *t)
 		for (end = v + 1; end < g->n_vertices && g->vertices[end].process == g->vertices[v].process; end++)
 			;
 		if (g->vertices[v].process)
-			err = is_single(t, v, end) ? take_single(t, v, end) : take_several(t, v, end);
+			err = g->process_threads[g->vertices[v].process] > 1 ? take_several(t, v, end) : take_single(t, v, end);
 	}
 	return err;
 }
@@ -434,6 +421,22 @@ static void link_both(struct print_run *run, uint32_t cause, uint32_t effect)
 		return;
 	run->items[effect - 1].link = cause;
 	run->items[cause - 1].link = effect;
+}
+
+/* Messages stand by connection, what they link by process: ask for it early. */
+static void link_prefetch(const struct take *t, size_t message)
+{
+	const struct graph *g = t->g;
+	uint32_t at;
+
+	if (message + 64 >= g->n_messages)
+		return;
+	__builtin_prefetch(&t->at[g->messages[message + 64].send]);
+	at = t->at[g->messages[message + 32].send];
+	if (at)
+		__builtin_prefetch(&t->run->items[at - 1], 1);
+	if (t->last[message + 32] != NO_VERTEX)
+		__builtin_prefetch(&t->run->items[t->last[message + 32] & ~TAKEN], 1);
 }
 
 /* From vertices to items. */
@@ -454,9 +457,11 @@ static void link_items(struct take *t)
 		if (c->connect_vertex != NO_VERTEX && c->accept_vertex != NO_VERTEX)
 			link_both(run, t->at[c->connect_vertex], t->at[c->accept_vertex]);
 	}
-	for (size_t i = 0; i < g->n_messages; i++)
+	for (size_t i = 0; i < g->n_messages; i++) {
+		link_prefetch(t, i);
 		if (t->last[i] != NO_VERTEX && t->last[i] & TAKEN)
 			link_both(run, t->at[g->messages[i].send], (t->last[i] & ~TAKEN) + 1);
+	}
 }
 
 int print_take(struct print_run *run)

@@ -31,13 +31,13 @@ static inline void take_prefetch(const struct take *t, uint32_t v)
 	const struct graph *g = t->g;
 	const char *event;
 
-	if (v + 24 >= g->n_vertices)
+	if (v + 48 >= g->n_vertices)
 		return;
-	event = (const char *)&g->trace->events[g->vertices[v + 24].event];
+	event = (const char *)&g->trace->events[g->vertices[v + 48].event];
 	__builtin_prefetch(event);
 	__builtin_prefetch(event + 64);
-	if (g->vertices[v + 12].n_messages)
-		__builtin_prefetch(&g->messages[g->vertex_messages[g->vertices[v + 12].first_message]]);
+	if (g->vertices[v + 24].n_messages)
+		__builtin_prefetch(&g->messages[g->vertex_messages[g->vertices[v + 24].first_message]]);
 }
 
 /* Of an exchange of datagrams, which is no connection: neither made nor ended. */

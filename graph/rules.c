@@ -162,22 +162,25 @@ static void note_user(struct build *b, struct end_facts *end, uint32_t v, bool s
 	end->user[send] = v + 1;
 }
 
-/*
- * The stream whose bytes an event moved: a connector's sends and an acceptor's receives are direction 0. Datagrams that
- * were received belong to none: which they are is found out later.
- */
-static uint32_t stream_of(const struct build *b, const struct event *event, uint32_t end, uint32_t connection)
+/* What the event moved goes where build_ranges_reserve() made room for it. */
+static void note_range(struct build *b, uint32_t v, const struct event *event, uint32_t end)
 {
-	bool receive = event->kind == EVENT_RECV, connector = b->g->connections[connection].connector == end;
+	bool send = event->kind == EVENT_SEND, datagram = build_transport(b, end) == TRANSPORT_UDP;
+	struct ranges *ranges = send ? &b->sends : &b->receives;
+	size_t place = ranges->place[build_direction(b, end, send)]++;
 
-	if (build_transport(b, end) == TRANSPORT_UDP)
-		return event->kind == EVENT_SEND && event->value >= 0 ?
-			       STREAM(connection, b->trace->ends[end].role != END_CONNECTOR, 0) : 0;
-	if ((event->kind != EVENT_SEND && !receive) || event->value <= 0)
-		return 0;
-	if (b->g->connections[connection].connector == b->g->connections[connection].acceptor)
-		return STREAM(connection, 0, receive); /* connected to itself */
-	return STREAM(connection, connector == receive, receive);
+	b->moved[v] = true;
+	if (send) { /* its only message, see make_messages() */
+		b->g->vertices[v].first_message = place;
+		b->g->vertices[v].n_messages = 1;
+	}
+	ranges->items[place] = (struct range){
+		.from = datagram ? 0 : event->pos,
+		.to = datagram ? (uint64_t)event->value : range_end(event->pos, event->value),
+		.vertex = v,
+		.number = send ? event->message : event->flags & (EVENT_F_URGENT | EVENT_F_SKIPPED),
+	};
+	note_user(b, &b->ends[end], v, send);
 }
 
 /* The first EXIT of each process: by process index. */
@@ -196,11 +199,10 @@ static int gather(struct build *b, uint32_t *exits)
 		vertex->teardown = event_time(event) > outcome;
 		if (end) {
 			vertex->connection = b->ends[end].connection;
-			b->stream[v] = stream_of(b, event, end, vertex->connection);
-			if (!b->stream[v])
-				note_end(b, v, event, end);
+			if (build_moved(b, event, end))
+				note_range(b, v, event, end);
 			else
-				note_user(b, &b->ends[end], v, event->kind == EVENT_SEND);
+				note_end(b, v, event, end);
 		}
 		if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 			exits[vertex->process] = earlier(exits[vertex->process], v);
@@ -296,8 +298,8 @@ int build_rules(struct build *b)
 	uint32_t *exits = malloc((b->trace->n_processes + 1) * sizeof(*exits));
 	int err;
 
-	b->stream = large_calloc(b->g->n_vertices + 1, sizeof(*b->stream));
-	if (!exits || !b->stream) {
+	b->moved = large_calloc(b->g->n_vertices + 1, sizeof(*b->moved));
+	if (!exits || !b->moved || build_ranges_reserve(b) < 0) {
 		free(exits);
 		return -ENOMEM;
 	}
@@ -305,7 +307,7 @@ int build_rules(struct build *b)
 	if (!err)
 		err = build_faults(b, exits);
 	for (uint32_t v = 0; v < b->g->n_vertices && !err; v++)
-		if (!b->stream[v])
+		if (!b->moved[v])
 			err = link_vertex(b, v, exits);
 	for (size_t i = 1; i <= b->g->n_connections && !err; i++)
 		err = link_if(b, b->g->connections[i].connect_vertex, b->g->connections[i].accept_vertex,

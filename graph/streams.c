@@ -21,79 +21,39 @@
 /* Within so many messages of one receive, one that was written in several pieces is named once. */
 #define REPEAT_MAX 16
 
-struct range {
-	uint64_t from, to;
-	uint32_t vertex;
-	union {
-		uint32_t number;  /* of its message, until those are made; of a receive: what is special about it */
-		uint32_t message; /* then index into graph.messages */
-	};
-};
-
-enum { URGENT = 1, SKIPPED }; /* flags of a receive, EVENT_F_* */
-
-/* All ranges of a run, those of one stream together. A stream is connection * 2 + direction. */
-struct ranges {
-	struct range *items;
-	size_t *first; /* by stream, n_streams + 1 */
-};
-
 struct sweep {
 	struct build *b;
-	struct ranges sends, receives;
+	const struct ranges *sends, *receives;
 	enum graph_rule rule; /* of the stream that is swept */
 	bool inferred;
 	uint32_t *active;    /* sends that may still overlap; indices into sends.items */
 	size_t n_active, budget;
 };
 
-/* Room for the ranges of one side; first[i + 1] is where those of stream i go. */
-static int ranges_init(struct ranges *ranges, size_t n_streams, size_t **ret_place)
+static int ranges_init(struct ranges *ranges, size_t n_directions)
 {
-	for (size_t i = 0; i < n_streams + 1; i++)
-		ranges->first[i + 1] += ranges->first[i];
-	*ret_place = ranges->first + 1; /* becomes the ends of the streams, which are the beginnings of the next */
-	ranges->items = large_malloc(ranges->first[n_streams + 1] + 1, sizeof(*ranges->items));
+	for (size_t i = 0; i < n_directions; i++)
+		ranges->first[i + 2] += ranges->first[i + 1];
+	ranges->place = ranges->first + 1; /* becomes the ends, which are the beginnings of the next */
+	ranges->items = large_malloc(ranges->first[n_directions + 1] + 1, sizeof(*ranges->items));
 	return ranges->items ? 0 : -ENOMEM;
 }
 
-static uint32_t receive_flags(const struct event *event)
+int build_ranges_reserve(struct build *b)
 {
-	return (event->flags & EVENT_F_URGENT ? URGENT : 0) | (event->flags & EVENT_F_SKIPPED ? SKIPPED : 0);
-}
+	size_t n_directions = 2 * (b->g->n_connections + 1);
 
-/* The ranges of all streams, by stream. One pass over the events for both sides. */
-static int gather(struct build *b, struct ranges *sends, struct ranges *receives)
-{
-	size_t n_streams = 2 * (b->g->n_connections + 1);
-	size_t *place[2];
-
-	sends->first = calloc(n_streams + 2, sizeof(*sends->first));
-	receives->first = calloc(n_streams + 2, sizeof(*receives->first));
-	if (!sends->first || !receives->first)
+	b->sends.first = calloc(n_directions + 2, sizeof(*b->sends.first));
+	b->receives.first = calloc(n_directions + 2, sizeof(*b->receives.first));
+	if (!b->sends.first || !b->receives.first)
 		return -ENOMEM;
-	for (uint32_t v = 0; v < b->g->n_vertices; v++)
-		if (b->stream[v])
-			(b->stream[v] % 2 ? receives : sends)->first[b->stream[v] / 2 + 2]++;
-	if (ranges_init(sends, n_streams, &place[0]) < 0 || ranges_init(receives, n_streams, &place[1]) < 0)
-		return -ENOMEM;
-	for (uint32_t v = 0; v < b->g->n_vertices; v++) {
-		uint32_t stream = b->stream[v], receive = stream % 2;
-		const struct event *event;
-		bool datagram;
-
-		if (!stream)
+	for (uint32_t end = 1; end <= b->trace->n_ends; end++) {
+		if (!b->ends[end].used)
 			continue;
-		build_prefetch(b, v);
-		event = build_event(b, v);
-		datagram = build_transport(b, build_end(b, event)) == TRANSPORT_UDP;
-		(receive ? receives : sends)->items[place[receive][stream / 2]++] = (struct range){
-			.from = datagram ? 0 : event->pos,
-			.to = datagram ? (uint64_t)event->value : range_end(event->pos, event->value), .vertex = v,
-			.number = receive ? receive_flags(event) : event->message,
-		};
+		b->sends.first[build_direction(b, end, true) + 2] += b->ends[end].n_ranges[1];
+		b->receives.first[build_direction(b, end, false) + 2] += b->ends[end].n_ranges[0];
 	}
-	return 0;
+	return ranges_init(&b->sends, n_directions) < 0 || ranges_init(&b->receives, n_directions) < 0 ? -ENOMEM : 0;
 }
 
 /* Room for what a run without surprises makes; surprises make more. */
@@ -111,6 +71,7 @@ static int reserve(struct build *b, size_t n_sends, size_t n_receives)
 	b->cap_vertex_messages = n_sends + n_receives + 1;
 	g->messages = large_malloc(b->cap_messages, sizeof(*g->messages));
 	g->vertex_messages = large_malloc(b->cap_vertex_messages, sizeof(*g->vertex_messages));
+	g->n_vertex_messages = n_sends; /* theirs are the first, by their ranges */
 	return g->messages && g->vertex_messages ? 0 : -ENOMEM;
 }
 
@@ -136,15 +97,16 @@ static int place_compare(const void *a, const void *b)
 	return p->vertex < q->vertex ? -1 : p->vertex > q->vertex;
 }
 
-/* Streams are nearly always sorted as they come. */
-static void ranges_sort(struct range *ranges, size_t n, int (*compare)(const void *, const void *))
+/* Whether they had to be: streams are nearly always sorted as they come. */
+static bool ranges_sort(struct range *ranges, size_t n, int (*compare)(const void *, const void *))
 {
 	for (size_t i = 1; i < n; i++) {
 		if (compare(&ranges[i - 1], &ranges[i]) > 0) {
 			qsort(ranges, n, sizeof(*ranges), compare);
-			return;
+			return true;
 		}
 	}
+	return false;
 }
 
 /* Sends of one number are one message; a send without number is one of its own, and so is a datagram. */
@@ -152,11 +114,11 @@ static int make_messages(struct sweep *s, size_t stream, struct range *sends, si
 {
 	struct build *b = s->b;
 	struct graph *g = b->g;
-	bool datagrams = s->rule == RULE_DATAGRAM;
+	bool datagrams = s->rule == RULE_DATAGRAM, moved = ranges_sort(sends, n, number_compare);
+	size_t first = sends - s->sends->items;
 	struct graph_message *message = NULL;
 	uint32_t last = 0;
 
-	ranges_sort(sends, n, number_compare);
 	for (size_t i = 0; i < n; i++) {
 		if (!i || !sends[i].number || sends[i].number != last || datagrams) {
 			if (build_grow((void **)&g->messages, &b->cap_messages, g->n_messages, sizeof(*message)) < 0)
@@ -173,6 +135,7 @@ static int make_messages(struct sweep *s, size_t stream, struct range *sends, si
 			message->end = sends[i].to;
 		last = sends[i].number;
 		sends[i].message = g->n_messages - 1;
+		g->vertex_messages[moved ? g->vertices[sends[i].vertex].first_message : first + i] = g->n_messages - 1;
 	}
 	return 0;
 }
@@ -204,9 +167,9 @@ static int find_holes(struct build *b, size_t stream, bool receive_side, const s
 		covered = n ? ranges[0].from : all;
 	for (size_t i = 0; i <= n && !err; i++) {
 		uint64_t from = i < n ? ranges[i].from : all;
-		bool skipped = receive_side && (i < n ? ranges[i].number & SKIPPED : b->ends[end].skipped_last == all);
+		bool skipped = receive_side && (i < n ? ranges[i].number & EVENT_F_SKIPPED : b->ends[end].skipped_last == all);
 
-		if (receive_side && i < n && ranges[i].number & URGENT && from >= all)
+		if (receive_side && i < n && ranges[i].number & EVENT_F_URGENT && from >= all)
 			continue; /* ahead of the stream */
 		if (from > covered && !(skipped && from - covered == 1))
 			err = hole_add(b, stream, receive_side, covered, from);
@@ -244,7 +207,7 @@ static int match_receive(struct sweep *s, const struct range *receive, uint64_t 
 	int err = 0;
 
 	for (size_t i = 0; i < s->n_active; i++) {
-		const struct range *send = &s->sends.items[s->active[i]];
+		const struct range *send = &s->sends->items[s->active[i]];
 		uint64_t from = send->from > receive->from ? send->from : receive->from;
 		uint64_t to = send->to < receive->to ? send->to : receive->to;
 		struct graph_message *message = &g->messages[send->message];
@@ -293,20 +256,20 @@ static uint64_t range_since(const struct range *range, uint64_t beginning)
 static int sweep_stream(struct sweep *s, size_t stream, uint64_t beginning)
 {
 	struct graph *g = s->b->g;
-	size_t next = s->sends.first[stream], n_sends = s->sends.first[stream + 1];
-	size_t first = s->receives.first[stream], n_receives = s->receives.first[stream + 1];
+	size_t next = s->sends->first[stream], n_sends = s->sends->first[stream + 1];
+	size_t first = s->receives->first[stream], n_receives = s->receives->first[stream + 1];
 	int err = 0;
 
 	s->n_active = 0;
 	/* tiling ranges meet at most once for each beginning of either */
 	s->budget = 16 * (n_sends - next + n_receives - first) + 4096;
 	for (size_t i = first; i < n_receives && !err; i++) {
-		const struct range *receive = &s->receives.items[i];
+		const struct range *receive = &s->receives->items[i];
 		uint64_t matched = 0, unmatched, since;
 
-		if (i + 8 < n_receives)
-			__builtin_prefetch(&g->vertices[s->receives.items[i + 8].vertex], 1);
-		for (; next < n_sends && s->sends.items[next].from < receive->to; next++)
+		if (i + 32 < n_receives)
+			__builtin_prefetch(&g->vertices[s->receives->items[i + 32].vertex], 1);
+		for (; next < n_sends && s->sends->items[next].from < receive->to; next++)
 			s->active[s->n_active++] = next;
 		err = match_receive(s, receive, &matched);
 		since = range_since(receive, beginning);
@@ -352,11 +315,11 @@ static int do_stream(struct sweep *s, size_t stream)
 	struct graph_connection *connection = &b->g->connections[stream / 2];
 	uint32_t sender = stream % 2 ? connection->acceptor : connection->connector;
 	uint32_t receiver = stream % 2 ? connection->connector : connection->acceptor;
-	struct range *sends = s->sends.items + s->sends.first[stream];
-	struct range *receives = s->receives.items + s->receives.first[stream];
-	size_t n_sends = s->sends.first[stream + 1] - s->sends.first[stream];
-	size_t n_receives = s->receives.first[stream + 1] - s->receives.first[stream];
-	uint64_t taken = last_end(receives, n_receives, URGENT), sent = last_end(sends, n_sends, 0), beginning;
+	struct range *sends = s->sends->items + s->sends->first[stream];
+	struct range *receives = s->receives->items + s->receives->first[stream];
+	size_t n_sends = s->sends->first[stream + 1] - s->sends->first[stream];
+	size_t n_receives = s->receives->first[stream + 1] - s->receives->first[stream];
+	uint64_t taken = last_end(receives, n_receives, EVENT_F_URGENT), sent = last_end(sends, n_sends, 0), beginning;
 	int err;
 
 	if (stream % 2 && sender && sender == receiver)
@@ -391,40 +354,21 @@ static int do_stream(struct sweep *s, size_t stream)
 	return err;
 }
 
-/* A send's only message. Behind the receives' slices, so that those stay in one piece. */
-static int label_sends(struct sweep *s)
-{
-	size_t n = s->sends.first[2 * (s->b->g->n_connections + 1)];
-	int err = 0;
-
-	for (size_t i = 0; i < n && !err; i++) {
-		if (i + 8 < n)
-			__builtin_prefetch(&s->b->g->vertices[s->sends.items[i + 8].vertex], 1);
-		err = build_vertex_message_add(s->b, s->sends.items[i].vertex, s->sends.items[i].message);
-	}
-	return err;
-}
-
 int build_streams(struct build *b)
 {
-	struct sweep s = { .b = b };
+	struct sweep s = { .b = b, .sends = &b->sends, .receives = &b->receives };
 	size_t n_streams = 2 * (b->g->n_connections + 1);
-	int err = -ENOMEM;
+	int err = reserve(b, b->sends.first[n_streams], b->receives.first[n_streams]);
 
-	if (gather(b, &s.sends, &s.receives) < 0 ||
-	    reserve(b, s.sends.first[n_streams], s.receives.first[n_streams]) < 0)
-		goto out;
-	s.active = large_malloc(s.sends.first[n_streams] + 1, sizeof(*s.active));
+	if (err < 0)
+		return err;
+	s.active = large_malloc(b->sends.first[n_streams] + 1, sizeof(*s.active));
 	err = s.active ? 0 : -ENOMEM;
 	for (size_t stream = 2; stream < n_streams && !err; stream++)
 		err = do_stream(&s, stream);
-	if (!err)
-		err = label_sends(&s);
-out:
 	free(s.active);
-	free(s.sends.items);
-	free(s.sends.first);
-	free(s.receives.items);
-	free(s.receives.first);
+	free(b->sends.items);
+	free(b->receives.items);
+	b->sends.items = b->receives.items = NULL;
 	return err;
 }
