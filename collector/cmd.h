@@ -34,6 +34,7 @@ struct cmd_args {
 	struct cmd_texts faults, plans;
 	const char *seed, *run;
 	uint64_t runs;
+	const char *keep_runs;
 	bool dry, racy;
 	struct cmd_texts boxes, kinds;
 	bool agent, private; /* of serve */

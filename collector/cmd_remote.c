@@ -62,6 +62,14 @@ int cmd_remote_fail(const struct cmd_remote *remote, int err, const struct error
 	return cmd_fail(e);
 }
 
+int cmd_keep(const struct cmd_args *args, unsigned *ret_keep)
+{
+	struct error e;
+
+	*ret_keep = args->keep ? COURSE_KEEP_DIRECTORY : 0;
+	return course_keep_parse(args->keep_runs, ret_keep, &e) ? cmd_failf("--%s", e.text) : 0;
+}
+
 int cmd_run_named(const struct cmd *cmd, const char *text, uint64_t *ret_run)
 {
 	*ret_run = 0;

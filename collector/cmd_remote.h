@@ -29,6 +29,15 @@ int cmd_run_print(struct course_result *run, const char *store, const struct cmd
 /* What err and e are worth to who called remote_*(): said, unless the user stopped it. Returns the exit status. */
 int cmd_remote_fail(const struct cmd_remote *remote, int err, const struct error *e);
 
+/* What the options want kept: course_keep. 0; else it has said what is wrong, and this is the exit status. */
+int cmd_keep(const struct cmd_args *args, unsigned *ret_keep);
+
+#define CMD_OPTION_KEEP                                                                                                \
+	{                                                                                                              \
+		"keep", 0, CMD_TEXT, CMD_OPTION(keep_runs), "WHICH",                                                   \
+			"new: of runs that did the same, one keeps its events (default); all: each keeps them"          \
+	}
+
 /* "7", or "last", which is 0. 0; else it has said what is wrong, and this is the exit status. */
 int cmd_run_named(const struct cmd *cmd, const char *text, uint64_t *ret_run);
 

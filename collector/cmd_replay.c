@@ -8,14 +8,17 @@ static int replay_main(const struct cmd *cmd, const struct cmd_args *args)
 	struct course_result run;
 	struct error e;
 	uint64_t number;
+	unsigned keep;
 	int err = 0, status = cmd_run_named(cmd, args->rest[0], &number);
 
+	if (!status)
+		status = cmd_keep(args, &keep);
 	if (!status)
 		status = cmd_remote_open(args, &remote);
 	if (status)
 		return status;
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote.remote); i++) {
-		err = remote_replay(remote.remote, number, args->keep, &run, &e);
+		err = remote_replay(remote.remote, number, keep, &run, &e);
 		number = err || number ? number : run.id; /* the last one did the same as the one before it */
 		if (!err)
 			status = outcome_worse_status(status, cmd_run_print(&run, remote_store(remote.remote), args));
@@ -33,6 +36,7 @@ static const struct cmd_option options[] = {
 	CMD_OPTION_STORE,
 	CMD_OPTION_ELSEWHERE,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
+	CMD_OPTION_KEEP,
 	{ "keep-dir", 0, CMD_FLAG, CMD_OPTION(keep), NULL, "keep the run's directory and say where it is" },
 	CMD_OPTION_HELP,
 	{ 0 },

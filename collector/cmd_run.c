@@ -20,9 +20,12 @@ static int run_once(struct session *session, struct store *store, const struct e
 {
 	struct course_result run;
 	struct error e;
+	unsigned keep;
 
+	if (cmd_keep(args, &keep))
+		return CMD_EXIT_ERROR;
 	plan->seed = args->seed ? plan->seed : 0;
-	if (plan_number(plan, 1, &e) < 0 || session_run(session, store, x, plan, args->keep, &run, &e) < 0)
+	if (plan_number(plan, 1, &e) < 0 || session_run(session, store, x, plan, keep, &run, &e) < 0)
 		return cmd_fail(&e);
 	return cmd_run_print(&run, args->store, args);
 }
@@ -46,10 +49,13 @@ static int run_remote(const struct cmd_args *args, const char *url, const struct
 	struct course_result run;
 	struct error e;
 	int err, status = 0;
+	unsigned keep;
 
+	if (cmd_keep(args, &keep))
+		return CMD_EXIT_ERROR;
 	err = remote_open(url, args->rest[0], &remote, &e);
 	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
-		err = remote_run(remote, plan, args->keep, args->send, &run, &e);
+		err = remote_run(remote, plan, keep, args->send, &run, &e);
 		if (!err)
 			status = outcome_worse_status(status, cmd_run_print(&run, remote_store(remote), args));
 	}
@@ -126,7 +132,10 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	struct plan plan = { .n = 0 };
 	int err, status = CMD_EXIT_ERROR;
 	struct error e;
+	unsigned keep;
 
+	if (cmd_keep(args, &keep))
+		return CMD_EXIT_ERROR;
 	err = cmd_plan_read(args, &plan, &e);
 	if (err < 0) {
 		cmd_fail(&e);
@@ -194,6 +203,7 @@ static const struct cmd_option options[] = {
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print one JSON object a run, a line each (docs/json.md)" },
 	{ "send", 0, CMD_TEXT, CMD_OPTION(send), "WHEN",
 	  "live: what is recorded is sent and stored while the run goes on; deferred: after it (default: as FILE says)" },
+	CMD_OPTION_KEEP,
 	{ "keep-dir", 0, CMD_FLAG, CMD_OPTION(keep), NULL, "keep the run's directory and say where it is" },
 	CMD_OPTION_HELP,
 	{ 0 },

@@ -298,11 +298,11 @@ static int directory_make(struct course *course, struct error *e)
 
 	if (!realpath(claim_base(), base))
 		return error_set(e, -errno, "%s: %s", claim_base(), strerror(errno));
-	return claim_open(&course->claim, base, course->keep ? "kept" : "run", NULL, 0711, e);
+	return claim_open(&course->claim, base, course->keep & COURSE_KEEP_DIRECTORY ? "kept" : "run", NULL, 0711, e);
 }
 
 int course_open(struct store *store, const struct experiment *x, const struct cast *cast,
-		const struct message_hello *const *hellos, const struct plan *plan, bool keep, const struct course_door *door,
+		const struct message_hello *const *hellos, const struct plan *plan, unsigned keep, const struct course_door *door,
 		struct course **ret_course, struct error *e)
 {
 	struct course *course = calloc(1, sizeof(*course));
@@ -314,7 +314,7 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	course->store = store;
 	course->cast = cast;
 	course->door = *door;
-	course->keep = keep;
+	course->keep = keep | (x->content_bytes ? COURSE_KEEP_ALL : 0); /* nothing else has what messages said */
 	course->claim = (struct claim)CLAIM_NONE;
 	course->commit_at = UINT64_MAX;
 	course->ingests = calloc(cast->n_agents + 1, sizeof(*course->ingests));
@@ -336,7 +336,7 @@ int course_open(struct store *store, const struct experiment *x, const struct ca
 	}
 out:
 	if (course)
-		course->keep = false;
+		course->keep = 0;
 	course_close(course);
 	return err;
 }
@@ -345,7 +345,7 @@ void course_close(struct course *course)
 {
 	if (!course)
 		return;
-	if (course->claim.fd >= 0 && !course->keep)
+	if (course->claim.fd >= 0 && !(course->keep & COURSE_KEEP_DIRECTORY))
 		claim_remove_tree(course->claim.path);
 	claim_close(&course->claim);
 	for (size_t i = 0; course->ingests && i < course->cast->n_agents; i++)

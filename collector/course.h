@@ -31,10 +31,20 @@ struct course_door {
 	void (*events)(void *arg, size_t agent, const struct trace *trace);
 };
 
+/* What is kept of a run besides the usual: bits. */
+enum course_keep {
+	COURSE_KEEP_DIRECTORY = 1,
+	COURSE_KEEP_ALL = 2, /* the events also of a repeat (store.h) */
+};
+
+/* "new", which is also NULL and "": nothing; "all". -EINVAL. Leaves the other bits as they are. */
+int course_keep_parse(const char *word, unsigned *keep, struct error *e);
+
 struct course_result {
 	struct run *run; /* without its processes; as stored, or, if its end could not be written, as it would have been; NULL: cannot be read */
 	struct prints prints;
 	bool has_prints;
+	char *injected; /* lines of faults that came while it went on; NULL: none */
 	struct show_timing timing;
 	enum outcome outcome;
 	uint64_t id;
@@ -43,11 +53,11 @@ struct course_result {
 };
 
 /*
- * Makes the run's directory and its row. experiment, cast and plan (checked and numbered; NULL: no faults) are borrowed; hellos (by
+ * Makes the run's directory and its row. keep: course_keep. experiment, cast and plan (checked and numbered; NULL: no faults) are borrowed; hellos (by
  * place in the cast) for the call. An error here: there is no run.
  */
 int course_open(struct store *store, const struct experiment *experiment, const struct cast *cast,
-		const struct message_hello *const *hellos, const struct plan *plan, bool keep, const struct course_door *door,
+		const struct message_hello *const *hellos, const struct plan *plan, unsigned keep, const struct course_door *door,
 		struct course **ret_course, struct error *e);
 /* Removes the directory, unless it is kept. One that was not sealed stays running, and its owner's end seals it. */
 void course_close(struct course *course);

@@ -14,7 +14,7 @@ struct course {
 	const struct cast *cast;
 	struct course_door door;
 	struct claim claim; /* the directory */
-	bool keep;
+	unsigned keep; /* course_keep */
 	struct store_run row;
 	struct conduct *conduct;
 	struct armed armed;

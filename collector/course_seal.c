@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The end of a run: what was recorded is read back and counted, and the row says how it ended. See course.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/classed.h"
 #include "collector/course_inside.h"
 #include "lib/clock.h"
 
@@ -22,6 +24,16 @@ static void reason_make(const struct conduct_result *result, const struct run *r
 	free(words);
 }
 
+int course_keep_parse(const char *word, unsigned *keep, struct error *e)
+{
+	if (!word || !*word || !strcmp(word, "new"))
+		return 0;
+	if (strcmp(word, "all"))
+		return error_set(e, -EINVAL, "keep %s: it is new (of runs that did the same, only one keeps its events) or all", word);
+	*keep |= COURSE_KEEP_ALL;
+	return 0;
+}
+
 /* Ends the row of a loaded run as the stored one was, or should have been. */
 static void row_end(struct store_run *row, const struct store_run *end)
 {
@@ -35,6 +47,12 @@ static void row_end(struct store_run *row, const struct store_run *end)
 	row->messages = end->messages;
 	row->lost = end->lost;
 	row->holes = end->holes;
+	memcpy(row->prints, end->prints, sizeof(row->prints));
+	row->has_prints = end->has_prints;
+	row->unclassed = end->unclassed ? strdup(end->unclassed) : NULL;
+	row->class_id = end->class_id;
+	row->new_class = end->new_class;
+	row->kept = end->kept;
 }
 
 static struct show_timing timing_of(const struct conduct_result *result, uint64_t total, uint64_t cpu)
@@ -68,7 +86,8 @@ static int count_and_print(struct course_result *ret, struct store_run *row, str
 
 	ended.running = false;
 	if (!err)
-		ret->has_prints = !prints_make(ret->run, &ended, graph, &ret->prints, e);
+		ret->has_prints = !prints_make(ret->run, &ended, graph, &ret->prints, e) &&
+				  !classed_injected(graph, ret->run->row, &ret->injected);
 	graph_free(graph);
 	return err;
 }
@@ -120,6 +139,8 @@ void course_seal_count(struct course *course, const char *store_url, struct cour
 	counted = count_and_print(ret, row, &e);
 	if (!row->incomplete && !result->began) /* nothing ever began to be recorded */
 		row->lost = 0;
+	if (ret->has_prints)
+		classed_row(&ret->prints, row);
 	if (counted < 0) { /* no verdict rests on a run that nobody can look at */
 		row->outcome = OUTCOME_ERROR;
 		snprintf(ret->reason, sizeof(ret->reason), "what was recorded makes no graph: %.400s", e.text);
@@ -128,6 +149,7 @@ void course_seal_count(struct course *course, const char *store_url, struct cour
 
 void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_result *ret)
 {
+	struct store_seal how = { .keep_all = course->keep & COURSE_KEEP_ALL, .sketch = &ret->prints.sketch, .injected = ret->injected };
 	const struct store_process *processes;
 	struct store_run *row = &course->row;
 	struct error e;
@@ -135,7 +157,7 @@ void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_resul
 
 	row->reason = *ret->reason ? ret->reason : NULL;
 	processes = conduct_processes(course->conduct, &n);
-	if (store_run_seal(course->store, row, processes, n, &e) < 0) {
+	if (store_run_seal(course->store, row, processes, n, &how, &e) < 0) {
 		row->outcome = OUTCOME_ERROR;
 		row->incomplete = true;
 		if (!course->store_failed)
@@ -145,7 +167,7 @@ void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_resul
 	ret->outcome = row->outcome;
 	if (ret->run)
 		row_end(ret->run->row, row);
-	if (course->keep)
+	if (course->keep & COURSE_KEEP_DIRECTORY)
 		snprintf(ret->directory, sizeof(ret->directory), "%s", course->claim.path);
 	ret->timing = timing_of(conduct_result(course->conduct), clock_monotonic_ns() - row->started_monotonic_ns, cpu_ns);
 }
@@ -161,4 +183,6 @@ void course_result_fini(struct course_result *result)
 {
 	run_free(result->run);
 	result->run = NULL;
+	free(result->injected);
+	result->injected = NULL;
 }

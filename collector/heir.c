@@ -112,7 +112,7 @@ static void seal_end(struct heir *heir, uint64_t now)
 
 	heir->sealing = false;
 	if (heir->counted)
-		err = store_run_seal(heir->heirs->store, heir->counted->row, NULL, 0, &heir->failed);
+		err = store_run_seal(heir->heirs->store, heir->counted->row, NULL, 0, NULL, &heir->failed);
 	run_free(heir->counted);
 	heir->counted = NULL;
 	if (err < 0 && err != -ESTALE) { /* which means: sealed by another bop */
@@ -251,7 +251,7 @@ int heirs_open(struct store *store, uint64_t now, const struct heirs_door *door,
 		return error_set(e, -ENOMEM, "out of memory");
 	heirs->store = store;
 	heirs->door = *door;
-	err = store_each_run(store, NULL, on_run, heirs, e);
+	err = store_each_run(store, &(struct store_range){ .running = true }, on_run, heirs, e);
 	DL_FOREACH_SAFE(heirs->list, heir, next)
 	{
 		if (!err)

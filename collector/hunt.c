@@ -229,7 +229,7 @@ static int run_when_free(struct hunt *hunt, const struct plan *plan, struct cour
 	bool told = false;
 	int err;
 
-	while ((err = remote_run(hunt->remote, plan, false, NULL, ret, e)) == -EBUSY) {
+	while ((err = remote_run(hunt->remote, plan, COURSE_KEEP_ALL, NULL, ret, e)) == -EBUSY) {
 		if (remote_interrupted(hunt->remote))
 			return error_set(e, -EINTR, "interrupted");
 		if (!told)

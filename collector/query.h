@@ -34,7 +34,7 @@ bool query_answers(enum api_request_kind kind, enum store_mode *ret_mode);
 
 /*
  * Answers it; *ret_answer is malloc'ed, with the id of the request: api_answer_fini() frees it. Run 0 is the last one.
- * -ENOENT: there is no such run, moment or goal; -EINVAL: the request makes no sense; -ENODATA: the run is not whole;
+ * -ENOENT: there is no such run, moment or goal; -EINVAL: the request makes no sense; -ENODATA: the run is not whole, or its events were removed;
  * -EBUSY; -E2BIG; as the store fails.
  */
 int query_answer(struct store *store, const struct api_request *request, struct api_answer *ret_answer,

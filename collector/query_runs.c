@@ -66,8 +66,12 @@ Bop__Api__RunRow *query_row(const struct store_run *from, const struct prints *p
 	row->messages = from->running ? STORE_UNKNOWN : from->messages;
 	row->lost = from->running ? STORE_UNKNOWN : from->lost;
 	row->holes = from->running ? STORE_UNKNOWN : from->holes;
+	row->class_id = from->class_id;
+	row->kept = from->kept;
+	row->new_class = from->new_class;
 	if (!query_text(&row->experiment, from->experiment) &&
 	    !query_text(&row->outcome, outcome_name(from->outcome)) && !query_text(&row->reason, from->reason) &&
+	    !query_text(&row->unclassed, from->unclassed) &&
 	    !query_text(&row->print_why_not, prints ? prints->why_not : NULL)) {
 		if (!prints || !prints_add(row, prints))
 			return row;
@@ -106,6 +110,8 @@ void query_row_back(const Bop__Api__RunRow *from, struct store_run *ret_row, str
 		.reason = *from->reason ? from->reason : NULL, .incomplete = from->incomplete, .running = from->running,
 		.started_ns = from->started_ns, .duration_ns = from->duration_ns, .events = from->events,
 		.messages = from->messages, .lost = from->lost, .holes = from->holes, .faults = from->faults,
+		.class_id = from->class_id, .kept = from->kept, .new_class = from->new_class,
+		.unclassed = *from->unclassed ? from->unclassed : NULL,
 	};
 	*ret_has_prints = from->exact;
 	if (from->exact)
@@ -119,6 +125,20 @@ struct page {
 	bool prints;
 };
 
+/* Those of its class; one without is read, if it can be. */
+static bool row_prints(struct store *store, const struct store_run *row, struct prints *ret)
+{
+	struct store_class *class = NULL;
+
+	if (!row->class_id || store_class_get(store, row->class_id, &class, NULL))
+		return !prints_load(store, row->id, ret, NULL);
+	*ret = (struct prints){ .n_levels = PRINT_LEVEL_COUNT, .has_symmetric = true };
+	memcpy(ret->own, class->prints[STORE_OWN], sizeof(ret->own));
+	memcpy(ret->symmetric, class->prints[STORE_SYMMETRIC], sizeof(ret->symmetric));
+	store_class_free(class);
+	return true;
+}
+
 static int on_row(const struct store_run *row, void *arg, struct error *e)
 {
 	struct page *page = arg;
@@ -129,8 +149,7 @@ static int on_row(const struct store_run *row, void *arg, struct error *e)
 		page->answer->more = true;
 		return 1;
 	}
-	/* one that cannot be read has none */
-	has_prints = page->prints && !prints_load(page->store, row->id, &prints, NULL);
+	has_prints = page->prints && row_prints(page->store, row, &prints);
 	return query_row_add(&page->answer->rows, &page->answer->n_rows, query_row(row, has_prints ? &prints : NULL));
 }
 

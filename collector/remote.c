@@ -158,6 +158,10 @@ static int end_take(struct remote *remote, const struct api_run_end *end, struct
 	row->messages = end->messages;
 	row->lost = end->lost;
 	row->holes = end->holes;
+	row->class_id = end->class_id;
+	row->new_class = end->new_class;
+	row->kept = end->kept;
+	row->unclassed = text_or_null(end->unclassed);
 	snprintf(ret->reason, sizeof(ret->reason), "%s", end->reason);
 	snprintf(ret->directory, sizeof(ret->directory), "%s", end->directory);
 	for (char **warning = end->warnings; *warning; warning++)
@@ -247,12 +251,13 @@ static int ended(struct remote *remote, struct api_request *request, struct cour
 	return err;
 }
 
-int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+int remote_run(struct remote *remote, const struct plan *plan, unsigned keep, const char *send, struct course_result *ret,
 	       struct error *e)
 {
 	struct api_request request = {
 		.kind = API_RUN,
-		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size, .keep = keep,
+		.run = { .name = remote->name, .path = remote->path, .text = remote->text, .size = remote->size,
+			 .keep = keep & COURSE_KEEP_DIRECTORY, .keep_runs = keep & COURSE_KEEP_ALL ? "all" : "",
 			 .send = (char *)send },
 		.plan = { .lines = plan->lines, .origins = plan->origins, .n = plan->n, .seed = plan->seed, .dry = plan->dry,
 			  .racy = plan->racy },
@@ -261,12 +266,13 @@ int remote_run(struct remote *remote, const struct plan *plan, bool keep, const 
 	return ended(remote, &request, ret, e);
 }
 
-int remote_replay(struct remote *remote, uint64_t run, bool keep, struct course_result *ret, struct error *e)
+int remote_replay(struct remote *remote, uint64_t run, unsigned keep, struct course_result *ret, struct error *e)
 {
 	Bop__Api__Replay replay = BOP__API__REPLAY__INIT;
 	struct api_request request = { .kind = API_REPLAY, .replay = &replay };
 
 	replay.run = run;
-	replay.keep = keep;
+	replay.keep = keep & COURSE_KEEP_DIRECTORY;
+	replay.keep_runs = keep & COURSE_KEEP_ALL ? "all" : "";
 	return ended(remote, &request, ret, e);
 }

@@ -19,14 +19,14 @@ void remote_close(struct remote *remote);
 void remote_file(const struct remote *remote, char **ret_name, char **ret_path, ProtobufCBinaryData *ret_text);
 
 /*
- * Runs it once. plan: its lines are sent, and checked by the server. send: live or deferred, NULL: as the file says. ret->run has its
+ * Runs it once. plan: its lines are sent, and checked by the server. send: live or deferred, NULL: as the file says. keep: course_keep. ret->run has its
  * row and nothing else; free with course_result_fini(). An error: there is no run, or the server is gone.
  */
-int remote_run(struct remote *remote, const struct plan *plan, bool keep, const char *send, struct course_result *ret,
+int remote_run(struct remote *remote, const struct plan *plan, unsigned keep, const char *send, struct course_result *ret,
 	       struct error *e);
 
 /* The same, for what a stored run did; 0: the last one. */
-int remote_replay(struct remote *remote, uint64_t run, bool keep, struct course_result *ret, struct error *e);
+int remote_replay(struct remote *remote, uint64_t run, unsigned keep, struct course_result *ret, struct error *e);
 
 /*
  * Asks anything that is answered by Progress and one answer of that kind, to be freed with api_answer_fini(). Sets the request's id.

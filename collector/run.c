@@ -117,11 +117,11 @@ static int on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t 
 		loading++;
 	if (loading == all->streams + all->run->n_streams)
 		return error_set(e, -EBADMSG, "run %llu, batch %llu is of an agent that nothing else is known of: it is damaged",
-				 (unsigned long long)all->run->row->id, (unsigned long long)number);
+				 (unsigned long long)all->run->events_of, (unsigned long long)number);
 	err = wire_batch_decode(bytes, size, &head, &loading->trace, e);
 	if (err < 0)
 		return error_prefix(e, err, "run %llu, batch %llu is damaged",
-				    (unsigned long long)all->run->row->id, (unsigned long long)number);
+				    (unsigned long long)all->run->events_of, (unsigned long long)number);
 	if (number != loading->next)
 		loading->next = UINT64_MAX; /* a gap; nothing can follow it in order */
 	else
@@ -205,7 +205,7 @@ static int streams_load(struct store *store, struct run *run, struct error *e)
 		trace_init(&all.streams[i].trace);
 		all.streams[i].next = 1;
 	}
-	err = store_each_batch(store, run->row->id, on_batch, &all, e);
+	err = store_each_batch(store, run->events_of, on_batch, &all, e);
 	if (!err)
 		err = streams_join(run, all.streams, e);
 	trace_receipts_settle(&run->trace);
@@ -225,7 +225,51 @@ static void row_of_dead_owner(struct store_run *row)
 	row->lost = STORE_UNKNOWN;
 }
 
-int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e)
+/* Whose events stand for the run's, and when that one began. */
+static int events_find(struct store *store, struct run *run, struct error *e)
+{
+	struct store_run *row = run->row, *whole = NULL;
+	int err = 0;
+
+	run->events_of = row->kept;
+	if (!row->kept)
+		return error_set(e, -ENODATA, "run %llu: its events were removed (by `bop gc`, or as those of the run that it repeats)",
+				 (unsigned long long)row->id);
+	if (row->kept != row->id)
+		err = store_run_get(store, row->kept, &whole, e);
+	if (err < 0)
+		return err;
+	row = whole ? whole : row;
+	run->clock = (struct run_clock){ "", row->started_ns, row->started_monotonic_ns };
+	memcpy(run->clock.boot_id, row->owner.boot_id, sizeof(run->clock.boot_id));
+	store_run_free(whole);
+	return 0;
+}
+
+/* Reads everything that belongs to run->row. */
+static int rest_load(struct store *store, struct run *run, struct error *e)
+{
+	int err = events_find(store, run, e);
+
+	if (!err)
+		err = store_each_stream(store, run->events_of, on_stream, run, e);
+	if (!err)
+		err = store_each_process(store, run->row->id, on_process, run, e);
+	return err ? err : streams_load(store, run, e);
+}
+
+/* Whether other events stand for it since it was begun to be read: then those that were read are not all of them. */
+static bool has_moved(struct store *store, const struct run *run)
+{
+	struct store_run *row = NULL;
+	bool moved = store_run_get(store, run->row->id, &row, NULL) < 0 || row->kept != run->row->kept ||
+		     row->running != run->row->running;
+
+	store_run_free(row);
+	return moved;
+}
+
+static int load_once(struct store *store, uint64_t id, bool *ret_moved, struct run **ret_run, struct error *e)
 {
 	struct run *run;
 	int err;
@@ -234,16 +278,12 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 	if (!run)
 		return error_set(e, -ENOMEM, "out of memory");
 	trace_init(&run->trace);
+	*ret_moved = false;
 	err = store_run_get(store, id, &run->row, e);
 	if (err < 0)
 		goto out;
-	err = store_each_stream(store, id, on_stream, run, e);
-	if (err < 0)
-		goto out;
-	err = store_each_process(store, id, on_process, run, e);
-	if (err < 0)
-		goto out;
-	err = streams_load(store, run, e);
+	err = rest_load(store, run, e);
+	*ret_moved = (!err || err == -EBADMSG || err == -ENOENT) && has_moved(store, run);
 	if (err < 0)
 		goto out;
 	if (run->row->running && !store_owner_alive(&run->row->owner)) {
@@ -256,6 +296,27 @@ int run_load(struct store *store, uint64_t id, struct run **ret_run, struct erro
 out:
 	run_free(run);
 	return err;
+}
+
+int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e)
+{
+	struct run *run = NULL;
+	bool moved;
+	int err;
+
+	/* It was sealed, or removed, while it was read: that happens once or twice in its life. */
+	for (int i = 0; i < 4; i++) {
+		run_free(run);
+		run = NULL;
+		err = load_once(store, id, &moved, &run, e);
+		if (moved)
+			continue;
+		if (!err)
+			*ret_run = run;
+		return err;
+	}
+	run_free(run);
+	return err ? err : error_set(e, -EBUSY, "run %llu is being changed: try again", (unsigned long long)id);
 }
 
 /* For lists and seals, which need no more than the row: a run with a damaged batch still has one. */
@@ -307,11 +368,11 @@ void run_free(struct run *run)
 int64_t run_time(const struct run *run, uint64_t monotonic_ns)
 {
 	const struct store_stream *stream = run->n_streams ? &run->streams[0] : NULL;
-	const struct store_run *row = run->row;
+	const struct run_clock *clock = &run->clock;
 
-	if (!stream || !strcmp(stream->boot_id, row->owner.boot_id))
-		return (int64_t)(monotonic_ns - row->started_monotonic_ns);
-	return (int64_t)(monotonic_ns - stream->monotonic_ns + stream->realtime_ns - row->started_ns);
+	if (!stream || !strcmp(stream->boot_id, clock->boot_id))
+		return (int64_t)(monotonic_ns - clock->monotonic_ns);
+	return (int64_t)(monotonic_ns - stream->monotonic_ns + stream->realtime_ns - clock->realtime_ns);
 }
 
 int run_count(const struct run *run, struct store_run *row, struct graph **ret_graph, struct error *e)
@@ -368,10 +429,12 @@ static int on_orphan(const struct store_run *row, void *arg, struct error *e)
 	return 0;
 }
 
+static const struct store_range unsealed = { .running = true };
+
 int run_has_orphans(struct store *store, struct error *e)
 {
 	struct orphans orphans = { NULL, 0 };
-	int err = store_each_run(store, NULL, on_orphan, &orphans, e);
+	int err = store_each_run(store, &unsealed, on_orphan, &orphans, e);
 
 	free(orphans.ids);
 	return err < 0 ? err : orphans.n > 0;
@@ -383,12 +446,12 @@ int run_seal_orphans(struct store *store, struct error *e)
 	struct run *run = NULL;
 	int err, n = 0;
 
-	err = store_each_run(store, NULL, on_orphan, &orphans, e);
+	err = store_each_run(store, &unsealed, on_orphan, &orphans, e);
 	for (size_t i = 0; i < orphans.n && err >= 0; i++) {
 		err = orphan_load(store, orphans.ids[i], &run, e);
 		if (err < 0)
 			break;
-		err = store_run_seal(store, run->row, NULL, 0, e);
+		err = store_run_seal(store, run->row, NULL, 0, NULL, e);
 		if (err == -ESTALE) /* another bop was quicker */
 			err = 0;
 		run_free(run);

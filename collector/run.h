@@ -7,6 +7,12 @@
 #include "graph/graph.h"
 #include "proto/event.h"
 
+/* When the run began whose events are here. */
+struct run_clock {
+	char boot_id[40];
+	uint64_t realtime_ns, monotonic_ns;
+};
+
 struct run {
 	struct store_run *row; /* running, but its owner is gone: shown as ended, incomplete */
 	struct store_process *processes;
@@ -15,6 +21,8 @@ struct run {
 	size_t n_streams;
 	struct trace trace;	    /* of all streams; lost is UINT64_MAX when one has no end or a gap */
 	bool complete;
+	uint64_t events_of; /* the run that recorded them: its own number, or, of a repeat, that of the one that it did the same as */
+	struct run_clock clock;
 };
 
 /* "7", or "last", which gives 0. -EINVAL. */
@@ -23,6 +31,9 @@ int run_none(struct error *e); /* -ENOENT: there is no last one */
 /* "7" or "last". -EINVAL, -ENOENT. */
 int run_find(struct store *store, const char *name, uint64_t *ret_id, struct error *e);
 
+/*
+ * With the events of the run that stands for it (store.h). -ENOENT; -EBADMSG: they cannot be read; -ENODATA: they were removed.
+ */
 int run_load(struct store *store, uint64_t id, struct run **ret_run, struct error *e);
 void run_free(struct run *run);
 

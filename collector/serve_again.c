@@ -78,6 +78,7 @@ void replay_open(struct serve *serve, const struct door_frame *from, const struc
 	}
 	again.id = request->id;
 	again.run.keep = request->replay->keep;
+	again.run.keep_runs = strdup(request->replay->keep_runs);
 	act_open(serve, from, &again, NULL, now);
 	api_request_fini(&again);
 	store_run_free(row);

@@ -116,6 +116,7 @@ void acts_lift(struct serve *serve, const struct door_id *from, const struct api
 void acts_faults(struct serve *serve, const struct door_id *from, const struct api_request *request);
 
 struct api_print serve_print(bool known, const struct print *print);
+void serve_class(struct api_run_end *end, const struct store_run *row); /* borrowed; row may be NULL */
 void serve_prints(struct api_run_end *end, bool known, const struct prints *prints); /* all of them, and whether they count */
 
 /* serve_wait.c: the ends of runs, told to others than who asked for the run. */

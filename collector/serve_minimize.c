@@ -87,6 +87,7 @@ static int begin_without(struct minimize *m, uint64_t now, struct error *e)
 	size_t n = 0;
 
 	request.id = m->request;
+	request.run.keep_runs = (char *)"all"; /* each is evidence for a fault that is needed, or not */
 	request.plan.lines = calloc(plan->n + 1, sizeof(*plan->lines));
 	request.plan.origins = calloc(plan->n + 1, sizeof(*plan->origins));
 	if (!request.plan.lines || !request.plan.origins) {

@@ -128,7 +128,8 @@ static int agents_take(struct act *act, struct error *e)
 	return 0;
 }
 
-static int course_make(struct act *act, bool keep, struct error *e)
+/* keep: course_keep */
+static int course_make(struct act *act, unsigned keep, struct error *e)
 {
 	struct course_door door = { .send = on_send, .warn = on_warn, .answered = act_answered, .events = on_events, .arg = act };
 	const struct message_hello **hellos = calloc(act->cast.n_agents, sizeof(const struct message_hello *));
@@ -147,6 +148,7 @@ int act_begin(struct serve *serve, const struct door_frame *from, const struct a
 	      uint64_t now, struct act **ret_act, struct error *e)
 {
 	const struct api_run *run = &request->run;
+	unsigned keep = run->keep ? COURSE_KEEP_DIRECTORY : 0;
 	struct act *act, *other;
 	size_t n;
 	int err;
@@ -164,13 +166,15 @@ int act_begin(struct serve *serve, const struct door_frame *from, const struct a
 	if (!err && *run->send && experiment_send(run->send, &act->x->deferred) < 0)
 		err = error_set(e, -EINVAL, "'%s': what is recorded is sent live or deferred", run->send);
 	if (!err)
+		err = course_keep_parse(run->keep_runs, &keep, e);
+	if (!err)
 		err = act_plan_make(act, &request->plan, labels, e);
 	if (!err)
 		err = agents_take(act, e);
 	if (!err)
 		err = plan_check_cast(&act->plan, act->x, &act->cast, e);
 	if (!err)
-		err = course_make(act, run->keep, e);
+		err = course_make(act, keep, e);
 	if (err) {
 		act_free(act);
 		return err;
@@ -359,6 +363,16 @@ void serve_prints(struct api_run_end *end, bool known, const struct prints *prin
 	end->print_why_not = (char *)prints->why_not;
 }
 
+void serve_class(struct api_run_end *end, const struct store_run *row)
+{
+	if (!row)
+		return;
+	end->class_id = row->class_id;
+	end->kept = row->kept;
+	end->new_class = row->new_class;
+	end->unclassed = row->unclassed;
+}
+
 static void run_end_tell(struct act *act)
 {
 	const struct course_result *result = &act->result;
@@ -388,6 +402,7 @@ static void run_end_tell(struct act *act)
 		.store = (char *)act->serve->store_url,
 	};
 	serve_prints(&answer.run_end, result->has_prints, &result->prints);
+	serve_class(&answer.run_end, row);
 	serve_log("run %llu: %s%s%s%s", (unsigned long long)result->id, outcome_name(result->outcome),
 		  answer.run_end.incomplete ? ", incomplete" : "", *result->reason ? ": " : "", result->reason);
 	if (!act->left)

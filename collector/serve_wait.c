@@ -166,6 +166,7 @@ static void recall_tell(struct recall *recall)
 		.holes = row->holes, .total_ns = row->duration_ns, .store = (char *)recall->serve->store_url,
 	};
 	serve_prints(&answer.run_end, recall->has_prints, &recall->prints);
+	serve_class(&answer.run_end, row);
 	api_answer(recall->serve, &recall->client, &answer);
 	free(warnings);
 }

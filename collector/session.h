@@ -22,9 +22,9 @@ struct session;
 int session_open(const struct experiment *x, bool faults, struct session **ret_session, struct error *e);
 void session_close(struct session *session);
 
-/* Runs it once. plan: numbered; NULL: no faults. ret is filled also when the run ended badly; free with course_result_fini(). */
+/* Runs it once. plan: numbered; NULL: no faults. keep: course_keep. ret is filled also when the run ended badly; free with course_result_fini(). */
 int session_run(struct session *session, struct store *store, const struct experiment *experiment,
-		const struct plan *plan, bool keep, struct course_result *ret, struct error *e);
+		const struct plan *plan, unsigned keep, struct course_result *ret, struct error *e);
 
 /* The user asked to stop: no more runs. */
 bool session_interrupted(const struct session *session);

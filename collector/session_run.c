@@ -135,7 +135,7 @@ static void loop(struct active *active)
 }
 
 int session_run(struct session *session, struct store *store, const struct experiment *experiment, const struct plan *plan,
-		bool keep, struct course_result *ret, struct error *e)
+		unsigned keep, struct course_result *ret, struct error *e)
 {
 	struct active active = { .session = session };
 	struct course_door door = { .send = on_send, .warn = on_warn, .arg = &active };

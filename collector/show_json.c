@@ -33,6 +33,10 @@ static json_t *row_object(const struct store_run *row)
 	json_object_set_new(object, "lost", json_number(row->running ? STORE_UNKNOWN : row->lost));
 	json_object_set_new(object, "holes", json_number(row->running ? STORE_UNKNOWN : row->holes));
 	json_object_set_new(object, "faults", json_integer(row->faults));
+	json_object_set_new(object, "class", row->class_id ? json_number(row->class_id) : json_null());
+	json_object_set_new(object, "new_class", row->class_id ? json_boolean(row->new_class) : json_null());
+	json_object_set_new(object, "kept", row->kept ? json_number(row->kept) : json_null());
+	json_object_set_new(object, "unclassed", json_text(row->unclassed));
 	return object;
 }
 
@@ -584,6 +588,7 @@ int show_run_json(const struct run *run, const struct graph *graph, FILE *out, s
 	row_write(&w, run);
 	json_member(&w, "order", json_string(graph->order == GRAPH_ORDER_THREAD ? "thread" : "process"));
 	json_member(&w, "print", prints_object(&prints));
+	json_member(&w, "events_of", json_number(run->events_of));
 	roles_write(&w, run);
 	boxes_write(&w, &run->trace);
 	err = processes_write(&w, run, e);

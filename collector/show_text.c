@@ -97,12 +97,14 @@ void show_run_line(const struct run *run, const struct prints *prints, bool all,
 {
 	static const char *const heads[] = { "print:", "folded:", "shape:" };
 	const struct store_run *row = run->row;
-	char outcome[64], duration[32], counts[96];
+	char outcome[64], duration[32], counts[96], class[SHOW_CLASS_SIZE];
 
 	outcome_text(row, outcome, sizeof(outcome));
+	show_class_words(row, class, sizeof(class));
 	duration_text(row->duration_ns, duration, sizeof(duration));
 	counts_text(row, counts, sizeof(counts));
-	fprintf(out, "run %" PRIu64 "  %s  %s  %s  %s\n", row->id, row->experiment, outcome, duration, counts);
+	fprintf(out, "run %" PRIu64 "  %s  %s  %s  %s%s%s\n", row->id, row->experiment, outcome, duration, counts,
+		row->class_id ? "  " : "", row->class_id ? class : "");
 	losses_print(row, out);
 	if (row->reason && row->outcome != OUTCOME_ERROR)
 		fprintf(out, "  why: %s\n", row->reason);
@@ -139,7 +141,7 @@ static int on_row(const struct store_run *stored, const struct prints *prints, v
 {
 	struct store_run row = *stored;
 	struct table *table = arg;
-	char when[32], outcome[64], events[24], lost[24], duration[32], faults[24];
+	char when[32], outcome[64], events[24], lost[24], duration[32], faults[24], class[SHOW_CLASS_SIZE];
 	int n = (int)strlen(row.experiment);
 
 	if (n > table->measured)
@@ -151,9 +153,10 @@ static int on_row(const struct store_run *stored, const struct prints *prints, v
 	number_text(row.running ? STORE_UNKNOWN : row.lost, lost, sizeof(lost));
 	duration_text(row.running ? STORE_UNKNOWN : row.duration_ns, duration, sizeof(duration));
 	number_text(row.faults, faults, sizeof(faults));
-	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %6s %9s %6s %9s", row.id,
+	show_class_words(&row, class, sizeof(class));
+	fprintf(table->out, "%4" PRIu64 "  %s  %-*s  %-19s %6s %9s %6s %9s  %-*s", row.id,
 		when_text(row.started_ns, when, sizeof(when)), table->width, row.experiment, outcome,
-		row.faults ? faults : "-", events, lost, duration);
+		row.faults ? faults : "-", events, lost, duration, table->prints ? 18 : 0, class);
 	if (table->prints)
 		columns_print(table, prints);
 	fputc('\n', table->out);
@@ -171,8 +174,8 @@ int show_runs(show_each_run *each, void *from, bool prints, FILE *out, struct er
 	if (err < 0)
 		return err;
 	table.width = table.measured;
-	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
-		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? columns : "");
+	fprintf(out, "%4s  %-19s  %-*s  %-19s %6s %9s %6s %9s  %-*s%s\n", "RUN", "WHEN", table.width, "EXPERIMENT", "OUTCOME",
+		"FAULTS", "EVENTS", "LOST", "DURATION", prints ? 18 : 0, "CLASS", prints ? columns : "");
 	return each(from, prints, on_row, &table, e);
 }
 
@@ -201,6 +204,7 @@ static void head_print(const struct run *run, const struct prints *prints, FILE 
 	fprintf(out, "  started   %s, took %s\n", when_text(row->started_ns, when, sizeof(when)), duration);
 	fprintf(out, "  recorded  %s\n", row->running ? "it is still being recorded" : counts);
 	prints_print(prints, true, heads, out);
+	show_events_line(run, out);
 	fprintf(out, "  file      %s\n", row->path);
 	for (size_t i = 0; i < run->n_streams; i++)
 		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,

@@ -90,17 +90,6 @@ int store_run_adopt(struct store *store, uint64_t id, struct error *e)
 	return err ? err : store->ops->run_adopt(store, id, &self, e);
 }
 
-int store_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
-		   struct error *e)
-{
-	return store->ops->run_seal(store, run, processes, n, e);
-}
-
-int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
-{
-	return store->ops->run_get(store, id, ret_run, e);
-}
-
 int store_run_last(struct store *store, uint64_t *ret_id, struct error *e)
 {
 	return store->ops->run_last(store, ret_id, e);
@@ -114,6 +103,39 @@ int store_run_baseline(struct store *store, const char *experiment, uint64_t *re
 int store_run_remove(struct store *store, uint64_t id, struct error *e)
 {
 	return store->ops->run_remove(store, id, e);
+}
+
+int store_run_drop(struct store *store, uint64_t id, struct error *e)
+{
+	return store->ops->run_drop(store, id, e);
+}
+
+int store_sweep(struct store *store, struct error *e)
+{
+	return store->ops->sweep(store, e);
+}
+
+int store_class_find(struct store *store, const char *experiment, const unsigned char plan_key[STORE_PLAN_KEY_SIZE],
+		     const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,
+		     struct error *e)
+{
+	return store->ops->class_find(store, experiment, plan_key, prints, ret_class, e);
+}
+
+int store_class_get(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e)
+{
+	return store->ops->class_get(store, id, ret_class, e);
+}
+
+int store_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e)
+{
+	return store->ops->each_class(store, experiment, on_class, arg, e);
+}
+
+int store_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+		     struct error *e)
+{
+	return store->ops->class_near(store, keys, n, on_candidate, arg, e);
 }
 
 int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
@@ -150,6 +172,7 @@ void store_run_free(struct store_run *run)
 	free(run->reason);
 	free(run->warnings);
 	free(run->plan);
+	free(run->unclassed);
 	free(run);
 }
 

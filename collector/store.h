@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where runs are kept: an interface with one file a backend behind it. A run is a row that is created `running`, gets
+ * Where runs are kept: an interface with a backend a database behind it. A run is a row that is created `running`, gets
  * batches, and is sealed once. What store_commit() returned 0 for is on disk.
+ *
+ * Sealing says which class a run is of: runs of one experiment, with one plan, whose exact prints are equal, also up to the
+ * roles. The first run of a class is kept whole. One that did the same again is a repeat: its row and its processes stay, its
+ * streams and batches go, and it points to a run whose events stand for its own (`kept`). A run whose prints do not count has
+ * no class, is kept whole, and says why (`unclassed`).
  *
  * Must not know what is inside a batch. Every failure leaves the store as it was before the call (or before
  * store_begin()), and names the store.
@@ -14,9 +19,15 @@
 #include <stdint.h>
 
 #include "collector/outcome.h"
+#include "graph/print.h"
 #include "lib/error.h"
 
 #define STORE_UNKNOWN UINT64_MAX
+
+struct sketch; /* graph/sketch.h */
+
+/* Prints of a run: as it is, and when processes of one role stand for each other (without roles: the same). */
+enum store_view { STORE_OWN, STORE_SYMMETRIC, STORE_VIEW_COUNT };
 
 /* The process that records a run: enough to tell, later, that it is gone. */
 struct store_owner {
@@ -43,6 +54,17 @@ struct store_run {
 	char *reason, *warnings; /* one line; lines. NULL: none */
 	uint64_t duration_ns;
 	uint64_t events, messages, lost, holes; /* STORE_UNKNOWN: not known */
+	/*
+	 * What sealing is told: its prints, or why they do not count; neither: not known yet (see store_run_class()). As read back, the
+	 * prints are those of its class; not in lists.
+	 */
+	struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT];
+	bool has_prints;
+	char *unclassed; /* why it has no class: a line. NULL: it has one, or nobody has looked */
+	/* what sealing says */
+	uint64_t class_id; /* 0: none */
+	bool new_class;	   /* it is the first one of it */
+	uint64_t kept; /* whose events stand for its own: its own number: they are all here; 0: they were removed since */
 };
 
 /* An agent process that recorded for a run. */
@@ -63,6 +85,27 @@ struct store_process {
 	uint32_t status; /* as wait() shows it; only with exited */
 	char *output;	 /* of the check: stdout and stderr; NULL: none */
 	size_t output_size;
+};
+
+enum { STORE_PLAN_KEY_SIZE = 16 };
+
+/* Runs that did the same. */
+struct store_class {
+	uint64_t id;
+	char *experiment;
+	unsigned char plan_key[STORE_PLAN_KEY_SIZE]; /* of plan and dry_run: store_plan_key() */
+	char *plan;				     /* canonical lines, each with its end; NULL: none */
+	bool dry_run;
+	struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT];
+	uint64_t first_run; /* the lowest number of its runs that were not removed */
+	uint64_t kept_run;  /* the lowest number of those whose events are here; 0: none is */
+};
+
+/* How a run is sealed. NULL, or all zero: a repeat loses its events, and nothing is like it. */
+struct store_seal {
+	bool keep_all; /* also a repeat keeps its events */
+	const struct sketch *sketch; /* by which a new class is found when something similar is looked for; NULL: it is not found so */
+	const char *injected; /* canonical lines of faults that were injected while it went on: they count as lines of its plan. NULL: none */
 };
 
 enum store_mode {
@@ -101,19 +144,52 @@ void store_rollback(struct store *store);
 /* Makes this process the owner of a running one. -ESTALE: it is not running any more. */
 int store_run_adopt(struct store *store, uint64_t id, struct error *e);
 
-/* Writes what sealing sets, and the processes (n 0: leaves them). -ESTALE: it is not running any more. */
-int store_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
-		   struct error *e);
+/*
+ * Ends a run, in one transaction: writes what sealing sets, and the processes (n 0: leaves them); with has_prints (and then
+ * experiment, plan and dry_run are needed, too) and no `unclassed`, finds its class, or makes it with the sketch's keys, however
+ * many collectors do so at once; and decides whether it is kept whole. It is, if it is the first of its class, or nothing else of
+ * its class with its outcome is; if its exact print is approximate; with keep_all. Else its streams and batches go. Sets class_id,
+ * new_class and kept of run. how: NULL is all zero. -ESTALE: it is not running any more.
+ */
+int store_run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		   const struct store_seal *how, struct error *e);
+/*
+ * Gives a run that was sealed without prints and without `unclassed` (by a bop of before, or after a crash) what sealing would have
+ * given it, from the same members of run; never removes events. One that has a class or a reason keeps it. Sets the same members.
+ * -ESTALE: it still goes on; -ENOENT.
+ */
+int store_run_class(struct store *store, struct store_run *run, const struct store_seal *how, struct error *e);
 
 /* -ENOENT: no such run. The caller frees with store_run_free(). */
 int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 void store_run_free(struct store_run *run);
 /* The highest number; 0: there is none. */
 int store_run_last(struct store *store, uint64_t *ret_id, struct error *e);
-/* The highest number of an experiment's run that ended, whole, and had no faults that acted; 0: there is none. */
+/* The highest number of an experiment's run that ended, whole, had no faults that acted, and has events (its own, or those that stand for them); 0: there is none. */
 int store_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
-/* Removes everything of it. -ENOENT, -EBUSY while it is being recorded. */
+/*
+ * Removes everything of it, from history, too; a class without runs goes. What repeats it (`kept`) has no events from then on.
+ * At once, for whoever reads; the room is given back in pieces, so that no other writer waits for long. Whoever is killed
+ * meanwhile leaves the rest to store_sweep(). -ENOENT, -EBUSY while it is being recorded.
+ */
 int store_run_remove(struct store *store, uint64_t id, struct error *e);
+/* The same with its events only: the row stays, with `kept` 0. A repeat, which has none of its own, stays as it is. */
+int store_run_drop(struct store *store, uint64_t id, struct error *e);
+/* Finishes what a killed one began to remove. Returns of how many runs, or a negative errno. */
+int store_sweep(struct store *store, struct error *e);
+
+/* The key of a plan: XXH3 with 128 bits of its lines, seed 1 of a dry run, else 0; all zero: no faults (lines NULL or empty). */
+void store_plan_key(const char *lines, bool dry_run, unsigned char ret_key[STORE_PLAN_KEY_SIZE]);
+/*
+ * The class of an experiment's runs with that plan and these exact prints (own and up to the roles; the others are not looked
+ * at): 1 and *ret_class, which the caller frees with store_class_free(); 0: no run did that yet; or a negative errno.
+ */
+int store_class_find(struct store *store, const char *experiment, const unsigned char plan_key[STORE_PLAN_KEY_SIZE],
+		     const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,
+		     struct error *e);
+/* -ENOENT: there is none (any more). As above. */
+int store_class_get(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
+void store_class_free(struct store_class *class);
 
 /*
  * Visitors. What they get is borrowed for the call (path and text are NULL in a list); a value other than 0 stops and
@@ -125,11 +201,17 @@ typedef int store_on_process(const struct store_process *process, void *arg, str
 typedef int store_on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg,
 			   struct error *e);
 
+typedef int store_on_class(const struct store_class *class, void *arg, struct error *e);
+/* sketch: its values; the keys are not set. */
+typedef int store_on_candidate(uint64_t class_id, const struct sketch *sketch, void *arg, struct error *e);
+
 /* Which runs, and in which order. NULL, or all zero: all, by number. */
 struct store_range {
 	const char *experiment; /* only of that name; NULL: of any */
 	uint64_t after;		/* only with a higher number; with newest, with a lower one. 0: all */
 	bool newest;		/* the highest number first */
+	bool running;		/* only those that are not sealed; is quick */
+	bool unknown;		/* only those that store_run_class() is for; is quick */
 };
 
 int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
@@ -138,11 +220,20 @@ int store_each_stream(struct store *store, uint64_t run, store_on_stream *on_str
 int store_each_process(struct store *store, uint64_t run, store_on_process *on_process, void *arg, struct error *e);
 int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch, void *arg, struct error *e);
 
+/* By number. experiment NULL: of all. */
+int store_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
+/* Those classes that have one of n keys or more, each once, by number. */
+int store_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+		     struct error *e);
+
 /* This process; and whether the owner can still be alive (true when that cannot be told from here). */
 int store_owner_self(struct store_owner *ret_owner, struct error *e);
 bool store_owner_alive(const struct store_owner *owner);
 
-/* A backend. Same contracts as the functions above. */
+/*
+ * A backend. Same contracts as the functions above. In run_seal and run_class `class` is what a new class would be (id, first_run and
+ * kept_run not set), NULL: the run has none; how is never NULL.
+ */
 struct store_ops {
 	void (*close)(struct store *store);
 	int (*run_create)(struct store *store, struct store_run *run, struct error *e);
@@ -153,12 +244,24 @@ struct store_ops {
 	int (*commit)(struct store *store, struct error *e);
 	void (*rollback)(struct store *store);
 	int (*run_adopt)(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e);
-	int (*run_seal)(struct store *store, const struct store_run *run, const struct store_process *processes,
-			size_t n, struct error *e);
+	int (*run_seal)(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+			const struct store_class *class, const struct store_seal *how, struct error *e);
+	int (*run_class)(struct store *store, struct store_run *run, const struct store_class *class,
+			 const struct store_seal *how, struct error *e);
 	int (*run_get)(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 	int (*run_last)(struct store *store, uint64_t *ret_id, struct error *e);
 	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
+	int (*run_drop)(struct store *store, uint64_t id, struct error *e);
+	int (*sweep)(struct store *store, struct error *e);
+	int (*class_find)(struct store *store, const char *experiment, const unsigned char *plan_key,
+			  const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,
+			  struct error *e);
+	int (*class_get)(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
+	int (*each_class)(struct store *store, const char *experiment, store_on_class *on_class, void *arg,
+			  struct error *e);
+	int (*class_near)(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+			  struct error *e);
 	int (*each_run)(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
 			struct error *e);
 	int (*each_stream)(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);

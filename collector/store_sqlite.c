@@ -5,17 +5,50 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void bind_text(sqlite3_stmt *st, int at, const char *text)
-{
-	sqlite3_bind_text(st, at, text, -1, SQLITE_STATIC);
-}
-
-/* Runs a statement that returns no row, and frees it. */
-static int finish(struct store_sqlite *s, sqlite3_stmt *st, const char *doing, struct error *e)
+int sqlite_finish(struct store_sqlite *s, sqlite3_stmt *st, const char *doing, struct error *e)
 {
 	int rc = sqlite3_step(st);
 	int err = rc == SQLITE_DONE ? 0 : sqlite_fail(s, rc, doing, e);
 
+	sqlite3_finalize(st);
+	return err;
+}
+
+static int prepare_two(struct store_sqlite *s, const char *sql, uint64_t a, uint64_t b, const char *doing,
+		       sqlite3_stmt **ret_st, struct error *e)
+{
+	int err = sqlite_prepare(s, sql, ret_st, doing, e), n;
+
+	if (err < 0)
+		return err;
+	n = sqlite3_bind_parameter_count(*ret_st);
+	if (n >= 1)
+		sqlite_bind_number(*ret_st, 1, a);
+	if (n >= 2)
+		sqlite_bind_number(*ret_st, 2, b);
+	return 0;
+}
+
+int sqlite_change(struct store_sqlite *s, const char *sql, uint64_t a, uint64_t b, const char *doing, struct error *e)
+{
+	sqlite3_stmt *st = NULL;
+	int err = prepare_two(s, sql, a, b, doing, &st, e);
+
+	return err < 0 ? err : sqlite_finish(s, st, doing, e);
+}
+
+int sqlite_number(struct store_sqlite *s, const char *sql, uint64_t a, uint64_t b, uint64_t *ret_number, struct error *e)
+{
+	sqlite3_stmt *st = NULL;
+	int err = prepare_two(s, sql, a, b, "reading", &st, e), rc;
+
+	if (err < 0)
+		return err;
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		*ret_number = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
+	else
+		err = sqlite_fail(s, rc, "reading", e);
 	sqlite3_finalize(st);
 	return err;
 }
@@ -51,34 +84,93 @@ static int commit(struct store *store, struct error *e)
 	return err;
 }
 
-static int run_create(struct store *store, struct store_run *run, struct error *e)
+int sqlite_enter(struct store_sqlite *s, bool *ret_inner, struct error *e)
 {
-	struct store_sqlite *s = sqlite_of(store);
+	*ret_inner = s->in_transaction;
+	return *ret_inner ? 0 : begin(&s->store, e);
+}
+
+int sqlite_leave(struct store_sqlite *s, bool inner, int err, struct error *e)
+{
+	if (inner)
+		return err;
+	if (!err)
+		return commit(&s->store, e);
+	rollback(&s->store);
+	return err;
+}
+
+/* Its file, kept once however many runs have it. */
+static int file_put(struct store_sqlite *s, const struct store_run *run, uint64_t *ret_file, struct error *e)
+{
+	sqlite3_stmt *st = NULL;
+	int err, rc = SQLITE_DONE;
+
+	*ret_file = 0;
+	for (int i = 0; i < 2 && !*ret_file; i++) {
+		err = sqlite_prepare(s,
+				     i ? "INSERT INTO file (path, text) VALUES (?, ?) RETURNING id" :
+					 "SELECT id FROM file WHERE path = ? AND text = ?",
+				     &st, "adding a run", e);
+		if (err < 0)
+			return err;
+		sqlite_bind_text(st, 1, run->path);
+		sqlite_bind_text(st, 2, run->text);
+		rc = sqlite3_step(st);
+		if (rc == SQLITE_ROW) {
+			*ret_file = (uint64_t)sqlite3_column_int64(st, 0);
+			rc = sqlite3_step(st);
+		}
+		err = rc == SQLITE_DONE ? 0 : sqlite_fail(s, rc, "adding a run", e);
+		sqlite3_finalize(st);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+static int row_put(struct store_sqlite *s, const struct store_run *run, uint64_t file, struct error *e)
+{
 	sqlite3_stmt *st = NULL;
 	int err;
 
 	err = sqlite_prepare(s,
-		      "INSERT INTO run (experiment, path, text, version, started_ns, started_monotonic_ns, owner_boot,"
-		      " owner_pid_namespace, owner_pid, owner_start) VALUES (?,?,?,?,?,?,?,?,?,?)",
+		      "INSERT INTO run (experiment, file, version, started_ns, started_monotonic_ns, owner_boot,"
+		      " owner_pid_namespace, owner_pid, owner_start) VALUES (?,?,?,?,?,?,?,?,?)",
 		      &st, "adding a run", e);
 	if (err < 0)
 		return err;
-	bind_text(st, 1, run->experiment);
-	bind_text(st, 2, run->path);
-	bind_text(st, 3, run->text);
-	bind_text(st, 4, run->version);
-	sqlite_bind_number(st, 5, run->started_ns);
-	sqlite_bind_number(st, 6, run->started_monotonic_ns);
-	bind_text(st, 7, run->owner.boot_id);
-	sqlite_bind_number(st, 8, run->owner.pid_namespace);
-	sqlite3_bind_int(st, 9, run->owner.pid);
-	sqlite_bind_number(st, 10, run->owner.start);
-	err = finish(s, st, "adding a run", e);
+	sqlite_bind_text(st, 1, run->experiment);
+	sqlite_bind_number(st, 2, file);
+	sqlite_bind_text(st, 3, run->version);
+	sqlite_bind_number(st, 4, run->started_ns);
+	sqlite_bind_number(st, 5, run->started_monotonic_ns);
+	sqlite_bind_text(st, 6, run->owner.boot_id);
+	sqlite_bind_number(st, 7, run->owner.pid_namespace);
+	sqlite3_bind_int(st, 8, run->owner.pid);
+	sqlite_bind_number(st, 9, run->owner.start);
+	return sqlite_finish(s, st, "adding a run", e);
+}
+
+static int run_create(struct store *store, struct store_run *run, struct error *e)
+{
+	struct store_sqlite *s = sqlite_of(store);
+	uint64_t file;
+	bool inner;
+	int err;
+
+	err = sqlite_enter(s, &inner, e);
+	if (err < 0)
+		return err;
+	err = file_put(s, run, &file, e);
+	if (!err)
+		err = row_put(s, run, file, e);
 	if (!err) {
 		run->id = (uint64_t)sqlite3_last_insert_rowid(s->db);
-		run->running = true;
 		err = sqlite_plan_put(s, run, e);
 	}
+	err = sqlite_leave(s, inner, err, e);
+	run->running = !err;
 	return err;
 }
 
@@ -96,10 +188,10 @@ static int stream_add(struct store *store, uint64_t run, struct store_stream *st
 		return err;
 	sqlite_bind_number(st, 1, run);
 	sqlite3_bind_blob(st, 2, stream->session, sizeof(stream->session), SQLITE_STATIC);
-	bind_text(st, 3, stream->host);
-	bind_text(st, 4, stream->boot_id);
-	bind_text(st, 5, stream->kernel);
-	bind_text(st, 6, stream->backend);
+	sqlite_bind_text(st, 3, stream->host);
+	sqlite_bind_text(st, 4, stream->boot_id);
+	sqlite_bind_text(st, 5, stream->kernel);
+	sqlite_bind_text(st, 6, stream->backend);
 	sqlite_bind_number(st, 7, stream->monotonic_ns);
 	sqlite_bind_number(st, 8, stream->realtime_ns);
 	rc = sqlite3_step(st);
@@ -154,16 +246,16 @@ static int process_put(struct store_sqlite *s, uint64_t run, size_t place, const
 		return err;
 	sqlite_bind_number(st, 1, run);
 	sqlite_bind_number(st, 2, place);
-	bind_text(st, 3, process->name);
-	bind_text(st, 4, process->box);
+	sqlite_bind_text(st, 3, process->name);
+	sqlite_bind_text(st, 4, process->box);
 	sqlite3_bind_int(st, 5, (int)process->role);
-	bind_text(st, 6, process->command);
+	sqlite_bind_text(st, 6, process->command);
 	sqlite3_bind_int(st, 7, process->started);
 	if (process->exited)
 		sqlite3_bind_int64(st, 8, process->status);
 	if (process->output)
 		sqlite3_bind_blob64(st, 9, process->output, process->output_size, SQLITE_STATIC);
-	return finish(s, st, "ending a run", e);
+	return sqlite_finish(s, st, "ending a run", e);
 }
 
 static int run_adopt(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e)
@@ -179,11 +271,11 @@ static int run_adopt(struct store *store, uint64_t id, const struct store_owner 
 	if (err < 0)
 		return err;
 	sqlite_bind_number(st, 1, id);
-	bind_text(st, 2, owner->boot_id);
+	sqlite_bind_text(st, 2, owner->boot_id);
 	sqlite_bind_number(st, 3, owner->pid_namespace);
 	sqlite3_bind_int(st, 4, owner->pid);
 	sqlite_bind_number(st, 5, owner->start);
-	err = finish(s, st, "taking over a run", e);
+	err = sqlite_finish(s, st, "taking over a run", e);
 	if (!err && !sqlite3_changes(s->db))
 		err = error_set(e, -ESTALE, "store %s: run %llu was ended or removed by somebody else", s->path,
 				(unsigned long long)id);
@@ -203,85 +295,37 @@ static int run_update(struct store_sqlite *s, const struct store_run *run, struc
 		return err;
 	sqlite_bind_number(st, 1, run->id);
 	sqlite3_bind_int(st, 2, run->incomplete);
-	bind_text(st, 3, outcome_name(run->outcome));
-	bind_text(st, 4, run->reason);
-	bind_text(st, 5, run->warnings);
+	sqlite_bind_text(st, 3, outcome_name(run->outcome));
+	sqlite_bind_text(st, 4, run->reason);
+	sqlite_bind_text(st, 5, run->warnings);
 	sqlite_bind_number(st, 6, run->duration_ns);
 	sqlite_bind_number(st, 7, run->events);
 	sqlite_bind_number(st, 8, run->messages);
 	sqlite_bind_number(st, 9, run->lost);
 	sqlite_bind_number(st, 10, run->holes);
-	err = finish(s, st, "ending a run", e);
+	err = sqlite_finish(s, st, "ending a run", e);
 	if (!err && !sqlite3_changes(s->db))
 		err = error_set(e, -ESTALE, "store %s: run %llu was ended or removed by somebody else", s->path,
 				(unsigned long long)run->id);
 	return err;
 }
 
-static int run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
-		    struct error *e)
+static int run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		    const struct store_class *class, const struct store_seal *how, struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
+	bool inner;
 	int err;
 
-	err = begin(store, e);
+	err = sqlite_enter(s, &inner, e);
 	if (err < 0)
 		return err;
 	err = run_update(s, run, e);
 	for (size_t i = 0; i < n && !err; i++)
 		err = process_put(s, run->id, i, &processes[i], e);
 	if (!err)
-		return commit(store, e);
-	rollback(store);
-	return err;
-}
-
-static int rows_remove(struct store_sqlite *s, uint64_t id, struct error *e)
-{
-	static const char *const statements[] = {
-		"DELETE FROM batch WHERE run = ?",
-		"DELETE FROM process WHERE run = ?",
-		"DELETE FROM stream WHERE run = ?",
-		"DELETE FROM run WHERE id = ?",
-	};
-	sqlite3_stmt *st = NULL;
-	int err = 0;
-
-	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements) && !err; i++) {
-		err = sqlite_prepare(s, statements[i], &st, "removing a run", e);
-		if (err < 0)
-			return err;
-		sqlite_bind_number(st, 1, id);
-		err = finish(s, st, "removing a run", e);
-	}
-	return err;
-}
-
-static int run_remove(struct store *store, uint64_t id, struct error *e)
-{
-	struct store_run *run = NULL;
-	int err;
-
-	err = begin(store, e);
-	if (err < 0)
-		return err;
-	err = sqlite_run_get(store, id, &run, e);
-	if (!err && run->running && store_owner_alive(&run->owner))
-		err = error_set(e, -EBUSY, "run %llu is still being recorded (by process %d)", (unsigned long long)id,
-				run->owner.pid);
-	if (!err)
-		err = sqlite_plan_remove(sqlite_of(store), id, e);
-	if (!err)
-		err = rows_remove(sqlite_of(store), id, e);
-	store_run_free(run);
-	if (err < 0) {
-		rollback(store);
-		return err;
-	}
-	err = commit(store, e);
-	if (!err) /* gives the room back; not worth a complaint if it cannot */
-		sqlite3_exec(sqlite_of(store)->db, "PRAGMA incremental_vacuum", NULL, NULL, NULL);
-	return err;
+		err = sqlite_class_settle(s, run, class, how, true, e);
+	return sqlite_leave(s, inner, err, e);
 }
 
 static void sqlite_close(struct store *store)
@@ -307,7 +351,14 @@ const struct store_ops store_sqlite_ops = {
 	.run_get = sqlite_run_get,
 	.run_last = sqlite_run_last,
 	.run_baseline = sqlite_run_baseline,
-	.run_remove = run_remove,
+	.run_class = sqlite_run_class,
+	.run_remove = sqlite_run_remove,
+	.run_drop = sqlite_run_drop,
+	.sweep = sqlite_sweep,
+	.class_find = sqlite_class_find,
+	.class_get = sqlite_class_get,
+	.each_class = sqlite_each_class,
+	.class_near = sqlite_class_near,
 	.each_run = sqlite_each_run,
 	.each_stream = sqlite_each_stream,
 	.each_process = sqlite_each_process,

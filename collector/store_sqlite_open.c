@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Opening an SQLite store: finds out whether the file is ours, makes it, reads it where nothing can be written. docs/store.md
- * describes the tables. Never changes a file that is not ours.
+ * Opening an SQLite store: finds out whether the file is ours, makes it or brings it up to date (store_sqlite_format.c), reads it
+ * where nothing can be written. Never changes a file that is not ours.
  *
  * WAL with synchronous=FULL: a commit is one append and one fsync of the log. A reader needs the -shm file beside the
  * log, or a place to make it; where there is neither log nor such a place, the file itself is complete and is read as
@@ -19,34 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-	APPLICATION_ID = 0x626f7053, /* "bopS" */
-	FORMAT = 1,
-	BUSY_MS = 5000,
-};
-
-static const char schema[] =
-	"CREATE TABLE run ("
-	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
-	" experiment TEXT NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL, version TEXT NOT NULL,"
-	" started_ns INTEGER NOT NULL, started_monotonic_ns INTEGER NOT NULL,"
-	" owner_boot TEXT NOT NULL, owner_pid_namespace INTEGER NOT NULL, owner_pid INTEGER NOT NULL,"
-	" owner_start INTEGER NOT NULL,"
-	" running INTEGER NOT NULL DEFAULT 1, incomplete INTEGER NOT NULL DEFAULT 0,"
-	" outcome TEXT, reason TEXT, warnings TEXT, duration_ns INTEGER,"
-	" events INTEGER, messages INTEGER, lost INTEGER, holes INTEGER) STRICT;"
-	"CREATE TABLE stream ("
-	" run INTEGER NOT NULL, stream INTEGER NOT NULL, session BLOB NOT NULL,"
-	" host TEXT NOT NULL, boot_id TEXT NOT NULL, kernel TEXT NOT NULL, backend TEXT NOT NULL,"
-	" monotonic_ns INTEGER NOT NULL, realtime_ns INTEGER NOT NULL,"
-	" PRIMARY KEY (run, stream)) STRICT, WITHOUT ROWID;"
-	"CREATE TABLE batch ("
-	" run INTEGER NOT NULL, stream INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,"
-	" UNIQUE (run, stream, number)) STRICT;"
-	"CREATE TABLE process ("
-	" run INTEGER NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL, box TEXT NOT NULL,"
-	" role INTEGER NOT NULL, command TEXT NOT NULL, started INTEGER NOT NULL, status INTEGER, output BLOB,"
-	" PRIMARY KEY (run, place)) STRICT, WITHOUT ROWID;";
+enum { BUSY_MS = 5000 };
 
 int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error *e)
 {
@@ -93,76 +66,6 @@ int sqlite_prepare(struct store_sqlite *s, const char *sql, sqlite3_stmt **ret_s
 	int rc = sqlite3_prepare_v2(s->db, sql, -1, ret_st, NULL);
 
 	return rc == SQLITE_OK ? 0 : sqlite_fail(s, rc, doing, e);
-}
-
-/* *ret_rc: SQLite's own code, for those who can do something about it. */
-static int number_read(struct store_sqlite *s, const char *sql, int64_t *ret_number, int *ret_rc)
-{
-	sqlite3_stmt *statement = NULL;
-	int rc = sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL);
-
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(statement);
-	if (rc == SQLITE_ROW)
-		*ret_number = sqlite3_column_int64(statement, 0);
-	sqlite3_finalize(statement);
-	*ret_rc = rc;
-	return rc == SQLITE_ROW ? 0 : -1;
-}
-
-/* Whether the file is ours: 1, a new one: 0, else an error. *ret_rc is set if SQLite failed. */
-static int format_check(struct store_sqlite *s, int *ret_rc, struct error *e)
-{
-	bool alone = sqlite3_get_autocommit(s->db); /* all three from one moment: it may just be made */
-	int64_t id, format, tables;
-	int err = 0;
-
-	if (alone)
-		sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL);
-	if (number_read(s, "PRAGMA application_id", &id, ret_rc) < 0 ||
-	    number_read(s, "PRAGMA user_version", &format, ret_rc) < 0 ||
-	    number_read(s, "SELECT count(*) FROM sqlite_schema", &tables, ret_rc) < 0)
-		err = sqlite_fail(s, *ret_rc, "reading it", e);
-	if (alone)
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	if (err < 0)
-		return err;
-	*ret_rc = SQLITE_OK;
-	if (id == 0 && format == 0 && tables == 0)
-		return 0;
-	if (id != APPLICATION_ID)
-		return error_set(e, -EINVAL,
-				 "store %s: this SQLite file belongs to another program; it was left as it is", s->path);
-	if (format > FORMAT)
-		return error_set(e, -ENOTSUP,
-				 "store %s: written by a newer bop (format %lld, this one knows up to %d); use that bop",
-				 s->path, (long long)format, FORMAT);
-	if (format < 1)
-		return error_set(e, -EBADMSG, "store %s: the file is damaged (format %lld)", s->path,
-				 (long long)format);
-	return 1;
-}
-
-static int schema_make(struct store_sqlite *s, struct error *e)
-{
-	char sql[128];
-	int rc, err;
-
-	err = sqlite_run(s, "PRAGMA auto_vacuum=INCREMENTAL; BEGIN EXCLUSIVE", "making it", e);
-	if (err < 0)
-		return err;
-	err = format_check(s, &rc, e); /* another bop may have been quicker */
-	if (!err) {
-		snprintf(sql, sizeof(sql), "PRAGMA application_id=%d; PRAGMA user_version=%d", APPLICATION_ID, FORMAT);
-		err = sqlite_run(s, schema, "making it", e);
-		if (!err)
-			err = sqlite_run(s, sql, "making it", e);
-	}
-	if (err >= 0)
-		err = sqlite_run(s, "COMMIT", "making it", e);
-	if (err < 0)
-		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-	return err;
 }
 
 /* A file: URI of the path with immutable=1. Caller frees. */
@@ -227,7 +130,7 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 	/* A reader that could write tidies the log away when it is the last one to leave. */
 	err = db_open(s, s->path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
 	if (!err)
-		err = format_check(s, &rc, e);
+		err = sqlite_format_check(s, &rc, e);
 	if (err < 0 && no_place(rc)) {
 		if (!log_is_empty(s->path))
 			return error_set(e, err,
@@ -240,24 +143,36 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 		err = db_open(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, e);
 		free(uri);
 		if (!err)
-			err = format_check(s, &rc, e);
+			err = sqlite_format_check(s, &rc, e);
 	}
 	if (err < 0)
 		return err;
 	if (!err)
 		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
+	if (err == 2 && sqlite3_db_readonly(s->db, "main"))
+		return error_set(e, -EROFS,
+				 "store %s: it is of format 1, which this bop has to bring to format 2 first, and nothing can be "
+				 "written here; copy it to where you can write",
+				 s->path);
 	log_merging(s, true);
+	if (err == 2) {
+		err = sqlite_run(s, "PRAGMA synchronous=FULL", "opening it", e);
+		if (!err)
+			err = sqlite_format_update(s, e);
+		if (err < 0)
+			return err;
+	}
 	return sqlite_run(s, "PRAGMA query_only=1", "opening it", e);
 }
 
 static int open_write(struct store_sqlite *s, enum store_mode mode, struct error *e)
 {
-	int err, rc;
+	int err, rc, found;
 
 	err = db_open(s, s->path, SQLITE_OPEN_READWRITE | (mode == STORE_CREATE ? SQLITE_OPEN_CREATE : 0), e);
 	if (err < 0)
 		return err;
-	err = format_check(s, &rc, e);
+	found = err = sqlite_format_check(s, &rc, e);
 	if (err < 0)
 		return err;
 	if (sqlite3_db_readonly(s->db, "main"))
@@ -265,12 +180,14 @@ static int open_write(struct store_sqlite *s, enum store_mode mode, struct error
 	if (!err && mode != STORE_CREATE)
 		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
 	if (!err) {
-		err = schema_make(s, e);
+		err = sqlite_format_make(s, e);
 		if (err < 0)
 			return err;
 	}
 	log_merging(s, true);
 	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", "opening it", e);
+	if (!err && found == 2)
+		err = sqlite_format_update(s, e);
 	if (!err) /* fails here, rather than in the middle of a run, where nothing can be written */
 		err = sqlite_run(s, "BEGIN IMMEDIATE; ROLLBACK", "opening it", e);
 	return err;

@@ -18,9 +18,11 @@ static char *column_text(sqlite3_stmt *st, int at)
 	return (char *)sqlite3_column_text(st, at);
 }
 
-#define RUN_COLUMNS                                                                                \
-	"id, experiment, version, started_ns, started_monotonic_ns, owner_boot, owner_pid_namespace, owner_pid," \
-	" owner_start, running, incomplete, outcome, reason, warnings, duration_ns, events, messages, lost, holes"
+#define RUN_COLUMNS                                                                                           \
+	"id, experiment, version, started_ns, started_monotonic_ns, owner_boot, owner_pid_namespace, owner_pid,"    \
+	" owner_start, running, incomplete, outcome, reason, warnings, duration_ns, events, messages, lost, holes," \
+	" coalesce(class, 0), unclassed, " SQLITE_KEPT                                                        \
+	", (SELECT first_run FROM class WHERE class.id = run.class) = run.id"
 
 /* Everything borrowed from the row. */
 static void run_from_row(sqlite3_stmt *st, struct store_run *run)
@@ -46,6 +48,10 @@ static void run_from_row(sqlite3_stmt *st, struct store_run *run)
 		.messages = column_number(st, 16),
 		.lost = column_number(st, 17),
 		.holes = column_number(st, 18),
+		.class_id = column_number(st, 19),
+		.unclassed = column_text(st, 20),
+		.kept = column_number(st, 21),
+		.new_class = sqlite3_column_int(st, 22),
 	};
 	strncpy(run->owner.boot_id, boot_id ? boot_id : "", sizeof(run->owner.boot_id) - 1);
 }
@@ -63,7 +69,10 @@ int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run,
 	sqlite3_stmt *st = NULL;
 	int rc, err;
 
-	err = sqlite_prepare(s, "SELECT " RUN_COLUMNS ", path, text FROM run WHERE id = ?", &st, "reading", e);
+	err = sqlite_prepare(s,
+			     "SELECT " RUN_COLUMNS ", (SELECT path FROM file WHERE file.id = run.file),"
+			     " (SELECT text FROM file WHERE file.id = run.file) FROM run WHERE id = ?",
+			     &st, "reading", e);
 	if (err < 0)
 		return err;
 	sqlite_bind_number(st, 1, id);
@@ -81,11 +90,12 @@ int sqlite_run_get(struct store *store, uint64_t id, struct store_run **ret_run,
 	run = malloc(sizeof(*run));
 	if (run) {
 		*run = row;
-		run->experiment = run->version = run->reason = run->warnings = run->path = run->text = NULL;
+		run->experiment = run->version = run->reason = run->warnings = run->unclassed = run->path = run->text = NULL;
 	}
 	if (!run || text_copy(&run->experiment, row.experiment) < 0 || text_copy(&run->version, row.version) < 0 ||
 	    text_copy(&run->reason, row.reason) < 0 || text_copy(&run->warnings, row.warnings) < 0 ||
-	    text_copy(&run->path, column_text(st, 19)) < 0 || text_copy(&run->text, column_text(st, 20)) < 0) {
+	    text_copy(&run->unclassed, row.unclassed) < 0 || text_copy(&run->path, column_text(st, 23)) < 0 ||
+	    text_copy(&run->text, column_text(st, 24)) < 0) {
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}
@@ -143,7 +153,7 @@ static int on_run_row(sqlite3_stmt *st, void *visitor, void *arg, struct error *
 	struct store_run run;
 
 	run_from_row(st, &run);
-	run.faults = (uint32_t)sqlite3_column_int64(st, 19);
+	run.faults = (uint32_t)sqlite3_column_int64(st, 23);
 	return (*on_run)(&run, arg, e);
 }
 
@@ -205,28 +215,36 @@ static int each(struct store *store, const char *sql, uint64_t run, on_row *on_r
 	return each_row(s, st, on_row, visitor, arg, e);
 }
 
+/* Those that few rows match have an index of their own, which is not left to chance. */
+static const char *index_of(const struct store_range *range)
+{
+	if (range->running)
+		return "INDEXED BY run_running WHERE running AND";
+	if (range->unknown)
+		return "INDEXED BY run_unknown WHERE class IS NULL AND unclassed IS NULL AND NOT running AND";
+	return "WHERE";
+}
+
 int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
 		    struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
-	const char *faults = sqlite_plan_count(s, e);
 	sqlite3_stmt *st = NULL;
 	char *sql = NULL;
 	int err;
 
-	if (!faults)
-		return -EIO;
 	if (asprintf(&sql,
 		     "SELECT " RUN_COLUMNS
-		     ", %s FROM run WHERE id %c ?1 AND (?2 IS NULL OR experiment = ?2) ORDER BY id%s",
-		     faults, range->newest ? '<' : '>', range->newest ? " DESC" : "") < 0)
+		     ", coalesce((SELECT length(lines) - length(replace(lines, char(10), '')) FROM plan WHERE plan.run = run.id), 0)"
+		     " FROM run %s id %c ?1 AND (?2 IS NULL OR experiment = ?2) ORDER BY id%s",
+		     index_of(range), range->newest ? '<' : '>', range->newest ? " DESC" : "") < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	err = sqlite_prepare(s, sql, &st, "reading", e);
 	free(sql);
 	if (err < 0)
 		return err;
 	sqlite_bind_number(st, 1, range->newest && !range->after ? INT64_MAX : range->after);
-	sqlite3_bind_text(st, 2, range->experiment, -1, SQLITE_STATIC); /* NULL is NULL */
+	sqlite_bind_text(st, 2, range->experiment);
 	return each_row(s, st, on_run_row, &on_run, arg, e);
 }
 

@@ -73,7 +73,7 @@ struct api_plan {
 };
 
 struct api_run {
-	char *name, *path, *send;
+	char *name, *path, *send, *keep_runs; /* keep_runs: new (also NULL, ""), all */
 	char *text; /* with the end of a string behind it, which size does not count */
 	size_t size;
 	bool keep;
@@ -136,6 +136,9 @@ struct api_run_end {
 	char *experiment, *outcome, *reason, *directory, *store;
 	struct api_print exact, symmetric, folded, folded_symmetric, shape, shape_symmetric;
 	char *print_why_not;
+	uint64_t class_id, kept; /* 0: none */
+	bool new_class;
+	char *unclassed;
 	char **warnings; /* NULL-terminated; NULL: none */
 	bool incomplete;
 	uint64_t total_ns, boxes_ns, ready_ns, workload_ns, check_ns, stop_ns;

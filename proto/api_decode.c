@@ -24,7 +24,7 @@ static int run_decode(const Bop__Api__Run *from, struct api_run *run)
 	if (run->size)
 		memcpy(run->text, from->text.data, run->size);
 	run->text[run->size] = '\0';
-	if (text_copy(&run->name, from->name) || text_copy(&run->path, from->path))
+	if (text_copy(&run->name, from->name) || text_copy(&run->path, from->path) || text_copy(&run->keep_runs, from->keep_runs))
 		return -ENOMEM;
 	return text_copy(&run->send, from->send);
 }
@@ -115,6 +115,7 @@ void api_request_fini(struct api_request *request)
 	free(request->run.name);
 	free(request->run.path);
 	free(request->run.send);
+	free(request->run.keep_runs);
 	free(request->run.text);
 	api_plan_fini(&request->plan);
 	protobuf_c_message_free_unpacked(request->body, NULL);
@@ -184,11 +185,13 @@ static int run_end_decode(const Bop__Api__RunEnd *from, struct api_run_end *end)
 		.stop_ns = from->stop_ns, .exact = print_decode(from->exact), .symmetric = print_decode(from->symmetric),
 		.folded = print_decode(from->folded), .folded_symmetric = print_decode(from->folded_symmetric),
 		.shape = print_decode(from->shape), .shape_symmetric = print_decode(from->shape_symmetric),
+		.class_id = from->class_id, .kept = from->kept, .new_class = from->new_class,
 	};
 	end->warnings = calloc(from->n_warnings + 1, sizeof(*end->warnings));
 	if (!end->warnings || shown_copy(&end->experiment, from->experiment) || shown_copy(&end->outcome, from->outcome) ||
 	    shown_copy(&end->reason, from->reason) || shown_copy(&end->directory, from->directory) ||
-	    shown_copy(&end->store, from->store) || shown_copy(&end->print_why_not, from->print_why_not))
+	    shown_copy(&end->store, from->store) || shown_copy(&end->print_why_not, from->print_why_not) ||
+	    shown_copy(&end->unclassed, from->unclassed))
 		return -ENOMEM;
 	for (size_t i = 0; i < from->n_warnings; i++)
 		if (shown_copy(&end->warnings[i], from->warnings[i]))
@@ -302,6 +305,7 @@ void api_answer_fini(struct api_answer *answer)
 		free(answer->run_end.directory);
 		free(answer->run_end.store);
 		free(answer->run_end.print_why_not);
+		free(answer->run_end.unclassed);
 		for (char **warning = answer->run_end.warnings; warning && *warning; warning++)
 			free(*warning);
 		free(answer->run_end.warnings);

@@ -29,6 +29,7 @@ static void fill_run(Bop__Api__Run *run, const struct api_request *from, Bop__Ap
 	run->name = text_of(from->run.name);
 	run->path = text_of(from->run.path);
 	run->send = text_of(from->run.send);
+	run->keep_runs = text_of(from->run.keep_runs);
 	run->text.data = (uint8_t *)from->run.text;
 	run->text.len = from->run.size;
 	run->keep = from->run.keep;
@@ -221,6 +222,10 @@ static void run_end_fill(Bop__Api__RunEnd *to, const struct api_run_end *from, s
 	print_fill(&to->shape, &prints[4], &from->shape);
 	print_fill(&to->shape_symmetric, &prints[5], &from->shape_symmetric);
 	to->print_why_not = text_of(from->print_why_not);
+	to->class_id = from->class_id;
+	to->kept = from->kept;
+	to->new_class = from->new_class;
+	to->unclassed = text_of(from->unclassed);
 	to->store = text_of(from->store);
 	to->run = from->run;
 	to->started_ns = from->started_ns;

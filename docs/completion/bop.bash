@@ -81,12 +81,13 @@ _bop() {
 		fi
 		;;
 	--send) _bop_words 'live deferred' && return ;;
+	--keep) _bop_words 'new all' && return ;;
 	--kind | -k) _bop_words 'start exec spawn wait exit listen connect accept send recv close reset lost mark armed fired lifted expired' && return ;;
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep-dir -h --help' ;;
-		replay) _bop_words '-n --runs --store --server --json --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep --keep-dir -h --help' ;;
+		replay) _bop_words '-n --runs --store --server --json --keep --keep-dir -h --help' ;;
 		minimize) _bop_words '--store --server --json -h --help' ;;
 		ldfi) _bop_words '--losses-until --losses --crashes --boxes --processes --workloads --thorough --no-symmetry -a --all --strategy -n --runs --seed --confirm -o --out --store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --server --json -h --help' ;;

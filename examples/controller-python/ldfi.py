@@ -50,7 +50,7 @@ class Loop:
         """Runs it until the outcome says something."""
         for _ in range(ATTEMPTS):
             faults = [self.api.pb.FaultLine(line=line, origin=line) for line in sorted(plan)]
-            end = self.api.ask("run", faults=faults, **self.file)
+            end = self.api.ask("run", faults=faults, keep_runs="all", **self.file)
             self.runs += 1
             print(f"run {end.run:<4} {end.outcome:<12} {'; '.join(sorted(plan)) or 'no faults'}", flush=True)
             if end.outcome in COUNTS and not (end.incomplete or end.lost or end.holes):

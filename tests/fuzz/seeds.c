@@ -144,7 +144,7 @@ static void requests_write(const char *folder)
 	uint32_t ids[] = { 1, 2 };
 	struct api_request requests[] = {
 		{ .id = 1, .kind = API_LIST_BOXES },
-		{ .id = 2, .kind = API_RUN, .run = { "e.yaml", "/x/e.yaml", "live", "experiment: x\n", 14, true } },
+		{ .id = 2, .kind = API_RUN, .run = { "e.yaml", "/x/e.yaml", "live", "all", "experiment: x\n", 14, true } },
 		{ .id = 3, .kind = API_CANCEL, .cancel = 2, .at_once = true },
 		{ .id = 4, .kind = API_INJECT, .about.run = 7, .plan = { lines, origins, 1, 9, true, false } },
 		{ .id = 5, .kind = API_LIFT, .about = { 7, 2 } },
@@ -230,7 +230,7 @@ static void store_write(const char *folder, unsigned number, const void *bytes, 
 		must(!store_batch_put(store, run.id, 2, 1, bytes, size, &e) && !store_commit(store, &e));
 	}
 	run.outcome = OUTCOME_GOOD;
-	must(!store_run_seal(store, &run, &process, 1, &e));
+	must(!store_run_seal(store, &run, &process, 1, NULL, &e));
 	store_close(store);
 }
 

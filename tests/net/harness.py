@@ -116,12 +116,23 @@ class Result:
 
 def command(*argv, status=0, timeout=300, **kwargs):
     """Runs it to its end. status None: any."""
-    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
+    argv = kept(argv)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
                           check=False, **kwargs)
-    result = Result([str(a) for a in argv], done.returncode, done.stdout, done.stderr)
+    result = Result(argv, done.returncode, done.stdout, done.stderr)
     if status is not None and result.status != status:
         raise AssertionError(f"wanted exit status {status}: {result}")
     return result
+
+
+def kept(argv):
+    """The same command, but each run keeps its events, unless the test says what is kept: a test that looks at two runs is not to
+    see one of them twice."""
+    argv = [str(a) for a in argv]
+    for at in range(len(argv) - 1):
+        if argv[at] == BOP and argv[at + 1] in ("run", "replay") and not any(a.startswith("--keep=") or a == "--keep" for a in argv):
+            return argv[:at + 2] + ["--keep", "all"] + argv[at + 2:]
+    return argv
 
 
 def bop(*argv, **kwargs):
@@ -136,7 +147,7 @@ class Running:
     """A command that runs, for tests that do something to it meanwhile."""
 
     def __init__(self, *argv, **kwargs):
-        self.argv = [str(a) for a in argv]
+        self.argv = kept(argv)
         self.out, self.err = tempfile.TemporaryFile(), tempfile.TemporaryFile()
         for f in (self.out, self.err):  # result() moves the place in the file that the program shares
             fcntl.fcntl(f, fcntl.F_SETFL, os.O_APPEND)

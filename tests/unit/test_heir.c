@@ -71,10 +71,10 @@ static int shim_adopt(struct store *store, uint64_t id, const struct store_owner
 	return store_run_adopt(f.shim.real, id, e);
 }
 
-static int shim_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n,
-		     struct error *e)
+static int shim_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		     const struct store_class *class, const struct store_seal *how, struct error *e)
 {
-	return f.shim.seal ? error_set(e, f.shim.seal, "store: it fails") : store_run_seal(f.shim.real, run, processes, n, e);
+	return f.shim.seal ? error_set(e, f.shim.seal, "store: it fails") : store_run_seal(f.shim.real, run, processes, n, how, e);
 }
 
 static int shim_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
@@ -347,7 +347,7 @@ START_TEST(sealed_meanwhile)
 {
 	struct store_run end = { .id = f.run, .outcome = OUTCOME_ERROR };
 
-	ck_assert_int_eq(store_run_seal(f.shim.real, &end, NULL, 0, NULL), 0);
+	ck_assert_int_eq(store_run_seal(f.shim.real, &end, NULL, 0, NULL, NULL), 0);
 	ck_assert(batch(1, false));
 	next();
 	ck_assert_uint_eq(f.acknowledged, 0);

@@ -234,7 +234,7 @@ START_TEST(run_sealed)
 	struct error e;
 
 	ingest_init(&ingest, store, run, 1);
-	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, NULL, &e), 0);
 	ck_assert_int_eq(batch_send(&ingest, run, 1, false), 0);
 	ck_assert_int_eq(ingest_flush(&ingest, &acknowledged, &e), -ESTALE);
 	ck_assert_int_eq(ingest_flush(&ingest, &acknowledged, &e), -ESTALE); /* what waited still does */

@@ -298,7 +298,7 @@ static uint64_t run_make(struct store *store, const char *plan, bool dry)
 	ck_assert(!store_begin(store, &e) && !store_stream_add(store, run.id, &stream, &e));
 	ck_assert(!store_batch_put(store, run.id, stream.number, 1, bytes, size, &e) && !store_commit(store, &e));
 	run.outcome = OUTCOME_GOOD;
-	ck_assert_msg(!store_run_seal(store, &run, NULL, 0, &e), "%s", e.text);
+	ck_assert_msg(!store_run_seal(store, &run, NULL, 0, NULL, &e), "%s", e.text);
 	trace_fini(&trace);
 	free(bytes);
 	return run.id;

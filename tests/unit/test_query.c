@@ -111,7 +111,7 @@ static uint64_t keep(const struct trace *trace, const struct kept *kept)
 	row.lost = kept->lost;
 	row.incomplete = kept->incomplete;
 	if (!kept->running)
-		ck_assert_msg(store_run_seal(store, &row, processes, 3, &e) == 0, "%s", e.text);
+		ck_assert_msg(store_run_seal(store, &row, processes, 3, NULL, &e) == 0, "%s", e.text);
 	return row.id;
 }
 

@@ -118,7 +118,7 @@ START_TEST(round_trip)
 	ck_assert_uint_eq(stream.number, 1);
 	ck_assert_int_eq(store_stream_add(store, id, &stream, &e), 0);
 	ck_assert_uint_eq(stream.number, 2);
-	ck_assert_msg(store_run_seal(store, &end, processes, 2, &e) == 0, "%s", e.text);
+	ck_assert_msg(store_run_seal(store, &end, processes, 2, NULL, &e) == 0, "%s", e.text);
 	store_close(store);
 
 	store = store_made(STORE_READ);
@@ -169,8 +169,8 @@ START_TEST(rollback_and_seal)
 	ck_assert_int_eq(store_batch_put(store, end.id, 1, 1, "x", 1, &e), 0);
 	store_rollback(store);
 	ck_assert_str_eq(batches(store, end.id), "");
-	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
-	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), -ESTALE);
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, NULL, &e), 0);
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, NULL, &e), -ESTALE);
 	ck_assert_int_eq(store_begin(store, &e), 0);
 	ck_assert_int_eq(store_batch_put(store, end.id, 1, 1, "x", 1, &e), -ESTALE);
 	store_rollback(store);
@@ -305,7 +305,7 @@ START_TEST(removal)
 	run_made(store, "a");
 	end.id = run_made(store, "b");
 	batch_put(store, end.id, 1, "x");
-	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, &e), 0);
+	ck_assert_int_eq(store_run_seal(store, &end, NULL, 0, NULL, &e), 0);
 	ck_assert_int_eq(store_run_remove(store, 2, &e), 0);
 	ck_assert_int_eq(store_run_remove(store, 2, &e), -ENOENT);
 	ck_assert_int_eq(store_run_get(store, 2, &row, &e), -ENOENT);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the class of a run is, for every backend alike: its plan and its prints. See store.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "collector/store.h"
+
+void store_plan_key(const char *lines, bool dry_run, unsigned char ret_key[STORE_PLAN_KEY_SIZE])
+{
+	XXH128_canonical_t key;
+
+	_Static_assert(sizeof(key.digest) == STORE_PLAN_KEY_SIZE, "the key is the hash");
+	memset(ret_key, 0, STORE_PLAN_KEY_SIZE);
+	if (!lines || !*lines)
+		return;
+	XXH128_canonicalFromHash(&key, XXH3_128bits_withSeed(lines, strlen(lines), dry_run ? 1 : 0));
+	memcpy(ret_key, key.digest, STORE_PLAN_KEY_SIZE);
+}
+
+/* Those that it began with, then those that came while it went on. Caller frees; NULL: no memory. */
+static char *lines_all(const struct store_run *run, const struct store_seal *how)
+{
+	const char *plan = run->plan ? run->plan : "", *injected = how->injected ? how->injected : "";
+	char *lines = malloc(strlen(plan) + strlen(injected) + 1);
+
+	return lines ? strcat(strcpy(lines, plan), injected) : NULL;
+}
+
+/* The class that run would be of; its members are borrowed from run and from lines. 0: it has none. */
+static int class_of(const struct store_run *run, char *lines, struct store_class *ret)
+{
+	if (!run->has_prints || run->unclassed)
+		return 0;
+	*ret = (struct store_class){
+		.experiment = run->experiment,
+		.plan = *lines ? lines : NULL,
+		.dry_run = *lines && run->dry_run,
+	};
+	store_plan_key(ret->plan, ret->dry_run, ret->plan_key);
+	memcpy(ret->prints, run->prints, sizeof(ret->prints));
+	return 1;
+}
+
+static const struct store_seal plain;
+
+int store_run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		   const struct store_seal *how, struct error *e)
+{
+	struct store_class class;
+	char *lines;
+	int err;
+
+	how = how ? how : &plain;
+	lines = lines_all(run, how);
+	if (!lines)
+		return error_set(e, -ENOMEM, "out of memory");
+	err = store->ops->run_seal(store, run, processes, n, class_of(run, lines, &class) ? &class : NULL, how, e);
+	free(lines);
+	return err;
+}
+
+int store_run_class(struct store *store, struct store_run *run, const struct store_seal *how, struct error *e)
+{
+	struct store_class class;
+	char *lines;
+	int err;
+
+	how = how ? how : &plain;
+	lines = lines_all(run, how);
+	if (!lines)
+		return error_set(e, -ENOMEM, "out of memory");
+	err = store->ops->run_class(store, run, class_of(run, lines, &class) ? &class : NULL, how, e);
+	free(lines);
+	return err;
+}
+
+int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
+{
+	struct store_class *class = NULL;
+	struct store_run *run = NULL;
+	int err = store->ops->run_get(store, id, &run, e);
+
+	if (!err && run->class_id)
+		err = store_class_get(store, run->class_id, &class, e);
+	if (err == -ENOENT && run) /* the run was removed a moment ago */
+		err = error_set(e, -ENOENT, "run %llu was removed by somebody else", (unsigned long long)id);
+	if (err) {
+		store_run_free(run);
+		return err;
+	}
+	if (class) {
+		memcpy(run->prints, class->prints, sizeof(run->prints));
+		run->has_prints = true;
+	}
+	store_class_free(class);
+	*ret_run = run;
+	return 0;
+}
+
+void store_class_free(struct store_class *class)
+{
+	if (!class)
+		return;
+	free(class->experiment);
+	free(class->plan);
+	free(class);
+}

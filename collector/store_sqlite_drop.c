@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Removing from an SQLite store, in two steps: a first transaction after which nobody sees it any more, and notes that its batches
+ * are to go; then batches and the room they had, in pieces, with pauses in which other writers get in. A pause is as long as the
+ * piece was: SQLite lets those who wait look every 0.1 s at most, and they have to meet one. Whoever is killed leaves a note.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "collector/store_sqlite.h"
+#include "lib/clock.h"
+
+enum { BATCHES = 32, PAGES = 2048 }; /* of a piece: some 10 MB */
+
+#define DOING "removing a run"
+
+static void pause_like(uint64_t began_ns)
+{
+	uint64_t took = clock_monotonic_ns() - began_ns;
+	struct timespec pause = { (time_t)(took / CLOCK_SECOND_NS), (long)(took % CLOCK_SECOND_NS) };
+
+	nanosleep(&pause, NULL);
+}
+
+/* Gives the room back. Not worth a complaint if it cannot: it is used again in any case. */
+static void vacuum(struct store_sqlite *s)
+{
+	char sql[64];
+	uint64_t left = 0, before, began;
+
+	snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", PAGES);
+	if (sqlite_number(s, "PRAGMA freelist_count", 0, 0, &left, NULL))
+		return;
+	while (left) {
+		before = left;
+		began = clock_monotonic_ns();
+		if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK ||
+		    sqlite_number(s, "PRAGMA freelist_count", 0, 0, &left, NULL) || left >= before)
+			return;
+		if (left)
+			pause_like(began);
+	}
+}
+
+/* Returns 1 while there is more. */
+static int piece_remove(struct store_sqlite *s, uint64_t run, struct error *e)
+{
+	uint64_t more = 0;
+	bool inner;
+	int err = sqlite_enter(s, &inner, e);
+
+	if (err < 0)
+		return err;
+	for (int i = 0; i < BATCHES && !err; i++) {
+		err = sqlite_number(s, "SELECT rowid FROM batch WHERE run = ?1 LIMIT 1", run, 0, &more, e);
+		if (err || !more)
+			break;
+		err = sqlite_change(s, "DELETE FROM batch WHERE rowid = ?1", more, 0, DOING, e);
+	}
+	if (!err && !more)
+		err = sqlite_change(s, "DELETE FROM dropping WHERE run = ?1", run, 0, DOING, e);
+	err = sqlite_leave(s, inner, err, e);
+	return err ? err : more > 0;
+}
+
+static int batches_remove(struct store_sqlite *s, uint64_t run, struct error *e)
+{
+	uint64_t began;
+	int more;
+
+	do {
+		began = clock_monotonic_ns();
+		more = piece_remove(s, run, e);
+		if (more > 0)
+			pause_like(began);
+	} while (more > 0);
+	vacuum(s);
+	return more;
+}
+
+/* Its batches, and who it agreed with, are to go: within the transaction that says so. */
+static int leave(struct store_sqlite *s, const struct store_run *run, bool had_events, struct error *e)
+{
+	int err = 0;
+
+	if (had_events)
+		err = sqlite_change(s, "INSERT OR IGNORE INTO dropping VALUES (?1)", run->id, 0, DOING, e);
+	if (!err)
+		err = sqlite_change(s, "DELETE FROM stream WHERE run = ?1", run->id, 0, DOING, e);
+	if (!err && run->class_id)
+		err = sqlite_class_review(s, run->class_id, e);
+	return err;
+}
+
+static int rows_remove(struct store_sqlite *s, uint64_t id, struct error *e)
+{
+	static const char *const statements[] = {
+		"DELETE FROM plan WHERE run = ?1",
+		"DELETE FROM process WHERE run = ?1",
+		"DELETE FROM run WHERE id = ?1",
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements) && !err; i++)
+		err = sqlite_change(s, statements[i], id, 0, DOING, e);
+	return err;
+}
+
+/* The row, or only that it has no events. Returns 1 if batches are left to be removed. */
+static int forget(struct store *store, uint64_t id, bool row, struct error *e)
+{
+	struct store_sqlite *s = sqlite_of(store);
+	struct store_run *run = NULL;
+	bool inner, own = false;
+	int err = sqlite_enter(s, &inner, e);
+
+	if (err < 0)
+		return err;
+	err = sqlite_run_get(store, id, &run, e);
+	if (!err && run->running && (!row || store_owner_alive(&run->owner)))
+		err = error_set(e, -EBUSY, "run %llu is still being recorded (by process %d)", (unsigned long long)id,
+				run->owner.pid);
+	own = !err && run->kept == id;
+	if (!err && row)
+		err = rows_remove(s, id, e);
+	else if (!err && own)
+		err = sqlite_change(s, "UPDATE run SET kept = 0 WHERE id = ?1", id, 0, DOING, e);
+	if (!err && (row || own))
+		err = leave(s, run, own, e);
+	store_run_free(run);
+	err = sqlite_leave(s, inner, err, e);
+	return err ? err : own;
+}
+
+static int forget_all(struct store *store, uint64_t id, bool row, struct error *e)
+{
+	int err = forget(store, id, row, e);
+
+	if (err <= 0)
+		return err;
+	err = batches_remove(sqlite_of(store), id, e);
+	return err < 0 ? error_prefix(e, err, "run %llu: its events are removed, but their room is not given back yet (`bop gc` goes on)",
+				      (unsigned long long)id) : 0;
+}
+
+int sqlite_run_remove(struct store *store, uint64_t id, struct error *e)
+{
+	return forget_all(store, id, true, e);
+}
+
+int sqlite_run_drop(struct store *store, uint64_t id, struct error *e)
+{
+	return forget_all(store, id, false, e);
+}
+
+/* What a file said goes with the last run that had it. */
+static int files_sweep(struct store_sqlite *s, struct error *e)
+{
+	uint64_t file;
+	int err = sqlite_number(s, "SELECT id FROM file WHERE id NOT IN (SELECT file FROM run) LIMIT 1", 0, 0, &file, e);
+
+	if (err || !file)
+		return err;
+	return sqlite_run(s, "DELETE FROM file WHERE id NOT IN (SELECT file FROM run)", DOING, e);
+}
+
+int sqlite_sweep(struct store *store, struct error *e)
+{
+	struct store_sqlite *s = sqlite_of(store);
+	uint64_t run = 0;
+	int n = 0, err;
+
+	while (!(err = sqlite_number(s, "SELECT min(run) FROM dropping WHERE run > ?1", run, 0, &run, e)) && run) {
+		err = batches_remove(s, run, e);
+		if (err < 0)
+			break;
+		n++;
+	}
+	if (!err)
+		err = files_sweep(s, e);
+	return err < 0 ? err : n;
+}
