@@ -1,99 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A store keeps what it acknowledged, once, and refuses what is not its own without touching it. */
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
+/* A store keeps what it acknowledged, once. */
 #include <signal.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "collector/run.h"
-#include "collector/store.h"
-#include "lib/claim.h"
-
-static char folder[64], path[96];
-
-static void setup(void)
-{
-	strcpy(folder, "/tmp/test-bop-store-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/runs.db", folder);
-}
-
-static void teardown(void)
-{
-	claim_remove_tree(folder);
-}
-
-static struct store *store_made(enum store_mode mode)
-{
-	struct store *store = NULL;
-	struct error e = { "" };
-
-	ck_assert_msg(store_open(path, mode, &store, &e) == 0, "%s", e.text);
-	return store;
-}
-
-static uint64_t run_made(struct store *store, const char *experiment)
-{
-	struct store_run run = {
-		.experiment = (char *)experiment,
-		.path = "/x/y.yaml",
-		.text = "experiment: y\n",
-		.version = "1",
-		.started_ns = 1700000000000000000,
-		.started_monotonic_ns = 5,
-	};
-	struct error e = { "" };
-
-	ck_assert_int_eq(store_owner_self(&run.owner, &e), 0);
-	ck_assert_msg(store_run_create(store, &run, &e) == 0, "%s", e.text);
-	ck_assert_uint_gt(run.id, 0);
-	return run.id;
-}
-
-static void batch_put(struct store *store, uint64_t run, uint64_t number, const char *bytes)
-{
-	struct error e = { "" };
-
-	ck_assert_msg(store_begin(store, &e) == 0, "%s", e.text);
-	ck_assert_msg(store_batch_put(store, run, 1, number, bytes, strlen(bytes), &e) == 0, "%s", e.text);
-	ck_assert_msg(store_commit(store, &e) == 0, "%s", e.text);
-}
-
-struct seen {
-	char text[256];
-};
-
-static int on_batch(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
-{
-	struct seen *seen = arg;
-	size_t n = strlen(seen->text);
-
-	snprintf(seen->text + n, sizeof(seen->text) - n, "%llu:%llu=%.*s ", (unsigned long long)stream,
-		 (unsigned long long)number, (int)size, (const char *)bytes);
-	return 0;
-}
-
-static const char *batches(struct store *store, uint64_t run)
-{
-	static struct seen seen;
-
-	seen.text[0] = '\0';
-	ck_assert_int_eq(store_each_batch(store, run, on_batch, &seen, NULL), 0);
-	return seen.text;
-}
-
-static int count(const struct store_run *run, void *arg, struct error *e)
-{
-	++*(int *)arg;
-	return 0;
-}
+#include "tests/unit/store_place.h"
 
 /* What was created, put and sealed is there after the store was closed and opened again for reading. */
 START_TEST(round_trip)
@@ -319,142 +230,6 @@ START_TEST(removal)
 }
 END_TEST
 
-static void database_make(const char *sql)
-{
-	sqlite3 *db;
-
-	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-	sqlite3_close(db);
-}
-
-static void refused(enum store_mode mode, int err, const char *word)
-{
-	struct store *store = NULL;
-	struct error e = { "" };
-
-	ck_assert_int_eq(store_open(path, mode, &store, &e), err);
-	ck_assert_ptr_null(store);
-	ck_assert_msg(strstr(e.text, path) != NULL, "does not name the store: %s", e.text);
-	ck_assert_msg(strstr(e.text, word) != NULL, "'%s' is not in: %s", word, e.text);
-}
-
-/* A text file, another program's database, and a newer format are refused for reading and writing. */
-START_TEST(foreign_files)
-{
-	FILE *f = fopen(path, "w");
-
-	for (int i = 0; i < 1000; i++)
-		fputs("some notes\n", f);
-	fclose(f);
-	refused(STORE_READ, -EINVAL, "not an SQLite file");
-	refused(STORE_CREATE, -EINVAL, "not an SQLite file");
-	unlink(path);
-	database_make("CREATE TABLE run (id INTEGER)");
-	refused(STORE_READ, -EINVAL, "another program");
-	refused(STORE_CREATE, -EINVAL, "another program");
-	unlink(path);
-	store_close(store_made(STORE_CREATE));
-	database_make("PRAGMA user_version=99");
-	refused(STORE_READ, -ENOTSUP, "newer");
-	refused(STORE_CREATE, -ENOTSUP, "newer");
-}
-END_TEST
-
-static void file_copy(const char *suffix, const char *to_suffix)
-{
-	char from[128], to[128], buf[65536];
-	FILE *in, *out;
-	size_t n;
-
-	snprintf(from, sizeof(from), "%s%s", path, suffix);
-	snprintf(to, sizeof(to), "%s.copy%s", path, to_suffix);
-	in = fopen(from, "r");
-	out = fopen(to, "w");
-	ck_assert(in && out);
-	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
-		ck_assert_uint_eq(fwrite(buf, 1, n, out), n);
-	fclose(in);
-	fclose(out);
-}
-
-static off_t file_size(const char *suffix)
-{
-	struct stat st = { 0 };
-	char name[128];
-
-	snprintf(name, sizeof(name), "%s%s", path, suffix);
-	return stat(name, &st) < 0 ? -1 : st.st_size;
-}
-
-/* The log that another program left beside its database is not merged into it. */
-START_TEST(foreign_log)
-{
-	off_t size, log_size;
-	sqlite3 *db;
-
-	ck_assert_int_eq(sqlite3_open(path, &db), SQLITE_OK);
-	ck_assert_int_eq(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)", NULL,
-				      NULL, NULL), SQLITE_OK);
-	file_copy("", ""); /* as a kill would leave them */
-	file_copy("-wal", "-wal");
-	sqlite3_close(db);
-	strcat(path, ".copy");
-	size = file_size("");
-	log_size = file_size("-wal");
-	ck_assert_int_gt(log_size, 0);
-	refused(STORE_READ, -EINVAL, "another program");
-	refused(STORE_WRITE, -EINVAL, "another program");
-	refused(STORE_CREATE, -EINVAL, "another program");
-	ck_assert_int_eq(file_size(""), size);
-	ck_assert_int_eq(file_size("-wal"), log_size);
-}
-END_TEST
-
-/* Reading or writing a store that is not there fails and does not make it; nor does asking whether it exists. */
-START_TEST(missing)
-{
-	struct error e;
-
-	refused(STORE_READ, -ENOENT, "none yet");
-	refused(STORE_WRITE, -ENOENT, "none yet");
-	ck_assert_int_eq(store_exists(path, &e), 0);
-	ck_assert_int_eq(access(path, F_OK), -1);
-	store_close(store_made(STORE_CREATE));
-	ck_assert_int_eq(store_exists(path, &e), 1);
-	strcpy(path, "/nonexistent/folder/runs.db");
-	ck_assert_int_eq(store_exists(path, &e), -ENOENT);
-	strcpy(path, "postgresql://localhost/bop");
-	ck_assert_int_lt(store_exists(path, &e), 0);
-	ck_assert_ptr_nonnull(strstr(e.text, "postgresql"));
-}
-END_TEST
-
-/* A file that is marked read-only can be read and is not written, not even by root; readers leave no file behind. */
-START_TEST(read_only)
-{
-	struct store *store = store_made(STORE_CREATE);
-	char log[128];
-
-	run_made(store, "y");
-	store_close(store);
-	ck_assert_int_eq(chmod(path, 0444), 0);
-	store = store_made(STORE_READ);
-	ck_assert_int_eq(store_begin(store, NULL) < 0 || store_batch_put(store, 1, 1, 1, "x", 1, NULL) < 0, 1);
-	store_rollback(store);
-	ck_assert_str_eq(batches(store, 1), "");
-	store_close(store);
-	refused(STORE_WRITE, -EROFS, "read-only");
-	refused(STORE_CREATE, -EROFS, "read-only");
-	ck_assert_int_eq(chmod(path, 0644), 0);
-	store_close(store_made(STORE_READ));
-	for (int i = 0; i < 2; i++) {
-		snprintf(log, sizeof(log), "%s%s", path, i ? "-wal" : "-shm");
-		ck_assert_msg(access(log, F_OK) < 0, "%s was left behind", log);
-	}
-}
-END_TEST
-
 /* Two processes that make and fill the same new store at once both succeed. */
 START_TEST(two_writers)
 {
@@ -514,7 +289,7 @@ int main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, place_setup, place_teardown);
 	tcase_add_test(tc, round_trip);
 	tcase_add_test(tc, batches_once);
 	tcase_add_test(tc, rollback_and_seal);
@@ -523,10 +298,6 @@ int main(void)
 	tcase_add_test(tc, owner_zombie);
 	tcase_add_test(tc, orphan_damaged);
 	tcase_add_test(tc, removal);
-	tcase_add_test(tc, foreign_files);
-	tcase_add_test(tc, foreign_log);
-	tcase_add_test(tc, missing);
-	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, two_writers);
 	tcase_add_test(tc, names_of_runs);
 	suite_add_tcase(suite, tc);

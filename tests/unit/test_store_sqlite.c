@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* An SQLite store refuses what is not its own without touching it, and can be read where nothing can be written. */
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include "tests/unit/store_place.h"
+
+static void database_make(const char *sql)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(place.url, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+static void refused(enum store_mode mode, int err, const char *word)
+{
+	struct store *store = NULL;
+	struct error e = { "" };
+
+	ck_assert_int_eq(store_open(place.url, mode, &store, &e), err);
+	ck_assert_ptr_null(store);
+	ck_assert_msg(strstr(e.text, place.url) != NULL, "does not name the store: %s", e.text);
+	ck_assert_msg(strstr(e.text, word) != NULL, "'%s' is not in: %s", word, e.text);
+}
+
+/* A text file, another program's database, and a newer format are refused for reading and writing. */
+START_TEST(foreign_files)
+{
+	FILE *f = fopen(place.url, "w");
+
+	for (int i = 0; i < 1000; i++)
+		fputs("some notes\n", f);
+	fclose(f);
+	refused(STORE_READ, -EINVAL, "not an SQLite file");
+	refused(STORE_CREATE, -EINVAL, "not an SQLite file");
+	unlink(place.url);
+	database_make("CREATE TABLE run (id INTEGER)");
+	refused(STORE_READ, -EINVAL, "another program");
+	refused(STORE_CREATE, -EINVAL, "another program");
+	unlink(place.url);
+	store_close(store_made(STORE_CREATE));
+	database_make("PRAGMA user_version=99");
+	refused(STORE_READ, -ENOTSUP, "newer");
+	refused(STORE_CREATE, -ENOTSUP, "newer");
+}
+END_TEST
+
+static void file_copy(const char *suffix, const char *to_suffix)
+{
+	char from[300], to[300], buf[65536];
+	FILE *in, *out;
+	size_t n;
+
+	snprintf(from, sizeof(from), "%s%s", place.url, suffix);
+	snprintf(to, sizeof(to), "%s.copy%s", place.url, to_suffix);
+	in = fopen(from, "r");
+	out = fopen(to, "w");
+	ck_assert(in && out);
+	while ((n = fread(buf, 1, sizeof(buf), in)) > 0)
+		ck_assert_uint_eq(fwrite(buf, 1, n, out), n);
+	fclose(in);
+	fclose(out);
+}
+
+static off_t file_size(const char *suffix)
+{
+	struct stat st = { 0 };
+	char name[300];
+
+	snprintf(name, sizeof(name), "%s%s", place.url, suffix);
+	return stat(name, &st) < 0 ? -1 : st.st_size;
+}
+
+/* The log that another program left beside its database is not merged into it. */
+START_TEST(foreign_log)
+{
+	off_t size, log_size;
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(place.url, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, "PRAGMA journal_mode=WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)", NULL,
+				      NULL, NULL), SQLITE_OK);
+	file_copy("", ""); /* as a kill would leave them */
+	file_copy("-wal", "-wal");
+	sqlite3_close(db);
+	strcat(place.url, ".copy");
+	size = file_size("");
+	log_size = file_size("-wal");
+	ck_assert_int_gt(log_size, 0);
+	refused(STORE_READ, -EINVAL, "another program");
+	refused(STORE_WRITE, -EINVAL, "another program");
+	refused(STORE_CREATE, -EINVAL, "another program");
+	ck_assert_int_eq(file_size(""), size);
+	ck_assert_int_eq(file_size("-wal"), log_size);
+}
+END_TEST
+
+/* Reading or writing a store that is not there fails and does not make it; nor does asking whether it exists. */
+START_TEST(missing)
+{
+	struct error e;
+
+	refused(STORE_READ, -ENOENT, "none yet");
+	refused(STORE_WRITE, -ENOENT, "none yet");
+	ck_assert_int_eq(store_exists(place.url, &e), 0);
+	ck_assert_int_eq(access(place.url, F_OK), -1);
+	store_close(store_made(STORE_CREATE));
+	ck_assert_int_eq(store_exists(place.url, &e), 1);
+	strcpy(place.url, "/nonexistent/folder/runs.db");
+	ck_assert_int_eq(store_exists(place.url, &e), -ENOENT);
+	strcpy(place.url, "postgresql://localhost/bop");
+	ck_assert_int_lt(store_exists(place.url, &e), 0);
+	ck_assert_ptr_nonnull(strstr(e.text, "postgresql"));
+}
+END_TEST
+
+/* A file that is marked read-only can be read and is not written, not even by root; readers leave no file behind. */
+START_TEST(read_only)
+{
+	struct store *store = store_made(STORE_CREATE);
+	char log[300];
+
+	run_made(store, "y");
+	store_close(store);
+	ck_assert_int_eq(chmod(place.url, 0444), 0);
+	store = store_made(STORE_READ);
+	ck_assert_int_eq(store_begin(store, NULL) < 0 || store_batch_put(store, 1, 1, 1, "x", 1, NULL) < 0, 1);
+	store_rollback(store);
+	ck_assert_str_eq(batches(store, 1), "");
+	store_close(store);
+	refused(STORE_WRITE, -EROFS, "read-only");
+	refused(STORE_CREATE, -EROFS, "read-only");
+	ck_assert_int_eq(chmod(place.url, 0644), 0);
+	store_close(store_made(STORE_READ));
+	for (int i = 0; i < 2; i++) {
+		snprintf(log, sizeof(log), "%s%s", place.url, i ? "-wal" : "-shm");
+		ck_assert_msg(access(log, F_OK) < 0, "%s was left behind", log);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("store_sqlite");
+	TCase *tc = tcase_create("store_sqlite");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, place_setup_file, place_teardown);
+	tcase_add_test(tc, foreign_files);
+	tcase_add_test(tc, foreign_log);
+	tcase_add_test(tc, missing);
+	tcase_add_test(tc, read_only);
+	suite_add_tcase(suite, tc);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}
