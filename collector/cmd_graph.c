@@ -3,33 +3,18 @@
  * bop graph: the picture of a run. A file is written beside its place and renamed when it is whole, so that nothing
  * half written is ever there.
  */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "collector/replace.h"
 #include "collector/source.h"
+#include "collector/suffix.h"
 
 /* What is asked for, and where it goes. */
 struct drawing {
 	struct source *source;
 	Bop__Api__Render ask;
 };
-
-/* svg, png, ...: as the end of the file's name says. */
-static int format_of(const char *file, char **ret_format, struct error *e)
-{
-	static char *const formats[] = { "svg", "png", "dot", "json", "molly", "sql", "shiviz" };
-	const char *suffix = file ? strrchr(file, '.') : ".svg";
-
-	for (size_t i = 0; suffix && i < sizeof(formats) / sizeof(*formats); i++)
-		if (!strcmp(suffix + 1, formats[i])) {
-			*ret_format = formats[i];
-			return 0;
-		}
-	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json (or .molly, .sql, .shiviz)", file);
-}
 
 static int draw(FILE *out, void *arg, struct error *e)
 {
@@ -47,7 +32,7 @@ static int graph_main(const struct cmd *cmd, const struct cmd_args *args)
 
 	if (!args->file && isatty(STDOUT_FILENO))
 		return cmd_failf("graph: name a file with -o (quorum.svg, .png, .dot or .json): a terminal cannot show it");
-	err = format_of(args->file, &drawing.ask.format, &e);
+	err = suffix_format(args->file ? args->file : ".svg", &drawing.ask.format, &e);
 	if (!err)
 		err = show_order_parse(args->order, &order, &e);
 	if (err < 0)
@@ -81,8 +66,7 @@ const struct cmd cmd_graph = {
 	.summary = "Draws what happened before what in a run: one lane a process, time downwards, messages as arrows",
 	.text = "RUN is a number that `bop runs` lists, or last. Without -o the SVG goes to standard output.\n"
 		"docs/pictures.md explains the signs. .json is what `bop show --json` prints.\n"
-		"Not to be looked at: .molly is Molly's runs.json, .sql a table of messages in logical time, .shiviz a log\n"
-		"for ShiViz (docs/lineage.md).\n",
+		"For other programs, as `bop export` writes them: .perfetto-trace, .otlp.json, .molly, .sql, .shiviz.\n",
 	.options = options,
 	.min_rest = 1,
 	.max_rest = 1,
