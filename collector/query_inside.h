@@ -53,5 +53,9 @@ int query_describe_experiment(struct store *store, const Bop__Api__DescribeExper
 int query_export_molly(const struct query_run *q, FILE *out, struct error *e);
 int query_export_sql(const struct query_run *q, FILE *out, struct error *e);
 int query_export_shiviz(const struct query_run *q, bool all, FILE *out, struct error *e);
+/* query_perfetto.c: needs the graph. */
+int query_export_perfetto(const struct query_run *q, bool all, FILE *out, struct error *e);
+/* query_otlp_write.c: needs the lineage. */
+int query_export_otlp(const struct query_run *q, bool all, FILE *out, struct error *e);
 
 #endif

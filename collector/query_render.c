@@ -52,7 +52,9 @@ enum need { NEED_RUN, NEED_GRAPH, NEED_LINEAGE };
 	X(OUTPUT, output, RUN, show_output(q->run, out, e)) /* a damaged graph does not matter */                    \
 	X(MOLLY, molly, LINEAGE, query_export_molly(q, out, e))                                                      \
 	X(SQL, sql, LINEAGE, query_export_sql(q, out, e))                                                            \
-	X(SHIVIZ, shiviz, LINEAGE, query_export_shiviz(q, all, out, e))
+	X(SHIVIZ, shiviz, LINEAGE, query_export_shiviz(q, all, out, e))                                              \
+	X(PERFETTO, perfetto, GRAPH, query_export_perfetto(q, all, out, e))                                          \
+	X(OTLP, otlp, LINEAGE, query_export_otlp(q, all, out, e))
 
 enum format {
 #define X(NAME, name, need, how) FORMAT_##NAME,
@@ -116,7 +118,7 @@ int query_render(struct store *store, const Bop__Api__Render *ask, FILE *out, st
 
 	if (format == FORMAT_COUNT)
 		return error_set(e, -EINVAL,
-				 "format '%s': it is svg, png, dot, json, text, output, molly, sql or shiviz",
+				 "format '%s': it is svg, png, dot, json, text, output, molly, sql, shiviz, perfetto or otlp",
 				 ask->format);
 	err = open_for(store, ask, format, &q, e);
 	if (!err)

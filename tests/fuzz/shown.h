@@ -80,6 +80,7 @@ static void graph_lineage(const struct run *run, struct graph *graph, FILE *out)
 	err = query_export_shiviz(&q, true, out, &e);
 	if (err)
 		must_explain(err, &e);
+	must(!query_export_perfetto(&q, true, out, &e) && !query_export_otlp(&q, false, out, &e));
 	free(q.times);
 	lineage_free(q.lineage);
 }
