@@ -20,7 +20,7 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 # Debian packages; `make deps` installs those that are missing and nothing else.
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
-	libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev libcadical-dev fonts-dejavu-core
+	libcurl4-openssl-dev libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev libcadical-dev fonts-dejavu-core
 DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod \
 	qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
@@ -28,7 +28,7 @@ DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphv
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
-PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash \
+PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libcurl libpcre2-8 libxxhash \
 	libseccomp
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 

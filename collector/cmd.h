@@ -14,7 +14,7 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(show) X(graph) X(diff) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
+#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(show) X(graph) X(diff) X(export) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
 
 /* Of an option that can be given several times. */
 struct cmd_texts {
@@ -41,6 +41,7 @@ struct cmd_args {
 	bool controller;     /* of keys */
 	const char *losses_until, *losses, *crashes, *strategy, *most, *confirm; /* of ldfi */
 	struct cmd_texts processes;
+	const char *otlp, *timeout; /* of export */
 	bool workloads, thorough, no_symmetry;
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */

@@ -56,7 +56,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize ldfi runs show graph diff rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize ldfi runs show graph diff export rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -70,11 +70,11 @@ _bop() {
 	case $before in
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm) return ;;
+	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm | --otlp | --timeout) return ;;
 	--strategy) _bop_words 'ldfi random' && return ;;
 	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != @(run|replay|minimize|ldfi|runs|show|graph|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize|ldfi|runs|show|graph|export|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc:// tcp://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -94,6 +94,7 @@ _bop() {
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
 		diff) _bop_words '-a --all --json --store -h --help' ;;
+		export) _bop_words '-o --out --otlp --timeout -a --all --json --store --server -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --listen-api --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
@@ -108,7 +109,7 @@ _bop() {
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run | \
-			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy)
+			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy | --otlp | --timeout)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;
@@ -119,7 +120,7 @@ _bop() {
 	done
 	case $command in
 	run | ldfi) ((given)) || _bop_files ;;
-	show | graph | replay | minimize) ((given)) || _bop_runs "$1" ;;
+	show | graph | export | replay | minimize) ((given)) || _bop_runs "$1" ;;
 	diff) ((given < 2)) && _bop_runs "$1" ;;
 	rm) _bop_runs "$1" ;;
 	keys) ((given)) && _bop_files || _bop_words 'make allow remove' ;;
