@@ -16,11 +16,11 @@ SHARED = {}
 
 
 def runs():
-    """1: as it is; 2: with a cut; 3: a server is killed. Then the rest of this program is alone in its network."""
+    """1: as it is; 2: with a cut; 3: the client is killed. Then the rest of this program is alone in its network."""
     if "runs" in SHARED:
         return
     path = example("quorum")
-    for faults in ((), ("--fault", CUT), ("--fault", "crash s2 at recv client>s2:7000#1/1")):
+    for faults in ((), ("--fault", CUT), ("--fault", "crash client at send client>s1:7000#1/2")):
         bop("run", path, "--store", STORE, *faults, status=None)
     if ctypes.CDLL(None, use_errno=True).unshare(0x40000000) < 0:  # CLONE_NEWNET
         raise OSError(ctypes.get_errno(), "unshare")
@@ -90,7 +90,7 @@ def test_perfetto_faults():
     equal({e["args"]["lost_by"] for e in lost}, {CUT})
     true(all(e["args"]["undelivered"] for e in lost), "nobody got them")
     killed = Trace(exported(3, "perfetto-trace"))
-    true([e for e in killed.named("exit s2") if e["args"]["status"] == 9], "the server that was killed")
+    true([e for e in killed.named("exit client") if e["args"]["status"] == 9], "the client that was killed")
 
 
 def test_otlp():
@@ -127,7 +127,7 @@ def test_otlp_faults():
     equal(len(fired), 1)
     equal(spans.roots()[0]["args"]["bop.plan"], CUT + "\n")
     killed = Spans(exported(3, "otlp.json").decode().splitlines())
-    process, = killed.of(INTERNAL, "s2")
+    process, = killed.of(INTERNAL, "client")
     equal((process["status"]["message"], process["args"]["bop.signal"]), ("SIGKILL", "SIGKILL"))
     equal(exported(2, "otlp.json").decode(), text)
     true(killed.roots()[0]["traceId"] != spans.roots()[0]["traceId"], "two runs")
