@@ -110,6 +110,20 @@ static int sort_changes(const struct diffing *d)
 	return 0;
 }
 
+/* The diff keeps what the pairing found. */
+static void hand_over(struct diffing *d)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct diff_side *side = &d->sides[i];
+
+		d->diff->twins[i] = (struct diff_twins){ side->process, side->connection, side->message, side->receive };
+		side->process = side->connection = side->message = side->receive = NULL;
+	}
+	d->diff->pairs = d->pairs;
+	d->diff->n_pairs = d->n_pairs;
+	d->pairs = NULL;
+}
+
 int diff_new(const struct graph *const graphs[2], struct diff **ret_diff)
 {
 	struct diffing d = { .diff = calloc(1, sizeof(*d.diff)) };
@@ -129,6 +143,8 @@ int diff_new(const struct graph *const graphs[2], struct diff **ret_diff)
 		err = sort_changes(&d);
 	if (!err)
 		err = diff_words(&d);
+	if (!err)
+		hand_over(&d);
 	diff_side_fini(&d.sides[0]);
 	diff_side_fini(&d.sides[1]);
 	free(d.pairs);
@@ -145,6 +161,13 @@ void diff_free(struct diff *diff)
 		return;
 	for (size_t i = 0; i < diff->n_changes; i++)
 		free(diff->changes[i].text);
+	for (unsigned side = 0; side < 2; side++) {
+		free(diff->twins[side].process);
+		free(diff->twins[side].connection);
+		free(diff->twins[side].message);
+		free(diff->twins[side].receive);
+	}
+	free(diff->pairs);
 	free(diff->changes);
 	free(diff);
 }

@@ -56,10 +56,28 @@ struct diff_change {
 	enum diff_cause cause;	/* what explains it: of run cause_run the fault of id `fault`, or that events were lost */
 	uint32_t fault, cause_run;
 	bool lost_to_it;	/* the fault took the message itself, and not what led to it */
+	uint32_t moved;		/* REORDERED: of its pairs, else 0 */
 	char *text;		/* a sentence, without the explanation */
 };
 
+/* Who is who in the other run. */
+struct diff_twins {
+	uint32_t *process;    /* by process: 0 none */
+	uint32_t *connection; /* by connection: 0 none */
+	uint32_t *message;    /* by message: DIFF_NONE */
+	uint32_t *receive;    /* by message: its last receive before the outcome; DIFF_NONE */
+};
+
+/* What both did: connects, accepts, sends, receives, exits before the outcome. Two messages can share a receive. */
+struct diff_pair {
+	uint32_t vertex[2];
+	uint32_t moved; /* the number of the change of order that it is part of; 0: it stays */
+};
+
 struct diff {
+	struct diff_twins twins[2];
+	struct diff_pair *pairs; /* by vertex of run 0 */
+	size_t n_pairs;
 	struct diff_change *changes; /* faults, what came and went, what has another order; each by time */
 	size_t n_changes;
 	size_t same_messages, same_connections; /* aligned, whatever else differs of them */

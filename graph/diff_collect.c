@@ -305,7 +305,7 @@ static int pair_add(struct diffing *d, uint32_t a, uint32_t b)
 		return 0;
 	if (build_grow((void **)&d->pairs, &d->cap_pairs, d->n_pairs, sizeof(*d->pairs)) < 0)
 		return -ENOMEM;
-	d->pairs[d->n_pairs++] = (struct diff_pair){ { a, b } };
+	d->pairs[d->n_pairs++] = (struct diff_pair){ { a, b }, 0 };
 	return 0;
 }
 

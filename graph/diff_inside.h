@@ -30,15 +30,10 @@ struct diff_side {
 	size_t n_sorted;
 };
 
-/* What both did. */
-struct diff_pair {
-	uint32_t vertex[2];
-};
-
 struct diffing {
 	struct diff_side sides[2];
 	struct diff_pair *pairs; /* by vertex of run 0 */
-	struct diff *diff;
+	struct diff *diff;	 /* in the end it has them, and the twins */
 	size_t n_pairs, cap_pairs, cap_changes;
 };
 

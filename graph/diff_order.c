@@ -12,6 +12,7 @@
 struct step {
 	uint32_t process, thread[2];
 	uint32_t vertex[2];
+	uint32_t pair;
 	uint32_t before; /* of the subsequence that ends here: the step before it; DIFF_NONE */
 	bool stays;
 };
@@ -66,7 +67,7 @@ static void find_stays(struct step *steps, size_t n, uint32_t *tails)
 }
 
 /* Steps in the order of run 1; those that follow each other and were moved are one change. */
-static int collect(struct diffing *d, const struct step *steps, size_t n)
+static int collect(struct diffing *d, const struct step *steps, size_t n, uint32_t *moved)
 {
 	for (size_t i = 0, k; i < n; i = k) {
 		struct diff_change *change;
@@ -85,6 +86,9 @@ static int collect(struct diffing *d, const struct step *steps, size_t n)
 			change->connection[side] = d->sides[side].g->vertices[steps[i].vertex[side]].connection;
 		}
 		change->n[0] = (uint32_t)(k - i);
+		change->moved = ++*moved;
+		for (size_t j = i; j < k; j++)
+			d->pairs[steps[j].pair].moved = change->moved;
 		change->later = k == n || steps[k].vertex[0] > steps[i].vertex[0];
 		change->beside = change->later ? steps[i ? i - 1 : 0].vertex[1] : steps[k].vertex[1];
 	}
@@ -96,10 +100,11 @@ int diff_order(struct diffing *d)
 	struct step *steps = malloc((d->n_pairs + 1) * sizeof(*steps));
 	uint32_t *tails = malloc((d->n_pairs + 1) * sizeof(*tails));
 	int err = steps && tails ? 0 : -ENOMEM;
+	uint32_t moved = 0;
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->n_pairs && !err; i++) {
-		struct step step = { .process = d->sides[0].g->vertices[d->pairs[i].vertex[0]].process };
+		struct step step = { .process = d->sides[0].g->vertices[d->pairs[i].vertex[0]].process, .pair = (uint32_t)i };
 
 		for (unsigned side = 0; side < 2; side++) {
 			const struct graph *g = d->sides[side].g;
@@ -119,7 +124,7 @@ int diff_order(struct diffing *d)
 			;
 		find_stays(steps + i, k - i, tails);
 		qsort(steps + i, k - i, sizeof(*steps), later_compare);
-		err = collect(d, steps + i, k - i);
+		err = collect(d, steps + i, k - i, &moved);
 	}
 	free(steps);
 	free(tails);
