@@ -93,14 +93,15 @@ static void send_text(const struct picture *p, const struct node *node, const ch
 	const struct graph_message *m = &g->messages[g->vertex_messages[v->first_message]];
 	const struct graph_connection *c = &g->connections[m->connection];
 	bool reader_known = c->transport == TRANSPORT_UDP || (m->direction ? c->connector : c->acceptor);
-	char bytes[BYTES_TEXT], read[BYTES_TEXT];
+	char bytes[BYTES_TEXT], read[BYTES_TEXT], fault[TELL_NAME];
 
 	bytes_text(node->bytes, bytes);
+	if (m->lost_by)
+		tell_name(p, graph_fault_find(g, m->lost_by), fault);
 	if (m->lost_by && m->delivered)
-		snprintf(buf, size, "%s · %s, only %s read, the rest lost: fault %" PRIu32, label, bytes,
-			 bytes_text(m->received, read), m->lost_by);
+		snprintf(buf, size, "%s · %s, only %s read, the rest lost: %s", label, bytes, bytes_text(m->received, read), fault);
 	else if (m->lost_by)
-		snprintf(buf, size, "%s · %s, lost: fault %" PRIu32, label, bytes, m->lost_by);
+		snprintf(buf, size, "%s · %s, lost: %s", label, bytes, fault);
 	else if (!reader_known || (m->delivered && m->received >= m->size))
 		snprintf(buf, size, "%s · %s", label, bytes);
 	else if (m->delivered)
@@ -126,14 +127,14 @@ static void content_add(const struct picture *p, const struct graph_vertex *v, c
 }
 
 /* Whose end it is, only a lane of its own says. fault: what killed it, 0 none. */
-static void exit_caption(const struct event *event, uint32_t fault, const char *label, bool shared, char *buf,
-			 size_t size)
+static void exit_caption(const struct picture *p, const struct event *event, uint32_t fault, const char *label, bool shared,
+			 char *buf, size_t size)
 {
-	char status[64], by[32] = "";
+	char status[64], name[TELL_NAME], by[TELL_NAME + 2] = "";
 
 	exit_text(event->value, status, sizeof(status));
 	if (fault)
-		snprintf(by, sizeof(by), ", fault %" PRIu32, fault);
+		snprintf(by, sizeof(by), ", %s", tell_name(p, graph_fault_find(p->g, fault), name));
 	if (event->flags & EVENT_F_THREAD)
 		snprintf(buf, size, "exit %s", label);
 	else
@@ -210,7 +211,7 @@ static void event_caption(const struct picture *p, const struct node *node, cons
 		break;
 	case EVENT_EXIT:
 		*ret_failure = event->value && !(event->flags & EVENT_F_THREAD);
-		exit_caption(event, p->killed_by[g->vertices[p->items[node->item].vertex].process], label, shared, buf,
+		exit_caption(p, event, p->killed_by[g->vertices[p->items[node->item].vertex].process], label, shared, buf,
 			     size);
 		break;
 	case EVENT_LISTEN:
@@ -299,8 +300,9 @@ static void add(char *buf, size_t size, uint64_t n, const char *what, const char
 }
 
 /* 20 connections, 39,960 messages folded, 3.4 MB */
-static char *block_caption(const struct node *node, bool *ret_failure)
+static char *block_caption(const struct picture *p, const struct node *node, bool *ret_failure)
 {
+	char *sides = p->overlay ? side_block(node) : NULL;
 	char buf[LABEL_MAX] = "", bad[LABEL_MAX] = "", bytes[BYTES_TEXT], *text = NULL;
 
 	add(buf, sizeof(buf), node->n_connections, "connection", ", ");
@@ -310,13 +312,14 @@ static char *block_caption(const struct node *node, bool *ret_failure)
 	add(bad, sizeof(bad), node->n_failures, "failure", ", ");
 	add(bad, sizeof(bad), node->n_holes, "missing transfer", ", ");
 	*ret_failure = *bad != '\0';
-	if (asprintf(&text, "%s folded%s%s%s%s", buf, node->bytes ? "\n" : "",
+	if (asprintf(&text, "%s folded%s%s%s%s%s%s", buf, sides && *sides ? "\n" : "", text_or(sides, ""), node->bytes ? "\n" : "",
 		     node->bytes ? bytes_text(node->bytes, bytes) : "", *bad ? "\n" : "", bad) < 0)
-		return NULL;
+		text = NULL;
+	free(sides);
 	return text;
 }
 
-char *caption_node(const struct picture *p, uint32_t index, bool arrow_arrives, bool *ret_failure)
+static char *caption(const struct picture *p, uint32_t index, bool arrow_arrives, bool *ret_failure)
 {
 	const struct node *node = &p->nodes[index];
 	const struct item *item = &p->items[node->item];
@@ -326,7 +329,7 @@ char *caption_node(const struct picture *p, uint32_t index, bool arrow_arrives, 
 
 	*ret_failure = false;
 	if (node->block)
-		return block_caption(node, ret_failure);
+		return block_caption(p, node, ret_failure);
 	if (!event) {
 		*ret_failure = true;
 		return hole_caption(p, item);
@@ -339,4 +342,11 @@ char *caption_node(const struct picture *p, uint32_t index, bool arrow_arrives, 
 	if (!numbered && asprintf(&text, "%s%s", buf, racy ? " (racy)" : "") < 0)
 		return NULL;
 	return text;
+}
+
+char *caption_node(const struct picture *p, uint32_t index, bool arrow_arrives, bool *ret_failure)
+{
+	char *text = caption(p, index, arrow_arrives, ret_failure);
+
+	return text && p->overlay ? side_caption(p, index, text) : text;
 }

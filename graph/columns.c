@@ -64,12 +64,18 @@ int layout_heads(struct layout *l)
 	for (uint32_t i = 0; i < l->p->n_lanes; i++) {
 		const struct lane *lane = &l->p->lanes[i];
 		uint32_t box = trace->processes[lane->process].box;
-		char text[128] = "", *name = lane_name(l->p, lane);
+		const char *sign = overlay_side_sign(lane_side(l->p, lane));
+		char text[128] = "", *name = lane_name(l->p, lane), *signed_name = NULL;
 
 		if (!lane->process && lane->parent)
 			snprintf(text, sizeof(text), "%u processes%s", lane->n_processes, lane->in_turn ? " in turn" : "");
 		else if (lane->process && box && box <= trace->n_boxes && *text_or(trace->boxes[box].name, ""))
 			snprintf(text, sizeof(text), "on %s", trace->boxes[box].name);
+		if (name && *sign && asprintf(&signed_name, "%s %s", sign, name) > 0) {
+			free(name);
+			name = signed_name;
+			side_words(l->p, lane_side(l->p, lane), text);
+		}
 		l->heads[3 * i] = name ? head_line(name) : NULL;
 		l->heads[3 * i + 1] = head_line(text);
 		l->heads[3 * i + 2] = head_line(lane_program(l->p, i));

@@ -118,6 +118,20 @@ static void make_clusters(struct dot *d)
 	}
 }
 
+/* Of two runs: what is not in both has the colour of its side. */
+static void set_side(void *object, const struct picture *p, enum overlay_side side, const char *name)
+{
+	char colour[16];
+
+	if (!p->overlay || side == OVERLAY_BOTH || side == OVERLAY_SIDE_COUNT)
+		return;
+	snprintf(colour, sizeof(colour), "#%06x", ink_colour(side_ink(p, side, INK_MUTED)));
+	set(object, name, colour);
+	set(object, "class", overlay_side_name(side));
+	if (side == OVERLAY_REMOVED || side == OVERLAY_GHOST)
+		set(object, "style", agobjkind(object) == AGNODE ? "rounded,filled,dotted" : "dotted");
+}
+
 static int make_node(struct dot *d, uint32_t n)
 {
 	const struct node *node = &d->p->nodes[n];
@@ -139,6 +153,7 @@ static int make_node(struct dot *d, uint32_t n)
 	d->nodes[n] = agnode(one ? d->clusters[node->lane_first] : d->graph, name, 1);
 	set_text(d->nodes[n], "label", *clean || !event ? clean : event_kind_name(event->kind));
 	set_text(d->nodes[n], "tooltip", clean_tip);
+	set_side(d->nodes[n], d->p, node->side, "color");
 	if (failure)
 		set(d->nodes[n], "color", "#c2261b");
 	if (failure)
@@ -197,6 +212,7 @@ static void join_links(struct dot *d)
 			set(edge, "color", "#86198f");
 		if (link->rule == RULE_CLOSE)
 			set(edge, "color", "#6b7280");
+		set_side(edge, d->p, link->side, "color");
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * All that is drawn, in one line: events in their topological order (linear.c), holes behind what came before them.
+ * All that is drawn, in one line: events in their topological order (linear.c, overlay_line.c), holes behind what came
+ * before them.
  * Fails only without memory.
  */
 #include <errno.h>
@@ -152,10 +153,10 @@ out:
 int picture_extend(struct picture *p)
 {
 	uint32_t *order = NULL;
-	int err = graph_topological(p->g, &order);
+	int err = p->overlay ? 0 : graph_topological(p->g, &order);
 
 	if (!err)
-		err = place_items(p, order);
+		err = place_items(p, p->overlay ? p->overlay->line : order);
 	free(order);
 	return err;
 }

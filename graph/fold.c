@@ -9,6 +9,10 @@
  * leaves no cycle, whatever was put together. If the finest level that is left still has too many nodes, the line of
  * items is simply cut into pieces.
  *
+ * Of two runs, what is in both is put together first, where a picture would not be easy to look at; groups do not reach across
+ * what differs, so no block swallows it. If that is not enough, what many moments of one change do is put together
+ * among itself, and at last whatever there is.
+ *
  * Fails only without memory.
  */
 #include <errno.h>
@@ -30,7 +34,14 @@ static const struct level {
 #define ROOMY 16 /* a folded picture should have so many times fewer nodes than it might */
 #define SLABS 40
 
+#define ROOMY_SIDES 10 /* the same, of two runs */
+#define GROUP_MIN_SIDES 4
+#define CHANGE_SMALL 12 /* moments of a change that stay visible */
+
 enum part { PART_SETUP, PART_TRANSFER, PART_END, PARTS };
+
+/* Of two runs: which differences stay as they are. */
+enum keeping { KEEP_ALL, KEEP_SMALL, KEEP_NONE };
 
 struct fold {
 	struct picture *p;
@@ -43,6 +54,8 @@ struct fold {
 	uint32_t *key;	  /* by group key: its first item */
 	uint32_t *size;	  /* by item that stands for a group: items in it */
 	bool *folded;	  /* by item: it was put into a group of a level */
+	enum keeping keeping;
+	uint32_t *moments; /* by change of a diff: items of it; NULL: one run */
 	uint32_t *component; /* by item: strongly connected component, causes first */
 	size_t n_components;
 };
@@ -86,7 +99,7 @@ static bool says_the_same(const struct fold *f, size_t a, size_t b)
 	const struct graph_vertex *v = vertex_of(f, a), *w = vertex_of(f, b);
 	const struct event *p, *q;
 
-	if (!v || !w || v->process != w->process)
+	if (!v || !w || v->process != w->process || item_side(f->p, &f->p->items[a]) != item_side(f->p, &f->p->items[b]))
 		return false;
 	p = &g->trace->events[v->event];
 	q = &g->trace->events[w->event];
@@ -143,6 +156,33 @@ static bool folds_messages(const struct graph *g, const struct graph_vertex *v, 
 	return v->n_messages > 0;
 }
 
+/* It is a difference that no block may swallow. */
+static bool is_kept(const struct fold *f, size_t item)
+{
+	const struct overlay *o = f->p->overlay;
+	const struct overlay_vertex *v;
+
+	if (f->keeping == KEEP_NONE || item_side(f->p, &f->p->items[item]) == OVERLAY_BOTH)
+		return false;
+	if (f->keeping == KEEP_ALL || f->p->items[item].vertex == NO_VERTEX)
+		return true;
+	v = &o->vertices[f->p->items[item].vertex];
+	return !v->n_notes || f->moments[o->notes[v->first_note].change] <= CHANGE_SMALL;
+}
+
+/* Things of different sides are not put together. */
+static size_t key_of(const struct fold *f, size_t item, uint32_t connection, enum part part)
+{
+	size_t key = (size_t)f->service[connection] * PARTS + part;
+
+	return f->p->overlay ? key * OVERLAY_SIDE_COUNT + item_side(f->p, &f->p->items[item]) : key;
+}
+
+static size_t n_keys(const struct picture *p)
+{
+	return (p->g->n_connections + 1) * PARTS * (p->overlay ? OVERLAY_SIDE_COUNT : 1);
+}
+
 /* The group of an item at a level: key 0 for none. */
 static size_t group_key(const struct fold *f, size_t item, const struct level *level)
 {
@@ -151,7 +191,7 @@ static size_t group_key(const struct fold *f, size_t item, const struct level *l
 	enum part part = PART_END;
 	const struct event *event;
 
-	if (!v || !v->connection)
+	if (!v || !v->connection || is_kept(f, item))
 		return 0;
 	event = &g->trace->events[v->event];
 	if (event_is_fault(event->kind))
@@ -161,35 +201,36 @@ static size_t group_key(const struct fold *f, size_t item, const struct level *l
 	else if ((event->kind == EVENT_SEND || event->kind == EVENT_RECV) && event->value > 0)
 		part = PART_TRANSFER;
 	if (in_middle(f->place_first[v->connection], f->place_last[v->connection], level->connections))
-		return (size_t)f->service[v->connection] * PARTS + part;
+		return key_of(f, item, v->connection, part);
 	if (part == PART_TRANSFER && folds_messages(g, v, level->messages))
-		return (size_t)f->service[v->connection] * PARTS + part;
+		return key_of(f, item, v->connection, part);
 	return 0;
 }
 
-/* Groups do not reach across marks: those are the picture's chapters. */
+/* Groups do not reach across marks: those are the picture's chapters. Nor across what stays visible of a difference. */
 static void group_items(struct fold *f, const struct level *level)
 {
-	size_t n_keys = (f->p->g->n_connections + 1) * PARTS;
+	size_t least = f->p->overlay ? GROUP_MIN_SIDES : GROUP_MIN;
+	uint32_t chapter = 0; /* its first item */
 
-	memset(f->key, 0xff, n_keys * sizeof(*f->key));
+	memset(f->key, 0xff, n_keys(f->p) * sizeof(*f->key));
 	memset(f->size, 0, f->n * sizeof(*f->size));
 	for (size_t i = 0; i < f->n; i++) {
 		size_t key = group_key(f, i, level);
 
 		f->folded[i] = key != 0;
 		f->group[i] = f->merged[i];
-		if (f->p->items[i].lane == ALL_LANES)
-			memset(f->key, 0xff, n_keys * sizeof(*f->key));
+		if (f->p->items[i].lane == ALL_LANES || is_kept(f, i))
+			chapter = i;
 		if (!key)
 			continue;
-		if (f->key[key] == ALL)
+		if (f->key[key] == ALL || f->key[key] < chapter)
 			f->key[key] = f->merged[i];
 		f->group[i] = f->key[key];
 		f->size[f->group[i]]++;
 	}
 	for (size_t i = 0; i < f->n; i++) {
-		if (!f->folded[i] || f->size[f->group[i]] >= GROUP_MIN)
+		if (!f->folded[i] || f->size[f->group[i]] >= least)
 			continue;
 		f->folded[i] = false;
 		f->group[i] = f->merged[i];
@@ -232,6 +273,37 @@ static int choose(struct fold *f, size_t max_nodes)
 	return picture_condense(f->p, f->group, f->component, &f->n_components);
 }
 
+/* Of two runs: what differs stays visible as long as that can be looked at. 1: none of that does. */
+static int choose_sides(struct fold *f, size_t max_nodes)
+{
+	for (f->keeping = KEEP_ALL; f->keeping < KEEP_NONE; f->keeping++)
+		for (size_t i = 0; i < N_LEVELS; i++) {
+			bool last = f->keeping == KEEP_SMALL && i == N_LEVELS - 1;
+			int err;
+
+			group_items(f, &levels[i]);
+			err = picture_condense(f->p, f->group, f->component, &f->n_components);
+			f->p->folded = i > 0;
+			if (err < 0 || f->n_components <= (last ? max_nodes : max_nodes / ROOMY_SIDES))
+				return err;
+		}
+	return 1;
+}
+
+static int count_moments(struct fold *f)
+{
+	const struct overlay *o = f->p->overlay;
+
+	f->moments = calloc(o->diff->n_changes + 1, sizeof(*f->moments));
+	for (size_t i = 0; i < f->n && f->moments; i++) {
+		const struct overlay_vertex *v = f->p->items[i].vertex == NO_VERTEX ? NULL : &o->vertices[f->p->items[i].vertex];
+
+		if (v && v->n_notes)
+			f->moments[o->notes[v->first_note].change]++;
+	}
+	return f->moments ? 0 : -ENOMEM;
+}
+
 static void *array(size_t n, size_t size)
 {
 	return malloc((n + 1) * size);
@@ -239,14 +311,14 @@ static void *array(size_t n, size_t size)
 
 int picture_fold(struct picture *p, size_t max_nodes)
 {
-	struct fold f = { .p = p, .n = p->n_items };
+	struct fold f = { .p = p, .n = p->n_items, .keeping = KEEP_NONE };
 	size_t n_connections = p->g->n_connections + 1;
 	int err = -ENOMEM;
 
 	f.service = array(n_connections, sizeof(*f.service));
 	f.place_first = array(n_connections, sizeof(*f.place_first));
 	f.place_last = array(n_connections, sizeof(*f.place_last));
-	f.key = array(n_connections * PARTS, sizeof(*f.key));
+	f.key = array(n_keys(p), sizeof(*f.key));
 	f.merged = array(f.n, sizeof(*f.merged));
 	f.group = array(f.n, sizeof(*f.group));
 	f.size = array(f.n, sizeof(*f.size));
@@ -257,10 +329,15 @@ int picture_fold(struct picture *p, size_t max_nodes)
 		number_services(&f);
 		err = merge(&f);
 	}
+	if (!err && p->overlay)
+		err = count_moments(&f);
 	if (!err)
+		err = p->overlay ? choose_sides(&f, max_nodes) : 1;
+	if (err == 1)
 		err = choose(&f, max_nodes);
 	if (!err)
 		err = picture_nodes(p, f.component, f.n_components, f.folded, f.merged);
+	free(f.moments);
 	free(f.service);
 	free(f.place_first);
 	free(f.place_last);

@@ -58,7 +58,7 @@ static void write_faults(struct sheet *s)
 	char more[64];
 
 	for (size_t i = 0; i < g->n_faults && i < FAULTS_SHOWN; i++) {
-		char *line = tell_line(&g->faults[i]);
+		char *line = tell_line(s->l->p, &g->faults[i]);
 
 		if (!line)
 			s->err = -ENOMEM;
@@ -115,6 +115,7 @@ static void write_notes(struct sheet *s)
 }
 
 enum sign {
+	SIGN_BOTH, SIGN_ADDED, SIGN_REMOVED, SIGN_MOVED, SIGN_CHANGED, /* of two runs */
 	SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAULT, SIGN_HIT,
 	SIGN_TAKEN, SIGN_PAUSE, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS,
 };
@@ -123,6 +124,11 @@ static const struct {
 	const char *text;
 	struct shape shape;
 } signs[SIGNS] = {
+	[SIGN_BOTH] = { "in both runs", { .kind = SHAPE_ARROW, .ink = INK_MUTED, .width = 1.3 } },
+	[SIGN_ADDED] = { "", { .kind = SHAPE_ARROW, .ink = INK_ADDED, .width = 2 } },
+	[SIGN_REMOVED] = { "", { .kind = SHAPE_ARROW, .ink = INK_REMOVED, .width = 1.3, .dotted = true } },
+	[SIGN_MOVED] = { "in another order", { .kind = SHAPE_ARROW, .ink = INK_MOVED, .width = 2 } },
+	[SIGN_CHANGED] = { "came to something else", { .kind = SHAPE_DOT, .ink = INK_MOVED, .size = 3.6 } },
 	[SIGN_REQUEST] = { "message from the connector", { .kind = SHAPE_ARROW, .ink = INK_REQUEST, .width = 1.3 } },
 	[SIGN_REPLY] = { "message from the acceptor", { .kind = SHAPE_ARROW, .ink = INK_REPLY, .width = 1.3 } },
 	[SIGN_INFERRED] = { "inferred, not proved", { .kind = SHAPE_ARROW, .ink = INK_REQUEST, .width = 1.3, .dashed = true } },
@@ -137,6 +143,37 @@ static const struct {
 	[SIGN_BLOCK] = { "folded", { .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK } },
 	[SIGN_LOST] = { "events are missing", { .kind = SHAPE_HATCH, .ink = INK_FAIL } },
 };
+
+static const enum sign sign_of_side[OVERLAY_SIDE_COUNT] = {
+	[OVERLAY_BOTH] = SIGN_BOTH, [OVERLAY_ADDED] = SIGN_ADDED, [OVERLAY_REMOVED] = SIGN_REMOVED,
+	[OVERLAY_MOVED] = SIGN_MOVED, [OVERLAY_GHOST] = SIGN_MOVED, [OVERLAY_CHANGED] = SIGN_CHANGED,
+};
+
+/* Of two runs, colours tell them apart, and not directions. */
+static void find_sides(const struct picture *p, bool *has)
+{
+	has[SIGN_REQUEST] = has[SIGN_REPLY] = false;
+	for (size_t i = 0; i < p->n_links; i++)
+		if (p->links[i].drawn)
+			has[sign_of_side[p->links[i].side]] = true;
+	for (uint32_t n = 0; n < p->n_nodes; n++)
+		for (enum overlay_side side = OVERLAY_ADDED; side < OVERLAY_SIDE_COUNT; side++)
+			has[sign_of_side[side]] |= p->nodes[n].sides[side] > 0;
+}
+
+/* Malloc'ed; NULL: no memory. */
+static char *sign_text(const struct picture *p, enum sign sign)
+{
+	enum overlay_side side = OVERLAY_BOTH;
+	char words[SIDE_WORDS], *text = NULL;
+
+	if (sign > SIGN_BOTH && sign <= SIGN_CHANGED)
+		while (sign_of_side[side] != sign)
+			side++;
+	if (side == OVERLAY_BOTH)
+		return strdup(signs[sign].text);
+	return asprintf(&text, "%s %s%s", overlay_side_sign(side), side_words(p, side, words), signs[sign].text) < 0 ? NULL : text;
+}
 
 /* Only signs that the picture has. */
 static void find_signs(const struct layout *l, bool *has)
@@ -166,12 +203,14 @@ static void find_signs(const struct layout *l, bool *has)
 		if (!p->nodes[n].block && l->places[n].failure)
 			has[!event || event->kind == EVENT_LOST ? SIGN_LOST : SIGN_FAIL] = true;
 	}
+	if (p->overlay)
+		find_sides(p, has);
 }
 
-static void write_sign(struct sheet *s, enum sign sign, double x)
+/* Takes text. */
+static void write_sign(struct sheet *s, enum sign sign, double x, char *text)
 {
 	struct shape shape = signs[sign].shape;
-	char *text = strdup(signs[sign].text);
 	double y = s->y;
 
 	shape.x = x;
@@ -189,7 +228,7 @@ static void write_sign(struct sheet *s, enum sign sign, double x)
 		shape.y = y - 10;
 		shape.y2 = y + 2;
 	}
-	if (shape.kind == SHAPE_BOLT) {
+	if (shape.kind == SHAPE_BOLT || shape.kind == SHAPE_DOT) {
 		shape.x = x + SIGN / 2 - 4;
 		shape.y = y - 4;
 	}
@@ -211,7 +250,8 @@ static void write_legend(struct sheet *s)
 	find_signs(s->l, has);
 	s->y += FONT + 6;
 	for (enum sign sign = 0; sign < SIGNS; sign++) {
-		double width = SIGN + text_width(signs[sign].text, FONT) + 22;
+		char *text = has[sign] ? sign_text(s->l->p, sign) : NULL;
+		double width = SIGN + (text ? text_width(text, FONT) : 0) + 22;
 
 		if (!has[sign])
 			continue;
@@ -219,7 +259,7 @@ static void write_legend(struct sheet *s)
 			x = MARGIN;
 			s->y += LINE + 4;
 		}
-		write_sign(s, sign, x);
+		write_sign(s, sign, x, text);
 		x += width;
 	}
 }
@@ -252,6 +292,7 @@ int scene_layout(const struct picture *picture, struct scene *ret_scene)
 	s.y = row_y(&l, l.n_rows) + ROW + (l.n_rows > ROWS_HIGH ? 2 * LINE : 0) + 8;
 	write_notes(&s);
 	write_legend(&s);
+	scene.sides = picture->overlay != NULL;
 	scene.width = l.width;
 	scene.height = s.y + MARGIN;
 	if (picture->options->title)

@@ -60,10 +60,13 @@ static void node_add(struct picture *p, struct node *node, uint32_t i, bool fold
 		node->lane_first = item->lane == ALL_LANES ? 0 : item->lane;
 		node->lane_last = item->lane == ALL_LANES ? lane_last(p) : item->lane;
 		node->barrier = item->lane == ALL_LANES;
+		node->side = item_side(p, item);
 	} else {
 		/* not what its first item said: it needs words of its own */
 		node->block |= merged != node->item;
+		node->side = node->side == item_side(p, item) ? node->side : OVERLAY_SIDE_COUNT;
 	}
+	node->sides[item_side(p, item)]++;
 	node->block |= folded;
 	if (item->lane == ALL_LANES) {
 		node->lane_first = 0;
@@ -160,6 +163,7 @@ static void unite_links(struct picture *p)
 			last->bytes = range_end(last->bytes, link->bytes);
 			last->count++;
 			last->inferred |= link->inferred;
+			last->side = last->side == link->side ? link->side : OVERLAY_BOTH;
 		} else {
 			p->links[n++] = *link;
 		}
@@ -200,6 +204,7 @@ static int make_links(struct picture *p)
 					.from_lane = p->items[from].lane, .to_lane = p->items[to].lane,
 					.rule = edge->rule, .message = edge_message(g, edge), .count = 1,
 					.bytes = edge->bytes, .edge = i, .inferred = edge->inferred,
+					.side = p->overlay ? p->overlay->edges[i] : OVERLAY_BOTH,
 				};
 			n++;
 		}

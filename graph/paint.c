@@ -57,6 +57,8 @@ static enum ink node_ink(const struct brush *b, uint32_t n)
 	const struct event *event = node_event(b->p, n);
 	const struct graph_vertex *v;
 
+	enum ink ink;
+
 	if (event && event_is_fault(event->kind) && !b->p->nodes[n].block)
 		return INK_FAULT;
 	if (place->failure)
@@ -67,8 +69,16 @@ static enum ink node_ink(const struct brush *b, uint32_t n)
 		return INK_FAINT;
 	v = &g->vertices[b->p->items[b->p->nodes[n].item].vertex];
 	if (v->n_messages)
-		return g->messages[g->vertex_messages[v->first_message]].direction ? INK_REPLY : INK_REQUEST;
-	return event->kind == EVENT_CONNECT || event->kind == EVENT_ACCEPT ? INK_QUIET : INK_MUTED;
+		ink = g->messages[g->vertex_messages[v->first_message]].direction ? INK_REPLY : INK_REQUEST;
+	else
+		ink = event->kind == EVENT_CONNECT || event->kind == EVENT_ACCEPT ? INK_QUIET : INK_MUTED;
+	return side_ink(b->p, b->p->nodes[n].side, ink);
+}
+
+/* NULL: of what is in both. */
+static const char *side_class(enum overlay_side side)
+{
+	return side == OVERLAY_BOTH || side == OVERLAY_SIDE_COUNT ? NULL : overlay_side_name(side);
 }
 
 static double block_top(const struct brush *b, const struct node *node)
@@ -87,7 +97,21 @@ static void paint_life(struct brush *b, size_t lane, double from, double to, boo
 
 	if (to > from)
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_LANE, .x = x, .y = from, .x2 = x, .y2 = to,
-				       .width = before ? 1 : 2, .dashed = before });
+				       .width = before ? 1 : 2, .dashed = before,
+				       .dotted = lane_side(b->p, &b->p->lanes[lane]) == OVERLAY_REMOVED });
+}
+
+/* What only the other run has, behind an end that only this one has. */
+static void paint_afterlife(struct brush *b, uint32_t k, double from)
+{
+	double to = from, x = b->l->x[k];
+
+	for (size_t i = 0; i < b->p->n_items; i++)
+		if (b->p->items[i].lane == k && item_side(b->p, &b->p->items[i]) == OVERLAY_REMOVED)
+			to = row_y(b->l, b->p->nodes[b->p->items[i].node].row);
+	if (to > from)
+		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = INK_REMOVED, .x = x, .y = from, .x2 = x, .y2 = to, .width = 1,
+				       .dotted = true });
 }
 
 /* From the starts of processes to their exits, where they were seen and the lane's processes take turns. */
@@ -120,6 +144,8 @@ static void paint_lane(struct brush *b, uint32_t k)
 	}
 	if (ended < 0)
 		paint_life(b, k, from, bottom, false);
+	else
+		paint_afterlife(b, k, ended);
 }
 
 static void paint_barrier(struct brush *b, uint32_t n)
@@ -129,15 +155,16 @@ static void paint_barrier(struct brush *b, uint32_t n)
 	const struct place *place = &l->places[n];
 	const struct event *event = node_event(b->p, n);
 	bool fault = event && event_is_fault(event->kind), fired = event && event->kind == EVENT_FIRED;
+	const char *class = side_class(node->side);
 	double y = row_y(l, node->row) + 14, indent = place->failure ? LABEL_PAD : fired ? 2 * BOLT + 2 : 0;
 
 	if (place->failure)
 		add(b, (struct shape){ .kind = SHAPE_HATCH, .ink = INK_FAIL, .x = MARGIN / 2, .x2 = l->width - MARGIN / 2,
-				       .y = y - 15, .y2 = y + 8, .tip = clean_tip(b, tip_node(b->p, n)) });
+				       .y = y - 15, .y2 = y + 8, .tip = clean_tip(b, tip_node(b->p, n)), .class = class });
 	else
 		add(b, (struct shape){ .kind = SHAPE_LINE, .ink = fault ? INK_FAULT : INK_FAINT, .x = MARGIN / 2,
 				       .x2 = l->width - MARGIN / 2, .y = y, .y2 = y, .width = 1, .dashed = true,
-				       .tip = clean_tip(b, tip_node(b->p, n)) });
+				       .tip = clean_tip(b, tip_node(b->p, n)), .class = class });
 	if (fired)
 		add(b, (struct shape){ .kind = SHAPE_BOLT, .ink = INK_FAULT, .x = MARGIN / 2 + BOLT, .y = y - 8,
 				       .size = BOLT });
@@ -159,9 +186,9 @@ static void paint_block(struct brush *b, uint32_t n)
 	double half = node->lane_first == node->lane_last ? place->width / 2 + LABEL_PAD : OVERHANG;
 	const char *line = place->caption;
 
-	add(b, (struct shape){ .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK, .y = top, .y2 = bottom,
-			       .x = l->x[node->lane_first] - half, .x2 = l->x[node->lane_last] + half,
-			       .tip = clean_tip(b, tip_node(b->p, n)) });
+	add(b, (struct shape){ .kind = SHAPE_BOX, .ink = side_ink(b->p, node->side, INK_BLOCK_EDGE), .fill = INK_BLOCK, .y = top,
+			       .y2 = bottom, .x = l->x[node->lane_first] - half, .x2 = l->x[node->lane_last] + half,
+			       .tip = clean_tip(b, tip_node(b->p, n)), .class = side_class(node->side) });
 	x = (l->x[node->lane_first] + l->x[node->lane_last]) / 2;
 	y = (top + bottom) / 2 - (place->lines - 1) * LINE / 2 + 4;
 	for (unsigned i = 0; i < place->lines; i++, y += LINE) {
@@ -172,7 +199,7 @@ static void paint_block(struct brush *b, uint32_t n)
 		if (!text)
 			b->err = -ENOMEM;
 		else
-			add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = bad ? INK_FAIL : INK_QUIET, .size = FONT, .x = x, .y = y,
+			add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = bad ? INK_FAIL : side_ink(b->p, node->side, INK_QUIET), .size = FONT, .x = x, .y = y,
 					       .anchor = ANCHOR_MIDDLE, .bold = i == 0, .text = text });
 		line += length + (line[length] != '\0');
 	}
@@ -219,6 +246,10 @@ static void link_style(const struct brush *b, const struct link *link, struct sh
 	}
 	if (b->l->places[link->from].teardown || to->teardown)
 		arrow->ink = INK_FAINT;
+	arrow->ink = side_ink(b->p, link->side, arrow->ink);
+	arrow->dotted = link->side == OVERLAY_REMOVED;
+	arrow->width += link->side == OVERLAY_ADDED || link->side == OVERLAY_MOVED ? 0.7 : 0;
+	arrow->class = side_class(link->side);
 }
 
 static void paint_link(struct brush *b, const struct link *link)
@@ -345,11 +376,13 @@ static void paint_node(struct brush *b, uint32_t n)
 	bool above = is_above(place);
 
 	mark.tip = clean_tip(b, tip_node(b->p, n));
+	mark.class = side_class(node->side);
 	if (*place->caption)
 		add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = mark.ink == INK_FAINT ? INK_MUTED : mark.ink, .size = FONT,
 				       .x = place->left ? x - LABEL_GAP : x + LABEL_GAP, .y = above ? y - 5 : y + 4,
 				       .anchor = place->left ? ANCHOR_END : ANCHOR_START, .halo = true,
-				       .text = copy(b, place->caption), .tip = copy(b, mark.tip) });
+				       .text = copy(b, place->caption), .tip = copy(b, mark.tip), .class = mark.class,
+				       .bold = mark.class != NULL });
 	add(b, mark);
 }
 

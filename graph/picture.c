@@ -45,6 +45,7 @@ int picture_build(const struct graph *g, const struct render_options *options, s
 		goto out;
 	p->g = g;
 	p->options = options;
+	p->overlay = options->overlay;
 	if ((err = note_facts(p)) < 0 || (err = picture_lanes(p)) < 0 || (err = picture_extend(p)) < 0 ||
 	    (err = picture_fold(p, max_nodes)) < 0 || (err = picture_reduce(p)) < 0)
 		goto out;

@@ -15,7 +15,9 @@
 #include <stdio.h>
 
 #include "graph/build.h"
+#include "graph/overlay.h"
 #include "graph/render.h"
+#include "graph/scene.h"
 
 #define NO_LANE UINT32_MAX
 #define ALL_LANES (UINT32_MAX - 1)
@@ -46,6 +48,8 @@ struct node {
 	bool barrier;	  /* across all lanes */
 	uint32_t n_connections, n_messages, n_holes, n_failures; /* block: what is in it */
 	uint64_t bytes;	  /* block: of messages sent in it. else: of all its items */
+	enum overlay_side side; /* of all its items; of a block whose items differ: SIDE_COUNT */
+	uint32_t sides[OVERLAY_SIDE_COUNT]; /* block: how many items of each */
 	uint32_t level;	  /* longest way from a source */
 	uint32_t row, height;
 };
@@ -60,10 +64,12 @@ struct link {
 	uint32_t edge;	  /* the first of them */
 	bool drawn;
 	bool inferred; /* one of its edges is */
+	enum overlay_side side; /* of all its edges; else BOTH */
 };
 
 struct picture {
 	const struct graph *g;
+	const struct overlay *overlay; /* NULL: one run, of which all is BOTH */
 	const struct render_options *options;
 	struct lane *lanes;
 	uint32_t *lane_of; /* by process: NO_LANE if it has none */
@@ -108,12 +114,28 @@ char *tip_node(const struct picture *p, uint32_t node);
 char *tip_link(const struct picture *p, const struct link *link);
 
 /* Of faults, tell.c. A line for above the picture; malloc'ed, NULL without memory. */
-char *tell_line(const struct graph_fault *fault);
+char *tell_line(const struct picture *p, const struct graph_fault *fault);
+/* "fault 1", "fault 1 of run 3" if it is of the other run. */
+#define TELL_NAME 64
+const char *tell_name(const struct picture *p, const struct graph_fault *fault, char buf[TELL_NAME]);
 /* What stands beside an event of a fault; alone: it has the width of the picture. */
 void tell_caption(const struct picture *p, const struct event *event, bool alone, char *buf, size_t size);
 void tell_tip(const struct picture *p, FILE *f, const struct event *event);
 /* It is the beginning of a pause. */
 bool tell_paused(const struct picture *p, const struct item *item);
+
+/*
+ * Of two runs, side.c. What stands beside a node, with its sign and what explains it; takes caption. Malloc'ed.
+ */
+char *side_caption(const struct picture *p, uint32_t node, char *caption);
+/* What is different, in a block; malloc'ed, "" if nothing is. */
+char *side_block(const struct node *node);
+void side_tip(const struct picture *p, FILE *f, uint32_t node);
+/* "only in run 3"; "" of what is in both. */
+#define SIDE_WORDS 64
+const char *side_words(const struct picture *p, enum overlay_side side, char buf[SIDE_WORDS]);
+/* Of two runs, all that is in both is grey; else `ink`. */
+enum ink side_ink(const struct picture *p, enum overlay_side side, enum ink ink);
 
 /* Of a lane: its process; c.* where children of c share it; "12 others". */
 char *lane_name(const struct picture *p, const struct lane *lane);
@@ -127,6 +149,19 @@ void exit_text(int64_t status, char *buf, size_t size);	      /* of a wait statu
 static inline const struct event *item_event(const struct picture *p, const struct item *item)
 {
 	return &p->g->trace->events[p->g->vertices[item->vertex].event];
+}
+
+static inline enum overlay_side item_side(const struct picture *p, const struct item *item)
+{
+	if (!p->overlay)
+		return OVERLAY_BOTH;
+	return item->vertex == NO_VERTEX ? p->overlay->holes[item->hole] : p->overlay->vertices[item->vertex].side;
+}
+
+/* Of the only process of a lane. */
+static inline enum overlay_side lane_side(const struct picture *p, const struct lane *lane)
+{
+	return p->overlay && lane->process ? p->overlay->processes[lane->process] : OVERLAY_BOTH;
 }
 
 static inline const struct event *node_event(const struct picture *p, uint32_t node)

@@ -209,7 +209,8 @@ static void note_arrows(struct layout *l, uint32_t *out_lane, uint32_t *in_lane)
 			continue;
 		if (!from->out)
 			out_lane[link->from] = link->to_lane;
-		from->out = true;
+		/* that a message was received in the other run does not make it one that was */
+		from->out |= link->side != OVERLAY_REMOVED || p->nodes[link->from].side == OVERLAY_REMOVED;
 		if (!to->in)
 			in_lane[link->to] = link->from_lane;
 		to->from[link->from_lane < link->to_lane] = true;

@@ -33,11 +33,11 @@ static void use_ink(cairo_t *cr, enum ink ink)
 
 static void paint_line(cairo_t *cr, const struct shape *s)
 {
-	static const double dashes[] = { 5, 4 };
+	static const double dashes[] = { 5, 4 }, dots[] = { 2, 3 };
 	double p[6];
 
 	cairo_set_line_width(cr, s->width);
-	cairo_set_dash(cr, dashes, s->dashed ? 2 : 0, 0);
+	cairo_set_dash(cr, s->dotted ? dots : dashes, s->dashed || s->dotted ? 2 : 0, 0);
 	cairo_move_to(cr, s->x, s->y);
 	if (s->kind == SHAPE_LOOP)
 		cairo_curve_to(cr, s->x + s->size, s->y, s->x + s->size, s->y2, s->x2, s->y2);

@@ -50,7 +50,8 @@ static void chain(struct reduce *r)
 			if (!*before)
 				continue;
 			*before = last;
-			last = i + 1;
+			if (p->nodes[i].side != OVERLAY_REMOVED)
+				last = i + 1; /* what only run 0 has explains no order of run 1 */
 		}
 	}
 }
@@ -85,7 +86,8 @@ static void visit(struct reduce *r, uint32_t node, bool *message_drawn)
 		if (r->before[node * n_lanes + k])
 			merge_past(r, node, r->before[node * n_lanes + k] - 1);
 	for (uint32_t i = r->first[node]; i < r->first[node + 1]; i++)
-		merge_past(r, node, p->links[r->in[i]].from);
+		if (p->links[r->in[i]].side != OVERLAY_REMOVED)
+			merge_past(r, node, p->links[r->in[i]].from);
 	for (uint32_t i = r->first[node]; i < r->first[node + 1]; i++) {
 		struct link *link = &p->links[r->in[i]];
 		bool first = link->message != NO_MESSAGE && !message_drawn[link->message];

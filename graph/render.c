@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "graph/overlay.h"
 #include "graph/picture.h"
 #include "graph/scene.h"
 
@@ -42,4 +43,20 @@ int render_graph(const struct graph *graph, enum render_format format, const str
 		picture_free(picture);
 	}
 	return err < 0 ? error_set(e, err, "the picture could not be written: %s", strerror(-err)) : 0;
+}
+
+int render_diff(const struct graph *const graphs[2], const struct diff *diff, enum render_format format,
+		const struct render_options *options, FILE *out, struct error *e)
+{
+	struct render_options laid = *options;
+	struct overlay *overlay = NULL;
+	int err = overlay_new(graphs, diff, &overlay);
+
+	if (err < 0)
+		return error_set(e, err, "no memory for a picture of runs of %zu and %zu events", graphs[0]->n_vertices,
+				 graphs[1]->n_vertices);
+	laid.overlay = overlay;
+	err = render_graph(&overlay->graph, format, &laid, out, e);
+	overlay_free(overlay);
+	return err;
 }

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "graph/diff.h"
 #include "graph/graph.h"
 
 enum render_format { RENDER_SVG, RENDER_PNG, RENDER_DOT };
@@ -19,10 +20,20 @@ struct render_options {
 	bool incomplete;      /* the run lost events or did not end: said in the picture */
 	bool teardown;	      /* also draw what happened after the outcome */
 	size_t max_vertices;  /* fold until no more than these are drawn; 0: 2,000 */
+	uint64_t runs[2];     /* render_diff(): what the runs are called: "only in run 7" */
+	const struct overlay *overlay; /* render_diff() sets it; NULL */
 };
 
 /* Returns 0 or negative errno; nothing useful is in out after a failure. */
 int render_graph(const struct graph *graph, enum render_format format, const struct render_options *options, FILE *out,
 		 struct error *e);
+
+/*
+ * One picture of two runs: run 1, with what only run 0 has laid over it; signs in docs/diff.md. graphs: of
+ * GRAPH_ORDER_THREAD, as the diff of them. options->title: "quorum, run 2 compared with run 1". What happened after
+ * the outcome is never drawn.
+ */
+int render_diff(const struct graph *const graphs[2], const struct diff *diff, enum render_format format,
+		const struct render_options *options, FILE *out, struct error *e);
 
 #endif

@@ -30,7 +30,10 @@
 	X(FAULT, fault, 0x86198f)                                                                  \
 	X(FAIL_PALE, fail_pale, 0xfdecea)                                                          \
 	X(BLOCK, block, 0xeef2f8)                                                                  \
-	X(BLOCK_EDGE, block_edge, 0x9fb0c8)
+	X(BLOCK_EDGE, block_edge, 0x9fb0c8)                                                        \
+	X(ADDED, added, 0x0f7b3a) /* of two runs; from here on only scenes with `sides` have them */ \
+	X(REMOVED, removed, 0xb45309)                                                              \
+	X(MOVED, moved, 0x1d4ed8)
 
 enum ink {
 #define X(NAME, name, colour) INK_##NAME,
@@ -62,10 +65,12 @@ struct shape {
 	double size;  /* text: height of the font */
 	double width; /* of lines */
 	bool dashed, bold;
+	bool dotted; /* instead of dashed */
 	bool halo; /* text: paper around the letters, where arrows may pass behind */
 	enum anchor anchor;
 	char *text; /* text: UTF-8, valid, printable */
 	char *tip;  /* tooltip; may be NULL */
+	const char *class; /* static: what SVG calls it besides; may be NULL. Only with a tip */
 };
 
 struct scene {
@@ -73,6 +78,7 @@ struct scene {
 	struct shape *shapes;
 	size_t n_shapes, cap_shapes;
 	char *title; /* for the document's own title; may be NULL */
+	bool sides;  /* it is of two runs */
 };
 
 uint32_t ink_colour(enum ink ink); /* 0xrrggbb */

@@ -52,7 +52,7 @@ static void line(FILE *out, const struct shape *s)
 	fprintf(out, "<path d=\"M%s %sL%s %s\" class=\"l %s\"", num(s->x, a), num(s->y, b), num(s->x2, c), num(s->y2, d),
 		ink_name(s->ink));
 	attribute(out, "stroke-width", s->width);
-	fputs(s->dashed ? " stroke-dasharray=\"5 4\"/>" : "/>", out);
+	fputs(s->dotted ? " stroke-dasharray=\"2 3\"/>" : s->dashed ? " stroke-dasharray=\"5 4\"/>" : "/>", out);
 }
 
 static void loop(FILE *out, const struct shape *s)
@@ -170,7 +170,7 @@ static void mark(FILE *out, const struct shape *s)
 static void shape(FILE *out, const struct shape *s)
 {
 	if (s->tip) {
-		fputs("<g class=\"t\"><title>", out);
+		fprintf(out, "<g class=\"t%s%s\"><title>", s->class ? " " : "", s->class ? s->class : "");
 		escaped(out, s->tip);
 		fputs("</title>", out);
 	}
@@ -205,7 +205,7 @@ static void shape(FILE *out, const struct shape *s)
 	fputs(s->tip ? "</g>\n" : "\n", out);
 }
 
-static void style(FILE *out)
+static void style(FILE *out, int n_inks)
 {
 	fprintf(out, "<style>text{font:11px '%s',Menlo,Consolas,'Liberation Mono',monospace;white-space:pre}"
 		     ".m{text-anchor:middle}.e{text-anchor:end}.w{font-weight:bold}"
@@ -214,7 +214,7 @@ static void style(FILE *out)
 		     ".b{stroke-width:1.2px}"
 		     ".g{fill:none;stroke:#000;stroke-opacity:0;stroke-width:9px}.t:hover .l{stroke-width:2.6px}\n",
 		SCENE_FONT);
-	for (int i = 0; i < INK_COUNT; i++)
+	for (int i = 0; i < n_inks; i++)
 		fprintf(out, "text.%s,.f.%s{fill:#%06x}.l.%s,.o.%s,.b.%s{stroke:#%06x}\n", ink_name(i), ink_name(i),
 			ink_colour(i), ink_name(i), ink_name(i), ink_name(i), ink_colour(i));
 	fputs("</style>\n", out);
@@ -235,7 +235,7 @@ int scene_write_svg(const struct scene *scene, FILE *out)
 		escaped(out, scene->title);
 		fputs("</title>\n", out);
 	}
-	style(out);
+	style(out, scene->sides ? INK_COUNT : INK_ADDED);
 	fprintf(out, "<rect width=\"100%%\" height=\"100%%\" fill=\"#%06x\"/>\n", ink_colour(INK_PAPER));
 	for (size_t i = 0; i < scene->n_shapes; i++)
 		shape(out, &scene->shapes[i]);

@@ -18,12 +18,29 @@ static void lost_text(const struct graph_fault *fault, char *buf, size_t size)
 			 fault->lost_messages == 1 ? "" : "s", bytes_text(fault->lost_bytes, bytes));
 }
 
-char *tell_line(const struct graph_fault *fault)
+static enum overlay_side fault_side(const struct picture *p, const struct graph_fault *fault)
 {
-	char lost[3 * BYTES_TEXT], *text = NULL;
+	return p->overlay ? p->overlay->faults[fault - p->g->faults].side : OVERLAY_BOTH;
+}
+
+const char *tell_name(const struct picture *p, const struct graph_fault *fault, char buf[TELL_NAME])
+{
+	uint32_t id = p->overlay ? p->overlay->faults[fault - p->g->faults].id : fault->id;
+
+	if (fault_side(p, fault) == OVERLAY_REMOVED)
+		snprintf(buf, TELL_NAME, "fault %" PRIu32 " of run %" PRIu64, id, p->options->runs[0]);
+	else
+		snprintf(buf, TELL_NAME, "fault %" PRIu32, id);
+	return buf;
+}
+
+char *tell_line(const struct picture *p, const struct graph_fault *fault)
+{
+	const char *sign = overlay_side_sign(fault_side(p, fault));
+	char lost[3 * BYTES_TEXT], name[TELL_NAME], *text = NULL;
 
 	lost_text(fault, lost, sizeof(lost));
-	if (asprintf(&text, "fault %" PRIu32 ": %s: %s%s", fault->id, *fault->text ? fault->text : "?",
+	if (asprintf(&text, "%s%s%s: %s: %s%s", sign, *sign ? " " : "", tell_name(p, fault, name), *fault->text ? fault->text : "?",
 		     graph_fault_words(fault), lost) < 0)
 		return NULL;
 	return text;
@@ -34,14 +51,16 @@ void tell_caption(const struct picture *p, const struct event *event, bool alone
 	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
 	bool dry = event->kind == EVENT_FIRED && !fault->acts;
 	const char *word = dry ? "would fire" : event_kind_name(event->kind);
+	char name[TELL_NAME];
 
+	tell_name(p, fault, name);
 	if (alone) /* across the whole picture: there is room */
-		snprintf(buf, size, "fault %" PRIu32 " %s: %s", fault->id, word, text_or(fault->text, "?"));
+		snprintf(buf, size, "%s %s: %s", name, word, text_or(fault->text, "?"));
 	else if (event->kind == EVENT_FIRED)
-		snprintf(buf, size, "fault %" PRIu32 "%s: %s", fault->id, dry ? " would fire" : "",
+		snprintf(buf, size, "%s%s: %s", name, dry ? " would fire" : "",
 			 fault_kind_name(fault->kind));
 	else
-		snprintf(buf, size, "fault %" PRIu32 " %s", fault->id, word);
+		snprintf(buf, size, "%s %s", name, word);
 }
 
 static void tip_hits(FILE *f, const char *what, uint64_t messages, uint64_t bytes, uint64_t packets)
@@ -57,7 +76,7 @@ void tell_tip(const struct picture *p, FILE *f, const struct event *event)
 {
 	const struct graph_fault *fault = graph_fault_find(p->g, (uint32_t)event->value);
 	const struct fault_receipt *receipt = fault->receipt;
-	char *line = tell_line(fault);
+	char *line = tell_line(p, fault);
 
 	fprintf(f, "%s", line ? line : "a fault");
 	free(line);

@@ -70,7 +70,7 @@ static void tip_lost(const struct picture *p, FILE *f, const struct graph_vertex
 		id = p->g->messages[p->g->vertex_messages[v->first_message]].lost_by;
 	else if (event->kind == EVENT_EXIT && !(event->flags & EVENT_F_THREAD))
 		id = p->killed_by[v->process];
-	line = id ? tell_line(graph_fault_find(p->g, id)) : NULL;
+	line = id ? tell_line(p, graph_fault_find(p->g, id)) : NULL;
 	if (line)
 		fprintf(f, "\n%s", line);
 	free(line);
@@ -184,6 +184,8 @@ char *tip_node(const struct picture *p, uint32_t index)
 	}
 	if (!node->block && node->n_items > 1)
 		fprintf(f, "\nin %u calls, %s in all", node->n_items, bytes_text(node->bytes, bytes));
+	if (p->overlay)
+		side_tip(p, f, index);
 	return fclose(f) ? free(text), NULL : text;
 }
 
