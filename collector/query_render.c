@@ -1,24 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Pictures and texts of a run: what `bop graph` and `bop show` write. See query.h. */
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 
+#include "collector/draw.h"
 #include "collector/query_inside.h"
 #include "collector/show.h"
-#include "graph/render.h"
-
-/* Graphviz's library has a state of its own, and only one thread at a time may use it. */
-static int draw_alone(const struct graph *graph, const struct render_options *options, FILE *out, struct error *e)
-{
-	static pthread_mutex_t graphviz = PTHREAD_MUTEX_INITIALIZER;
-	int err;
-
-	pthread_mutex_lock(&graphviz);
-	err = render_graph(graph, RENDER_DOT, options, out, e);
-	pthread_mutex_unlock(&graphviz);
-	return err;
-}
 
 static int draw(const struct query_run *q, enum render_format format, bool all, FILE *out, struct error *e)
 {
@@ -35,8 +22,7 @@ static int draw(const struct query_run *q, enum render_format format, bool all, 
 	snprintf(title, sizeof(title), "%s, run %llu: %s", row->experiment, (unsigned long long)row->id,
 		 row->running ? "running" : outcome_name(row->outcome) ? outcome_name(row->outcome) : "?");
 	snprintf(subtitle, sizeof(subtitle), "%s", row->reason ? row->reason : "");
-	return format == RENDER_DOT ? draw_alone(q->graph, &options, out, e)
-				    : render_graph(q->graph, format, &options, out, e);
+	return draw_graph(q->graph, format, &options, out, e);
 }
 
 /* What is read for it. */
