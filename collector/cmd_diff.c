@@ -6,6 +6,7 @@
 
 #include "collector/cmd.h"
 #include "collector/prints.h"
+#include "collector/replace.h"
 #include "collector/run.h"
 #include "collector/show_diff.h"
 
@@ -73,11 +74,39 @@ static void side_fini(struct side *side)
 	run_free(side->run);
 }
 
+/* A picture, and where it goes. */
+struct picture {
+	const struct shown_diff *shown;
+	const char *format;
+};
+
+/* svg, png, ...: as the end of the file's name says. */
+static int format_of(const char *file, const char **ret_format, struct error *e)
+{
+	static const char *const formats[] = { "svg", "png", "dot", "json" };
+	const char *suffix = strrchr(file, '.');
+
+	for (size_t i = 0; suffix && i < sizeof(formats) / sizeof(*formats); i++)
+		if (!strcmp(suffix + 1, formats[i])) {
+			*ret_format = formats[i];
+			return 0;
+		}
+	return error_set(e, -EINVAL, "-o %s: the name must end in .svg, .png, .dot or .json", file);
+}
+
+static int draw(FILE *out, void *arg, struct error *e)
+{
+	const struct picture *picture = arg;
+
+	return show_diff_draw(picture->shown, picture->format, out, e);
+}
+
 /* Returns the exit status. */
 static int compare(const struct side sides[2], const struct cmd_args *args)
 {
 	const struct graph *graphs[2] = { sides[0].graph, sides[1].graph };
 	struct shown_diff shown = { .graphs = { graphs[0], graphs[1] } };
+	struct picture picture = { &shown, NULL };
 	struct diff *diff = NULL;
 	struct error e;
 	int err = diff_new(graphs, &diff);
@@ -95,9 +124,13 @@ static int compare(const struct side sides[2], const struct cmd_args *args)
 		shown.experiments[i] = sides[i].run->row->experiment;
 		memcpy(shown.prints[i], sides[i].prints.own, sizeof(shown.prints[i]));
 	}
-	if (args->json)
+	if (args->file)
+		err = format_of(args->file, &picture.format, &e);
+	if (!err && args->file)
+		err = replace_file(args->file, draw, &picture, &e);
+	else if (!err && args->json)
 		err = show_diff_json(&shown, stdout, &e);
-	else
+	else if (!err)
 		show_diff(&shown, args->all, stdout);
 	differ = diff->n_changes ||
 		 print_compare(&shown.prints[0][PRINT_LEVEL_EXACT], &shown.prints[1][PRINT_LEVEL_EXACT]);
@@ -132,6 +165,7 @@ static int diff_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
+	{ "out", 'o', CMD_TEXT, CMD_OPTION(file), "FILE", "one picture of both runs, instead; its name ends in .svg, .png, .dot or .json" },
 	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "say all that differs, not only the first 50 things" },
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print everything as one JSON object (docs/diff.md)" },
 	CMD_OPTION_STORE,
@@ -148,6 +182,8 @@ const struct cmd cmd_diff = {
 		"before it.\n\n"
 		"Lines with * are not explained; those with . come after a fault that fired, or where events were lost,\n"
 		"which stands behind them. What happened after the outcome does not count (docs/diff.md).\n\n"
+		"-o draws both in one picture: + only in the later one, \u2212 only in the other one, \u21c5 in another order, \u2260 came\n"
+		"to something else; .json is what --json prints, with the vertices and edges of the picture.\n\n"
 		"exit status: 0 nothing differs, 1 something does, 3 they cannot be compared\n",
 	.options = options,
 	.min_rest = 1,

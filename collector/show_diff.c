@@ -17,7 +17,7 @@ static bool equal(const struct shown_diff *shown, enum print_level level)
 	return !print_compare(&shown->prints[0][level], &shown->prints[1][level]);
 }
 
-static const char *verdict(const struct shown_diff *shown)
+const char *show_diff_verdict(const struct shown_diff *shown)
 {
 	if (equal(shown, PRINT_LEVEL_EXACT))
 		return "the same messages in the same causal order";
@@ -34,7 +34,7 @@ void show_diff(const struct shown_diff *shown, bool all, FILE *out)
 	size_t n = all || diff->n_changes < SENTENCES_MAX ? diff->n_changes : SENTENCES_MAX;
 	char cause[DIFF_CAUSE_MAX];
 
-	fprintf(out, "run %" PRIu64 ", compared with run %" PRIu64 ": %s\n", shown->runs[1], shown->runs[0], verdict(shown));
+	fprintf(out, "run %" PRIu64 ", compared with run %" PRIu64 ": %s\n", shown->runs[1], shown->runs[0], show_diff_verdict(shown));
 	fprintf(out, "  in both   %zu messages on %zu connections\n", diff->same_messages, diff->same_connections);
 	for (int side = 0; side < 2; side++)
 		if (shown->lost[side])
@@ -133,26 +133,32 @@ static json_t *change_object(const struct shown_diff *shown, const struct diff_c
 	return object;
 }
 
-int show_diff_json(const struct shown_diff *shown, FILE *out, struct error *e)
+void show_diff_members(struct json_writer *w, const struct shown_diff *shown)
 {
 	const struct diff *diff = shown->diff;
 	json_t *levels = json_object();
-	struct json_writer w;
 
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
 		json_object_set_new(levels, print_level_name(level), json_boolean(equal(shown, level)));
-	json_begin(&w, out);
-	json_member(&w, "runs", both(json_number(shown->runs[0]), json_number(shown->runs[1])));
-	json_member(&w, "experiment", both(json_text(shown->experiments[0]), json_text(shown->experiments[1])));
-	json_member(&w, "lost", both(json_number(shown->lost[0]), json_number(shown->lost[1])));
-	json_member(&w, "equal", levels);
-	json_member(&w, "messages_in_both", json_number(diff->same_messages));
-	json_member(&w, "connections_in_both", json_number(diff->same_connections));
-	json_member(&w, "approximate", json_boolean(diff->approximate));
-	json_array_begin(&w, "changes");
+	json_member(w, "runs", both(json_number(shown->runs[0]), json_number(shown->runs[1])));
+	json_member(w, "experiment", both(json_text(shown->experiments[0]), json_text(shown->experiments[1])));
+	json_member(w, "lost", both(json_number(shown->lost[0]), json_number(shown->lost[1])));
+	json_member(w, "equal", levels);
+	json_member(w, "messages_in_both", json_number(diff->same_messages));
+	json_member(w, "connections_in_both", json_number(diff->same_connections));
+	json_member(w, "approximate", json_boolean(diff->approximate));
+	json_array_begin(w, "changes");
 	for (size_t i = 0; i < diff->n_changes; i++)
-		json_element(&w, change_object(shown, &diff->changes[i]));
-	json_array_end(&w);
+		json_element(w, change_object(shown, &diff->changes[i]));
+	json_array_end(w);
+}
+
+int show_diff_json(const struct shown_diff *shown, FILE *out, struct error *e)
+{
+	struct json_writer w;
+
+	json_begin(&w, out);
+	show_diff_members(&w, shown);
 	json_end(&w);
 	return w.failed ? error_set(e, -ENOMEM, "out of memory") : 0;
 }

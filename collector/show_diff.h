@@ -22,5 +22,17 @@ struct shown_diff {
 void show_diff(const struct shown_diff *shown, bool all, FILE *out);
 /* 0 or -ENOMEM. */
 int show_diff_json(const struct shown_diff *shown, FILE *out, struct error *e);
+/* At which level they are the same. Static. */
+const char *show_diff_verdict(const struct shown_diff *shown);
+
+/*
+ * One picture of both: format svg, png or dot; json: all of show_diff_json(), and the vertices and edges that a picture is made
+ * of. From any thread. -EINVAL: there is no such format; as render_diff().
+ */
+int show_diff_draw(const struct shown_diff *shown, const char *format, FILE *out, struct error *e);
+
+/* What show_diff_json() writes, in an object that somebody else began. */
+struct json_writer;
+void show_diff_members(struct json_writer *w, const struct shown_diff *shown);
 
 #endif
