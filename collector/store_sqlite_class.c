@@ -296,6 +296,9 @@ int sqlite_run_class(struct store *store, struct store_run *run, const struct st
 	if (!err && !row->class_id && !row->unclassed) {
 		run->outcome = row->outcome;
 		err = sqlite_class_settle(s, run, class, how, false, e);
+		run->kept = row->kept;
+		if (!err && !row->kept && run->class_id) /* it was counted as one with events */
+			err = sqlite_class_review(s, run->class_id, e);
 	} else if (!err) {
 		run->class_id = row->class_id;
 		run->kept = row->kept;
