@@ -17,6 +17,7 @@ struct store_sqlite {
 	char *path;
 	sqlite3_stmt *put; /* kept between batches */
 	bool in_transaction;
+	uint64_t busy_since_ns; /* since when it waits for somebody else */
 };
 
 extern const struct store_ops store_sqlite_ops;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Removing from an SQLite store, in two steps: a first transaction after which nobody sees it any more, and notes that its batches
- * are to go; then batches and the room they had, in pieces, with pauses in which other writers get in. A pause is as long as the
- * piece was: SQLite lets those who wait look every 0.1 s at most, and they have to meet one. Whoever is killed leaves a note.
+ * are to go; then batches and the room they had, in pieces, with pauses, as long as the piece was, in which other writers get in.
+ * Whoever is killed leaves a note.
  */
 #include <errno.h>
 #include <stdio.h>

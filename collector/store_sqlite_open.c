@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "lib/clock.h"
 
 enum { BUSY_MS = 5000 };
 
@@ -92,6 +95,23 @@ static void log_merging(struct store_sqlite *s, bool on)
 	sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !on, NULL);
 }
 
+/*
+ * Somebody else has it locked. SQLite's own handler looks again every 0.1 s: too seldom to meet the moments between the transactions of
+ * several that write without a break.
+ */
+static int on_busy(void *arg, int count)
+{
+	struct store_sqlite *s = arg;
+	uint64_t now = clock_monotonic_ns();
+
+	if (!count)
+		s->busy_since_ns = now;
+	if (now - s->busy_since_ns >= BUSY_MS * (CLOCK_SECOND_NS / 1000))
+		return 0;
+	nanosleep(&(struct timespec){ 0, (long)(500000 + now % 2000000) }, NULL); /* never two in step */
+	return 1;
+}
+
 static int db_open(struct store_sqlite *s, const char *name, int flags, struct error *e)
 {
 	int rc;
@@ -101,7 +121,7 @@ static int db_open(struct store_sqlite *s, const char *name, int flags, struct e
 	rc = sqlite3_open_v2(name, &s->db, flags | SQLITE_OPEN_EXRESCODE, NULL);
 	if (rc != SQLITE_OK)
 		return sqlite_fail(s, rc, "opening it", e);
-	sqlite3_busy_timeout(s->db, BUSY_MS);
+	sqlite3_busy_handler(s->db, on_busy, s);
 	log_merging(s, false); /* until it is known to be ours: another program's log stays as it is */
 	return 0;
 }
