@@ -31,9 +31,11 @@ static void use_ink(cairo_t *cr, enum ink ink)
 	cairo_set_source_rgb(cr, (c >> 16) / 255.0, (c >> 8 & 255) / 255.0, (c & 255) / 255.0);
 }
 
+static const double dashes[] = { 5, 4 };
+
 static void paint_line(cairo_t *cr, const struct shape *s)
 {
-	static const double dashes[] = { 5, 4 }, dots[] = { 2, 3 };
+	static const double dots[] = { 2, 3 };
 	double p[6];
 
 	cairo_set_line_width(cr, s->width);
@@ -52,6 +54,18 @@ static void paint_line(cairo_t *cr, const struct shape *s)
 	cairo_line_to(cr, p[2], p[3]);
 	cairo_line_to(cr, p[4], p[5]);
 	cairo_fill(cr);
+}
+
+static void paint_path(cairo_t *cr, const struct shape *s)
+{
+	cairo_set_line_width(cr, s->width);
+	cairo_set_dash(cr, dashes, s->dashed ? 2 : 0, 0);
+	cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
+	for (size_t i = 0; i < s->n_points; i++)
+		cairo_line_to(cr, s->points[2 * i], s->points[2 * i + 1]);
+	cairo_stroke(cr);
+	cairo_set_line_join(cr, CAIRO_LINE_JOIN_MITER);
+	cairo_set_dash(cr, NULL, 0, 0);
 }
 
 static void paint_mark(cairo_t *cr, const struct shape *s)
@@ -163,6 +177,9 @@ static void paint(cairo_t *cr, const struct shape *s)
 		break;
 	case SHAPE_TEXT:
 		paint_text(cr, s);
+		break;
+	case SHAPE_PATH:
+		paint_path(cr, s);
 		break;
 	}
 }

@@ -146,6 +146,7 @@ struct shape *scene_add(struct scene *scene, struct shape shape)
 		if (!shapes) {
 			free(shape.text);
 			free(shape.tip);
+			free(shape.points);
 			return NULL;
 		}
 		scene->shapes = shapes;
@@ -160,6 +161,7 @@ void scene_fini(struct scene *scene)
 	for (size_t i = 0; i < scene->n_shapes; i++) {
 		free(scene->shapes[i].text);
 		free(scene->shapes[i].tip);
+		free(scene->shapes[i].points);
 	}
 	free(scene->shapes);
 	free(scene->title);

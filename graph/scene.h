@@ -54,6 +54,7 @@ enum shape_kind {
 	SHAPE_BOX,    /* corners (x, y), (x2, y2); fill and ink */
 	SHAPE_HATCH,  /* the same, hatched */
 	SHAPE_TEXT,   /* baseline; x by anchor */
+	SHAPE_PATH,   /* through n_points points */
 };
 
 enum anchor { ANCHOR_START, ANCHOR_MIDDLE, ANCHOR_END };
@@ -71,6 +72,8 @@ struct shape {
 	char *text; /* text: UTF-8, valid, printable */
 	char *tip;  /* tooltip; may be NULL */
 	const char *class; /* static: what SVG calls it besides; may be NULL. Only with a tip */
+	double *points; /* PATH: x and y in turn */
+	size_t n_points;
 };
 
 struct scene {
@@ -101,7 +104,7 @@ void shape_bolt(const struct shape *shape, double ret_points[2 * BOLT_POINTS]);
 /* The triangle of an arrow's head: three points. */
 void shape_arrow_head(const struct shape *shape, double ret_points[6]);
 
-/* Adds a shape; takes text and tip, also when it fails. NULL without memory. Valid until the next one. */
+/* Adds a shape; takes text, tip and points, also when it fails. NULL without memory. Valid until the next one. */
 struct shape *scene_add(struct scene *scene, struct shape shape);
 void scene_fini(struct scene *scene);
 

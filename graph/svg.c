@@ -163,8 +163,21 @@ static void mark(FILE *out, const struct shape *s)
 	case SHAPE_BOX:
 	case SHAPE_HATCH:
 	case SHAPE_TEXT:
+	case SHAPE_PATH:
 		break;
 	}
+}
+
+static void path(FILE *out, const struct shape *s)
+{
+	char a[32], b[32];
+
+	fputs("<path d=\"", out);
+	for (size_t i = 0; i < s->n_points; i++)
+		fprintf(out, "%c%s %s", i ? 'L' : 'M', num(s->points[2 * i], a), num(s->points[2 * i + 1], b));
+	fprintf(out, "\" class=\"l %s\" stroke-linejoin=\"round\"", ink_name(s->ink));
+	attribute(out, "stroke-width", s->width);
+	fputs(s->dashed ? " stroke-dasharray=\"5 4\"/>" : "/>", out);
 }
 
 static void shape(FILE *out, const struct shape *s)
@@ -193,6 +206,9 @@ static void shape(FILE *out, const struct shape *s)
 		break;
 	case SHAPE_TEXT:
 		text(out, s);
+		break;
+	case SHAPE_PATH:
+		path(out, s);
 		break;
 	case SHAPE_DOT:
 	case SHAPE_RING:
