@@ -14,7 +14,9 @@
 	X(GET_RUN, get_run, STORE_READ, RUN_INFO, run_info)                                                          \
 	X(GET_MESSAGES, get_messages, STORE_READ, MESSAGES, messages)                                                \
 	X(GET_PAST, get_past, STORE_READ, PAST, past)                                                                \
-	X(GET_SUPPORTS, get_supports, STORE_READ, SUPPORTS, supports)
+	X(GET_SUPPORTS, get_supports, STORE_READ, SUPPORTS, supports)                                                \
+	X(GET_HISTORY, get_history, STORE_READ, HISTORY, history)                                                    \
+	X(LIST_HYPOTHESES, list_hypotheses, STORE_READ, HYPOTHESES, hypotheses)
 
 bool query_answers(enum api_request_kind kind, enum store_mode *ret_mode)
 {
@@ -121,6 +123,17 @@ int query_text_add(char ***texts, size_t *n, const char *text, size_t size)
 	}
 	(*texts)[(*n)++] = copy;
 	return 0;
+}
+
+int query_lines_add(char ***rows, size_t *n, const char *text)
+{
+	int err = 0;
+
+	for (const char *end; text && *text && !err; text = end + (*end == '\n')) {
+		end = strchrnul(text, '\n');
+		err = query_text_add(rows, n, text, (size_t)(end - text));
+	}
+	return err;
 }
 
 int query_run_number(struct store *store, uint64_t run, uint64_t *ret_run, struct error *e)

@@ -21,6 +21,8 @@
 	X(SUPPORT, 50000, "goal_messages", "messages of one goal's support; a larger one is refused")                \
 	X(RECEIVES, 1000, "message_receives", "receives of one message that are listed")                             \
 	X(LIST, 10000, "run_rows", "processes, and faults, of one RunInfo; processes of one Past")                    \
+	X(CLASSES, 10000, "page_classes", "classes of a page of History, and plans of one of Hypotheses")                 \
+	X(CLASSES_BYTES, (4 << 20), "page_classes_bytes", "bytes of their plans, in a page")                          \
 	X(PAGE_BYTES, (1 << 20), "page_bytes", "bytes of a page of Rendered")
 
 enum {

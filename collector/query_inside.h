@@ -3,6 +3,7 @@
 #ifndef COLLECTOR_QUERY_INSIDE_H
 #define COLLECTOR_QUERY_INSIDE_H
 
+#include "collector/history.h"
 #include "collector/prints.h"
 #include "collector/query.h"
 #include "collector/run.h"
@@ -18,6 +19,13 @@ int query_bytes(ProtobufCBinaryData *field, const void *bytes, size_t size);
 /* Appends to a repeated field; the row is taken, also on failure (NULL: without memory). */
 int query_row_add(void *rows /* of pointers */, size_t *n, void *row);
 int query_text_add(char ***texts, size_t *n, const char *text, size_t size);
+int query_lines_add(char ***rows, size_t *n, const char *text); /* of a text, without their ends */
+
+/* Parts of a history, for Repeated, too. */
+int query_count_add(Bop__Api__Count ***rows, size_t *n, const char *name, uint64_t count);
+int query_outcomes_add(Bop__Api__Count ***rows, size_t *n, const uint64_t outcomes[OUTCOME_COUNT]); /* those that came */
+Bop__Api__Estimate *query_estimate(const struct richness *richness);
+Bop__Api__Class *query_class(const struct history_class *class, const struct history_plan *plan); /* plan NULL: without */
 
 #define QUERY_MAKE(name) query_make(&bop__api__##name##__descriptor)
 
@@ -37,7 +45,7 @@ void query_run_fini(struct query_run *q);
 
 Bop__Api__RunRow *query_row(const struct store_run *row, const struct prints *prints);
 
-/* query_runs.c, query_run.c, query_lineage.c, query_experiment.c: each answers one kind. */
+/* query_runs.c, query_run.c, query_lineage.c, query_experiment.c, query_history.c: each answers one kind. */
 int query_list_runs(struct store *store, const Bop__Api__ListRuns *ask, Bop__Api__Runs *answer, struct error *e);
 int query_remove_run(struct store *store, const Bop__Api__RemoveRun *ask, Bop__Api__Removed *answer, struct error *e);
 int query_get_run(struct store *store, const Bop__Api__GetRun *ask, Bop__Api__RunInfo *answer, struct error *e);
@@ -46,6 +54,9 @@ int query_get_messages(struct store *store, const Bop__Api__GetMessages *ask, Bo
 int query_get_past(struct store *store, const Bop__Api__GetPast *ask, Bop__Api__Past *answer, struct error *e);
 int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bop__Api__Supports *answer,
 		       struct error *e);
+int query_get_history(struct store *store, const Bop__Api__GetHistory *ask, Bop__Api__History *answer, struct error *e);
+int query_list_hypotheses(struct store *store, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer,
+			  struct error *e);
 int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask,
 			      Bop__Api__Experiment *answer, struct error *e);
 

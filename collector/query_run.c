@@ -7,18 +7,6 @@
 #include "collector/query_inside.h"
 #include "collector/show.h"
 
-/* Lines of a text, without their ends. */
-static int lines_add(char ***rows, size_t *n, const char *text)
-{
-	int err = 0;
-
-	for (const char *end; text && *text && !err; text = end + (*end == '\n')) {
-		end = strchrnul(text, '\n');
-		err = query_text_add(rows, n, text, (size_t)(end - text));
-	}
-	return err;
-}
-
 /* A row of fault `id`. receipt NULL: nothing was heard of it. */
 static Bop__Api__Fault *fault_row(const struct store_run *run, uint32_t id, const struct fault_receipt *receipt,
 				  const char *line, size_t size)
@@ -172,8 +160,8 @@ int query_get_run(struct store *store, const Bop__Api__GetRun *ask, Bop__Api__Ru
 		answer->racy = row->racy;
 		err = query_text(&answer->path, row->path) || query_text(&answer->version, row->version) ||
 				      query_bytes(&answer->text, row->text, row->text ? strlen(row->text) : 0) ||
-				      lines_add(&answer->plan, &answer->n_plan, row->plan) ||
-				      lines_add(&answer->warnings, &answer->n_warnings, row->warnings) ? -ENOMEM : 0;
+				      query_lines_add(&answer->plan, &answer->n_plan, row->plan) ||
+				      query_lines_add(&answer->warnings, &answer->n_warnings, row->warnings) ? -ENOMEM : 0;
 	}
 	if (!err)
 		err = faults_add(&q, answer);

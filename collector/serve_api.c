@@ -17,6 +17,7 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	case API_RUN_END:
 	case API_EVENTS_END:
 	case API_MINIMIZED:
+	case API_REPEATED:
 		return OUTBOX_END;
 	case API_ANSWER_NONE:
 	case API_ERROR:
@@ -33,6 +34,8 @@ static enum outbox_kind outbox_kind(enum api_answer_kind kind)
 	case API_SUPPORTS:
 	case API_RENDERED:
 	case API_EVENTS:
+	case API_HISTORY:
+	case API_HYPOTHESES:
 		break;
 	}
 	return OUTBOX_ANSWER;
@@ -169,10 +172,13 @@ static void request_do(struct serve *serve, const struct door_frame *frame, stru
 		break;
 	case API_REPLAY:
 	case API_MINIMIZE:
+	case API_REPEAT:
 		if (serve->stopping)
 			api_refuse(serve, &frame->from, request->id, -EBUSY, "the server is ending");
 		else if (request->kind == API_REPLAY)
 			replay_open(serve, frame, request, now);
+		else if (request->kind == API_REPEAT)
+			repeat_open(serve, frame, request, now);
 		else
 			minimize_open(serve, frame, request, now);
 		break;
@@ -187,6 +193,8 @@ static void request_do(struct serve *serve, const struct door_frame *frame, stru
 	case API_GET_PAST:
 	case API_GET_SUPPORTS:
 	case API_RENDER:
+	case API_GET_HISTORY:
+	case API_LIST_HYPOTHESES:
 		queries_add(serve->queries, frame, request);
 		break;
 	case API_SUBSCRIBE:

@@ -62,6 +62,7 @@ struct serve {
 	struct check *checks;
 	struct recall *recalls; /* who wants to know the end of a run that is over */
 	struct minimize *minimizes;
+	struct repeat *repeats;
 	struct subscriber *subscribers;
 	struct heirs *heirs;
 	struct workers *workers;
@@ -150,6 +151,14 @@ void minimizes_client_gone(struct serve *serve, const struct door *door, int fd,
 void minimizes_time(struct serve *serve, uint64_t now);
 uint64_t minimizes_deadline(const struct serve *serve);
 void minimizes_free(struct serve *serve);
+
+/* serve_repeat.c */
+void repeat_open(struct serve *serve, const struct door_frame *from, const struct api_request *request, uint64_t now);
+bool repeat_cancel(struct serve *serve, const struct door_id *client, const struct api_request *request, uint64_t now);
+void repeats_client_gone(struct serve *serve, const struct door *door, int fd, uint64_t now);
+void repeats_time(struct serve *serve, uint64_t now);
+uint64_t repeats_deadline(const struct serve *serve);
+void repeats_free(struct serve *serve);
 
 /* serve_run.c. act_open() answers the request if it fails. */
 int act_begin(struct serve *serve, const struct door_frame *from, const struct api_request *request, const struct labels *labels,

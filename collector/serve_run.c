@@ -225,7 +225,8 @@ void act_cancel(struct serve *serve, const struct door_id *client, const struct 
 		return;
 	}
 	if (!check_cancel(serve, client, request->cancel) && !acts_wait_cancel(serve, client, request->cancel) &&
-	    !minimize_cancel(serve, client, request, now) && !queries_cancel(serve->queries, client, request->cancel) &&
+	    !minimize_cancel(serve, client, request, now) && !repeat_cancel(serve, client, request, now) &&
+	    !queries_cancel(serve->queries, client, request->cancel) &&
 	    !subscriber_cancel(serve, client, request->cancel))
 		api_refuse(serve, client, request->id, -ENOENT, "there is nothing to cancel");
 }
@@ -254,6 +255,7 @@ void acts_client_gone(struct serve *serve, const struct door *door, int fd, uint
 	checks_client_gone(serve, door, fd);
 	acts_waiter_gone(serve, door, fd);
 	minimizes_client_gone(serve, door, fd, now);
+	repeats_client_gone(serve, door, fd, now);
 	subscribers_client_gone(serve, door, fd);
 	DL_FOREACH(serve->acts, act)
 		if (!act->left && act->fd == fd && act->client.door == door) {
@@ -484,6 +486,7 @@ void acts_time(struct serve *serve, uint64_t now)
 	heirs_time(serve->heirs, now);
 	settling_look(serve, now);
 	minimizes_time(serve, now);
+	repeats_time(serve, now);
 	DL_FOREACH(serve->acts, act)
 	{
 		progress_tell(act, now);
@@ -508,6 +511,9 @@ uint64_t acts_deadline(const struct serve *serve)
 	uint64_t at = heirs_deadline(serve->heirs), deadline = minimizes_deadline(serve);
 	const struct act *act;
 
+	if (deadline < at)
+		at = deadline;
+	deadline = repeats_deadline(serve);
 	if (deadline < at)
 		at = deadline;
 	DL_FOREACH(serve->acts, act)
@@ -548,6 +554,7 @@ void acts_free(struct serve *serve)
 	checks_free(serve);
 	recalls_free(serve);
 	minimizes_free(serve);
+	repeats_free(serve);
 	subscribers_free(serve);
 	DL_FOREACH_SAFE(serve->acts, act, next)
 	{

@@ -40,7 +40,10 @@
 	X(RENDER, render, Render)                                                                                    \
 	X(SUBSCRIBE, subscribe, Subscribe)                                                                           \
 	X(REPLAY, replay, Replay)                                                                                    \
-	X(MINIMIZE, minimize, Minimize)
+	X(MINIMIZE, minimize, Minimize)                                                                              \
+	X(GET_HISTORY, get_history, GetHistory)                                                                      \
+	X(LIST_HYPOTHESES, list_hypotheses, ListHypotheses)                                                          \
+	X(REPEAT, repeat, Repeat)
 
 /* X(NAME, field of Answer, type) */
 #define API_FINDINGS(X)                                                                                              \
@@ -55,7 +58,10 @@
 	X(RENDERED, rendered, Rendered)                                                                              \
 	X(EVENTS, events, Events)                                                                                    \
 	X(EVENTS_END, events_end, EventsEnd)                                                                         \
-	X(MINIMIZED, minimized, Minimized)
+	X(MINIMIZED, minimized, Minimized)                                                                           \
+	X(HISTORY, history, History)                                                                                 \
+	X(HYPOTHESES, hypotheses, Hypotheses)                                                                        \
+	X(REPEATED, repeated, Repeated)
 
 enum api_request_kind {
 	API_REQUEST_NONE, API_LIST_BOXES, API_RUN, API_CANCEL, API_INJECT, API_LIFT, API_LIST_FAULTS,
