@@ -165,7 +165,7 @@ static int parsed_main(const struct cmd *cmd, const struct cmd_args *args)
 
 int cmd_main(const struct cmd *cmd, int argc, char **argv)
 {
-	struct cmd_args args = { .runs = 1 };
+	struct cmd_args args = { .json = false };
 	int status = options_parse(cmd, argc, argv, &args);
 
 	if (!status)

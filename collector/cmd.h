@@ -14,7 +14,7 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(show) X(graph) X(diff) X(export) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
+#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(history) X(show) X(graph) X(diff) X(export) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
 
 /* Of an option that can be given several times. */
 struct cmd_texts {
@@ -33,7 +33,7 @@ struct cmd_args {
 	const char *api;    /* "": where the usual one would be; NULL: none */
 	struct cmd_texts faults, plans;
 	const char *seed, *run;
-	uint64_t runs;
+	uint64_t runs; /* 0: not given */
 	const char *keep_runs;
 	bool dry, racy;
 	struct cmd_texts boxes, kinds;
@@ -43,6 +43,9 @@ struct cmd_args {
 	struct cmd_texts processes;
 	const char *otlp, *timeout; /* of export */
 	bool workloads, thorough, no_symmetry;
+	const char *level; /* of history, and with until_stable */
+	bool symmetric, explain;
+	uint64_t until_stable; /* 0: not given */
 	bool json, keep, all, output, prints, help;
 	char **rest; /* what is not an option; borrowed */
 	int n_rest;

@@ -6,17 +6,20 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/catch_up.h"
 #include "collector/cmd.h"
+#include "collector/cmd_many.h"
 #include "collector/cmd_plan.h"
 #include "collector/cmd_remote.h"
 #include "collector/labels.h"
 #include "collector/private_server.h"
+#include "collector/query.h"
 #include "collector/session.h"
 #include "lib/place.h"
 
 /* A seed that was not given is another one each time. */
 static int run_once(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
-		    const struct cmd_args *args)
+		    const struct cmd_args *args, struct cmd_many *many)
 {
 	struct course_result run;
 	struct error e;
@@ -27,23 +30,62 @@ static int run_once(struct session *session, struct store *store, const struct e
 	plan->seed = args->seed ? plan->seed : 0;
 	if (plan_number(plan, 1, &e) < 0 || session_run(session, store, x, plan, keep, &run, &e) < 0)
 		return cmd_fail(&e);
+	cmd_many_run(many, &run);
 	return cmd_run_print(&run, args->store, args);
 }
 
-static int run_all(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
-		   const struct cmd_args *args)
+static int ask_store(void *store, struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer, struct error *e)
 {
-	int status = 0;
+	return query_answer(store, request, ret_answer, e);
+}
 
-	for (uint64_t i = 0; i < args->runs && !session_interrupted(session) && !session_agent_lost(session); i++)
-		status = outcome_worse_status(status, run_once(session, store, x, plan, args));
+/* Ends with the first run that could not be made at all: made does not grow then. */
+static int run_all(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
+		   const struct cmd_args *args, struct cmd_many *many)
+{
+	uint64_t made = UINT64_MAX;
+	struct error e;
+	int err = args->until_stable ? history_catch_up(store, &e) : 0, status = 0;
+
+	if (err >= 0)
+		err = cmd_many_know(many, x->name, plan, ask_store, store, &e);
+	if (err < 0)
+		return cmd_fail(&e);
+	while (cmd_many_more(many) && made != many->made && !session_interrupted(session) && !session_agent_lost(session)) {
+		made = many->made;
+		status = outcome_worse_status(status, run_once(session, store, x, plan, args, many));
+	}
 	if (session_interrupted(session))
 		status = outcome_worse_status(status, outcome_status(OUTCOME_INTERRUPTED));
 	return status;
 }
 
+static int ask_remote(void *remote, struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer, struct error *e)
+{
+	return remote_ask(remote, request, kind, ret_answer, e);
+}
+
+/* The server reads the file, and says what the experiment is called. */
+static int know_remote(struct remote *remote, const struct plan *plan, struct cmd_many *many, struct error *e)
+{
+	Bop__Api__DescribeExperiment describe = BOP__API__DESCRIBE_EXPERIMENT__INIT;
+	struct api_request request = { .kind = API_DESCRIBE_EXPERIMENT, .describe_experiment = &describe };
+	struct api_answer answer;
+	int err;
+
+	if (!many->args->until_stable)
+		return 0;
+	remote_file(remote, &describe.name, &describe.path, &describe.text);
+	err = remote_ask(remote, &request, API_EXPERIMENT, &answer, e);
+	if (err)
+		return err;
+	err = cmd_many_know(many, answer.experiment->name, plan, ask_remote, remote, e);
+	api_answer_fini(&answer);
+	return err;
+}
+
 /* On the boxes of a server's agents. */
-static int run_remote(const struct cmd_args *args, const char *url, const struct plan *plan)
+static int run_remote(const struct cmd_args *args, const char *url, const struct plan *plan, struct cmd_many *many)
 {
 	struct remote *remote = NULL;
 	struct course_result run;
@@ -54,10 +96,14 @@ static int run_remote(const struct cmd_args *args, const char *url, const struct
 	if (cmd_keep(args, &keep))
 		return CMD_EXIT_ERROR;
 	err = remote_open(url, args->rest[0], &remote, &e);
-	for (uint64_t i = 0; !err && i < args->runs && !remote_interrupted(remote); i++) {
+	if (!err)
+		err = know_remote(remote, plan, many, &e);
+	while (!err && cmd_many_more(many) && !remote_interrupted(remote)) {
 		err = remote_run(remote, plan, keep, args->send, &run, &e);
-		if (!err)
-			status = outcome_worse_status(status, cmd_run_print(&run, remote_store(remote), args));
+		if (err)
+			break;
+		cmd_many_run(many, &run);
+		status = outcome_worse_status(status, cmd_run_print(&run, remote_store(remote), args));
 	}
 	if (err < 0)
 		status = err == -EINTR ? outcome_status(OUTCOME_INTERRUPTED) : cmd_fail(&e);
@@ -68,7 +114,7 @@ static int run_remote(const struct cmd_args *args, const char *url, const struct
 }
 
 /* A server of our own, which others can ask as well while it runs. */
-static int run_served(const struct cmd_args *args, const struct plan *plan)
+static int run_served(const struct cmd_args *args, const struct plan *plan, struct cmd_many *many)
 {
 	char directory[PATH_MAX];
 	struct private_server *server = NULL;
@@ -84,17 +130,17 @@ static int run_served(const struct cmd_args *args, const struct plan *plan)
 		snprintf(directory, sizeof(directory), "%.*s", (int)size - 10, args->api + 6);
 	if (!err)
 		err = private_server_open(cmd_store_url(args), directory, &server, &e);
-	status = err ? cmd_fail(&e) : run_remote(args, private_server_url(server), plan);
+	status = err ? cmd_fail(&e) : run_remote(args, private_server_url(server), plan, many);
 	private_server_close(server);
 	return status;
 }
 
-static int run_elsewhere(const struct cmd_args *args, const struct plan *plan)
+static int run_elsewhere(const struct cmd_args *args, const struct plan *plan, struct cmd_many *many)
 {
 	if (args->server && (args->store || args->api))
 		return cmd_failf("run: --%s is the server's to say (bop serve --%s); it does not go together with --server",
 				 args->store ? "store" : "api", args->store ? "store" : "dir");
-	return args->server ? run_remote(args, args->server, plan) : run_served(args, plan);
+	return args->server ? run_remote(args, args->server, plan, many) : run_served(args, plan, many);
 }
 
 /* Without a server there is one agent, our own. Sets how x sends. */
@@ -130,11 +176,12 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	struct session *session = NULL;
 	struct store *store = NULL;
 	struct plan plan = { .n = 0 };
+	struct cmd_many many;
 	int err, status = CMD_EXIT_ERROR;
 	struct error e;
 	unsigned keep;
 
-	if (cmd_keep(args, &keep))
+	if (cmd_keep(args, &keep) || cmd_many_begin(&many, args))
 		return CMD_EXIT_ERROR;
 	err = cmd_plan_read(args, &plan, &e);
 	if (err < 0) {
@@ -146,7 +193,7 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 		goto out;
 	}
 	if (args->server || args->api) {
-		status = run_elsewhere(args, &plan);
+		status = run_elsewhere(args, &plan, &many);
 		goto out;
 	}
 	err = experiment_read(args->rest[0], &x, &e);
@@ -177,8 +224,9 @@ static int run_main(const struct cmd *cmd, const struct cmd_args *args)
 	if (!store)
 		store = cmd_store_open(args, STORE_CREATE);
 	if (store)
-		status = run_all(session, store, x, &plan, args);
+		status = run_all(session, store, x, &plan, args, &many);
 out:
+	status = cmd_many_end(&many, status);
 	session_close(session);
 	store_close(store);
 	experiment_free(x);
@@ -188,6 +236,7 @@ out:
 
 static const struct cmd_option options[] = {
 	{ "runs", 'n', CMD_NUMBER, CMD_OPTION(runs), "N", "run it N times, each in fresh boxes (default 1)" },
+	CMD_OPTIONS_STABLE,
 	{ "fault", 'f', CMD_TEXTS, CMD_OPTION(faults), "LINE",
 	  "a fault, as 'cut client>s1:7000#1/3' (docs/faults.md); as often as wanted" },
 	CMD_OPTION_PLAN,

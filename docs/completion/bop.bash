@@ -52,11 +52,22 @@ _bop_runs() {
 	compopt -o nosort 2>/dev/null
 }
 
+# Experiments of which there are runs.
+_bop_experiments() {
+	local program=$1 i store= server=
+	for ((i = 2; i < COMP_CWORD; i++)); do
+		[[ ${COMP_WORDS[i]} == --store ]] && store=${COMP_WORDS[i + 1]}
+		[[ ${COMP_WORDS[i]} == --server ]] && server=--server
+	done
+	_bop_words "$("$program" runs --json ${store:+--store "$store"} ${server:+"$server"} 2>/dev/null |
+		grep -oE '"experiment": ?"[A-Za-z0-9_.-]+"' | cut -d '"' -f 4 | sort -u)"
+}
+
 _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize ldfi runs show graph diff export rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize ldfi runs history show graph diff export rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -70,11 +81,12 @@ _bop() {
 	case $before in
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm | --otlp | --timeout) return ;;
+	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm | --until-stable | --otlp | --timeout) return ;;
 	--strategy) _bop_words 'ldfi random' && return ;;
+	--level) _bop_words 'exact folded shape' && return ;;
 	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != @(run|replay|minimize|ldfi|runs|show|graph|export|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize|ldfi|runs|history|show|graph|export|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc:// tcp://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -86,11 +98,12 @@ _bop() {
 	esac
 	if [[ $cur == -* ]]; then
 		case $command in
-		run) _bop_words '-n --runs -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep --keep-dir -h --help' ;;
-		replay) _bop_words '-n --runs --store --server --json --keep --keep-dir -h --help' ;;
+		run) _bop_words '-n --runs --until-stable --level --symmetric -f --fault -p --plan --dry-run --racy --seed --store --server --api --prints --json --send --keep --keep-dir -h --help' ;;
+		replay) _bop_words '-n --runs --until-stable --level --symmetric --store --server --json --keep --keep-dir -h --help' ;;
 		minimize) _bop_words '--store --server --json -h --help' ;;
 		ldfi) _bop_words '--losses-until --losses --crashes --boxes --processes --workloads --thorough --no-symmetry -a --all --strategy -n --runs --seed --confirm -o --out --store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --server --json -h --help' ;;
+		history) _bop_words '--level --symmetric -o --out -a --all --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
 		diff) _bop_words '-a --all --json --store -h --help' ;;
@@ -109,7 +122,7 @@ _bop() {
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run | \
-			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy | --otlp | --timeout)
+			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy | --level | --until-stable | --otlp | --timeout)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;
