@@ -4,11 +4,10 @@
 repeated is folded, and what is shuffled has a shape."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
-from harness import (BOP, ROOT, SHORT, SOAK, Running, Skip, agent_of, bop, equal, example, experiment, run_tests, show, store,
+from harness import (BOP, ROOT, SHORT, SOAK, Running, agent_of, bop, equal, example, experiment, run_tests, show, store,
                      true, wait_for)
 
 RUNS = 200 if SOAK else 12 if SHORT else 40
@@ -132,19 +131,6 @@ def test_redis_two():
     equal((count(found, "shape"), count(found, "shape", True)), (1, 1), "shapes")
 
 
-def test_etcd():
-    """the last 10 of 30 runs of three etcd bring one new shape at most"""
-    if not shutil.which("etcd") or not shutil.which("etcdctl"):
-        raise Skip("etcd-server or etcd-client is not installed")
-    at = store()
-    bop("run", example("etcd"), "--runs", 30, "--store", at, timeout=1200, status=None)
-    listed = bop("runs", "--prints", "--json", "--store", at).json()["runs"]
-    found = [hashes(run) for run in listed if run["print"]["counts"]]
-    true(len(found) >= 28, f"{len(found)} whole runs")
-    agree(found)
-    true(count(found, "shape") <= count(found[:-10], "shape") + 1, f"shapes: {[run['shape', False] for run in found]}")
-
-
 def check(run):
     """An independent implementation finds the same in the JSON."""
     done = subprocess.run([os.path.join(ROOT, "tests/unit/print_check.py")], input=json.dumps(run), text=True,
@@ -196,4 +182,4 @@ def test_not_whole():
 
 
 sys.exit(run_tests(test_three_clients, test_client_server, test_primary_backup, test_redis, test_redis_two, test_local, test_shown,
-                   test_not_whole, *([test_etcd] if SOAK else [])))
+                   test_not_whole))
