@@ -212,6 +212,8 @@ static void join_links(struct dot *d)
 			set(edge, "color", "#86198f");
 		if (link->rule == RULE_CLOSE)
 			set(edge, "color", "#6b7280");
+		if (d->p->overlay && link->side == OVERLAY_BOTH && graph_rule_carries(link->rule))
+			set(edge, "color", "#6b7280"); /* colours tell sides apart */
 		set_side(edge, d->p, link->side, "color");
 	}
 }

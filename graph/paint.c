@@ -8,6 +8,7 @@
 #include "graph/layout.h"
 
 #define MARK 3.6 /* radius */
+#define GHOST 2.4
 #define BOLT 9.0
 #define CRASH 5.5
 #define UNREAD_LENGTH 64.0
@@ -305,6 +306,11 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row);
 	struct shape mark = { .kind = SHAPE_DOT, .ink = node_ink(b, n), .x = x, .y = y, .size = MARK };
 
+	if (node->side == OVERLAY_GHOST) {
+		mark.kind = SHAPE_RING;
+		mark.size = GHOST;
+		return mark;
+	}
 	if (!event || event->kind == EVENT_LOST) {
 		mark.kind = SHAPE_HATCH;
 		mark.x = x - 7;
@@ -367,22 +373,49 @@ static struct shape node_mark(const struct brush *b, uint32_t n)
 	return mark;
 }
 
-static void paint_node(struct brush *b, uint32_t n)
+/* Beside its mark; what explains a difference has the ink of what it is. */
+static void paint_caption(struct brush *b, uint32_t n, const struct shape *mark)
 {
 	const struct place *place = &b->l->places[n];
-	const struct node *node = &b->p->nodes[n];
+	double x = b->l->x[b->p->nodes[n].lane_first], y = row_y(b->l, b->p->nodes[n].row);
+	struct shape words = { .kind = SHAPE_TEXT, .ink = mark->ink == INK_FAINT ? INK_MUTED : mark->ink, .size = FONT,
+			       .x = place->left ? x - LABEL_GAP : x + LABEL_GAP, .y = is_above(place) ? y - 5 : y + 4,
+			       .anchor = place->left ? ANCHOR_END : ANCHOR_START, .halo = true, .class = mark->class,
+			       .bold = mark->class != NULL };
+	struct shape cause = words;
+	char *text = copy(b, place->caption), *explained;
+	size_t length = text ? side_explained(b->p, n, text, &cause.ink) : 0;
+
+	if (text && text[length]) {
+		explained = copy(b, text + length + 1);
+		text[length] = '\0';
+		if (explained && place->left)
+			words.x -= text_width(explained, FONT) + text_width(" ", FONT);
+		else if (explained)
+			cause.x += text_width(text, FONT) + text_width(" ", FONT);
+		cause.text = explained;
+		cause.tip = copy(b, mark->tip);
+		if (explained)
+			add(b, cause);
+		else
+			free(cause.tip);
+	}
+	words.text = text;
+	words.tip = copy(b, mark->tip);
+	if (text)
+		add(b, words);
+	else
+		free(words.tip);
+}
+
+static void paint_node(struct brush *b, uint32_t n)
+{
 	struct shape mark = node_mark(b, n);
-	double x = b->l->x[node->lane_first], y = row_y(b->l, node->row);
-	bool above = is_above(place);
 
 	mark.tip = clean_tip(b, tip_node(b->p, n));
-	mark.class = side_class(node->side);
-	if (*place->caption)
-		add(b, (struct shape){ .kind = SHAPE_TEXT, .ink = mark.ink == INK_FAINT ? INK_MUTED : mark.ink, .size = FONT,
-				       .x = place->left ? x - LABEL_GAP : x + LABEL_GAP, .y = above ? y - 5 : y + 4,
-				       .anchor = place->left ? ANCHOR_END : ANCHOR_START, .halo = true,
-				       .text = copy(b, place->caption), .tip = copy(b, mark.tip), .class = mark.class,
-				       .bold = mark.class != NULL });
+	mark.class = side_class(b->p->nodes[n].side);
+	if (*b->l->places[n].caption)
+		paint_caption(b, n, &mark);
 	add(b, mark);
 }
 

@@ -128,6 +128,8 @@ bool tell_paused(const struct picture *p, const struct item *item);
  * Of two runs, side.c. What stands beside a node, with its sign and what explains it; takes caption. Malloc'ed.
  */
 char *side_caption(const struct picture *p, uint32_t node, char *caption);
+/* Where in it what explains it begins; its length: nothing does. *ret_ink: the ink of that. */
+size_t side_explained(const struct picture *p, uint32_t node, const char *caption, enum ink *ret_ink);
 /* What is different, in a block; malloc'ed, "" if nothing is. */
 char *side_block(const struct node *node);
 void side_tip(const struct picture *p, FILE *f, uint32_t node);

@@ -50,8 +50,7 @@ static void chain(struct reduce *r)
 			if (!*before)
 				continue;
 			*before = last;
-			if (p->nodes[i].side != OVERLAY_REMOVED)
-				last = i + 1; /* what only run 0 has explains no order of run 1 */
+			last = i + 1;
 		}
 	}
 }
@@ -86,7 +85,7 @@ static void visit(struct reduce *r, uint32_t node, bool *message_drawn)
 		if (r->before[node * n_lanes + k])
 			merge_past(r, node, r->before[node * n_lanes + k] - 1);
 	for (uint32_t i = r->first[node]; i < r->first[node + 1]; i++)
-		if (p->links[r->in[i]].side != OVERLAY_REMOVED)
+		if (p->links[r->in[i]].side != OVERLAY_REMOVED) /* what only run 0 has explains no order of run 1 */
 			merge_past(r, node, p->links[r->in[i]].from);
 	for (uint32_t i = r->first[node]; i < r->first[node + 1]; i++) {
 		struct link *link = &p->links[r->in[i]];

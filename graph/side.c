@@ -65,6 +65,25 @@ static void cause_text(const struct picture *p, const struct overlay_vertex *v, 
 	}
 }
 
+size_t side_explained(const struct picture *p, uint32_t index, const char *caption, enum ink *ret_ink)
+{
+	const struct node *node = &p->nodes[index];
+	const struct overlay_vertex *v = p->overlay && !node->block ? vertex_of(p, &p->items[node->item]) : NULL;
+	char cause[DIFF_CAUSE_MAX + 4];
+	size_t length = strlen(caption), size;
+
+	*ret_ink = INK_FAULT;
+	if (!v || !v->n_notes)
+		return length;
+	cause_text(p, v, "", cause, sizeof(cause));
+	size = strlen(cause);
+	if (!size || size >= length || strcmp(caption + length - size, cause) != 0)
+		return length;
+	if (strstr(cause, "were lost"))
+		*ret_ink = INK_FAIL;
+	return length - size;
+}
+
 static void before_connect(const struct picture *p, const struct event *event, char *buf, size_t size)
 {
 	const struct trace *trace = p->overlay->graphs[0]->trace;
