@@ -102,11 +102,11 @@ static int draw(FILE *out, void *arg, struct error *e)
 }
 
 /* Returns the exit status. */
-static int compare(const struct side sides[2], const struct cmd_args *args)
+static int compare(const struct side sides[2], const char *format, const struct cmd_args *args)
 {
 	const struct graph *graphs[2] = { sides[0].graph, sides[1].graph };
 	struct shown_diff shown = { .graphs = { graphs[0], graphs[1] } };
-	struct picture picture = { &shown, NULL };
+	struct picture picture = { &shown, format };
 	struct diff *diff = NULL;
 	struct error e;
 	int err = diff_new(graphs, &diff);
@@ -125,12 +125,10 @@ static int compare(const struct side sides[2], const struct cmd_args *args)
 		memcpy(shown.prints[i], sides[i].prints.own, sizeof(shown.prints[i]));
 	}
 	if (args->file)
-		err = format_of(args->file, &picture.format, &e);
-	if (!err && args->file)
 		err = replace_file(args->file, draw, &picture, &e);
-	else if (!err && args->json)
+	else if (args->json)
 		err = show_diff_json(&shown, stdout, &e);
-	else if (!err)
+	else
 		show_diff(&shown, args->all, stdout);
 	differ = diff->n_changes ||
 		 print_compare(&shown.prints[0][PRINT_LEVEL_EXACT], &shown.prints[1][PRINT_LEVEL_EXACT]);
@@ -140,12 +138,18 @@ static int compare(const struct side sides[2], const struct cmd_args *args)
 
 static int diff_main(const struct cmd *cmd, const struct cmd_args *args)
 {
-	struct store *store = cmd_store_open(args, STORE_READ);
 	struct side sides[2] = { { .run = NULL } };
-	uint64_t ids[2] = { 0 };
 	int err, status = CMD_EXIT_ERROR;
+	const char *format = NULL;
+	uint64_t ids[2] = { 0 };
+	struct store *store;
 	struct error e;
 
+	if (args->file && args->json)
+		return cmd_failf("diff: --json prints what differs, -o FILE.json writes that and the picture: choose one");
+	if (args->file && format_of(args->file, &format, &e) < 0)
+		return cmd_fail(&e);
+	store = cmd_store_open(args, STORE_READ);
 	if (!store)
 		return CMD_EXIT_ERROR;
 	err = run_find(store, args->rest[0], &ids[args->n_rest == 1], &e);
@@ -157,7 +161,7 @@ static int diff_main(const struct cmd *cmd, const struct cmd_args *args)
 		err = find_other(store, sides[1].run, &ids[0], &e);
 	if (!err)
 		err = side_load(&sides[0], store, ids[0], &e);
-	status = err < 0 ? cmd_fail(&e) : compare(sides, args);
+	status = err < 0 ? cmd_fail(&e) : compare(sides, format, args);
 	side_fini(&sides[0]);
 	side_fini(&sides[1]);
 	store_close(store);

@@ -31,6 +31,26 @@ static size_t count_alone(const struct shown_diff *shown, unsigned side)
 	return n;
 }
 
+/* "other exchanges: 10 messages in both, 2 only in run 1; 3 changes of order" */
+static void subtitle_of(const struct shown_diff *shown, char *buf, size_t size)
+{
+	size_t used, moves = 0;
+
+	snprintf(buf, size, "%s: %zu messages in both", show_diff_verdict(shown), shown->diff->same_messages);
+	for (unsigned side = 0; side < 2; side++) {
+		size_t n = count_alone(shown, side);
+
+		used = strlen(buf);
+		if (n)
+			snprintf(buf + used, size - used, ", %zu only in run %" PRIu64, n, shown->runs[side]);
+	}
+	for (size_t i = 0; i < shown->diff->n_changes; i++)
+		moves += shown->diff->changes[i].kind == DIFF_REORDERED;
+	used = strlen(buf);
+	if (moves)
+		snprintf(buf + used, size - used, "; %zu change%s of order", moves, moves == 1 ? "" : "s");
+}
+
 static int draw(const struct shown_diff *shown, enum render_format format, FILE *out, struct error *e)
 {
 	char title[600], subtitle[256];
@@ -40,9 +60,7 @@ static int draw(const struct shown_diff *shown, enum render_format format, FILE 
 	};
 
 	title_of(shown, title, sizeof(title));
-	snprintf(subtitle, sizeof(subtitle), "%s: %zu messages in both, %zu only in run %" PRIu64 ", %zu only in run %" PRIu64,
-		 show_diff_verdict(shown), shown->diff->same_messages, count_alone(shown, 0), shown->runs[0],
-		 count_alone(shown, 1), shown->runs[1]);
+	subtitle_of(shown, subtitle, sizeof(subtitle));
 	return draw_diff(shown->graphs, shown->diff, format, &options, out, e);
 }
 

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """bop diff on real runs: a repeat is the same, what a fault did is explained by it, and what cannot be compared is refused."""
 import json
+import os
 import sys
+import xml.etree.ElementTree
 
-from harness import bop, equal, example, run_tests, show, store, true
+from harness import bop, equal, example, run_tests, scratch, show, store, true
 
 
 def diff(at, *argv, status):
@@ -58,6 +60,42 @@ def test_fault():
     true("(lost to fault 1 of the other run)" in text, text)
 
 
+def test_picture():
+    """both runs in one picture: each change is in it, and what the graph of both is made of is acyclic"""
+    at, folder, file = store(), scratch(), example("primary-backup")
+    bop("run", file, "--store", at)
+    bop("run", file, "--fault", "crash backup at recv primary>b:7001#1/2", "--store", at, status=None)
+    out = {kind: os.path.join(folder, f"both.{kind}") for kind in ("svg", "png", "dot", "json")}
+    for path in out.values():
+        equal(bop("diff", 1, 2, "-o", path, "--store", at, status=1).out, "", f"what it prints beside {path}")
+    with open(out["json"], encoding="utf-8") as f:
+        both = json.load(f)
+    said, _ = diff(at, 1, 2, status=1)
+    equal({key: both[key] for key in said}, said, "what --json says")
+    sides = {vertex["side"] for vertex in both["vertices"]}
+    true({"common", "added", "removed", "changed"} <= sides, sides)
+    equal({c for vertex in both["vertices"] for c in vertex["changes"]}, set(range(len(said["changes"]))), "changes that show")
+    after = {vertex["id"]: set() for vertex in both["vertices"]}
+    for edge in both["edges"]:
+        after[edge["to"]].add(edge["from"])
+    for one, other in zip(both["vertices"], both["vertices"][1:]):
+        if one["process"] and one["process"] == other["process"]:
+            after[other["id"]].add(one["id"])
+    while free := [v for v in after if not after[v] & after.keys()]:
+        for v in free:
+            del after[v]
+    equal(after, {}, "vertices on a circle")
+    text = "".join(xml.etree.ElementTree.parse(out["svg"]).getroot().itertext())
+    for change in said["changes"]:
+        true(change["text"] in text, change["text"])
+    with open(out["png"], "rb") as f:
+        equal(f.read(8), b"\x89PNG\r\n\x1a\n", "PNG")
+    for argv in (["-o", os.path.join(folder, "both.pdf")], ["-o", out["svg"], "--json"], ["-o", os.path.join(folder, "no", "both.svg")]):
+        result = bop("diff", 1, 2, *argv, "--store", at, status=3)
+        true(result.out == "" and len(result.err.splitlines()) == 1, result.err)
+    equal(sorted(os.listdir(folder)), sorted(os.path.basename(path) for path in out.values()), "files")
+
+
 def test_refused():
     """no such run, nothing to compare with: one clear line, exit status 3"""
     at = store()
@@ -68,4 +106,4 @@ def test_refused():
         true(words in result.err and len(result.err.splitlines()) == 1, result.err)
 
 
-sys.exit(run_tests(test_repeat, test_fault, test_refused))
+sys.exit(run_tests(test_repeat, test_fault, test_picture, test_refused))
