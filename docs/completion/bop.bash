@@ -106,7 +106,7 @@ _bop() {
 		history) _bop_words '--level --symmetric -o --out -a --all --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
-		diff) _bop_words '-a --all --json --store -h --help' ;;
+		diff) _bop_words '-o --out -a --all --json --store -h --help' ;;
 		export) _bop_words '-o --out --otlp --timeout -a --all --json --store --server -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --listen-api --store --dir --keys --parent-death -h --help' ;;
