@@ -12,7 +12,7 @@
 
 struct ids {
 	uint64_t *ids;
-	size_t n, cap;
+	size_t n, cap, most;
 };
 
 static int on_run(const struct store_run *row, void *arg, struct error *e)
@@ -22,15 +22,17 @@ static int on_run(const struct store_run *row, void *arg, struct error *e)
 	if (grow((void **)&all->ids, &all->cap, all->n + 1, sizeof(*all->ids)) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	all->ids[all->n++] = row->id;
-	return 0;
+	return all->n == all->most; /* enough */
 }
 
-static int find(struct store *store, struct ids *ret, struct error *e)
+static int find(struct store *store, size_t most, struct ids *ret, struct error *e)
 {
 	static const struct store_range unknown = { .unknown = true };
+	int err;
 
-	*ret = (struct ids){ .n = 0 };
-	return store_each_run(store, &unknown, on_run, ret, e);
+	*ret = (struct ids){ .most = most };
+	err = store_each_run(store, &unknown, on_run, ret, e);
+	return err < 0 ? err : 0;
 }
 
 static int run_class(struct store *store, const struct run *run, const struct graph *graph, struct error *e)
@@ -80,10 +82,10 @@ static int catch_up(struct store *store, uint64_t id, struct error *e)
 	return err == -ENOENT || err == -ESTALE ? 0 : err; /* it was removed meanwhile */
 }
 
-int history_catch_up(struct store *store, struct error *e)
+int history_catch_up_some(struct store *store, size_t most, struct error *e)
 {
 	struct ids all;
-	int err = find(store, &all, e);
+	int err = find(store, most, &all, e);
 
 	for (size_t i = 0; i < all.n && !err; i++)
 		err = catch_up(store, all.ids[i], e);
@@ -91,10 +93,15 @@ int history_catch_up(struct store *store, struct error *e)
 	return err ? err : (int)all.n;
 }
 
+int history_catch_up(struct store *store, struct error *e)
+{
+	return history_catch_up_some(store, SIZE_MAX, e);
+}
+
 int history_lags(struct store *store, struct error *e)
 {
 	struct ids all;
-	int err = find(store, &all, e);
+	int err = find(store, 1, &all, e);
 
 	free(all.ids);
 	return err ? err : all.n > 0;

@@ -10,6 +10,8 @@
  * Several may do so at once. Returns how many, or a negative errno: then those before have theirs, and the next call goes on.
  */
 int history_catch_up(struct store *store, struct error *e);
+/* The same for so many of them at most. */
+int history_catch_up_some(struct store *store, size_t most, struct error *e);
 /* Whether there are such runs: 1, 0, or a negative errno. Needs no more than STORE_READ. */
 int history_lags(struct store *store, struct error *e);
 

@@ -260,11 +260,13 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	}
 	if (!err && options->agent)
 		err = serve_agent_open(&serve->agent, serve->agents_url, options->boxes, options->n_boxes, e);
-	if (err)
+	if (err) {
 		serve_close(serve);
-	else
-		*ret_serve = serve;
-	return err;
+		return err;
+	}
+	catch_up_begin(serve);
+	*ret_serve = serve;
+	return 0;
 }
 
 void serve_close(struct serve *serve)
@@ -274,6 +276,7 @@ void serve_close(struct serve *serve)
 	serve_agent_close(&serve->agent);
 	queries_close(serve->queries);
 	workers_close(serve->workers); /* now nobody else has an act in hand */
+	free(serve->catch_up);
 	acts_free(serve);
 	heirs_close(serve->heirs);
 	outbox_free(serve->outbox);

@@ -66,6 +66,7 @@ struct serve {
 	struct subscriber *subscribers;
 	struct heirs *heirs;
 	struct workers *workers;
+	struct catch_up *catch_up; /* NULL: is done */
 	struct queries *queries;
 	unsigned stopping; /* signals to end, so far */
 	struct refusals told; /* what the log said */
@@ -82,6 +83,9 @@ void serve_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 struct refusals serve_refusals(const struct serve *serve); /* at the doors of agents, and at that of controllers over TCP */
 void strangers_tell(struct serve *serve, uint64_t now);
 void lists_tell(struct serve *serve);
+
+/* serve_catch_up.c: to be freed once there are no workers any more. */
+void catch_up_begin(struct serve *serve);
 
 /* serve_api.c */
 bool api_full(struct serve *serve, const struct door_id *to); /* as outbox_full() */
