@@ -19,16 +19,16 @@ say = $(if $(V),,@printf '  %-8s %s\n' '$(1)' '$(2)';)
 
 # Debian packages; `make deps` installs those that are missing and nothing else.
 DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev linux-libc-dev \
-	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libyaml-dev libjansson-dev uthash-dev \
+	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev uthash-dev \
 	libcurl4-openssl-dev libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev libcadical-dev fonts-dejavu-core
 DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod \
-	qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+	postgresql qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 	python3-zmq python3-protobuf python3-pycosat protobuf-compiler
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
 
-PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libcurl libpcre2-8 libxxhash \
+PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson libcgraph cairo libcurl libpcre2-8 libxxhash \
 	libseccomp
 pkg = $(shell pkg-config --$(1) $(2) 2>/dev/null)
 
@@ -75,7 +75,7 @@ FUZZ := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 BENCH := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*.c))
 TORTURE := $(O)/tests/torture/torture
 
-LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) \
+LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) \
 	-lcadical -lstdc++ -lm -lpthread
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 

@@ -10,6 +10,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool is_pg(const char *url)
+{
+	return !strncmp(url, "postgresql://", 13) || !strncmp(url, "postgres://", 11);
+}
+
+const char *store_name(const char *url, char *buf)
+{
+	if (is_pg(url))
+		store_pg_name(url, buf, STORE_NAME_MAX);
+	else
+		snprintf(buf, STORE_NAME_MAX, "%s", url);
+	return buf;
+}
+
 /* Path of the SQLite file that url names, NULL if it is none. */
 static const char *sqlite_path(const char *url, struct error *e)
 {
@@ -20,7 +34,7 @@ static const char *sqlite_path(const char *url, struct error *e)
 		if (!strncmp(url, "///", 3))
 			url += 2;
 	} else if (scheme_end) {
-		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file",
+		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file, or postgresql://...",
 			  url, (int)(scheme_end - url), url);
 		return NULL;
 	}
@@ -33,15 +47,21 @@ static const char *sqlite_path(const char *url, struct error *e)
 
 int store_open(const char *url, enum store_mode mode, struct store **ret_store, struct error *e)
 {
-	const char *path = sqlite_path(url, e);
+	const char *path;
 
+	if (is_pg(url))
+		return store_pg_open(url, mode, ret_store, e);
+	path = sqlite_path(url, e);
 	return path ? store_sqlite_open(path, mode, ret_store, e) : -EINVAL;
 }
 
 int store_exists(const char *url, struct error *e)
 {
-	const char *path = sqlite_path(url, e);
+	const char *path;
 
+	if (is_pg(url))
+		return store_pg_exists(url, e);
+	path = sqlite_path(url, e);
 	return path ? store_sqlite_exists(path, e) : -EINVAL;
 }
 
@@ -244,10 +264,10 @@ bool store_owner_alive(const struct store_owner *owner)
 
 	if (store_owner_self(&self, NULL) < 0)
 		return true;
-	if (strcmp(self.boot_id, owner->boot_id))
-		return false;
+	if (strcmp(self.boot_id, owner->boot_id)) /* this machine was started again, or it is another one */
+		return owner->lease == STORE_LEASE_HELD;
 	if (self.pid_namespace != owner->pid_namespace)
-		return true;
+		return owner->lease != STORE_LEASE_OVER;
 	err = start_read(owner->pid, &start);
 	if (err == -ESRCH)
 		return false;

@@ -29,12 +29,16 @@ struct sketch; /* graph/sketch.h */
 /* Prints of a run: as it is, and when processes of one role stand for each other (without roles: the same). */
 enum store_view { STORE_OWN, STORE_SYMMETRIC, STORE_VIEW_COUNT };
 
+/* Whether the owner says, on whatever machine, that it is there: only where a store can be shared between machines. */
+enum store_lease { STORE_LEASE_NONE, STORE_LEASE_HELD, STORE_LEASE_OVER };
+
 /* The process that records a run: enough to tell, later, that it is gone. */
 struct store_owner {
 	char boot_id[40];
 	uint64_t pid_namespace; /* inode */
 	uint64_t start;		/* in clock ticks since boot, /proc/PID/stat */
 	int32_t pid;
+	enum store_lease lease; /* set by reading */
 };
 
 struct store_run {
@@ -116,9 +120,12 @@ enum store_mode {
 
 struct store;
 
-/* url: path of an SQLite file, or sqlite:PATH. */
+/* url: path of an SQLite file, or sqlite:PATH, or postgresql://... as libpq understands it. */
 int store_open(const char *url, enum store_mode mode, struct store **ret_store, struct error *e);
 void store_close(struct store *store);
+#define STORE_NAME_MAX 512u
+/* What may be shown of a URL: without a password. buf: STORE_NAME_MAX. Returns buf. */
+const char *store_name(const char *url, char *buf);
 
 /*
  * Finds what can be found without making anything: 1 the store exists, 0 it does not but can be made there, or a
@@ -133,7 +140,7 @@ int store_stream_add(struct store *store, uint64_t run, struct store_stream *str
 
 /*
  * Batches are put in between begin and commit. A number that is there already is kept as it is. -ESTALE: the run is
- * sealed or gone. After a failure: store_rollback().
+ * sealed or gone (a backend may notice that only at the commit). After a failure: store_rollback().
  */
 int store_begin(struct store *store, struct error *e);
 int store_batch_put(struct store *store, uint64_t run, uint64_t stream, uint64_t number, const void *bytes,
@@ -276,5 +283,8 @@ struct store {
 
 int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret_store, struct error *e);
 int store_sqlite_exists(const char *path, struct error *e);
+int store_pg_open(const char *url, enum store_mode mode, struct store **ret_store, struct error *e);
+int store_pg_exists(const char *url, struct error *e);
+void store_pg_name(const char *url, char *buf, size_t size);
 
 #endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Writing rows of a PostgreSQL store. A transaction is put together here first, with copies of what is in it, and sent as
+ * a whole when it is committed: so it can be sent again if the connection is lost. Each of its statements can be done twice: runs and
+ * streams are added under a number that was chosen before, batches have one. See store.h for the contracts, docs/store.md for the tables.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utlist.h>
+
+#include "collector/store_pg.h"
+
+struct pg_statement {
+	struct pg_statement *prev, *next;
+	const struct pg_sql *sql;
+	struct pg_params params;
+	uint64_t run, stream; /* the stream that it adds; 0: none */
+	unsigned char copies[];
+};
+
+static const struct pg_sql hold = {
+	"SELECT 1 / count(*) FROM (SELECT 1 FROM bop_run WHERE id = $1 AND running FOR SHARE) AS held", PG_RUN_HOLD
+};
+static const struct pg_sql put = {
+	"INSERT INTO bop_batch (run, stream, number, bytes) VALUES ($1,$2,$3,$4) ON CONFLICT (run, stream, number) DO NOTHING", PG_BATCH_PUT
+};
+static const struct pg_sql add_run = {
+	"INSERT INTO bop_run (id, experiment, path, text, version, started_ns, started_monotonic_ns, owner_boot,"
+	" owner_pid_namespace, owner_pid, owner_start, plan, faults, seed, dry_run, racy)"
+	" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) ON CONFLICT (id) DO NOTHING", PG_UNPREPARED
+};
+static const struct pg_sql add_stream = {
+	"INSERT INTO bop_stream (run, stream, session, host, boot_id, kernel, backend, monotonic_ns, realtime_ns)"
+	" SELECT $1,$2,$3,$4,$5,$6,$7,$8,$9 WHERE NOT EXISTS (SELECT 1 FROM bop_stream"
+	" WHERE run = $1 AND stream = $2 AND session = $3 AND monotonic_ns = $8)", PG_UNPREPARED
+};
+
+static void forget(struct store_pg *s)
+{
+	struct pg_statement *statement, *next;
+
+	DL_FOREACH_SAFE(s->statements, statement, next)
+	{
+		DL_DELETE(s->statements, statement);
+		free(statement);
+	}
+	s->collecting = s->leasing = false;
+}
+
+/* Copies all that is borrowed. */
+static struct pg_statement *remember(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e)
+{
+	struct pg_statement *statement;
+	unsigned char *at;
+	size_t size = 0;
+
+	for (int i = 0; i < params->n; i++)
+		size += params->values[i] ? (size_t)params->lengths[i] : 0;
+	statement = malloc(sizeof(*statement) + size);
+	if (!statement) {
+		error_set(e, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	statement->sql = sql;
+	statement->params = *params;
+	statement->run = statement->stream = 0;
+	at = statement->copies;
+	for (int i = 0; i < params->n; i++) {
+		if (!params->values[i])
+			continue;
+		memcpy(at, params->values[i], (size_t)params->lengths[i]);
+		statement->params.values[i] = (char *)at;
+		at += params->lengths[i];
+	}
+	DL_APPEND(s->statements, statement);
+	return statement;
+}
+
+int pg_run_hold(struct store_pg *s, uint64_t run, struct error *e)
+{
+	struct pg_params params = { 0 };
+
+	pg_number(&params, run);
+	s->held = run;
+	return pg_put(s, &hold, &params, e);
+}
+
+static int replay(struct store_pg *s, void *arg, struct error *e)
+{
+	static const struct pg_sql commit = { "COMMIT", PG_UNPREPARED };
+	const struct pg_statement *statement;
+	uint64_t held = 0;
+	int err = s->leasing ? pg_lease_put(s, e) : 0;
+
+	DL_FOREACH(s->statements, statement)
+	{
+		if (!err && statement->sql == &put && statement->run != held) {
+			held = statement->run;
+			err = pg_run_hold(s, held, e);
+		}
+		if (!err)
+			err = pg_put(s, statement->sql, &statement->params, e);
+	}
+	if (!err && s->inside) /* one way there, one back */
+		err = pg_put(s, &commit, NULL, e);
+	if (!err && s->n_sent)
+		err = pg_collect(s, NULL, 0, "writing", e);
+	if (!err)
+		s->inside = false;
+	return err;
+}
+
+static int begin(struct store *store, struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+
+	if (s->mode == STORE_READ)
+		return error_set(e, -EROFS, "store %s: it was opened for reading only", s->name);
+	forget(s);
+	s->collecting = true;
+	return 0;
+}
+
+static void rollback(struct store *store)
+{
+	forget(pg_of(store));
+}
+
+static int commit(struct store *store, struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+	int err = pg_transaction(s, replay, NULL, "writing", e);
+
+	forget(s);
+	return err;
+}
+
+/* Ends what was a transaction only of its own. */
+static int commit_alone(struct store *store, bool alone, int err, struct error *e)
+{
+	if (!alone)
+		return err;
+	if (!err)
+		return commit(store, e);
+	rollback(store);
+	return err;
+}
+
+/* Numbers are given out once, also if nothing comes of it. */
+static int id_next(struct store_pg *s, uint64_t *ret_id, struct error *e)
+{
+	PGresult *result = NULL;
+	int err = pg_ask(s, "SELECT nextval('bop_run_id')", NULL, &result, e);
+
+	if (!err)
+		*ret_id = pg_get_number(result, 0, 0);
+	PQclear(result);
+	return err;
+}
+
+static uint64_t lines_count(const char *lines)
+{
+	uint64_t n = 0;
+
+	while (lines && (lines = strchr(lines, '\n'))) {
+		lines++;
+		n++;
+	}
+	return n;
+}
+
+static int run_create(struct store *store, struct store_run *run, struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+	struct pg_params params = { 0 };
+	bool alone = !s->collecting;
+	uint64_t id = 0;
+	int err = id_next(s, &id, e);
+
+	if (!err)
+		err = pg_lease_keep(s, &run->owner, e);
+	if (!err && alone)
+		err = begin(store, e);
+	if (err < 0)
+		return err;
+	pg_number(&params, id);
+	pg_text(&params, run->experiment);
+	pg_octets(&params, run->path);
+	pg_octets(&params, run->text);
+	pg_text(&params, run->version);
+	pg_number(&params, run->started_ns);
+	pg_number(&params, run->started_monotonic_ns);
+	pg_owner(&params, &run->owner);
+	pg_octets(&params, run->plan && *run->plan ? run->plan : NULL);
+	pg_number(&params, lines_count(run->plan));
+	pg_number(&params, run->seed);
+	pg_bool(&params, run->dry_run);
+	pg_bool(&params, run->racy);
+	s->leasing = true;
+	err = commit_alone(store, alone, remember(s, &add_run, &params, e) ? 0 : -ENOMEM, e);
+	if (!err) {
+		run->id = id;
+		run->running = true;
+	}
+	return err;
+}
+
+/* After those that are there, and those that the transaction adds. */
+static int stream_number(struct store_pg *s, uint64_t run, uint64_t *ret_number, struct error *e)
+{
+	const struct pg_statement *statement;
+	struct pg_params params = { 0 };
+	PGresult *result = NULL;
+	uint64_t number;
+	int err;
+
+	pg_number(&params, run);
+	err = pg_ask(s, "SELECT coalesce(max(stream), 0) FROM bop_stream WHERE run = $1", &params, &result, e);
+	number = err < 0 ? 0 : pg_get_number(result, 0, 0);
+	PQclear(result);
+	DL_FOREACH(s->statements, statement)
+		if (statement->run == run && statement->stream > number)
+			number = statement->stream;
+	*ret_number = number + 1;
+	return err;
+}
+
+static int stream_add(struct store *store, uint64_t run, struct store_stream *stream, struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+	struct pg_statement *statement = NULL;
+	bool alone = !s->collecting;
+	uint64_t number;
+	int err;
+
+	do { /* again if somebody took that number meanwhile */
+		struct pg_params params = { 0 };
+
+		err = stream_number(s, run, &number, e);
+		if (!err && alone)
+			err = begin(store, e);
+		if (err < 0)
+			return err;
+		pg_number(&params, run);
+		pg_number(&params, number);
+		pg_bytes(&params, stream->session, sizeof(stream->session));
+		pg_octets(&params, stream->host);
+		pg_octets(&params, stream->boot_id);
+		pg_octets(&params, stream->kernel);
+		pg_octets(&params, stream->backend);
+		pg_number(&params, stream->monotonic_ns);
+		pg_number(&params, stream->realtime_ns);
+		statement = remember(s, &add_stream, &params, e);
+		if (statement) {
+			statement->run = run;
+			statement->stream = number;
+		}
+		err = commit_alone(store, alone, statement ? 0 : -ENOMEM, e);
+	} while (alone && err == -EEXIST);
+	if (!err)
+		stream->number = number;
+	return err;
+}
+
+static int batch_put(struct store *store, uint64_t run, uint64_t stream, uint64_t number, const void *bytes, size_t size,
+		     struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+	struct pg_params params = { 0 };
+	struct pg_statement *statement;
+
+	if (!s->collecting)
+		return error_set(e, -EINVAL, "store %s: a batch belongs into a transaction", s->name);
+	pg_number(&params, run);
+	pg_number(&params, stream);
+	pg_number(&params, number);
+	pg_bytes(&params, bytes ? bytes : "", size);
+	statement = remember(s, &put, &params, e);
+	if (!statement)
+		return -ENOMEM;
+	statement->run = run;
+	return 0;
+}
+
+static void close_store(struct store *store)
+{
+	struct store_pg *s = pg_of(store);
+
+	pg_lease_end(s);
+	forget(s);
+	pg_disconnect(s);
+	free(s->sent);
+	free(s->url);
+	free(s);
+}
+
+const struct store_ops store_pg_ops = {
+	.close = close_store,
+	.run_create = run_create,
+	.stream_add = stream_add,
+	.begin = begin,
+	.batch_put = batch_put,
+	.commit = commit,
+	.rollback = rollback,
+	.run_adopt = pg_run_adopt,
+	.run_seal = pg_run_seal,
+	.run_get = pg_run_get,
+	.run_last = pg_run_last,
+	.run_baseline = pg_run_baseline,
+	.run_remove = pg_run_remove,
+	.each_run = pg_each_run,
+	.each_stream = pg_each_stream,
+	.each_process = pg_each_process,
+	.each_batch = pg_each_batch,
+};

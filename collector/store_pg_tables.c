@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The tables of a PostgreSQL store, in the schema that is first in the search_path: whose they are, and making them. docs/store.md
+ * describes them. Each format is the one before it and a step; a store of before is brought up to date in one
+ * transaction. Never changes what is not ours.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/store_pg.h"
+
+#define PROGRAM "Box of Pain"
+
+static const char *const first[] = {
+	"CREATE TABLE bop_store (one BIGINT PRIMARY KEY, program TEXT NOT NULL, format BIGINT NOT NULL)",
+	"INSERT INTO bop_store VALUES (1, '" PROGRAM "', 0)",
+	"CREATE SEQUENCE bop_run_id",
+	"CREATE TABLE bop_run ("
+	" id BIGINT PRIMARY KEY,"
+	" experiment TEXT NOT NULL, path BYTEA NOT NULL, text BYTEA NOT NULL, version TEXT NOT NULL,"
+	" started_ns BIGINT NOT NULL, started_monotonic_ns BIGINT NOT NULL,"
+	" owner_boot TEXT NOT NULL, owner_pid_namespace BIGINT NOT NULL, owner_pid BIGINT NOT NULL, owner_start BIGINT NOT NULL,"
+	" plan BYTEA, faults BIGINT NOT NULL, seed BIGINT, dry_run BOOLEAN NOT NULL, racy BOOLEAN NOT NULL,"
+	" running BOOLEAN NOT NULL DEFAULT TRUE, incomplete BOOLEAN NOT NULL DEFAULT FALSE,"
+	" outcome TEXT, reason BYTEA, warnings BYTEA, duration_ns BIGINT,"
+	" events BIGINT, messages BIGINT, lost BIGINT, holes BIGINT, sealed BYTEA)",
+	"CREATE INDEX bop_run_experiment ON bop_run (experiment, id)",
+	"CREATE INDEX bop_run_running ON bop_run (id) WHERE running",
+	"CREATE TABLE bop_stream ("
+	" run BIGINT NOT NULL, stream BIGINT NOT NULL, session BYTEA NOT NULL,"
+	" host BYTEA NOT NULL, boot_id BYTEA NOT NULL, kernel BYTEA NOT NULL, backend BYTEA NOT NULL,"
+	" monotonic_ns BIGINT NOT NULL, realtime_ns BIGINT NOT NULL, PRIMARY KEY (run, stream))",
+	"CREATE TABLE bop_batch ("
+	" run BIGINT NOT NULL, stream BIGINT NOT NULL, number BIGINT NOT NULL, bytes BYTEA NOT NULL,"
+	" PRIMARY KEY (run, stream, number))",
+	"CREATE TABLE bop_process ("
+	" run BIGINT NOT NULL, place BIGINT NOT NULL, name TEXT NOT NULL, box TEXT NOT NULL,"
+	" role BIGINT NOT NULL, command BYTEA NOT NULL, started BOOLEAN NOT NULL, status BIGINT, output BYTEA,"
+	" PRIMARY KEY (run, place))",
+	"CREATE TABLE bop_lease ("
+	" owner_boot TEXT NOT NULL, owner_pid_namespace BIGINT NOT NULL, owner_pid BIGINT NOT NULL, owner_start BIGINT NOT NULL,"
+	" until_ms BIGINT NOT NULL, PRIMARY KEY (owner_boot, owner_pid_namespace, owner_pid, owner_start))",
+	NULL,
+};
+
+/* By the format that is there before. */
+static const char *const *const steps[] = { first };
+
+enum { FORMAT = sizeof(steps) / sizeof(*steps) };
+
+/* The format of the store, 0: there is none yet. -EINVAL: the tables are somebody else's. */
+static int format_read(struct store_pg *s, bool lock, uint64_t *ret_format, struct error *e)
+{
+	PGresult *names = NULL, *row = NULL;
+	bool store = false;
+	int err;
+
+	err = pg_query(s,
+		       "SELECT current_schema(), c.relname FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c"
+		       " ON n.oid = c.relnamespace AND c.relname IN ('bop_store', 'bop_run', 'bop_run_id', 'bop_stream', 'bop_batch',"
+		       " 'bop_process', 'bop_lease', 'bop_class', 'bop_class_key') WHERE n.nspname = current_schema()",
+		       NULL, &names, "opening it", e);
+	if (err < 0)
+		return err;
+	*ret_format = 0;
+	for (int i = 0; i < PQntuples(names); i++)
+		store |= !strcmp(PQgetvalue(names, i, 1), "bop_store");
+	if (!PQntuples(names))
+		err = error_set(e, -ENOENT, "store %s: it has no schema to keep tables in (search_path names none that exists)", s->name);
+	else if (!store && !PQgetisnull(names, 0, 1))
+		err = error_set(e, -EINVAL, "store %s: the schema %s has a table %s that is not ours; it was left as it is",
+				s->name, PQgetvalue(names, 0, 0), PQgetvalue(names, 0, 1));
+	else if (store)
+		err = pg_query(s,
+			       lock ? "SELECT program, format FROM bop_store WHERE one = 1 FOR UPDATE" :
+				      "SELECT program, format FROM bop_store WHERE one = 1",
+			       NULL, &row, "opening it", e);
+	if (store && err < 0 && err != -EIO) /* not of our shape: -EIO */
+		goto out;
+	if (store && (err < 0 || !PQntuples(row) || strcmp(pg_get_text(row, 0, 0), PROGRAM) || PQgetisnull(row, 0, 1)))
+		err = error_set(e, -EINVAL, "store %s: the schema %s has a table bop_store that is not ours; it was left as it is",
+				s->name, PQgetvalue(names, 0, 0));
+	else if (store)
+		*ret_format = pg_get_number(row, 0, 1);
+	if (!err && *ret_format > FORMAT)
+		err = error_set(e, -ENOTSUP, "store %s: written by a newer bop (format %llu, this one knows up to %d); use that bop",
+				s->name, (unsigned long long)*ret_format, FORMAT);
+out:
+	PQclear(names);
+	PQclear(row);
+	return err;
+}
+
+static int check(struct store_pg *s, void *arg, struct error *e)
+{
+	return format_read(s, false, arg, e);
+}
+
+int pg_tables_check(struct store_pg *s, struct error *e)
+{
+	uint64_t format;
+	int err = pg_read(s, check, &format, e);
+
+	return err < 0 ? err : format == FORMAT ? 1 : format ? 2 : 0;
+}
+
+static int step(struct store_pg *s, const char *const *statements, struct error *e)
+{
+	struct pg_sql sql = { NULL };
+	int err = 0;
+
+	while (*statements && !err) {
+		sql.text = *statements++;
+		err = pg_put(s, &sql, NULL, e);
+	}
+	return err ? err : pg_collect(s, NULL, 0, "making its tables", e);
+}
+
+/* Another bop that makes the same tables at the same moment is no trouble: this looks again. */
+static bool is_race(const struct error *e)
+{
+	return strstr(e->text, "already exists") || strstr(e->text, "concurrently");
+}
+
+static int make(struct store_pg *s, void *arg, struct error *e)
+{
+	struct pg_params params = { 0 };
+	uint64_t format;
+	int err;
+
+	err = pg_query(s, "SET LOCAL statement_timeout = 0", NULL, NULL, "making its tables", e);
+	if (!err)
+		err = format_read(s, true, &format, e); /* who comes second waits here, and finds it done */
+	if (err < 0 || format == FORMAT)
+		return err;
+	for (uint64_t at = format; at < FORMAT && !err; at++)
+		err = step(s, steps[at], e);
+	pg_number(&params, FORMAT);
+	if (!err)
+		return pg_query(s, "UPDATE bop_store SET format = $1", &params, NULL, "making its tables", e);
+	if (s->failure == PG_FINAL && (err == -EEXIST || is_race(e)))
+		s->failure = PG_AGAIN;
+	return err;
+}
+
+int pg_tables_make(struct store_pg *s, struct error *e)
+{
+	return pg_transaction(s, make, NULL, "making its tables", e);
+}
