@@ -28,6 +28,7 @@ int cmd_run_print(struct course_result *run, const char *store, const struct cmd
 
 int cmd_remote_open(const struct cmd_args *args, struct cmd_remote *ret)
 {
+	char name[STORE_NAME_MAX];
 	struct error e;
 	int err = 0;
 
@@ -37,7 +38,7 @@ int cmd_remote_open(const struct cmd_args *args, struct cmd_remote *ret)
 	if (!args->server)
 		err = store_exists(cmd_store_url(args), &e);
 	if (!args->server && !err)
-		err = error_set(&e, -ENOENT, "there is no store %s, so no run in it", cmd_store_url(args));
+		err = error_set(&e, -ENOENT, "there is no store %s, so no run in it", store_name(cmd_store_url(args), name));
 	if (!args->server && err > 0)
 		err = private_server_open(cmd_store_url(args), NULL, &ret->server, &e);
 	if (!err)

@@ -33,14 +33,15 @@ struct private_server {
 
 static int start(struct private_server *server, const char *store, struct error *e)
 {
-	const char *arguments[] = { "bop", "serve", "--agent", "--parent-death", "--dir", server->directory, "--store", store,
-				    NULL };
+	const char *arguments[] = { "bop", "serve", "--agent", "--parent-death", "--dir", server->directory, NULL };
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	if (n < 0)
 		return error_set(e, -errno, "cannot find the program bop: %s", strerror(errno));
 	self[n] = '\0';
+	if (setenv("BOP_STORE", store, 1) < 0) /* not as an argument, which everybody can read: there may be a password in it */
+		return error_set(e, -errno, "out of memory");
 	return agentproc_start(&server->process, self, (char *const *)arguments, e);
 }
 

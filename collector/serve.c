@@ -225,6 +225,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (options->private)
 		err = private_begin(e);
 	serve->store_url = options->store;
+	store_name(options->store, serve->store_name);
 	if (!err && !options->directory)
 		err = place_server(serve->directory, e);
 	else if (!err && !realpath(options->directory, serve->directory) && errno != ENOENT)
@@ -245,8 +246,10 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 		err = queries_open(serve, &serve->queries, e);
 	if (!err)
 		err = store_open(options->store, STORE_CREATE, &serve->store, e);
-	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path))
+	if (!err && !strchr(options->store, ':') && realpath(options->store, serve->store_path)) {
 		serve->store_url = serve->store_path; /* means the same to whoever asks */
+		store_name(serve->store_url, serve->store_name);
+	}
 	heirs.workers = serve->workers;
 	heirs.store_url = serve->store_url;
 	if (!err)
@@ -377,7 +380,7 @@ int serve_loop(struct serve *serve, struct error *e)
 	int err = 0, ended = 0;
 	struct error why;
 
-	serve_log("bop %s serves %s, runs are kept in %s", BOP_VERSION, serve->directory, serve->store_url);
+	serve_log("bop %s serves %s, runs are kept in %s", BOP_VERSION, serve->directory, serve->store_name);
 	while (!err && (!serve->stopping || serve->acts)) {
 		wait_for_something(serve, now);
 		now = clock_monotonic_ns();

@@ -128,7 +128,7 @@ static void boxes_list(struct serve *serve, const struct door_id *to, uint64_t r
 	struct api_answer answer = { .id = request, .kind = API_BOXES };
 
 	answer.boxes = (struct api_boxes){
-		.version = BOP_VERSION, .store = (char *)serve->store_url, .agents = agents,
+		.version = BOP_VERSION, .store = serve->store_name, .agents = agents,
 		.refusals = refusals, .n_refusals = REFUSAL_COUNT,
 	};
 	for (struct server_agent *agent = server_agents(serve->server); agent; agent = agent->next)

@@ -47,7 +47,7 @@ struct serve {
 	void *context;
 	char directory[PATH_MAX], agents_url[SERVER_ADDRESS_MAX];
 	const char *store_url;
-	char store_path[PATH_MAX];
+	char store_path[PATH_MAX], store_name[STORE_NAME_MAX]; /* the latter: for others */
 	int lock, signals;
 	struct serve_agent agent; /* our own, if asked for */
 	bool private;

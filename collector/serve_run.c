@@ -401,7 +401,7 @@ static void run_end_tell(struct act *act)
 		.workload_ns = result->timing.workload,
 		.check_ns = result->timing.check,
 		.stop_ns = result->timing.stop,
-		.store = (char *)act->serve->store_url,
+		.store = act->serve->store_name,
 	};
 	serve_prints(&answer.run_end, result->has_prints, &result->prints);
 	serve_class(&answer.run_end, row);

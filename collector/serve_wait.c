@@ -163,7 +163,7 @@ static void recall_tell(struct recall *recall)
 		.run = row->id, .experiment = row->experiment, .outcome = (char *)outcome_name(row->outcome),
 		.reason = row->reason, .warnings = warnings, .incomplete = row->incomplete, .started_ns = row->started_ns,
 		.duration_ns = row->duration_ns, .events = row->events, .messages = row->messages, .lost = row->lost,
-		.holes = row->holes, .total_ns = row->duration_ns, .store = (char *)recall->serve->store_url,
+		.holes = row->holes, .total_ns = row->duration_ns, .store = recall->serve->store_name,
 	};
 	serve_prints(&answer.run_end, recall->has_prints, &recall->prints);
 	serve_class(&answer.run_end, row);

@@ -93,6 +93,18 @@ static void prints_print(const struct prints *prints, bool all, const char *cons
 		fprintf(out, "  %*s does not count: %s\n", (int)strlen(head), "", prints->why_not);
 }
 
+/* As words for a shell. */
+static void store_print(const char *store, FILE *out)
+{
+	char name[STORE_NAME_MAX];
+	const char *quote;
+
+	if (!store)
+		return;
+	quote = strpbrk(store_name(store, name), "?&") ? "'" : "";
+	fprintf(out, " --store %s%s%s", quote, name, quote);
+}
+
 void show_run_line(const struct run *run, const struct prints *prints, bool all, const char *store, FILE *out)
 {
 	static const char *const heads[] = { "print:", "folded:", "shape:" };
@@ -110,9 +122,11 @@ void show_run_line(const struct run *run, const struct prints *prints, bool all,
 		fprintf(out, "  why: %s\n", row->reason);
 	if (prints)
 		prints_print(prints, all, heads, out);
-	if (row->events)
-		fprintf(out, "  picture: bop graph %" PRIu64 "%s%s -o %s.svg\n", row->id, store ? " --store " : "",
-			store ? store : "", row->experiment);
+	if (row->events) {
+		fprintf(out, "  picture: bop graph %" PRIu64, row->id);
+		store_print(store, out);
+		fprintf(out, " -o %s.svg\n", row->experiment);
+	}
 }
 
 struct table {

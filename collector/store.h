@@ -123,7 +123,7 @@ struct store;
 /* url: path of an SQLite file, or sqlite:PATH, or postgresql://... as libpq understands it. */
 int store_open(const char *url, enum store_mode mode, struct store **ret_store, struct error *e);
 void store_close(struct store *store);
-#define STORE_NAME_MAX 512u
+#define STORE_NAME_MAX 4352u /* a path is short enough */
 /* What may be shown of a URL: without a password. buf: STORE_NAME_MAX. Returns buf. */
 const char *store_name(const char *url, char *buf);
 
