@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <utlist.h>
+#include <xxhash.h>
 
 #include "collector/store_pg.h"
 
@@ -27,9 +28,13 @@ static const struct pg_sql put = {
 	"INSERT INTO bop_batch (run, stream, number, bytes) VALUES ($1,$2,$3,$4) ON CONFLICT (run, stream, number) DO NOTHING", PG_BATCH_PUT
 };
 static const struct pg_sql add_run = {
-	"INSERT INTO bop_run (id, experiment, path, text, version, started_ns, started_monotonic_ns, owner_boot,"
+	"INSERT INTO bop_run (id, experiment, file, version, started_ns, started_monotonic_ns, owner_boot,"
 	" owner_pid_namespace, owner_pid, owner_start, plan, faults, seed, dry_run, racy)"
-	" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16) ON CONFLICT (id) DO NOTHING", PG_UNPREPARED
+	" VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15) ON CONFLICT (id) DO NOTHING", PG_UNPREPARED
+};
+/* If it goes at this moment, because the last run that had it does, the run cannot be added, and both are tried again. */
+static const struct pg_sql add_file = {
+	"INSERT INTO bop_file (name, path, text) VALUES ($1,$2,$3) ON CONFLICT (name) DO NOTHING", PG_UNPREPARED
 };
 static const struct pg_sql add_stream = {
 	"INSERT INTO bop_stream (run, stream, session, host, boot_id, kernel, backend, monotonic_ns, realtime_ns)"
@@ -37,7 +42,7 @@ static const struct pg_sql add_stream = {
 	" WHERE run = $1 AND stream = $2 AND session = $3 AND monotonic_ns = $8)", PG_UNPREPARED
 };
 
-static void forget(struct store_pg *s)
+void pg_statements_forget(struct store_pg *s)
 {
 	struct pg_statement *statement, *next;
 
@@ -78,7 +83,7 @@ static struct pg_statement *remember(struct store_pg *s, const struct pg_sql *sq
 	return statement;
 }
 
-int pg_run_hold(struct store_pg *s, uint64_t run, struct error *e)
+static int run_hold(struct store_pg *s, uint64_t run, struct error *e)
 {
 	struct pg_params params = { 0 };
 
@@ -87,9 +92,8 @@ int pg_run_hold(struct store_pg *s, uint64_t run, struct error *e)
 	return pg_put(s, &hold, &params, e);
 }
 
-static int replay(struct store_pg *s, void *arg, struct error *e)
+int pg_statements_put(struct store_pg *s, struct error *e)
 {
-	static const struct pg_sql commit = { "COMMIT", PG_UNPREPARED };
 	const struct pg_statement *statement;
 	uint64_t held = 0;
 	int err = s->leasing ? pg_lease_put(s, e) : 0;
@@ -98,11 +102,19 @@ static int replay(struct store_pg *s, void *arg, struct error *e)
 	{
 		if (!err && statement->sql == &put && statement->run != held) {
 			held = statement->run;
-			err = pg_run_hold(s, held, e);
+			err = run_hold(s, held, e);
 		}
 		if (!err)
 			err = pg_put(s, statement->sql, &statement->params, e);
 	}
+	return err;
+}
+
+static int replay(struct store_pg *s, void *arg, struct error *e)
+{
+	static const struct pg_sql commit = { "COMMIT", PG_UNPREPARED };
+	int err = pg_statements_put(s, e);
+
 	if (!err && s->inside) /* one way there, one back */
 		err = pg_put(s, &commit, NULL, e);
 	if (!err && s->n_sent)
@@ -118,14 +130,14 @@ static int begin(struct store *store, struct error *e)
 
 	if (s->mode == STORE_READ)
 		return error_set(e, -EROFS, "store %s: it was opened for reading only", s->name);
-	forget(s);
+	pg_statements_forget(s);
 	s->collecting = true;
 	return 0;
 }
 
 static void rollback(struct store *store)
 {
-	forget(pg_of(store));
+	pg_statements_forget(pg_of(store));
 }
 
 static int commit(struct store *store, struct error *e)
@@ -133,7 +145,7 @@ static int commit(struct store *store, struct error *e)
 	struct store_pg *s = pg_of(store);
 	int err = pg_transaction(s, replay, NULL, "writing", e);
 
-	forget(s);
+	pg_statements_forget(s);
 	return err;
 }
 
@@ -171,9 +183,30 @@ static uint64_t lines_count(const char *lines)
 	return n;
 }
 
+/* Within the transaction that adds a run with it. Its name is a hash. */
+static int file_add(struct store_pg *s, const struct store_run *run, XXH128_canonical_t *ret_name, struct error *e)
+{
+	const char *path = run->path ? run->path : "", *text = run->text ? run->text : "";
+	struct pg_params params = { 0 };
+	XXH3_state_t *state = XXH3_createState();
+
+	if (!state)
+		return error_set(e, -ENOMEM, "out of memory");
+	XXH3_128bits_reset(state);
+	XXH3_128bits_update(state, path, strlen(path) + 1);
+	XXH3_128bits_update(state, text, strlen(text));
+	XXH128_canonicalFromHash(ret_name, XXH3_128bits_digest(state));
+	XXH3_freeState(state);
+	pg_bytes(&params, ret_name->digest, sizeof(ret_name->digest));
+	pg_octets(&params, path);
+	pg_octets(&params, text);
+	return remember(s, &add_file, &params, e) ? 0 : -ENOMEM;
+}
+
 static int run_create(struct store *store, struct store_run *run, struct error *e)
 {
 	struct store_pg *s = pg_of(store);
+	XXH128_canonical_t file;
 	struct pg_params params = { 0 };
 	bool alone = !s->collecting;
 	uint64_t id = 0;
@@ -185,10 +218,10 @@ static int run_create(struct store *store, struct store_run *run, struct error *
 		err = begin(store, e);
 	if (err < 0)
 		return err;
+	err = file_add(s, run, &file, e);
 	pg_number(&params, id);
 	pg_text(&params, run->experiment);
-	pg_octets(&params, run->path);
-	pg_octets(&params, run->text);
+	pg_bytes(&params, file.digest, sizeof(file.digest));
 	pg_text(&params, run->version);
 	pg_number(&params, run->started_ns);
 	pg_number(&params, run->started_monotonic_ns);
@@ -199,7 +232,7 @@ static int run_create(struct store *store, struct store_run *run, struct error *
 	pg_bool(&params, run->dry_run);
 	pg_bool(&params, run->racy);
 	s->leasing = true;
-	err = commit_alone(store, alone, remember(s, &add_run, &params, e) ? 0 : -ENOMEM, e);
+	err = commit_alone(store, alone, err ? err : remember(s, &add_run, &params, e) ? 0 : -ENOMEM, e);
 	if (!err) {
 		run->id = id;
 		run->running = true;
@@ -289,7 +322,7 @@ static void close_store(struct store *store)
 	struct store_pg *s = pg_of(store);
 
 	pg_lease_end(s);
-	forget(s);
+	pg_statements_forget(s);
 	pg_disconnect(s);
 	free(s->sent);
 	free(s->url);
@@ -309,7 +342,14 @@ const struct store_ops store_pg_ops = {
 	.run_get = pg_run_get,
 	.run_last = pg_run_last,
 	.run_baseline = pg_run_baseline,
+	.run_class = pg_run_class,
 	.run_remove = pg_run_remove,
+	.run_drop = pg_run_drop,
+	.sweep = pg_sweep,
+	.class_find = pg_class_find,
+	.class_get = pg_class_get,
+	.each_class = pg_each_class,
+	.class_near = pg_class_near,
 	.each_run = pg_each_run,
 	.each_stream = pg_each_stream,
 	.each_process = pg_each_process,

@@ -44,13 +44,13 @@ struct pg_sql {
 	enum pg_prepared prepared;
 };
 
-/* Of a statement; all binary. Values are borrowed, but for numbers. */
+/* Of a statement; all binary. Values are borrowed, but for numbers and prints. */
 struct pg_params {
 	int n;
 	Oid types[PG_PARAMS_MAX];
 	const char *values[PG_PARAMS_MAX];
 	int lengths[PG_PARAMS_MAX];
-	uint64_t numbers[PG_PARAMS_MAX]; /* in network order */
+	uint64_t room[PG_PARAMS_MAX][2]; /* for numbers and prints, in network order */
 	bool full;
 };
 
@@ -105,7 +105,9 @@ void pg_bool(struct pg_params *params, bool value);
 void pg_text(struct pg_params *params, const char *text); /* NULL is NULL; well-formed UTF-8 or the server refuses it */
 void pg_bytes(struct pg_params *params, const void *bytes, size_t size); /* NULL is NULL */
 void pg_owner(struct pg_params *params, const struct store_owner *owner); /* four of them */
+void pg_print(struct pg_params *params, const struct print *print); /* its 16 bytes, as print_text() writes them */
 void pg_octets(struct pg_params *params, const char *text);		 /* a text that may be anything, as bytes */
+void pg_get_print(const PGresult *result, int row, int column, struct print *print); /* both numbers of it */
 uint64_t pg_get_number(const PGresult *result, int row, int column);	 /* NULL is STORE_UNKNOWN */
 bool pg_get_bool(const PGresult *result, int row, int column);
 char *pg_get_text(const PGresult *result, int row, int column); /* borrowed from result; NULL for NULL */
@@ -114,16 +116,22 @@ const void *pg_get_bytes(const PGresult *result, int row, int column, size_t *re
 /* store_pg_link.c */
 int pg_connect(struct store_pg *s, struct error *e); /* if it is not */
 void pg_disconnect(struct store_pg *s);
-/* Sends without waiting. */
+/* Sends without waiting, and of a result only whether it failed is wanted. */
 int pg_put(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e);
+int pg_want(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e); /* its result, too */
 /*
- * Waits for what was sent. Results of the n statements, in their order; freed with PQclear(). Sets s->failure if it fails,
- * then there are none.
+ * Waits for what was sent. Results of the n statements of pg_want(), in their order; freed with PQclear(). Sets s->failure if it
+ * fails, then there are none.
  */
 int pg_collect(struct store_pg *s, PGresult **ret_results, size_t n, const char *doing, struct error *e);
-/* One statement. ret_result may be NULL. */
+/* One statement, and what was sent before. ret_result may be NULL. */
 int pg_query(struct store_pg *s, const char *sql, const struct pg_params *params, PGresult **ret_result, const char *doing,
 	     struct error *e);
+/* The same for a number that it selects: 0 without a row, or with NULL. */
+int pg_query_number(struct store_pg *s, const char *sql, const struct pg_params *params, uint64_t *ret_number, const char *doing,
+		    struct error *e);
+/* Only puts it: with numbers for its places. */
+int pg_put_numbers(struct store_pg *s, const char *sql, uint64_t a, uint64_t b, struct error *e);
 void pg_undo(struct store_pg *s); /* rolls back what is open */
 bool pg_is(const PGresult *result, const char *state); /* an SQLSTATE */
 
@@ -139,13 +147,53 @@ int pg_read(struct store_pg *s, pg_work *work, void *arg, struct error *e);
 int pg_ask(struct store_pg *s, const char *sql, const struct pg_params *params, PGresult **ret_result, struct error *e);
 
 /* store_pg.c */
-/* The run is still being recorded, and stays so until the end of the transaction; else that fails with -ESTALE. */
-int pg_run_hold(struct store_pg *s, uint64_t run, struct error *e);
+int pg_statements_put(struct store_pg *s, struct error *e); /* those of the transaction that is put together */
+void pg_statements_forget(struct store_pg *s);
+
+/*
+ * store_pg_class.c. Finds or makes the class of a run that is sealed, says in the row whose it is, and removes what it recorded if it is
+ * a repeat and may_drop. Within a transaction; run is only read, what it gets is in *ret.
+ */
+struct pg_verdict {
+	uint64_t class_id, kept;
+	bool new_class;
+};
+int pg_class_settle(struct store_pg *s, const struct store_run *run, const struct store_class *class, const struct store_seal *how,
+		    bool may_drop, struct pg_verdict *ret, struct error *e);
+/* What was said of a run that had its class, or its reason for none, before. *ret_unclassed: caller frees. */
+int pg_class_again(struct store_pg *s, uint64_t run, struct pg_verdict *ret, char **ret_unclassed, struct error *e);
+/* After a run of it was removed or lost its events: who is first and kept now; without runs it goes. Within a transaction. */
+int pg_class_review(struct store_pg *s, uint64_t class, struct error *e);
+
+/* store_pg_near.c. Of a class; within a transaction. */
+int pg_sketch_put(struct store_pg *s, uint64_t class, const struct sketch *sketch, struct error *e);
+int pg_sketch_remove(struct store_pg *s, uint64_t class, struct error *e);
+
+/*
+ * What store.h calls `kept`, from bop_run r. The column is NULL in a run with events of its own, 0 in one that lost them, else
+ * the number of the run whose events stand for its own: which may be gone, or may have lost them.
+ */
+#define PG_KEPT                                                                                                         \
+	"CASE WHEN r.kept IS NULL THEN r.id WHEN r.kept = 0 THEN 0 ELSE coalesce((SELECT w.id FROM bop_run w"           \
+	" WHERE w.id = r.kept AND w.kept IS NULL), 0) END"
+
+/* store_pg_read.c: store_run_get() without trying again, as a part of other work. */
+int pg_run_read(struct store_pg *s, uint64_t id, struct store_run **ret_run, struct error *e);
 
 /* Members of store_ops. */
 int pg_run_adopt(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e);
-int pg_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n, struct error *e);
+int pg_run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		const struct store_class *class, const struct store_seal *how, struct error *e);
+int pg_run_class(struct store *store, struct store_run *run, const struct store_class *class, const struct store_seal *how,
+		 struct error *e);
 int pg_run_remove(struct store *store, uint64_t id, struct error *e);
+int pg_run_drop(struct store *store, uint64_t id, struct error *e);
+int pg_sweep(struct store *store, struct error *e);
+int pg_class_find(struct store *store, const char *experiment, const unsigned char *plan_key,
+		  const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class, struct error *e);
+int pg_class_get(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
+int pg_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
+int pg_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg, struct error *e);
 int pg_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 int pg_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 int pg_run_last(struct store *store, uint64_t *ret_id, struct error *e);

@@ -115,7 +115,7 @@ static int send_one(struct store_pg *s, const struct pg_sql *sql, const struct p
 	return PQsendQueryPrepared(s->conn, name, p->n, p->values, p->lengths, formats, 1);
 }
 
-int pg_put(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e)
+static int put(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, bool wanted, struct error *e)
 {
 	static const struct pg_params none;
 	int formats[PG_PARAMS_MAX], ok = 1;
@@ -132,9 +132,30 @@ int pg_put(struct store_pg *s, const struct pg_sql *sql, const struct pg_params 
 		s->begin = false;
 		s->inside = true;
 	}
-	if (!ok || !send_one(s, sql, params ? params : &none, formats) || expect(s, true, PG_UNPREPARED, e) < 0)
+	if (!ok || !send_one(s, sql, params ? params : &none, formats) || expect(s, wanted, PG_UNPREPARED, e) < 0)
 		return lost(s, -ECONNRESET, "writing", PQerrorMessage(s->conn), e);
 	return 0;
+}
+
+int pg_put(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e)
+{
+	return put(s, sql, params, false, e);
+}
+
+int pg_want(struct store_pg *s, const struct pg_sql *sql, const struct pg_params *params, struct error *e)
+{
+	return put(s, sql, params, true, e);
+}
+
+int pg_put_numbers(struct store_pg *s, const char *text, uint64_t a, uint64_t b, struct error *e)
+{
+	const struct pg_sql sql = { .text = text };
+	struct pg_params params = { 0 };
+
+	pg_number(&params, a);
+	if (strstr(text, "$2"))
+		pg_number(&params, b);
+	return pg_put(s, &sql, &params, e);
 }
 
 /* Until something can be read or written. 0, or why not. */
@@ -178,7 +199,7 @@ static int ready(struct store_pg *s, const char *doing, struct error *e)
 /* The server's word becomes ours. */
 static int failed(struct store_pg *s, const PGresult *result, const char *doing, struct error *e)
 {
-	static const char *const again[] = { "40001", "40P01", NULL }, *const gone[] = { "08", "57P", "40003", NULL };
+	static const char *const again[] = { "40001", "40P01", "23503", NULL }, *const gone[] = { "08", "57P", "40003", NULL };
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 	char line[300];
@@ -300,7 +321,7 @@ int pg_query(struct store_pg *s, const char *sql, const struct pg_params *params
 {
 	const struct pg_sql statement = { .text = sql };
 	PGresult *result = NULL;
-	int err = pg_put(s, &statement, params, e);
+	int err = pg_want(s, &statement, params, e);
 
 	if (!err)
 		err = pg_collect(s, &result, 1, doing, e);
@@ -308,6 +329,17 @@ int pg_query(struct store_pg *s, const char *sql, const struct pg_params *params
 		*ret_result = result;
 	else
 		PQclear(result);
+	return err;
+}
+
+int pg_query_number(struct store_pg *s, const char *sql, const struct pg_params *params, uint64_t *ret_number, const char *doing,
+		    struct error *e)
+{
+	PGresult *result = NULL;
+	int err = pg_query(s, sql, params, &result, doing, e);
+
+	*ret_number = err || !PQntuples(result) || PQgetisnull(result, 0, 0) ? 0 : pg_get_number(result, 0, 0);
+	PQclear(result);
 	return err;
 }
 

@@ -16,11 +16,12 @@ enum { PAGE_RUNS = 500, PAGE_BATCHES = 32 };
 #define RUN_COLUMNS                                                                                                       \
 	"r.id, r.experiment, r.version, r.started_ns, r.started_monotonic_ns, r.owner_boot, r.owner_pid_namespace,"       \
 	" r.owner_pid, r.owner_start, l.until_ms IS NOT NULL AND l.until_ms > " PG_NOW ", r.running, r.incomplete,"        \
-	" r.outcome, r.reason, r.warnings, r.duration_ns, r.events, r.messages, r.lost, r.holes, r.faults"
+	" r.outcome, r.reason, r.warnings, r.duration_ns, r.events, r.messages, r.lost, r.holes, r.faults,"       \
+	" coalesce(r.class, 0), r.unclassed, " PG_KEPT
 #define RUN_FROM                                                                                                          \
 	" FROM bop_run r LEFT JOIN bop_lease l ON r.running AND l.owner_boot = r.owner_boot"                              \
 	" AND l.owner_pid_namespace = r.owner_pid_namespace AND l.owner_pid = r.owner_pid AND l.owner_start = r.owner_start"
-enum { RUN_COLUMN_COUNT = 21 };
+enum { RUN_COLUMN_COUNT = 24 };
 
 /* Everything borrowed from the result. */
 static void run_from_row(const PGresult *result, int row, struct store_run *run)
@@ -48,6 +49,9 @@ static void run_from_row(const PGresult *result, int row, struct store_run *run)
 		.lost = pg_get_number(result, row, 18),
 		.holes = pg_get_number(result, row, 19),
 		.faults = (uint32_t)pg_get_number(result, row, 20),
+		.class_id = pg_get_number(result, row, 21),
+		.unclassed = pg_get_text(result, row, 22),
+		.kept = pg_get_number(result, row, 23),
 	};
 	snprintf(run->owner.boot_id, sizeof(run->owner.boot_id), "%s", boot_id ? boot_id : "");
 }
@@ -67,10 +71,10 @@ static struct store_run *run_copy(const struct store_run *row, const PGresult *r
 	if (!run)
 		return NULL;
 	*run = *row;
-	run->experiment = run->version = run->reason = run->warnings = run->path = run->text = run->plan = NULL;
+	run->experiment = run->version = run->reason = run->warnings = run->unclassed = run->path = run->text = run->plan = NULL;
 	if (text_copy(&run->experiment, row->experiment) < 0 || text_copy(&run->version, row->version) < 0 ||
 	    text_copy(&run->reason, row->reason) < 0 || text_copy(&run->warnings, row->warnings) < 0 ||
-	    text_copy(&run->path, pg_get_text(result, 0, more)) < 0 || text_copy(&run->text, pg_get_text(result, 0, more + 1)) < 0 ||
+	    text_copy(&run->unclassed, row->unclassed) < 0 || text_copy(&run->path, pg_get_text(result, 0, more)) < 0 || text_copy(&run->text, pg_get_text(result, 0, more + 1)) < 0 ||
 	    text_copy(&run->plan, pg_get_text(result, 0, more + 2)) < 0) {
 		store_run_free(run);
 		return NULL;
@@ -81,17 +85,16 @@ static struct store_run *run_copy(const struct store_run *row, const PGresult *r
 	return run;
 }
 
-int pg_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
+int pg_run_read(struct store_pg *s, uint64_t id, struct store_run **ret_run, struct error *e)
 {
-	struct store_pg *s = pg_of(store);
 	struct pg_params params = { 0 };
 	PGresult *result = NULL;
 	struct store_run row, *run;
 	int err;
 
 	pg_number(&params, id);
-	err = pg_ask(s, "SELECT " RUN_COLUMNS ", r.path, r.text, r.plan, r.seed, r.dry_run, r.racy" RUN_FROM " WHERE r.id = $1",
-		     &params, &result, e);
+	err = pg_query(s, "SELECT " RUN_COLUMNS ", f.path, f.text, r.plan, r.seed, r.dry_run, r.racy" RUN_FROM " JOIN bop_file f ON f.name = r.file WHERE r.id = $1",
+		     &params, &result, "reading", e);
 	if (!err && !PQntuples(result))
 		err = error_set(e, -ENOENT, "store %s: there is no run %llu (see `bop runs`)", s->name, (unsigned long long)id);
 	if (!err) {
@@ -106,13 +109,35 @@ int pg_run_get(struct store *store, uint64_t id, struct store_run **ret_run, str
 	return err;
 }
 
+struct getting {
+	uint64_t id;
+	struct store_run *run;
+};
+
+static int get(struct store_pg *s, void *arg, struct error *e)
+{
+	struct getting *getting = arg;
+
+	return pg_run_read(s, getting->id, &getting->run, e);
+}
+
+int pg_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e)
+{
+	struct getting getting = { .id = id };
+	int err = pg_read(pg_of(store), get, &getting, e);
+
+	if (!err)
+		*ret_run = getting.run;
+	return err;
+}
+
 static int number_ask(struct store *store, const char *sql, const struct pg_params *params, uint64_t *ret_number, struct error *e)
 {
 	PGresult *result = NULL;
 	int err = pg_ask(pg_of(store), sql, params, &result, e);
 
 	if (!err)
-		*ret_number = pg_get_number(result, 0, 0);
+		*ret_number = PQntuples(result) ? pg_get_number(result, 0, 0) : 0;
 	PQclear(result);
 	return err;
 }
@@ -128,8 +153,9 @@ int pg_run_baseline(struct store *store, const char *experiment, uint64_t *ret_i
 
 	pg_text(&params, experiment);
 	return number_ask(store,
-			  "SELECT coalesce(max(id), 0) FROM bop_run WHERE experiment = $1 AND NOT running AND NOT incomplete"
-			  " AND outcome IN ('good', 'violated', 'vacuous') AND (plan IS NULL OR dry_run)",
+			  "SELECT r.id FROM bop_run r WHERE r.experiment = $1 AND NOT r.running AND NOT r.incomplete"
+			  " AND r.outcome IN ('good', 'violated', 'vacuous') AND (r.plan IS NULL OR r.dry_run) AND " PG_KEPT " > 0"
+			  " ORDER BY r.id DESC LIMIT 1",
 			  &params, ret_id, e);
 }
 
@@ -150,12 +176,14 @@ int pg_each_run(struct store *store, const struct store_range *range, store_on_r
 {
 	uint64_t after = range->newest && !range->after ? INT64_MAX : range->after;
 	PGresult *result = NULL;
-	char sql[1400];
+	char sql[1800];
 	int err, n;
 
-	snprintf(sql, sizeof(sql), "SELECT " RUN_COLUMNS RUN_FROM " WHERE r.id %c $1%s ORDER BY r.id%s LIMIT %d",
-		 range->newest ? '<' : '>', range->experiment ? " AND r.experiment = $2" : "", range->newest ? " DESC" : "",
-		 PAGE_RUNS);
+	snprintf(sql, sizeof(sql), "SELECT " RUN_COLUMNS RUN_FROM " WHERE r.id %c $1%s%s%s ORDER BY r.id%s LIMIT %d",
+		 range->newest ? '<' : '>', range->experiment ? " AND r.experiment = $2" : "",
+		 range->running ? " AND r.running" : "",
+		 range->unknown ? " AND r.class IS NULL AND r.unclassed IS NULL AND NOT r.running" : "",
+		 range->newest ? " DESC" : "", PAGE_RUNS);
 	do {
 		struct pg_params params = { 0 };
 
@@ -254,7 +282,7 @@ static int batches_read(struct store_pg *s, void *arg, struct error *e)
 	pg_number(&params, place->stream);
 	pg_number(&params, place->number);
 	pg_number(&params, PAGE_BATCHES);
-	err = pg_put(s, &sql, &params, e);
+	err = pg_want(s, &sql, &params, e);
 	return err ? err : pg_collect(s, &place->result, 1, "reading", e);
 }
 

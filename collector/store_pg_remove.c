@@ -1,78 +1,158 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Removing runs of a PostgreSQL store: first the row, so that nobody sees it any more, then its batches, a few at a time. */
+/*
+ * Removing from a PostgreSQL store, in two steps: a first transaction after which nobody sees it any more, and notes that its batches are
+ * to go; then the batches, in pieces, so that nobody waits for long. Whoever is killed leaves a note.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/store_pg.h"
 
-enum { PIECE = 200 };
+enum { PIECE = 64 };
 
-static int row_remove(struct store_pg *s, void *arg, struct error *e)
+#define DOING "removing a run"
+
+struct removal {
+	uint64_t run;
+	bool row;   /* all of it, not only its events */
+	bool own;   /* it had events */
+};
+
+/* Its batches, and who it agreed with, are to go. */
+static int leave(struct store_pg *s, const struct removal *removal, uint64_t class, struct error *e)
 {
-	static const char *const statements[] = {
-		"DELETE FROM bop_process WHERE run = $1",
-		"DELETE FROM bop_stream WHERE run = $1",
-		"DELETE FROM bop_run WHERE id = $1",
-	};
-	struct pg_params params = { 0 };
-	uint64_t *id = arg;
 	int err = 0;
 
-	pg_number(&params, *id);
-	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements) && !err; i++) {
-		struct pg_sql sql = { statements[i], PG_UNPREPARED };
-
-		err = pg_put(s, &sql, &params, e);
-	}
-	return err ? err : pg_collect(s, NULL, 0, "removing a run", e);
+	if (removal->own)
+		err = pg_put_numbers(s, "INSERT INTO bop_dropping (run) VALUES ($1) ON CONFLICT DO NOTHING", removal->run, 0, e);
+	if (!err)
+		err = pg_put_numbers(s, "DELETE FROM bop_stream WHERE run = $1", removal->run, 0, e);
+	if (!err && class)
+		err = pg_class_review(s, class, e);
+	return err;
 }
 
-struct piece {
-	uint64_t run;
-	bool last;
-};
+static int rows_remove(struct store_pg *s, uint64_t run, struct error *e)
+{
+	int err = pg_put_numbers(s, "DELETE FROM bop_process WHERE run = $1", run, 0, e);
+
+	return err ? err : pg_put_numbers(s, "DELETE FROM bop_run WHERE id = $1", run, 0, e);
+}
+
+static int forget(struct store_pg *s, void *arg, struct error *e)
+{
+	struct removal *removal = arg;
+	struct pg_params params = { 0 };
+	struct store_run *run = NULL;
+	uint64_t locked = 0, class;
+	int err;
+
+	pg_number(&params, removal->run);
+	err = pg_query_number(s, "SELECT id FROM bop_run WHERE id = $1 FOR UPDATE", &params, &locked, DOING, e);
+	if (!err && !locked && removal->row && s->unsure)
+		return 0; /* that was us */
+	if (!err)
+		err = pg_run_read(s, removal->run, &run, e);
+	if (!err && run->running && (!removal->row || store_owner_alive(&run->owner)))
+		err = error_set(e, -EBUSY, "run %llu is still being recorded (by process %d)", (unsigned long long)run->id, run->owner.pid);
+	removal->own |= !err && run->kept == run->id;
+	class = err ? 0 : run->class_id;
+	if (!err && removal->row)
+		err = rows_remove(s, removal->run, e);
+	else if (!err && run->kept == run->id)
+		err = pg_put_numbers(s, "UPDATE bop_run SET kept = 0 WHERE id = $1", removal->run, 0, e);
+	if (!err && (removal->row || run->kept == run->id))
+		err = leave(s, removal, class, e);
+	store_run_free(run);
+	return err ? err : pg_collect(s, NULL, 0, DOING, e);
+}
 
 static int piece_remove(struct store_pg *s, void *arg, struct error *e)
 {
+	struct removal *removal = arg;
 	struct pg_params params = { 0 };
-	struct piece *piece = arg;
 	PGresult *result = NULL;
 	int err;
 
-	pg_number(&params, piece->run);
+	pg_number(&params, removal->run);
 	pg_number(&params, PIECE);
 	err = pg_query(s,
 		       "DELETE FROM bop_batch WHERE run = $1 AND (stream, number) IN"
 		       " (SELECT stream, number FROM bop_batch WHERE run = $1 LIMIT $2)",
-		       &params, &result, "removing a run", e);
-	piece->last = err || strtol(PQcmdTuples(result), NULL, 10) < PIECE;
+		       &params, &result, DOING, e);
+	removal->own = !err && strtol(PQcmdTuples(result), NULL, 10) == PIECE;
 	PQclear(result);
-	return err;
+	if (!err && !removal->own)
+		err = pg_put_numbers(s, "DELETE FROM bop_dropping WHERE run = $1", removal->run, 0, e);
+	return err || removal->own ? err : pg_collect(s, NULL, 0, DOING, e);
 }
 
 static int batches_remove(struct store_pg *s, uint64_t run, struct error *e)
 {
-	struct piece piece = { .run = run };
+	struct removal removal = { .run = run };
 	int err;
 
 	do
-		err = pg_transaction(s, piece_remove, &piece, "removing a run", e);
-	while (!err && !piece.last);
+		err = pg_transaction(s, piece_remove, &removal, DOING, e);
+	while (!err && removal.own);
 	return err;
+}
+
+static int forget_all(struct store *store, uint64_t id, bool row, struct error *e)
+{
+	struct removal removal = { .run = id, .row = row };
+	int err = pg_transaction(pg_of(store), forget, &removal, DOING, e);
+
+	if (err || !removal.own)
+		return err;
+	err = batches_remove(pg_of(store), id, e);
+	return err < 0 ? error_prefix(e, err, "run %llu: its events are removed, but their room is not given back yet (`bop gc` goes on)",
+				      (unsigned long long)id) : 0;
 }
 
 int pg_run_remove(struct store *store, uint64_t id, struct error *e)
 {
-	struct store_run *run = NULL;
-	int err;
+	return forget_all(store, id, true, e);
+}
 
-	err = pg_run_get(store, id, &run, e);
-	if (!err && run->running && store_owner_alive(&run->owner))
-		err = error_set(e, -EBUSY, "run %llu is still being recorded (by process %d)", (unsigned long long)id,
-				run->owner.pid);
-	store_run_free(run);
+int pg_run_drop(struct store *store, uint64_t id, struct error *e)
+{
+	return forget_all(store, id, false, e);
+}
+
+/* What a file said goes with the last run that had it; and leases of those who have been gone for a day. */
+static int rest_sweep(struct store_pg *s, void *arg, struct error *e)
+{
+	int err = pg_query(s, "DELETE FROM bop_file WHERE NOT EXISTS (SELECT 1 FROM bop_run WHERE bop_run.file = bop_file.name)", NULL, NULL,
+			   DOING, e);
+
+	return err ? err : pg_query(s, "DELETE FROM bop_lease WHERE until_ms < " PG_NOW " - 86400000", NULL, NULL, DOING, e);
+}
+
+int pg_sweep(struct store *store, struct error *e)
+{
+	struct store_pg *s = pg_of(store);
+	PGresult *result = NULL;
+	uint64_t run = 0;
+	int n = 0, err;
+
+	for (;;) {
+		struct pg_params params = { 0 };
+
+		pg_number(&params, run);
+		err = pg_ask(s, "SELECT run FROM bop_dropping WHERE run > $1 ORDER BY run LIMIT 1", &params, &result, e);
+		run = !err && PQntuples(result) ? pg_get_number(result, 0, 0) : 0;
+		PQclear(result);
+		result = NULL;
+		if (err || !run)
+			break;
+		err = batches_remove(s, run, e);
+		if (err < 0)
+			break;
+		n++;
+	}
 	if (!err)
-		err = pg_transaction(pg_of(store), row_remove, &id, "removing a run", e);
-	return err ? err : batches_remove(pg_of(store), id, e);
+		err = pg_transaction(s, rest_sweep, NULL, DOING, e);
+	return err < 0 ? err : n;
 }

@@ -11,6 +11,9 @@ struct sealing {
 	const struct store_run *run;
 	const struct store_process *processes;
 	size_t n;
+	const struct store_class *class;
+	const struct store_seal *how;
+	struct pg_verdict verdict;
 	unsigned char mark[16]; /* so that a seal whose answer was lost is known again */
 };
 
@@ -75,24 +78,102 @@ static int process_put(struct store_pg *s, uint64_t run, size_t place, const str
 
 static int seal(struct store_pg *s, void *arg, struct error *e)
 {
-	const struct sealing *sealing = arg;
-	int err = row_end(s, sealing, e);
+	struct sealing *sealing = arg;
+	int err = pg_statements_put(s, e);
 
-	if (err <= 0)
+	if (!err)
+		err = row_end(s, sealing, e);
+	if (!err)
+		return pg_class_again(s, sealing->run->id, &sealing->verdict, NULL, e);
+	if (err < 0)
 		return err;
 	err = 0;
 	for (size_t i = 0; i < sealing->n && !err; i++)
 		err = process_put(s, sealing->run->id, i, &sealing->processes[i], e);
-	return err || !sealing->n ? err : pg_collect(s, NULL, 0, "ending a run", e);
+	return err ? err : pg_class_settle(s, sealing->run, sealing->class, sealing->how, true, &sealing->verdict, e);
 }
 
-int pg_run_seal(struct store *store, const struct store_run *run, const struct store_process *processes, size_t n, struct error *e)
+static void verdict_take(struct store_run *run, const struct pg_verdict *verdict)
 {
-	struct sealing sealing = { .run = run, .processes = processes, .n = n };
+	run->class_id = verdict->class_id;
+	run->new_class = verdict->new_class;
+	run->kept = verdict->kept;
+}
+
+/* Also ends what store_begin() began: a seal cannot be undone. */
+int pg_run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
+		const struct store_class *class, const struct store_seal *how, struct error *e)
+{
+	struct sealing sealing = { .run = run, .processes = processes, .n = n, .class = class, .how = how };
+	struct store_pg *s = pg_of(store);
+	int err;
 
 	if (getrandom(sealing.mark, sizeof(sealing.mark), 0) != sizeof(sealing.mark))
 		return error_set(e, -EIO, "no random numbers: %s", strerror(errno));
-	return pg_transaction(pg_of(store), seal, &sealing, "ending a run", e);
+	err = pg_transaction(s, seal, &sealing, "ending a run", e);
+	if (err < 0)
+		return err;
+	pg_statements_forget(s);
+	verdict_take(run, &sealing.verdict);
+	return 0;
+}
+
+struct classing {
+	const struct store_run *run;
+	const struct store_class *class;
+	const struct store_seal *how;
+	bool again; /* it had one, or a reason for none */
+	char *unclassed;
+	struct pg_verdict verdict;
+};
+
+static int classify(struct store_pg *s, void *arg, struct error *e)
+{
+	struct classing *classing = arg;
+	struct pg_params params = { 0 };
+	struct store_run run = *classing->run;
+	PGresult *result = NULL;
+	bool running = false;
+	int err = pg_statements_put(s, e);
+
+	pg_number(&params, run.id);
+	if (!err)
+		err = pg_query(s,
+			       "SELECT running, outcome, class IS NOT NULL OR unclassed IS NOT NULL FROM bop_run WHERE id = $1 FOR UPDATE",
+			       &params, &result, "reading", e);
+	if (!err && !PQntuples(result))
+		err = error_set(e, -ENOENT, "store %s: there is no run %llu (see `bop runs`)", s->name, (unsigned long long)run.id);
+	if (!err) {
+		running = pg_get_bool(result, 0, 0);
+		run.outcome = running ? run.outcome : outcome_by_name(pg_get_text(result, 0, 1));
+		classing->again = pg_get_bool(result, 0, 2);
+	}
+	PQclear(result);
+	if (running)
+		return error_set(e, -ESTALE, "store %s: run %llu still goes on", s->name, (unsigned long long)run.id);
+	if (!err && classing->again)
+		return pg_class_again(s, run.id, &classing->verdict, &classing->unclassed, e);
+	return err ? err : pg_class_settle(s, &run, classing->class, classing->how, false, &classing->verdict, e);
+}
+
+int pg_run_class(struct store *store, struct store_run *run, const struct store_class *class, const struct store_seal *how,
+		 struct error *e)
+{
+	struct classing classing = { .run = run, .class = class, .how = how };
+	struct store_pg *s = pg_of(store);
+	int err = pg_transaction(s, classify, &classing, "giving a run its class", e);
+
+	if (!err) {
+		pg_statements_forget(s);
+		verdict_take(run, &classing.verdict);
+	}
+	if (!err && classing.again) {
+		free(run->unclassed);
+		run->unclassed = classing.unclassed;
+		classing.unclassed = NULL;
+	}
+	free(classing.unclassed);
+	return err;
 }
 
 struct adoption {

@@ -45,8 +45,38 @@ static const char *const first[] = {
 	NULL,
 };
 
+/* Classes; and the text of an experiment's file once, not with each run. */
+static const char *const second[] = {
+	"CREATE TABLE bop_file (name BYTEA PRIMARY KEY, path BYTEA NOT NULL, text BYTEA NOT NULL)",
+	"ALTER TABLE bop_run ADD COLUMN file BYTEA",
+	"INSERT INTO bop_file SELECT convert_to('run ' || CAST(id AS TEXT), 'UTF8'), path, text FROM bop_run",
+	"UPDATE bop_run SET file = convert_to('run ' || CAST(id AS TEXT), 'UTF8')",
+	"ALTER TABLE bop_run ALTER COLUMN file SET NOT NULL",
+	"ALTER TABLE bop_run ADD CONSTRAINT bop_run_file FOREIGN KEY (file) REFERENCES bop_file (name)",
+	"ALTER TABLE bop_run DROP COLUMN path",
+	"ALTER TABLE bop_run DROP COLUMN text",
+	"ALTER TABLE bop_run ADD COLUMN class BIGINT",
+	"ALTER TABLE bop_run ADD COLUMN unclassed BYTEA",
+	"ALTER TABLE bop_run ADD COLUMN kept BIGINT",
+	"ALTER TABLE bop_run ADD COLUMN new_class BOOLEAN NOT NULL DEFAULT FALSE",
+	"CREATE INDEX bop_run_of_file ON bop_run (file)",
+	"CREATE INDEX bop_run_unknown ON bop_run (id) WHERE class IS NULL AND unclassed IS NULL AND NOT running",
+	"CREATE INDEX bop_run_class ON bop_run (class, id) WHERE class IS NOT NULL",
+	"CREATE INDEX bop_run_kept ON bop_run (class, outcome, id) WHERE class IS NOT NULL AND kept IS NULL",
+	"CREATE SEQUENCE bop_class_id",
+	"CREATE TABLE bop_class ("
+	" id BIGINT PRIMARY KEY, experiment TEXT NOT NULL, plan BYTEA NOT NULL, exact BYTEA NOT NULL, symmetric_exact BYTEA NOT NULL,"
+	" inexact BIGINT NOT NULL, approximate BIGINT NOT NULL, folded BYTEA NOT NULL, symmetric_folded BYTEA NOT NULL,"
+	" shape BYTEA NOT NULL, symmetric_shape BYTEA NOT NULL, lines BYTEA, dry_run BOOLEAN NOT NULL,"
+	" first_run BIGINT NOT NULL, kept_run BIGINT NOT NULL, UNIQUE (experiment, plan, exact, symmetric_exact, inexact))",
+	"CREATE TABLE bop_sketch (class BIGINT PRIMARY KEY, bytes BYTEA NOT NULL)",
+	"CREATE TABLE bop_sketch_key (key BIGINT NOT NULL, class BIGINT NOT NULL, PRIMARY KEY (key, class))",
+	"CREATE TABLE bop_dropping (run BIGINT PRIMARY KEY)",
+	NULL,
+};
+
 /* By the format that is there before. */
-static const char *const *const steps[] = { first };
+static const char *const *const steps[] = { first, second };
 
 enum { FORMAT = sizeof(steps) / sizeof(*steps) };
 
@@ -60,7 +90,7 @@ static int format_read(struct store_pg *s, bool lock, uint64_t *ret_format, stru
 	err = pg_query(s,
 		       "SELECT current_schema(), c.relname FROM pg_catalog.pg_namespace n LEFT JOIN pg_catalog.pg_class c"
 		       " ON n.oid = c.relnamespace AND c.relname IN ('bop_store', 'bop_run', 'bop_run_id', 'bop_stream', 'bop_batch',"
-		       " 'bop_process', 'bop_lease', 'bop_class', 'bop_class_key') WHERE n.nspname = current_schema()",
+		       " 'bop_process', 'bop_lease', 'bop_file', 'bop_class', 'bop_class_id', 'bop_sketch', 'bop_sketch_key', 'bop_dropping') WHERE n.nspname = current_schema()",
 		       NULL, &names, "opening it", e);
 	if (err < 0)
 		return err;

@@ -22,7 +22,7 @@ static void add(struct pg_params *params, Oid type, const void *value, size_t si
 
 void pg_number(struct pg_params *params, uint64_t value)
 {
-	uint64_t *room = &params->numbers[params->n % PG_PARAMS_MAX];
+	uint64_t *room = params->room[params->n % PG_PARAMS_MAX];
 
 	*room = htobe64(value);
 	add(params, TYPE_INT8, value == STORE_UNKNOWN ? NULL : room, sizeof(*room));
@@ -48,6 +48,15 @@ void pg_octets(struct pg_params *params, const char *text)
 	add(params, TYPE_BYTEA, text, text ? strlen(text) : 0);
 }
 
+void pg_print(struct pg_params *params, const struct print *print)
+{
+	uint64_t *room = params->room[params->n % PG_PARAMS_MAX];
+
+	room[0] = htobe64(print->high);
+	room[1] = htobe64(print->low);
+	add(params, TYPE_BYTEA, room, 2 * sizeof(*room));
+}
+
 void pg_owner(struct pg_params *params, const struct store_owner *owner)
 {
 	pg_text(params, owner->boot_id);
@@ -64,6 +73,17 @@ uint64_t pg_get_number(const PGresult *result, int row, int column)
 		return STORE_UNKNOWN;
 	memcpy(&value, PQgetvalue(result, row, column), sizeof(value));
 	return be64toh(value);
+}
+
+void pg_get_print(const PGresult *result, int row, int column, struct print *print)
+{
+	uint64_t numbers[2];
+
+	if (PQgetlength(result, row, column) != sizeof(numbers))
+		return;
+	memcpy(numbers, PQgetvalue(result, row, column), sizeof(numbers));
+	print->high = be64toh(numbers[0]);
+	print->low = be64toh(numbers[1]);
 }
 
 bool pg_get_bool(const PGresult *result, int row, int column)

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Sketches of classes in a PostgreSQL store, and what shares a key with one. See store.h for the contracts. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/store_pg.h"
+#include "graph/sketch.h"
+
+enum { PAGE = 1000 };
+
+/* $from, $from + 1, ... as a list, each between the two words. */
+static void places(char *buf, size_t size, size_t from, size_t n, const char *before, const char *behind)
+{
+	size_t used = 0;
+
+	*buf = '\0';
+	for (size_t i = 0; i < n && used < size; i++)
+		used += (size_t)snprintf(buf + used, size - used, "%s%s$%zu%s", i ? "," : "", before, from + i, behind);
+}
+
+static void key(struct pg_params *params, uint64_t value)
+{
+	pg_number(params, value);
+	params->values[params->n - 1] = (const char *)params->room[params->n - 1]; /* UINT64_MAX is a key, too, and not NULL */
+}
+
+int pg_sketch_put(struct store_pg *s, uint64_t class, const struct sketch *sketch, struct error *e)
+{
+	static const struct pg_sql put = { "INSERT INTO bop_sketch (class, bytes) VALUES ($1, $2)", PG_UNPREPARED };
+	char list[SKETCH_KEYS * 16], text[sizeof(list) + 100];
+	const struct pg_sql keys = { text, PG_UNPREPARED };
+	struct pg_params params = { 0 };
+	uint8_t bytes[SKETCH_BYTES];
+	int err;
+
+	_Static_assert(SKETCH_KEYS + 1 <= PG_PARAMS_MAX, "keys are values of one statement");
+	sketch_pack(sketch, bytes);
+	pg_number(&params, class);
+	pg_bytes(&params, bytes, sizeof(bytes));
+	err = pg_put(s, &put, &params, e);
+	places(list, sizeof(list), 2, SKETCH_KEYS, "(", ",$1)");
+	snprintf(text, sizeof(text), "INSERT INTO bop_sketch_key (key, class) VALUES %s ON CONFLICT DO NOTHING", list);
+	params = (struct pg_params){ 0 };
+	pg_number(&params, class);
+	for (size_t i = 0; i < SKETCH_KEYS; i++)
+		key(&params, sketch->keys[i]);
+	return err ? err : pg_put(s, &keys, &params, e);
+}
+
+/* The keys are of no use without it, so they go, too; those that another version of this program made stay, and lead nowhere. */
+int pg_sketch_remove(struct store_pg *s, uint64_t class, struct error *e)
+{
+	struct pg_params params = { 0 };
+	PGresult *result = NULL;
+	struct sketch sketch;
+	const void *bytes;
+	size_t size;
+	int err;
+
+	pg_number(&params, class);
+	err = pg_query(s, "SELECT k.bytes, c.experiment FROM bop_sketch k JOIN bop_class c ON c.id = k.class WHERE k.class = $1", &params, &result,
+		       "removing a run", e);
+	bytes = !err && PQntuples(result) ? pg_get_bytes(result, 0, 0, &size) : NULL;
+	if (bytes && !sketch_unpack(bytes, size, &sketch)) {
+		sketch_keys(&sketch, pg_get_text(result, 0, 1));
+		for (size_t i = 0; i < SKETCH_KEYS && !err; i++) {
+			static const struct pg_sql sql = { "DELETE FROM bop_sketch_key WHERE key = $1 AND class = $2", PG_UNPREPARED };
+
+			params = (struct pg_params){ 0 };
+			key(&params, sketch.keys[i]);
+			pg_number(&params, class);
+			err = pg_put(s, &sql, &params, e);
+		}
+	}
+	PQclear(result);
+	return err ? err : pg_put_numbers(s, "DELETE FROM bop_sketch WHERE class = $1", class, 0, e);
+}
+
+/* The classes behind one of them that have one of the keys. */
+struct search {
+	const uint64_t *keys;
+	size_t n;
+	uint64_t after;
+	PGresult *result;
+};
+
+static int candidates_read(struct store_pg *s, void *arg, struct error *e)
+{
+	char list[PG_PARAMS_MAX * 5], text[sizeof(list) + 300];
+	struct search *search = arg;
+	struct pg_sql sql = { text, search->n == SKETCH_KEYS ? PG_CLASS_NEAR : PG_UNPREPARED };
+	struct pg_params params = { 0 };
+	int err;
+
+	places(list, sizeof(list), 3, search->n, "", "");
+	snprintf(text, sizeof(text),
+		 "SELECT k.class, b.bytes FROM (SELECT DISTINCT class FROM bop_sketch_key WHERE key IN (%s) AND class > $1) AS k"
+		 " JOIN bop_sketch b ON b.class = k.class ORDER BY k.class LIMIT $2", list);
+	pg_number(&params, search->after);
+	pg_number(&params, PAGE);
+	for (size_t i = 0; i < search->n; i++)
+		key(&params, search->keys[i]);
+	err = pg_want(s, &sql, &params, e);
+	return err ? err : pg_collect(s, &search->result, 1, "reading", e);
+}
+
+int pg_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg, struct error *e)
+{
+	struct search search = { .keys = keys, .n = n };
+	struct sketch sketch;
+	const void *bytes;
+	size_t size;
+	int err = 0, rows;
+
+	if (n > PG_PARAMS_MAX - 2)
+		return error_set(e, -E2BIG, "a run has at most %d keys", SKETCH_KEYS);
+	do {
+		err = n ? pg_read(pg_of(store), candidates_read, &search, e) : 0;
+		rows = err || !n ? 0 : PQntuples(search.result);
+		for (int i = 0; i < rows && !err; i++) {
+			search.after = pg_get_number(search.result, i, 0);
+			bytes = pg_get_bytes(search.result, i, 1, &size);
+			sketch = (struct sketch){ 0 };
+			if (!sketch_unpack(bytes, size, &sketch))
+				err = on_candidate(search.after, &sketch, arg, e);
+		}
+		PQclear(search.result);
+		search.result = NULL;
+	} while (!err && rows == PAGE);
+	return err;
+}
