@@ -160,8 +160,8 @@ struct pg_verdict {
 };
 int pg_class_settle(struct store_pg *s, const struct store_run *run, const struct store_class *class, const struct store_seal *how,
 		    bool may_drop, struct pg_verdict *ret, struct error *e);
-/* What was said of a run that had its class, or its reason for none, before. *ret_unclassed: caller frees. */
-int pg_class_again(struct store_pg *s, uint64_t run, struct pg_verdict *ret, char **ret_unclassed, struct error *e);
+/* What was said of a run that was settled before. */
+int pg_class_again(struct store_pg *s, uint64_t id, struct pg_verdict *ret, struct error *e);
 /* After a run of it was removed or lost its events: who is first and kept now; without runs it goes. Within a transaction. */
 int pg_class_review(struct store_pg *s, uint64_t class, struct error *e);
 

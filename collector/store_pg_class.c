@@ -239,15 +239,13 @@ static int whole_find(struct store_pg *s, uint64_t class, enum outcome outcome, 
 /* In the row; kept 0: by its own events. */
 static int row_put(struct store_pg *s, const struct store_run *run, const struct pg_verdict *verdict, uint64_t kept, struct error *e)
 {
-	static const struct pg_sql sql = { "UPDATE bop_run SET class = $2, unclassed = $3, kept = $4, new_class = $5 WHERE id = $1",
-					   PG_UNPREPARED };
+	static const struct pg_sql sql = { "UPDATE bop_run SET class = $2, unclassed = $3, kept = coalesce($4, kept) WHERE id = $1", PG_UNPREPARED };
 	struct pg_params params = { 0 };
 
 	pg_number(&params, run->id);
 	pg_number(&params, verdict->class_id ? verdict->class_id : STORE_UNKNOWN);
 	pg_octets(&params, verdict->class_id ? NULL : run->unclassed);
 	pg_number(&params, kept ? kept : STORE_UNKNOWN);
-	pg_bool(&params, verdict->new_class);
 	return pg_put(s, &sql, &params, e);
 }
 
@@ -285,25 +283,14 @@ int pg_class_settle(struct store_pg *s, const struct store_run *run, const struc
 	return err ? err : pg_collect(s, NULL, 0, DOING, e);
 }
 
-int pg_class_again(struct store_pg *s, uint64_t run, struct pg_verdict *ret, char **ret_unclassed, struct error *e)
+int pg_class_again(struct store_pg *s, uint64_t id, struct pg_verdict *ret, struct error *e)
 {
-	struct pg_params params = { 0 };
-	PGresult *result = NULL;
-	const char *unclassed;
-	int err;
+	struct store_run *run = NULL;
+	int err = pg_run_read(s, id, &run, e);
 
-	pg_number(&params, run);
-	err = pg_query(s, "SELECT coalesce(r.class, 0), r.new_class, r.unclassed, " PG_KEPT " FROM bop_run r WHERE r.id = $1", &params,
-		       &result, DOING, e);
-	if (!err && !PQntuples(result))
-		err = error_set(e, -ESTALE, "store %s: run %llu was removed by somebody else", s->name, (unsigned long long)run);
-	if (!err) {
-		*ret = (struct pg_verdict){ pg_get_number(result, 0, 0), pg_get_number(result, 0, 3), pg_get_bool(result, 0, 1) };
-		unclassed = pg_get_text(result, 0, 2);
-		if (ret_unclassed && unclassed && !(*ret_unclassed = strdup(unclassed)))
-			err = error_set(e, -ENOMEM, "out of memory");
-	}
-	PQclear(result);
+	if (!err)
+		*ret = (struct pg_verdict){ run->class_id, run->kept, run->new_class };
+	store_run_free(run);
 	return err;
 }
 

@@ -17,11 +17,12 @@ enum { PAGE_RUNS = 500, PAGE_BATCHES = 32 };
 	"r.id, r.experiment, r.version, r.started_ns, r.started_monotonic_ns, r.owner_boot, r.owner_pid_namespace,"       \
 	" r.owner_pid, r.owner_start, l.until_ms IS NOT NULL AND l.until_ms > " PG_NOW ", r.running, r.incomplete,"        \
 	" r.outcome, r.reason, r.warnings, r.duration_ns, r.events, r.messages, r.lost, r.holes, r.faults,"       \
-	" coalesce(r.class, 0), r.unclassed, " PG_KEPT
+	" coalesce(r.class, 0), r.unclassed, " PG_KEPT ","             \
+	" (SELECT c.first_run FROM bop_class c WHERE c.id = r.class) = r.id"
 #define RUN_FROM                                                                                                          \
 	" FROM bop_run r LEFT JOIN bop_lease l ON r.running AND l.owner_boot = r.owner_boot"                              \
 	" AND l.owner_pid_namespace = r.owner_pid_namespace AND l.owner_pid = r.owner_pid AND l.owner_start = r.owner_start"
-enum { RUN_COLUMN_COUNT = 24 };
+enum { RUN_COLUMN_COUNT = 25 };
 
 /* Everything borrowed from the result. */
 static void run_from_row(const PGresult *result, int row, struct store_run *run)
@@ -52,6 +53,7 @@ static void run_from_row(const PGresult *result, int row, struct store_run *run)
 		.class_id = pg_get_number(result, row, 21),
 		.unclassed = pg_get_text(result, row, 22),
 		.kept = pg_get_number(result, row, 23),
+		.new_class = pg_get_bool(result, row, 24),
 	};
 	snprintf(run->owner.boot_id, sizeof(run->owner.boot_id), "%s", boot_id ? boot_id : "");
 }

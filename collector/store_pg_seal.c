@@ -84,7 +84,7 @@ static int seal(struct store_pg *s, void *arg, struct error *e)
 	if (!err)
 		err = row_end(s, sealing, e);
 	if (!err)
-		return pg_class_again(s, sealing->run->id, &sealing->verdict, NULL, e);
+		return pg_class_again(s, sealing->run->id, &sealing->verdict, e);
 	if (err < 0)
 		return err;
 	err = 0;
@@ -122,38 +122,39 @@ struct classing {
 	const struct store_run *run;
 	const struct store_class *class;
 	const struct store_seal *how;
-	bool again; /* it had one, or a reason for none */
-	char *unclassed;
 	struct pg_verdict verdict;
 };
 
 static int classify(struct store_pg *s, void *arg, struct error *e)
 {
 	struct classing *classing = arg;
+	struct store_run run = *classing->run, *row = NULL;
+	struct pg_verdict *verdict = &classing->verdict;
 	struct pg_params params = { 0 };
-	struct store_run run = *classing->run;
-	PGresult *result = NULL;
-	bool running = false;
+	uint64_t locked;
 	int err = pg_statements_put(s, e);
 
 	pg_number(&params, run.id);
 	if (!err)
-		err = pg_query(s,
-			       "SELECT running, outcome, class IS NOT NULL OR unclassed IS NOT NULL FROM bop_run WHERE id = $1 FOR UPDATE",
-			       &params, &result, "reading", e);
-	if (!err && !PQntuples(result))
-		err = error_set(e, -ENOENT, "store %s: there is no run %llu (see `bop runs`)", s->name, (unsigned long long)run.id);
-	if (!err) {
-		running = pg_get_bool(result, 0, 0);
-		run.outcome = running ? run.outcome : outcome_by_name(pg_get_text(result, 0, 1));
-		classing->again = pg_get_bool(result, 0, 2);
-	}
-	PQclear(result);
-	if (running)
-		return error_set(e, -ESTALE, "store %s: run %llu still goes on", s->name, (unsigned long long)run.id);
-	if (!err && classing->again)
-		return pg_class_again(s, run.id, &classing->verdict, &classing->unclassed, e);
-	return err ? err : pg_class_settle(s, &run, classing->class, classing->how, false, &classing->verdict, e);
+		err = pg_query_number(s, "SELECT id FROM bop_run WHERE id = $1 FOR UPDATE", &params, &locked, "reading", e);
+	if (!err)
+		err = pg_run_read(s, run.id, &row, e);
+	if (err)
+		return err;
+	run.outcome = row->outcome;
+	if (row->running)
+		err = error_set(e, -ESTALE, "store %s: run %llu still goes on", s->name, (unsigned long long)run.id);
+	else if (row->class_id || row->unclassed)
+		*verdict = (struct pg_verdict){ row->class_id, row->kept, row->new_class };
+	else
+		err = pg_class_settle(s, &run, classing->class, classing->how, false, verdict, e);
+	if (!err && !row->kept && verdict->class_id) /* it was counted as one with events */
+		err = pg_class_review(s, verdict->class_id, e);
+	if (!err && s->n_sent)
+		err = pg_collect(s, NULL, 0, "giving a run its class", e);
+	verdict->kept = row->kept;
+	store_run_free(row);
+	return err;
 }
 
 int pg_run_class(struct store *store, struct store_run *run, const struct store_class *class, const struct store_seal *how,
@@ -163,17 +164,11 @@ int pg_run_class(struct store *store, struct store_run *run, const struct store_
 	struct store_pg *s = pg_of(store);
 	int err = pg_transaction(s, classify, &classing, "giving a run its class", e);
 
-	if (!err) {
-		pg_statements_forget(s);
-		verdict_take(run, &classing.verdict);
-	}
-	if (!err && classing.again) {
-		free(run->unclassed);
-		run->unclassed = classing.unclassed;
-		classing.unclassed = NULL;
-	}
-	free(classing.unclassed);
-	return err;
+	if (err < 0)
+		return err;
+	pg_statements_forget(s);
+	verdict_take(run, &classing.verdict);
+	return 0;
 }
 
 struct adoption {

@@ -58,7 +58,6 @@ static const char *const second[] = {
 	"ALTER TABLE bop_run ADD COLUMN class BIGINT",
 	"ALTER TABLE bop_run ADD COLUMN unclassed BYTEA",
 	"ALTER TABLE bop_run ADD COLUMN kept BIGINT",
-	"ALTER TABLE bop_run ADD COLUMN new_class BOOLEAN NOT NULL DEFAULT FALSE",
 	"CREATE INDEX bop_run_of_file ON bop_run (file)",
 	"CREATE INDEX bop_run_unknown ON bop_run (id) WHERE class IS NULL AND unclassed IS NULL AND NOT running",
 	"CREATE INDEX bop_run_class ON bop_run (class, id) WHERE class IS NOT NULL",

@@ -3,7 +3,7 @@
 """A real PostgreSQL server for tests: of Debian's package, in a folder of its own, on a socket in it, as nobody who may do
 anything. No cluster of this machine is touched. It goes away with whoever started it, also when that one is killed.
 
-As a program, for tests in C: says the socket's folder, then obeys lines (kill, start, stop, hang, go; says ok) until its input ends.
+As a program, `postgres.py PROGRAM...`: runs that with a server, whose socket's folder is in $BOP_TEST_POSTGRES.
 """
 import atexit
 import ctypes
@@ -174,12 +174,9 @@ class Postgres:
 def main():
     ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with Postgres(settings=[word.split("=", 1) for word in sys.argv[1:]]) as server:
-        print(server.folder, flush=True)
-        for line in sys.stdin:
-            {"kill": server.kill, "start": server.start, "stop": server.stop, "hang": server.hang, "go": server.go}[line.strip()]()
-            print("ok", flush=True)
+    with Postgres() as server:
+        return subprocess.run(sys.argv[1:], env={**os.environ, "BOP_TEST_POSTGRES": server.folder}, check=False).returncode
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A fresh store for a test, and how it is filled and looked at, for the tests of the store's interface: they say nothing of a
- * database. Which one it is, is said here alone.
+ * database. Which one it is, is said here alone: an SQLite file, or, with BOP_TEST_POSTGRES, the folder with the socket of a server
+ * (tests/net/postgres.py starts one), a new database there.
  */
 #ifndef TESTS_UNIT_STORE_PLACE_H
 #define TESTS_UNIT_STORE_PLACE_H
 
 #include <check.h>
 #include <errno.h>
+#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +21,38 @@
 static struct {
 	char folder[64];
 	char url[256];
+	char database[64]; /* empty: a file */
 } place;
+
+/* What is asked of the server, as its owner. Returns the first value of the answer, NULL: there is none. */
+static inline char *place_sql(const char *database, const char *sql)
+{
+	const char *keywords[] = { "host", "user", "dbname", NULL }, *values[] = { getenv("BOP_TEST_POSTGRES"), "bop", database, NULL };
+	PGconn *conn = PQconnectdbParams(keywords, values, 0);
+	PGresult *result = PQexec(conn, sql);
+	char *value = NULL;
+
+	ck_assert_msg(PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK, "%s: %s", sql,
+		      PQerrorMessage(conn));
+	if (PQntuples(result) && !PQgetisnull(result, 0, 0))
+		value = strdup(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	PQfinish(conn);
+	return value;
+}
+
+/* A database that nothing is in. */
+static inline void place_setup_database(void)
+{
+	static unsigned n;
+	char sql[128];
+
+	place.folder[0] = '\0';
+	snprintf(place.database, sizeof(place.database), "t%d_%u", (int)getpid(), n++);
+	snprintf(sql, sizeof(sql), "CREATE DATABASE %s", place.database);
+	free(place_sql("postgres", sql));
+	snprintf(place.url, sizeof(place.url), "postgresql://bop@/%s?host=%s", place.database, getenv("BOP_TEST_POSTGRES"));
+}
 
 /* An SQLite file that is not there yet. */
 static inline void place_setup_file(void)
@@ -32,12 +65,17 @@ static inline void place_setup_file(void)
 /* Of each test: what the suite is run on. */
 static inline void place_setup(void)
 {
-	place_setup_file();
+	if (getenv("BOP_TEST_POSTGRES"))
+		place_setup_database();
+	else
+		place_setup_file();
 }
 
+/* A database goes with its server. */
 static inline void place_teardown(void)
 {
-	claim_remove_tree(place.folder);
+	if (*place.folder)
+		claim_remove_tree(place.folder);
 }
 
 static inline struct store *store_made(enum store_mode mode)
