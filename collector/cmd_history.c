@@ -171,7 +171,7 @@ static const struct cmd_option options[] = {
 	  "what counts as the same: exact (default), folded (repetition collapsed) or shape (docs/print.md)" },
 	{ "symmetric", 0, CMD_FLAG, CMD_OPTION(symmetric), NULL, "also when processes of one role stand for each other" },
 	{ "out", 'o', CMD_TEXT, CMD_OPTION(file), "FILE", "draw distinct runs against runs, a line an experiment; FILE ends in .svg or .png" },
-	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "list every class, not only the first 30" },
+	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "list every class, not only the 30 most frequent" },
 	CMD_OPTION_STORE,
 	SOURCE_OPTION_SERVER,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON: {\"histories\": [...]} (docs/json.md)" },

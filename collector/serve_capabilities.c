@@ -21,6 +21,7 @@
 	X("fault_line_bytes", FAULT_LINE_MAX, "bytes of a line of a plan")                                           \
 	X("subscriptions", SERVE_SUBSCRIBERS_MAX, "subscriptions of all connections")                                \
 	X("waiting", SERVE_WAITERS_MAX, "requests that wait for the end of one run")                                 \
+	X("repeat_times", SERVE_REPEAT_MAX, "runs of one Repeat")                                                    \
 	X("agents", SERVER_AGENTS_MAX, "agents that are connected")                                                  \
 	X("render_bytes", RENDERING_BYTES_MAX, "bytes of a whole that Render gives pages of")
 

@@ -17,6 +17,7 @@
 
 #define SERVE_SUBSCRIBERS_MAX 256u
 #define SERVE_WAITERS_MAX 1024u /* of a run */
+#define SERVE_REPEAT_MAX 10000 /* runs */
 
 /* A run, and whom its end is told to. */
 struct act {

@@ -15,7 +15,7 @@
 #include "lib/grow.h"
 
 #define RETRY_NS (CLOCK_SECOND_NS / 20) /* somebody else has the agents */
-enum { REPEATS_MAX = 64, TIMES_MAX = 10000, TIMES_DEFAULT = 10 };
+enum { REPEATS_MAX = 64, TIMES_DEFAULT = 10 };
 
 struct repeat {
 	struct repeat *prev, *next;
@@ -271,9 +271,9 @@ static int asked_take(struct repeat *r, const Bop__Api__Repeat *ask, struct erro
 		return err;
 	r->h.view = ask->symmetric ? STORE_SYMMETRIC : STORE_OWN;
 	r->until_stable = ask->until_stable;
-	r->times = ask->times ? ask->times : ask->until_stable ? TIMES_MAX : TIMES_DEFAULT;
-	if (r->times > TIMES_MAX)
-		return error_set(e, -EINVAL, "a run can be repeated %d times at once, not %llu", TIMES_MAX, (unsigned long long)r->times);
+	r->times = ask->times ? ask->times : ask->until_stable ? SERVE_REPEAT_MAX : TIMES_DEFAULT;
+	if (r->times > SERVE_REPEAT_MAX)
+		return error_set(e, -EINVAL, "a run can be repeated %d times at once, not %llu", SERVE_REPEAT_MAX, (unsigned long long)r->times);
 	return 0;
 }
 

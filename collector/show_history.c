@@ -71,11 +71,13 @@ static void estimate_print(const Bop__Api__History *h, FILE *out)
 		return;
 	fprintf(out, "  there are %s classes at least, by Chao1 (95%%: %s to %s)", show_estimate(estimate->classes, classes),
 		show_estimate(estimate->low, low), show_estimate(estimate->high, high));
-	if (estimate->once)
-		fprintf(out, "; %" PRIu64 " came only once: about 1 run in %.*f is new\n", estimate->once,
-			estimate->next_new > 0.1 && estimate->next_new < 1 ? 1 : 0, 1 / estimate->next_new);
-	else
+	if (!estimate->once)
 		fprintf(out, "; none came only once\n");
+	else if (estimate->next_new > 0.9)
+		fprintf(out, "; %" PRIu64 " came only once: nearly every run is new\n", estimate->once);
+	else
+		fprintf(out, "; %" PRIu64 " came only once: about 1 run in %.*f is new\n", estimate->once, estimate->next_new > 0.1,
+			1 / estimate->next_new);
 }
 
 /* How many classes there were after 1, 2, 5, 10, ... runs. */
@@ -162,27 +164,61 @@ static void class_print(const struct shown_history *shown, size_t i, FILE *out)
 {
 	const Bop__Api__Class *class = shown->history->rows[i];
 	struct print print = { class->print->high, class->print->low, class->print->approximate };
-	char hash[PRINT_TEXT_SIZE], when[32], outcomes[OUTCOMES_MAX];
+	char hash[PRINT_TEXT_SIZE], when[32], outcomes[OUTCOMES_MAX], *explained;
 
 	print_text(&print, hash);
 	outcomes_text(class, outcomes);
 	fprintf(out, "  %5zu %7" PRIu64 " %7" PRIu64 " %7" PRIu64 " %7" PRIu64 "  %s  %-20s  %s%s\n", i + 1, class->count, class->found_at,
 		class->first_run, class->last_run, when_text(class->last_ns, when, sizeof(when)), outcomes, hash,
 		print.approximate ? " (approximate)" : "");
-	if (shown->explained)
-		indent_print(shown->explained[i], out);
+	explained = shown->explain ? shown->explain(shown->explain_arg, class) : NULL;
+	indent_print(explained, out);
+	free(explained);
+}
+
+static int by_count(const void *a, const void *b)
+{
+	const Bop__Api__Class *x = *(Bop__Api__Class *const *)a, *y = *(Bop__Api__Class *const *)b;
+
+	if (x->count != y->count)
+		return x->count < y->count ? 1 : -1;
+	return x->found_at < y->found_at ? -1 : x->found_at > y->found_at;
+}
+
+/* Which rows are not to be listed: all but the most frequent. Returns how many; NULL without memory. */
+static bool *leave_out(const Bop__Api__History *h, bool all, size_t *ret_n)
+{
+	Bop__Api__Class **sorted = malloc((h->n_rows + 1) * sizeof(*sorted));
+	bool *out = calloc(h->n_rows + 1, sizeof(*out));
+
+	*ret_n = 0;
+	if (!sorted || !out) {
+		free(sorted);
+		free(out);
+		return NULL;
+	}
+	if (!all && h->n_rows > CLASSES_SHOWN) {
+		memcpy(sorted, h->rows, h->n_rows * sizeof(*sorted));
+		qsort(sorted, h->n_rows, sizeof(*sorted), by_count);
+		for (size_t i = 0; i < h->n_rows; i++) {
+			out[i] = by_count(&h->rows[i], &sorted[CLASSES_SHOWN - 1]) > 0;
+			*ret_n += out[i];
+		}
+	}
+	free(sorted);
+	return out;
 }
 
 void show_history(const struct shown_history *shown, bool all, FILE *out)
 {
 	const Bop__Api__History *h = shown->history;
-	size_t n = all || h->n_rows <= CLASSES_SHOWN ? h->n_rows : CLASSES_SHOWN;
-	bool *done = calloc(n + 1, sizeof(*done));
+	size_t n_left_out;
+	bool *done = leave_out(h, all, &n_left_out);
 
 	head_print(shown, out);
 	estimate_print(h, out);
 	curve_print(h, out);
-	for (size_t i = 0; done && i < n; i++) {
+	for (size_t i = 0; done && i < h->n_rows; i++) {
 		if (done[i])
 			continue;
 		if (h->plans > 1 || h->rows[i]->n_plan)
@@ -190,13 +226,13 @@ void show_history(const struct shown_history *shown, bool all, FILE *out)
 		else
 			fputc('\n', out);
 		fprintf(out, "  %5s %7s %7s %7s %7s  %-19s  %-20s  %s\n", "CLASS", "RUNS", "FOUND", "FIRST", "LAST", "WHEN", "OUTCOMES", "PRINT");
-		for (size_t k = i; k < n; k++)
+		for (size_t k = i; k < h->n_rows; k++)
 			if (!done[k] && same_plan(h->rows[i], h->rows[k])) {
 				class_print(shown, k, out);
 				done[k] = true;
 			}
 	}
-	if (n < h->n_rows)
-		fprintf(out, "  ... %zu more: --all lists them, --json has everything\n", h->n_rows - n);
+	if (n_left_out)
+		fprintf(out, "  ... %zu more, none of which came more often: --all lists them, --json has everything\n", n_left_out);
 	free(done);
 }

@@ -15,7 +15,9 @@ struct shown_history {
 	enum print_level level;
 	bool symmetric;
 	const Bop__Api__History *history; /* with all its rows */
-	char **explained; /* of each row, what differs from one found earlier: lines; NULL: none of them are, or not that one */
+	/* What differs from a class found earlier: lines, which the caller frees; NULL: nothing can be said. NULL: is not wanted. */
+	char *(*explain)(void *arg, const Bop__Api__Class *class);
+	void *explain_arg;
 };
 
 /* all: every class, not only the first. */

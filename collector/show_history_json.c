@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* See show_history.h, and docs/json.md. */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "collector/json.h"
 #include "collector/show_history.h"
@@ -36,8 +37,9 @@ static json_t *lines_array(char *const *lines, size_t n)
 	return array;
 }
 
-static json_t *class_object(const Bop__Api__Class *class, const char *explained)
+static json_t *class_object(const struct shown_history *shown, const Bop__Api__Class *class)
 {
+	char *explained = shown->explain ? shown->explain(shown->explain_arg, class) : NULL;
 	struct print print = { class->print->high, class->print->low, class->print->approximate };
 	char hash[PRINT_TEXT_SIZE];
 	json_t *object = json_object();
@@ -57,6 +59,7 @@ static json_t *class_object(const Bop__Api__Class *class, const char *explained)
 	json_object_set_new(object, "last", seconds(class->last_ns));
 	json_object_set_new(object, "outcomes", counts_object(class->outcomes, class->n_outcomes));
 	json_object_set_new(object, "explained", json_text(explained));
+	free(explained);
 	return object;
 }
 
@@ -87,7 +90,7 @@ static json_t *history_object(const struct shown_history *shown)
 	json_object_set_new(object, "classes_at", levels_object(h));
 	json_object_set_new(object, "estimate", estimate_object(h->estimate));
 	for (size_t i = 0; i < h->n_rows; i++)
-		json_array_append_new(rows, class_object(h->rows[i], shown->explained ? shown->explained[i] : NULL));
+		json_array_append_new(rows, class_object(shown, h->rows[i]));
 	json_object_set_new(object, "classes", rows);
 	return object;
 }
