@@ -139,6 +139,30 @@ def test_bad_input():
         one_line(bop("history", "quorum", f"--server={empty.api}", status=None), "the store is empty")
 
 
+def served(run):
+    """What Redis' one thread did, in its order, up to its last answer: connections taken, requests and ends of files read, answers."""
+    found = [(v["kind"], v.get("bytes", 0) > 0, v["label"]) for v in run["vertices"]
+             if v["process"] == "server" and v["kind"] in ("accept", "recv", "send")]
+    return tuple(found[:max(i for i, row in enumerate(found) if row[0] == "send") + 1])
+
+
+def test_redis():
+    """Redis, two clients with a SET and a GET: a class is an order in which its thread served them, one to one; one client: one class"""
+    if not shutil.which("redis-server"):
+        raise Skip("redis-server is not installed")
+    SERVER.run(example("redis", "two-clients-once.yaml"), "--runs", 40)
+    SERVER.run(example("redis", "one-client.yaml"), "--runs", 20)
+    equal(len(check(history("redis-one-client")[0])), 1, "classes of one client")
+    rows = check(history("redis-two-clients-once")[0])
+    true(len(rows) >= 3, f"{len(rows)} classes of two clients")
+    orders = {served(show(row["kept_run"], SERVER.store)) for row in rows}
+    equal(len(orders), len(rows), "orders, and classes")
+    listed = bop("runs", "--json", "--store", SERVER.store).json()["runs"]
+    ours = [run["run"] for run in listed if run["experiment"] == "redis-two-clients-once"]
+    new = {served(show(run, SERVER.store)) for run in ours} - orders
+    true(not new, f"{len(new)} orders are of no class, like {next(iter(new), None)}")
+
+
 def test_until_stable():
     """--until-stable ends when that many runs in a row brought nothing that history has not, at the level that is asked for"""
     at, path = store(), experiment(COIN)
@@ -367,5 +391,5 @@ def all_of_it(*tests):
     return status
 
 
-sys.exit(all_of_it(test_quorum, test_figure, test_bad_input, test_until_stable, test_losses, test_deaf, test_removed, test_repeat,
+sys.exit(all_of_it(test_quorum, test_figure, test_bad_input, test_redis, test_until_stable, test_losses, test_deaf, test_removed, test_repeat,
                    test_pages, test_replay, *([test_etcd] if SOAK else [])))
