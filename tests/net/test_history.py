@@ -150,8 +150,8 @@ def test_redis():
     """Redis, two clients with a SET and a GET: a class is an order in which its thread served them, one to one; one client: one class"""
     if not shutil.which("redis-server"):
         raise Skip("redis-server is not installed")
-    SERVER.run(example("redis", "two-clients-once.yaml"), "--runs", 40)
-    SERVER.run(example("redis", "one-client.yaml"), "--runs", 20)
+    SERVER.run(example("redis", "two-clients-once.yaml"), "--runs", 100 if SOAK else 24)
+    SERVER.run(example("redis", "one-client.yaml"), "--runs", 10)
     equal(len(check(history("redis-one-client")[0])), 1, "classes of one client")
     rows = check(history("redis-two-clients-once")[0])
     true(len(rows) >= 3, f"{len(rows)} classes of two clients")
