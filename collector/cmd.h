@@ -14,7 +14,7 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(history) X(show) X(graph) X(diff) X(export) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
+#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(history) X(show) X(graph) X(diff) X(export) X(import) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
 
 /* Of an option that can be given several times. */
 struct cmd_texts {

@@ -95,6 +95,8 @@ static void run_fill(const struct spans *s, json_t *span, json_t *attributes)
 
 	json_object_set_new(span, "name", json_sprintf("run %" PRIu64, row->id));
 	attribute_number(attributes, "bop.run", row->id);
+	if (s->q->run->events_of != row->id)
+		attribute_number(attributes, "bop.events_of", s->q->run->events_of);
 	attribute_text(attributes, "bop.experiment", row->experiment);
 	attribute_text(attributes, "bop.outcome", outcome);
 	attribute_text(attributes, "bop.reason", row->reason);

@@ -259,6 +259,8 @@ static int run_write(struct perfetto_writer *w, bool begin)
 	perfetto_run_name(w, name, sizeof(name));
 	if (begin) {
 		arg_uint(&args, "run", row->id);
+		if (w->q->run->events_of != row->id)
+			arg_uint(&args, "events_of", w->q->run->events_of);
 		arg_text(&args, "experiment", row->experiment);
 		arg_text(&args, "outcome", row->running ? "running" : outcome_name(row->outcome));
 		arg_text(&args, "reason", row->reason);

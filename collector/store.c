@@ -102,6 +102,11 @@ void store_rollback(struct store *store)
 	store->ops->rollback(store);
 }
 
+int store_transaction(struct store *store, store_work *work, void *arg, struct error *e)
+{
+	return store->ops->transaction(store, work, arg, e);
+}
+
 int store_run_adopt(struct store *store, uint64_t id, struct error *e)
 {
 	struct store_owner self;

@@ -148,6 +148,14 @@ int store_batch_put(struct store *store, uint64_t run, uint64_t stream, uint64_t
 int store_commit(struct store *store, struct error *e);
 void store_rollback(struct store *store);
 
+/*
+ * What work does to the store, through store_run_create(), store_stream_add(), store_run_seal() and batches between begin and commit,
+ * is kept as a whole, once this returns 0, or not at all; nobody sees a part of it. A backend may call work again after what it
+ * did was undone. Returns what work returns, or why it could not be kept.
+ */
+typedef int store_work(struct store *store, void *arg, struct error *e);
+int store_transaction(struct store *store, store_work *work, void *arg, struct error *e);
+
 /* Makes this process the owner of a running one. -ESTALE: it is not running any more. */
 int store_run_adopt(struct store *store, uint64_t id, struct error *e);
 
@@ -250,6 +258,7 @@ struct store_ops {
 			 size_t size, struct error *e);
 	int (*commit)(struct store *store, struct error *e);
 	void (*rollback)(struct store *store);
+	int (*transaction)(struct store *store, store_work *work, void *arg, struct error *e);
 	int (*run_adopt)(struct store *store, uint64_t id, const struct store_owner *owner, struct error *e);
 	int (*run_seal)(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,
 			const struct store_class *class, const struct store_seal *how, struct error *e);

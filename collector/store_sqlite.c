@@ -56,7 +56,7 @@ int sqlite_number(struct store_sqlite *s, const char *sql, uint64_t a, uint64_t 
 static int begin(struct store *store, struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
-	int err = sqlite_run(s, "BEGIN IMMEDIATE", "writing", e);
+	int err = s->whole ? 0 : sqlite_run(s, "BEGIN IMMEDIATE", "writing", e);
 
 	s->in_transaction = !err;
 	return err;
@@ -68,6 +68,8 @@ static void rollback(struct store *store)
 
 	if (s->put)
 		sqlite3_reset(s->put);
+	if (s->whole)
+		return;
 	if (!sqlite3_get_autocommit(s->db)) /* SQLite may have rolled back by itself */
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	s->in_transaction = false;
@@ -76,11 +78,30 @@ static void rollback(struct store *store)
 static int commit(struct store *store, struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
-	int err = sqlite_run(s, "COMMIT", "writing", e);
+	int err;
 
+	if (s->whole)
+		return 0;
+	err = sqlite_run(s, "COMMIT", "writing", e);
 	if (err < 0)
 		rollback(store);
 	s->in_transaction = false;
+	return err;
+}
+
+static int transaction(struct store *store, store_work *work, void *arg, struct error *e)
+{
+	struct store_sqlite *s = sqlite_of(store);
+	int err = begin(store, e);
+
+	if (err < 0)
+		return err;
+	s->whole = true;
+	err = work(store, arg, e);
+	s->whole = false;
+	if (!err)
+		return commit(store, e);
+	rollback(store);
 	return err;
 }
 
@@ -346,6 +367,7 @@ const struct store_ops store_sqlite_ops = {
 	.batch_put = batch_put,
 	.commit = commit,
 	.rollback = rollback,
+	.transaction = transaction,
 	.run_adopt = run_adopt,
 	.run_seal = run_seal,
 	.run_get = sqlite_run_get,

@@ -18,6 +18,7 @@ struct store_sqlite {
 	sqlite3_stmt *put; /* kept between batches */
 	bool in_transaction;
 	uint64_t busy_since_ns; /* since when it waits for somebody else */
+	bool whole; /* and it is that of store_transaction(): begin and commit inside do nothing */
 };
 
 extern const struct store_ops store_sqlite_ops;

@@ -122,6 +122,10 @@ static int db_open(struct store_sqlite *s, const char *name, int flags, struct e
 	if (rc != SQLITE_OK)
 		return sqlite_fail(s, rc, "opening it", e);
 	sqlite3_busy_handler(s->db, on_busy, s);
+	/* a file can be a stranger's: what its schema says does nothing but keep rows */
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+	sqlite3_db_config(s->db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
 	log_merging(s, false); /* until it is known to be ours: another program's log stays as it is */
 	return 0;
 }

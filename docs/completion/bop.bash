@@ -67,7 +67,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize ldfi runs history show graph diff export rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize ldfi runs history show graph diff export import rm serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -108,6 +108,7 @@ _bop() {
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
 		diff) _bop_words '-o --out -a --all --json --store -h --help' ;;
 		export) _bop_words '-o --out --otlp --timeout -a --all --json --store --server -h --help' ;;
+		import) _bop_words '--json --store -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
 		serve) _bop_words '--agent --box --listen --listen-api --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
@@ -133,9 +134,10 @@ _bop() {
 	done
 	case $command in
 	run | ldfi) ((given)) || _bop_files ;;
-	show | graph | export | replay | minimize) ((given)) || _bop_runs "$1" ;;
+	show | graph | replay | minimize) ((given)) || _bop_runs "$1" ;;
 	diff) ((given < 2)) && _bop_runs "$1" ;;
-	rm) _bop_runs "$1" ;;
+	rm | export) _bop_runs "$1" ;;
+	import) ((given)) || _bop_files ;;
 	keys) ((given)) && _bop_files || _bop_words 'make allow remove' ;;
 	esac
 }

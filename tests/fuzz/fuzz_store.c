@@ -2,20 +2,33 @@
 /* An SQLite file that somebody sent, or that a disk has damaged. Nothing of it is trusted, and reading changes nothing. */
 #include <unistd.h>
 
+#include "collector/copy.h"
 #include "tests/fuzz/shown.h"
 
 static char path[] = "/tmp/fuzz-bop-store-XXXXXX.db";
 
+static char taken[64];
+
 /* With what SQLite lays beside a file that says it has a write-ahead log. */
-static void path_remove(void)
+static void file_remove(const char *file)
 {
 	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
-	char name[64];
+	char name[80];
 
 	for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		snprintf(name, sizeof(name), "%s%s", file, suffixes[i]);
 		unlink(name);
 	}
+}
+
+static void path_remove(void)
+{
+	file_remove(path);
+}
+
+static void taken_remove(void)
+{
+	file_remove(taken);
 }
 
 static int file_open(void)
@@ -27,6 +40,29 @@ static int file_open(void)
 		must(fd >= 0 && !atexit(path_remove));
 	}
 	return fd;
+}
+
+/* As `bop import` does. What was taken can be read as well. */
+static void run_take(struct store *from, uint64_t id)
+{
+	static struct store *to;
+	struct error e = { "" };
+	struct copied copied;
+	struct run *run;
+	int err;
+
+	if (!to) {
+		snprintf(taken, sizeof(taken), "/tmp/fuzz-bop-taken-%d.db", getpid());
+		must(!atexit(taken_remove) && !store_open(taken, STORE_CREATE, &to, &e));
+	}
+	err = copy_run(from, id, to, &copied, &e);
+	if (err) {
+		must_explain(err, &e);
+		return;
+	}
+	must(!run_load(to, copied.to, &run, &e));
+	run_free(run);
+	must(!store_run_remove(to, copied.to, &e));
 }
 
 static int on_run(const struct store_run *row, void *arg, struct error *e)
@@ -41,6 +77,7 @@ static int on_run(const struct store_run *row, void *arg, struct error *e)
 	}
 	run_show(run);
 	run_free(run);
+	run_take(store, row->id);
 	return 0;
 }
 

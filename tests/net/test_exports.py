@@ -206,7 +206,7 @@ def test_bad():
     """what makes no sense is refused in a line, and nothing is written"""
     runs()
     folder = scratch()
-    for argv, word in ((("1",), "say where to"), (("1", "-o", "x.perfetto-trace", "--otlp", "http://h/"), "say where to"),
+    for argv, word in ((("1", "2", "-o", os.path.join(folder, "x.otlp.json")), "several runs"), (("1", "-o", "x.sql", "--otlp", "http://h/"), "either"),
                        (("1", "-o", os.path.join(folder, "x.trace")), ".perfetto-trace"), (("9", "-o", os.path.join(folder, "x.sql")), "no run 9"),
                        (("1", "--otlp", "ftp://h/v1/traces"), "no URL of a collector"), (("1", "--otlp", "h:4318"), "no URL of a collector"),
                        (("1", "--otlp", "http://h/", "--timeout", "0"), "whole seconds"), (("1", "--otlp", "http://[::1/"), "no URL of a collector")):
