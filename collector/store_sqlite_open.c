@@ -148,13 +148,14 @@ static bool no_place(int rc)
 
 static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 {
-	int err, rc = SQLITE_OK;
+	int err, rc = SQLITE_OK, first;
 	char *uri;
 
 	/* A reader that could write tidies the log away when it is the last one to leave. */
 	err = db_open(s, s->path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
 	if (!err)
 		err = sqlite_format_check(s, &rc, e);
+	first = err;
 	if (err < 0 && no_place(rc)) {
 		if (!log_is_empty(s->path))
 			return error_set(e, err,
@@ -173,6 +174,8 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 		return err;
 	if (!err)
 		return error_set(e, -EINVAL, "store %s: the file is empty: no run was ever kept in it", s->path);
+	if (err == 2 && first == -ENOSPC)
+		return error_set(e, first, "store %s: the disk is full, and the store has to be brought from format 1 to format 2", s->path);
 	if (err == 2 && sqlite3_db_readonly(s->db, "main"))
 		return error_set(e, -EROFS,
 				 "store %s: it is of format 1, which this bop has to bring to format 2 first, and nothing can be "
@@ -209,7 +212,7 @@ static int open_write(struct store_sqlite *s, enum store_mode mode, struct error
 			return err;
 	}
 	log_merging(s, true);
-	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", "opening it", e);
+	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST", "opening it", e);
 	if (!err && found == 2)
 		err = sqlite_format_update(s, e);
 	if (!err) /* fails here, rather than in the middle of a run, where nothing can be written */
