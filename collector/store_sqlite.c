@@ -121,33 +121,50 @@ int sqlite_leave(struct store_sqlite *s, bool inner, int err, struct error *e)
 	return err;
 }
 
-/* Its file, kept once however many runs have it. */
-static int file_put(struct store_sqlite *s, const struct store_run *run, uint64_t *ret_file, struct error *e)
+/*
+ * The number of what runs have in common, which is put in by the first. find and put get the same texts, n of them, and number as the
+ * last one if there is another place.
+ */
+static int common_put(struct store_sqlite *s, const char *find, const char *put, const char *const *texts, int n, int number,
+		      uint64_t *ret_id, struct error *e)
 {
 	sqlite3_stmt *st = NULL;
-	int err, rc = SQLITE_DONE;
+	int err, rc;
 
-	*ret_file = 0;
-	for (int i = 0; i < 2 && !*ret_file; i++) {
-		err = sqlite_prepare(s,
-				     i ? "INSERT INTO file (path, text) VALUES (?, ?) RETURNING id" :
-					 "SELECT id FROM file WHERE path = ? AND text = ?",
-				     &st, "adding a run", e);
+	*ret_id = 0;
+	for (int i = 0; i < 2 && !*ret_id; i++) {
+		err = sqlite_prepare(s, i ? put : find, &st, "writing", e);
 		if (err < 0)
 			return err;
-		sqlite_bind_text(st, 1, run->path);
-		sqlite_bind_text(st, 2, run->text);
+		for (int k = 0; k < n; k++)
+			sqlite_bind_text(st, k + 1, texts[k]);
+		if (sqlite3_bind_parameter_count(st) > n)
+			sqlite3_bind_int(st, n + 1, number);
 		rc = sqlite3_step(st);
 		if (rc == SQLITE_ROW) {
-			*ret_file = (uint64_t)sqlite3_column_int64(st, 0);
+			*ret_id = (uint64_t)sqlite3_column_int64(st, 0);
 			rc = sqlite3_step(st);
 		}
-		err = rc == SQLITE_DONE ? 0 : sqlite_fail(s, rc, "adding a run", e);
+		err = rc == SQLITE_DONE ? 0 : sqlite_fail(s, rc, "writing", e);
 		sqlite3_finalize(st);
 		if (err < 0)
 			return err;
 	}
 	return 0;
+}
+
+static int file_put(struct store_sqlite *s, const struct store_run *run, uint64_t *ret_file, struct error *e)
+{
+	return common_put(s, "SELECT id FROM file WHERE path = ? AND text = ?",
+			  "INSERT INTO file (path, text) VALUES (?, ?) RETURNING id",
+			  (const char *const[]){ run->path, run->text }, 2, 0, ret_file, e);
+}
+
+static int program_put(struct store_sqlite *s, const struct store_process *process, uint64_t *ret_program, struct error *e)
+{
+	return common_put(s, "SELECT id FROM program WHERE command = ? AND name = ? AND box = ? AND role = ?",
+			  "INSERT INTO program (command, name, box, role) VALUES (?, ?, ?, ?) RETURNING id",
+			  (const char *const[]){ process->command, process->name, process->box }, 3, (int)process->role, ret_program, e);
 }
 
 static int row_put(struct store_sqlite *s, const struct store_run *run, uint64_t file, struct error *e)
@@ -260,22 +277,21 @@ static int process_put(struct store_sqlite *s, uint64_t run, size_t place, const
 		       struct error *e)
 {
 	sqlite3_stmt *st = NULL;
-	int err;
+	uint64_t program;
+	int err = program_put(s, process, &program, e);
 
-	err = sqlite_prepare(s, "INSERT INTO process VALUES (?,?,?,?,?,?,?,?,?)", &st, "ending a run", e);
+	if (!err)
+		err = sqlite_prepare(s, "INSERT INTO process VALUES (?,?,?,?,?,?)", &st, "ending a run", e);
 	if (err < 0)
 		return err;
 	sqlite_bind_number(st, 1, run);
 	sqlite_bind_number(st, 2, place);
-	sqlite_bind_text(st, 3, process->name);
-	sqlite_bind_text(st, 4, process->box);
-	sqlite3_bind_int(st, 5, (int)process->role);
-	sqlite_bind_text(st, 6, process->command);
-	sqlite3_bind_int(st, 7, process->started);
+	sqlite_bind_number(st, 3, program);
+	sqlite3_bind_int(st, 4, process->started);
 	if (process->exited)
-		sqlite3_bind_int64(st, 8, process->status);
+		sqlite3_bind_int64(st, 5, process->status);
 	if (process->output)
-		sqlite3_bind_blob64(st, 9, process->output, process->output_size, SQLITE_STATIC);
+		sqlite3_bind_blob64(st, 6, process->output, process->output_size, SQLITE_STATIC);
 	return sqlite_finish(s, st, "ending a run", e);
 }
 

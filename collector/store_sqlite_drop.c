@@ -96,6 +96,7 @@ static int leave(struct store_sqlite *s, const struct store_run *run, bool had_e
 static int rows_remove(struct store_sqlite *s, uint64_t id, struct error *e)
 {
 	static const char *const statements[] = {
+		"INSERT OR IGNORE INTO dropping SELECT 0 WHERE ?1 > 0", /* a note for commons_sweep() */
 		"DELETE FROM plan WHERE run = ?1",
 		"DELETE FROM process WHERE run = ?1",
 		"DELETE FROM run WHERE id = ?1",
@@ -154,15 +155,24 @@ int sqlite_run_drop(struct store *store, uint64_t id, struct error *e)
 	return forget_all(store, id, false, e);
 }
 
-/* What a file said goes with the last run that had it. */
-static int files_sweep(struct store_sqlite *s, struct error *e)
+/* What runs had in common goes with the last one that had it; to be looked for only after some were removed: all rows are read. */
+static int commons_sweep(struct store_sqlite *s, struct error *e)
 {
-	uint64_t file;
-	int err = sqlite_number(s, "SELECT id FROM file WHERE id NOT IN (SELECT file FROM run) LIMIT 1", 0, 0, &file, e);
+	uint64_t removed;
+	int err = sqlite_number(s, "SELECT count(*) FROM dropping WHERE run = 0", 0, 0, &removed, e);
+	bool inner;
 
-	if (err || !file)
+	if (err || !removed)
 		return err;
-	return sqlite_run(s, "DELETE FROM file WHERE id NOT IN (SELECT file FROM run)", DOING, e);
+	err = sqlite_enter(s, &inner, e);
+	if (err < 0)
+		return err;
+	err = sqlite_run(s,
+			 "DELETE FROM file WHERE id NOT IN (SELECT file FROM run);"
+			 "DELETE FROM program WHERE id NOT IN (SELECT program FROM process);"
+			 "DELETE FROM dropping WHERE run = 0",
+			 DOING, e);
+	return sqlite_leave(s, inner, err, e);
 }
 
 int sqlite_sweep(struct store *store, struct error *e)
@@ -178,6 +188,6 @@ int sqlite_sweep(struct store *store, struct error *e)
 		n++;
 	}
 	if (!err)
-		err = files_sweep(s, e);
+		err = commons_sweep(s, e);
 	return err < 0 ? err : n;
 }

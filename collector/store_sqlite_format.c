@@ -3,7 +3,8 @@
  * The tables of an SQLite store, whose file is ours, and how one of format 1 becomes one of format 2. docs/store.md describes
  * them. Making and changing are one transaction each: whoever is killed leaves nothing, or what was there before.
  *
- * Format 2 has the classes; and the text of an experiment's file once, not with each run.
+ * Format 2 has the classes; and what many runs have in common (the text of the experiment's file, the commands of its programs) once,
+ * not with each of them.
  */
 #include "collector/store_sqlite.h"
 
@@ -24,11 +25,7 @@ static const char tables_of_events[] =
 	" PRIMARY KEY (run, stream)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE batch ("
 	" run INTEGER NOT NULL, stream INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,"
-	" UNIQUE (run, stream, number)) STRICT;"
-	"CREATE TABLE process ("
-	" run INTEGER NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL, box TEXT NOT NULL,"
-	" role INTEGER NOT NULL, command TEXT NOT NULL, started INTEGER NOT NULL, status INTEGER, output BLOB,"
-	" PRIMARY KEY (run, place)) STRICT, WITHOUT ROWID;";
+	" UNIQUE (run, stream, number)) STRICT;";
 
 /* Format 1 has it only if a run had a plan. */
 static const char table_of_plans[] =
@@ -40,10 +37,16 @@ static const char table_of_plans[] =
 	" started_ns, started_monotonic_ns, owner_boot, owner_pid_namespace, owner_pid, owner_start, running, incomplete," \
 	" outcome, reason, warnings, duration_ns, events, messages, lost, holes"
 
-/* Its name is taken by the table of format 1 until all was copied. */
+/* The names of run and process are taken by the tables of format 1 until all was copied. */
 static const char tables_of_runs[] =
 	"CREATE TABLE file ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, path TEXT NOT NULL, text TEXT NOT NULL, UNIQUE (path, text)) STRICT;"
+	"CREATE TABLE program ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, box TEXT NOT NULL, role INTEGER NOT NULL,"
+	" command TEXT NOT NULL, UNIQUE (command, name, box, role)) STRICT;"
+	"CREATE TABLE process2 ("
+	" run INTEGER NOT NULL, place INTEGER NOT NULL, program INTEGER NOT NULL, started INTEGER NOT NULL, status INTEGER,"
+	" output BLOB, PRIMARY KEY (run, place)) STRICT, WITHOUT ROWID;"
 	"CREATE TABLE run2 ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT,"
 	" experiment TEXT NOT NULL, file INTEGER NOT NULL, version TEXT NOT NULL,"
@@ -83,9 +86,14 @@ static const char runs_move[] =
 	" FROM run;"
 	"DELETE FROM sqlite_sequence WHERE name = 'run2';"
 	"INSERT INTO sqlite_sequence (name, seq) SELECT 'run2', seq FROM sqlite_sequence WHERE name = 'run';"
-	"DROP TABLE run;";
+	"DROP TABLE run;"
+	"INSERT INTO program (name, box, role, command) SELECT DISTINCT name, box, role, command FROM process;"
+	"INSERT INTO process2 SELECT run, place, (SELECT id FROM program WHERE program.command = process.command"
+	" AND program.name = process.name AND program.box = process.box AND program.role = process.role), started, status, output"
+	" FROM process;"
+	"DROP TABLE process;";
 
-static const char runs_rename[] = "ALTER TABLE run2 RENAME TO run;";
+static const char runs_rename[] = "ALTER TABLE run2 RENAME TO run; ALTER TABLE process2 RENAME TO process;";
 
 /* *ret_rc: SQLite's own code, for those who can do something about it. */
 static int number_read(struct store_sqlite *s, const char *sql, int64_t *ret_number, int *ret_rc)

@@ -260,7 +260,8 @@ int sqlite_each_process(struct store *store, uint64_t run, store_on_process *on_
 {
 	return each(
 		store,
-		"SELECT name, box, role, command, started, status, output FROM process WHERE run = ? ORDER BY place",
+		"SELECT name, box, role, command, started, status, output FROM process JOIN program ON program.id = program"
+		" WHERE run = ? ORDER BY place",
 		run, on_process_row, &on_process, arg, e);
 }
 

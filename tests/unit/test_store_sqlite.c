@@ -142,6 +142,44 @@ START_TEST(read_only)
 }
 END_TEST
 
+static int rows(const char *sql)
+{
+	sqlite3_stmt *st;
+	sqlite3 *db;
+	int n;
+
+	ck_assert_int_eq(sqlite3_open(place.url, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_step(st), SQLITE_ROW);
+	n = sqlite3_column_int(st, 0);
+	sqlite3_finalize(st);
+	sqlite3_close(db);
+	return n;
+}
+
+/* What runs have in common is kept once, as long as there is one of them. */
+START_TEST(commons)
+{
+	struct store_process process = { .name = "p", .box = "b", .command = "c", .role = STORE_PROCESS };
+	struct store_run end = { .outcome = OUTCOME_GOOD };
+	struct store *store = store_made(STORE_CREATE);
+	struct error e = { "" };
+
+	for (int i = 0; i < 3; i++) {
+		end.id = run_made(store, "y");
+		ck_assert_int_eq(store_run_seal(store, &end, &process, 1, NULL, &e), 0);
+	}
+	ck_assert_int_eq(rows("SELECT count(*) FROM file") * 10 + rows("SELECT count(*) FROM program"), 11);
+	for (uint64_t id = 1; id <= 3; id++) {
+		ck_assert_int_eq(rows("SELECT count(*) FROM file") * 10 + rows("SELECT count(*) FROM program"), 11);
+		ck_assert_int_eq(store_run_remove(store, id, &e), 0);
+		ck_assert_int_eq(store_sweep(store, &e), 0);
+	}
+	ck_assert_int_eq(rows("SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM program) + (SELECT count(*) FROM dropping)"), 0);
+	store_close(store);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_sqlite");
@@ -155,6 +193,7 @@ int main(void)
 	tcase_add_test(tc, foreign_log);
 	tcase_add_test(tc, missing);
 	tcase_add_test(tc, read_only);
+	tcase_add_test(tc, commons);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
