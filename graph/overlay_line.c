@@ -1,185 +1,29 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * All moments of both runs in one line, causes first: pairs stand where both runs allow it. Where neither run allows what the other
- * one needs next, a pair is taken apart, so there is always something that can come next: the first moment of what is left of a run is
- * free as soon as it needs not wait for its twin. What only run 0 has comes as soon as it can, else time decides.
+ * All moments of both runs in one line, causes first: that of run 1 by time, in which what only run 0 has is put in as soon as
+ * it can stand. Before a pair stands all that either run has before it. If that goes in a circle, of the pairs in it the one that
+ * is furthest away from its place in the other run is taken apart; each circle has pairs, for none is in one run alone.
  * Fails only without memory.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "graph/overlay_inside.h"
+#include "graph/overlay_track.h"
 #include "lib/large.h"
 
-struct waiter {
-	uint64_t key;
+/* What stands in one place: a moment, with its twin if they are joined; then it is named by run 1's. */
+struct unit {
 	uint32_t side, moment;
-};
-
-struct queue {
-	struct waiter *heap;
-	size_t n, cap;
-};
-
-/* By moment of one run. */
-struct track {
-	uint32_t *first, *out; /* edges that leave it: first[m] to first[m + 1] of out */
-	uint32_t *waits, *waits_cross; /* for so many of its thread, and of others */
-	uint64_t *key;
-	bool *joined; /* with its twin */
 };
 
 struct lining {
 	struct laying *l;
 	struct track tracks[2];
-	struct queue ready, half; /* half: pairs of which one could come */
+	struct queue ready; /* of run 0 alone */
+	struct unit *stack; /* each waits for the one above it */
+	size_t n_stack;
 };
-
-static bool before(const struct waiter *a, const struct waiter *b)
-{
-	if (a->key != b->key)
-		return a->key < b->key;
-	if (a->side != b->side)
-		return a->side < b->side;
-	return a->moment < b->moment;
-}
-
-static int push(struct queue *q, struct waiter waiter)
-{
-	size_t i = q->n;
-
-	if (build_grow((void **)&q->heap, &q->cap, q->n, sizeof(*q->heap)) < 0)
-		return -ENOMEM;
-	for (q->n++; i && before(&waiter, &q->heap[(i - 1) / 2]); i = (i - 1) / 2)
-		q->heap[i] = q->heap[(i - 1) / 2];
-	q->heap[i] = waiter;
-	return 0;
-}
-
-static struct waiter pop(struct queue *q)
-{
-	struct waiter top = q->heap[0], last = q->heap[--q->n];
-	size_t i = 0, child;
-
-	while ((child = 2 * i + 1) < q->n) {
-		if (child + 1 < q->n && before(&q->heap[child + 1], &q->heap[child]))
-			child++;
-		if (!before(&q->heap[child], &last))
-			break;
-		q->heap[i] = q->heap[child];
-		i = child;
-	}
-	q->heap[i] = last;
-	return top;
-}
-
-static bool is_free(const struct lining *x, unsigned side, uint32_t moment)
-{
-	const struct track *track = &x->tracks[side];
-
-	return !track->waits[moment] && !track->waits_cross[moment];
-}
-
-/* One that waits for nothing any more. */
-static int release(struct lining *x, unsigned side, uint32_t moment)
-{
-	uint32_t twin = x->l->layers[side].moments[moment].twin;
-	struct waiter waiter = { x->tracks[side].key[moment], side, moment };
-
-	if (!x->tracks[side].joined[moment])
-		return push(&x->ready, waiter);
-	waiter = (struct waiter){ x->tracks[1].key[side ? moment : twin], 1, side ? moment : twin };
-	return push(is_free(x, !side, twin) ? &x->ready : &x->half, waiter);
-}
-
-/* An edge from a moment with this key is no reason to wait any more. */
-static int follow(struct lining *x, unsigned side, uint32_t edge, uint64_t key)
-{
-	const struct moment_edge *e = &x->l->layers[side].edges[edge];
-	struct track *track = &x->tracks[side];
-	bool cross = e->edge.rule != RULE_THREAD;
-
-	if (!side && track->key[e->to] < key)
-		track->key[e->to] = key;
-	if (cross && !track->waits_cross[e->to])
-		return 0; /* it has given up waiting for others */
-	(cross ? track->waits_cross : track->waits)[e->to]--;
-	return is_free(x, side, e->to) ? release(x, side, e->to) : 0;
-}
-
-static bool is_half(const struct lining *x, unsigned side, uint32_t moment)
-{
-	return !side && x->l->layers[0].moments[moment].twin != DIFF_NONE && !x->tracks[0].joined[moment];
-}
-
-static int place_one(struct lining *x, unsigned side, uint32_t moment, uint64_t key)
-{
-	const struct track *track = &x->tracks[side];
-	int err = 0;
-
-	for (uint32_t i = track->first[moment]; i < track->first[moment + 1] && !err; i++)
-		if (!is_half(x, side, moment) || x->l->layers[side].edges[track->out[i]].edge.rule == RULE_THREAD)
-			err = follow(x, side, track->out[i], key);
-	return err;
-}
-
-static int place(struct lining *x, const struct waiter *w)
-{
-	bool joined = x->tracks[w->side].joined[w->moment];
-	uint32_t twin = joined ? x->l->layers[w->side].moments[w->moment].twin : DIFF_NONE;
-	struct placed *placed = &x->l->placed[x->l->n_placed++];
-	int err;
-
-	placed->moment[w->side] = w->moment;
-	placed->moment[!w->side] = twin;
-	err = place_one(x, w->side, w->moment, w->key);
-	return joined && !err ? place_one(x, !w->side, twin, w->key) : err;
-}
-
-/* Of run 0, only its place in its thread is left. */
-static int part(struct lining *x, uint32_t b)
-{
-	uint32_t a = x->l->layers[1].moments[b].twin;
-	struct track *track = &x->tracks[0];
-	bool was_free[2] = { is_free(x, 0, a), is_free(x, 1, b) };
-	int err = 0;
-
-	track->joined[a] = x->tracks[1].joined[b] = false;
-	x->l->layers[0].moments[a].moved = x->l->layers[1].moments[b].moved = UINT32_MAX;
-	track->waits_cross[a] = 0;
-	for (uint32_t i = track->first[a]; i < track->first[a + 1] && !err; i++)
-		if (x->l->layers[0].edges[track->out[i]].edge.rule != RULE_THREAD)
-			err = follow(x, 0, track->out[i], 0);
-	if (!err && (was_free[0] || is_free(x, 0, a)))
-		err = release(x, 0, a);
-	return !err && was_free[1] ? release(x, 1, b) : err;
-}
-
-static int line_up(struct lining *x)
-{
-	const struct laying *l = x->l;
-	int err = 0;
-
-	for (unsigned side = 0; side < 2; side++)
-		for (uint32_t m = 0; m < l->layers[side].n_moments && !err; m++)
-			if (is_free(x, side, m) && (side || !x->tracks[0].joined[m] || !is_free(x, 1, l->layers[0].moments[m].twin)))
-				err = release(x, side, m);
-	while (!err && (x->ready.n || x->half.n)) {
-		struct waiter w;
-
-		if (x->ready.n) {
-			w = pop(&x->ready);
-			err = place(x, &w);
-			continue;
-		}
-		w = pop(&x->half);
-		if (x->tracks[1].joined[w.moment] &&
-		    !(is_free(x, 1, w.moment) && is_free(x, 0, l->layers[1].moments[w.moment].twin)))
-			err = part(x, w.moment);
-	}
-	return err;
-}
 
 /* Both did it in the same order of their threads, and the same process did it. */
 static bool is_joined(const struct laying *l, const struct moment *before)
@@ -192,68 +36,46 @@ static bool is_joined(const struct laying *l, const struct moment *before)
 	       b->process[b->g->vertices[b->moments[before->twin].vertex].process];
 }
 
-static uint64_t time_of(const struct layer *layer, uint32_t moment)
+/* A moment of run 0 whose twin stands elsewhere: only its place in its thread is left of it. */
+static bool is_half(const struct lining *x, uint32_t moment)
 {
-	uint64_t ns = event_time(moment_event(layer, moment));
-
-	return ns > layer->begin_ns ? ns - layer->begin_ns : 0;
+	return x->l->layers[0].moments[moment].twin != DIFF_NONE && !x->tracks[0].joined[moment];
 }
 
-static int track_init(struct track *track, const struct layer *layer, unsigned side)
+/* Does run 0 say that one comes before the other, and is that to be seen? */
+static bool orders(const struct lining *x, const struct moment_edge *e)
 {
-	size_t n = layer->n_moments;
-
-	track->first = large_calloc(n + 3, sizeof(*track->first));
-	track->out = large_malloc(layer->n_edges + 1, sizeof(*track->out));
-	track->waits = large_calloc(n + 1, sizeof(*track->waits));
-	track->waits_cross = large_calloc(n + 1, sizeof(*track->waits_cross));
-	track->key = large_calloc(n + 1, sizeof(*track->key));
-	track->joined = calloc(n + 1, sizeof(*track->joined));
-	if (!track->first || !track->out || !track->waits || !track->waits_cross || !track->key || !track->joined)
-		return -ENOMEM;
-	for (size_t i = 0; i < layer->n_edges; i++)
-		track->first[layer->edges[i].from + 2]++;
-	for (size_t m = 0; m + 1 < n + 3; m++)
-		track->first[m + 1] += track->first[m];
-	for (uint32_t i = 0; i < layer->n_edges; i++)
-		track->out[track->first[layer->edges[i].from + 1]++] = i;
-	for (uint32_t m = 0; m < n && side; m++)
-		track->key[m] = time_of(layer, m);
-	for (size_t i = 0; i < layer->n_edges && side; i++) { /* those of threads are sorted */
-		const struct moment_edge *e = &layer->edges[i];
-
-		if (e->edge.rule == RULE_THREAD && track->key[e->to] < track->key[e->from])
-			track->key[e->to] = track->key[e->from];
-	}
-	return 0;
+	return e->edge.rule == RULE_THREAD || (!is_half(x, e->from) && !is_half(x, e->to));
 }
 
-/* What each waits for, and what has no cause in run 0 stands by its time. */
-static void count_waits(struct lining *x)
+static void join_pairs(struct lining *x)
 {
-	for (unsigned side = 0; side < 2; side++) {
-		const struct layer *layer = &x->l->layers[side];
-		struct track *track = &x->tracks[side];
+	struct laying *l = x->l;
 
-		for (size_t i = 0; i < layer->n_edges; i++) {
-			const struct moment_edge *e = &layer->edges[i];
-
-			if (e->edge.rule == RULE_THREAD)
-				track->waits[e->to]++;
-			else if (!is_half(x, side, e->from) && !is_half(x, side, e->to))
-				track->waits_cross[e->to]++;
-		}
-		for (uint32_t m = 0; m < layer->n_moments && !side; m++)
-			if (is_free(x, 0, m))
-				track->key[m] = time_of(layer, m);
-	}
+	for (uint32_t m = 0; m < l->layers[0].n_moments; m++)
+		if (is_joined(l, &l->layers[0].moments[m]))
+			x->tracks[0].joined[m] = x->tracks[1].joined[l->layers[0].moments[m].twin] = true;
+	for (unsigned side = 0; side < 2; side++)
+		for (uint32_t i = 0, rank = 0; i < l->layers[side].n_moments; i++)
+			x->tracks[side].rank[x->tracks[side].order[i]] = x->tracks[side].joined[x->tracks[side].order[i]] ? rank++ : 0;
 }
 
-/* What a process did that ends earlier now stands behind its end, if nothing is against it. */
-static int defer(struct lining *x, const struct laying *l)
+/* By time in their own run stands what nothing of run 0 causes; the rest gets its keys from what it waits for. */
+static void prepare(struct lining *x)
 {
-	const struct layer *before = &l->layers[0], *after = &l->layers[1];
-	uint64_t *ends = calloc(l->o->trace.n_processes + 1, sizeof(*ends)); /* by process of the overlay */
+	struct track *track = &x->tracks[0];
+
+	for (size_t i = 0; i < track->layer->n_edges; i++)
+		track->waits[track->layer->edges[i].to] += orders(x, &track->layer->edges[i]);
+	for (uint32_t m = 0; m < track->layer->n_moments; m++)
+		track->key[m] = track->waits[m] ? 0 : track->key[m];
+}
+
+/* What a process did that ends earlier in run 1 stands behind that end, if nothing is against it. */
+static int defer(struct lining *x)
+{
+	const struct layer *before = &x->l->layers[0], *after = &x->l->layers[1];
+	uint64_t *ends = calloc(x->l->o->trace.n_processes + 1, sizeof(*ends)); /* by process of the overlay */
 
 	if (!ends)
 		return -ENOMEM;
@@ -270,34 +92,221 @@ static int defer(struct lining *x, const struct laying *l)
 	return 0;
 }
 
+/* One reason less to wait. */
+static int release(struct lining *x, uint32_t moment, uint64_t key)
+{
+	struct track *track = &x->tracks[0];
+
+	if (track->key[moment] < key)
+		track->key[moment] = key;
+	return --track->waits[moment] || track->joined[moment] ? 0 : queue_push(&x->ready, track->key[moment], moment);
+}
+
+/* A moment of run 0 stands, alone or with its twin; what waits for it may come. */
+static int place_before(struct lining *x, uint32_t moment, uint64_t key)
+{
+	struct track *track = &x->tracks[0];
+	int err = 0;
+
+	track->placed[moment] = true;
+	for (uint32_t i = track->first_out[moment]; i < track->first_out[moment + 1] && !err; i++) {
+		const struct moment_edge *e = &track->layer->edges[track->out[i]];
+
+		if (orders(x, e))
+			err = release(x, e->to, key);
+	}
+	return err;
+}
+
+static int place_alone(struct lining *x, uint32_t moment)
+{
+	x->l->placed[x->l->n_placed++] = (struct placed){ { moment, DIFF_NONE } };
+	return place_before(x, moment, x->tracks[0].key[moment]);
+}
+
+/* Its twin stands elsewhere. What run 0 has between its threads is no longer of this moment. */
+static int part(struct lining *x, uint32_t a)
+{
+	struct track *track = &x->tracks[0];
+	uint32_t b = track->layer->moments[a].twin;
+	int err = 0;
+
+	for (uint32_t i = track->first_in[a]; i < track->first_in[a + 1]; i++) {
+		const struct moment_edge *e = &track->layer->edges[track->in[i]];
+
+		if (e->edge.rule != RULE_THREAD && !track->placed[e->from] && orders(x, e))
+			track->waits[a]--;
+	}
+	for (uint32_t i = track->first_out[a]; i < track->first_out[a + 1] && !err; i++) {
+		const struct moment_edge *e = &track->layer->edges[track->out[i]];
+
+		if (e->edge.rule != RULE_THREAD && orders(x, e))
+			err = release(x, e->to, 0);
+	}
+	track->joined[a] = x->tracks[1].joined[b] = false;
+	x->l->layers[0].moments[a].moved = x->l->layers[1].moments[b].moved = UINT32_MAX;
+	return track->waits[a] || err ? err : queue_push(&x->ready, track->key[a], a);
+}
+
+static uint32_t distance(const struct lining *x, const struct unit *u)
+{
+	uint32_t p = x->tracks[0].rank[x->tracks[1].layer->moments[u->moment].twin], q = x->tracks[1].rank[u->moment];
+
+	return p > q ? p - q : q - p;
+}
+
+/* Of one run, something that must stand before it, and does not; DIFF_NONE. */
+static uint32_t missing_in(struct lining *x, unsigned side, uint32_t moment)
+{
+	struct track *track = &x->tracks[side];
+
+	for (; track->looked[moment] < track->first_in[moment + 1]; track->looked[moment]++) {
+		const struct moment_edge *e = &track->layer->edges[track->in[track->looked[moment]]];
+
+		if ((side || orders(x, e)) && !track->placed[e->from])
+			return e->from;
+	}
+	return DIFF_NONE;
+}
+
+/* The same of whichever run. False: nothing. */
+static bool missing(struct lining *x, const struct unit *u, struct unit *ret)
+{
+	bool joined = x->tracks[u->side].joined[u->moment];
+
+	for (unsigned side = 0; side < 2; side++) {
+		uint32_t own = side == u->side ? u->moment : joined ? x->tracks[u->side].layer->moments[u->moment].twin : DIFF_NONE;
+		uint32_t cause = own == DIFF_NONE ? DIFF_NONE : missing_in(x, side, own);
+
+		if (cause == DIFF_NONE)
+			continue;
+		*ret = (struct unit){ side, cause };
+		if (!side && x->tracks[0].joined[cause])
+			*ret = (struct unit){ 1, x->tracks[0].layer->moments[cause].twin };
+		return true;
+	}
+	return false;
+}
+
+static int place(struct lining *x, const struct unit *u)
+{
+	uint32_t a = DIFF_NONE;
+
+	if (!u->side)
+		return place_alone(x, u->moment);
+	if (x->tracks[1].joined[u->moment])
+		a = x->tracks[1].layer->moments[u->moment].twin;
+	x->l->placed[x->l->n_placed++] = (struct placed){ { a, u->moment } };
+	x->tracks[1].placed[u->moment] = true;
+	return a == DIFF_NONE ? 0 : place_before(x, a, x->tracks[1].key[u->moment]);
+}
+
+static void stack_push(struct lining *x, struct unit u)
+{
+	x->tracks[u.side].stacked[u.moment] = true;
+	x->stack[x->n_stack++] = u;
+}
+
+static void stack_cut(struct lining *x, size_t n)
+{
+	while (x->n_stack > n) {
+		struct unit *u = &x->stack[--x->n_stack];
+
+		x->tracks[u->side].stacked[u->moment] = false;
+	}
+}
+
+/* All on the stack from this one on wait for each other. */
+static int break_circle(struct lining *x, const struct unit *from)
+{
+	size_t i = x->n_stack, best = SIZE_MAX;
+
+	do {
+		i--;
+		if (x->tracks[x->stack[i].side].joined[x->stack[i].moment] &&
+		    (best == SIZE_MAX || distance(x, &x->stack[i]) >= distance(x, &x->stack[best])))
+			best = i;
+	} while (x->stack[i].side != from->side || x->stack[i].moment != from->moment);
+	stack_cut(x, best);
+	return part(x, x->tracks[1].layer->moments[x->stack[best].moment].twin);
+}
+
+/* It stands, behind all that has to stand before it. */
+static int place_all(struct lining *x, struct unit root)
+{
+	int err = 0;
+
+	while (!x->tracks[root.side].placed[root.moment] && !err) {
+		struct unit *top = x->n_stack ? &x->stack[x->n_stack - 1] : NULL, cause;
+
+		if (!top) {
+			stack_push(x, root);
+		} else if (!missing(x, top, &cause)) {
+			err = place(x, top);
+			stack_cut(x, x->n_stack - 1);
+		} else if (x->tracks[cause.side].stacked[cause.moment]) {
+			err = break_circle(x, &cause);
+		} else {
+			stack_push(x, cause);
+		}
+	}
+	return err;
+}
+
+/* Of run 0 alone, what can stand before that time. */
+static int place_ready(struct lining *x, uint64_t key)
+{
+	int err = 0;
+
+	while (x->ready.n && x->ready.heap[0].key <= key && !err) {
+		struct waiter w = queue_pop(&x->ready);
+
+		if (!x->tracks[0].placed[w.moment])
+			err = place_alone(x, w.moment);
+	}
+	return err;
+}
+
+static int line_up(struct lining *x)
+{
+	const struct track *before = &x->tracks[0], *after = &x->tracks[1];
+	int err = 0;
+
+	for (uint32_t m = 0; m < before->layer->n_moments && !err; m++)
+		if (!before->waits[m] && !before->joined[m])
+			err = queue_push(&x->ready, before->key[m], m);
+	for (size_t i = 0; i < after->layer->n_moments && !err; i++) {
+		uint32_t b = after->order[i];
+
+		err = place_ready(x, after->key[b] ? after->key[b] - 1 : 0);
+		if (!err)
+			err = place_all(x, (struct unit){ 1, b });
+	}
+	return err ? err : place_ready(x, UINT64_MAX);
+}
+
 int overlay_line(struct laying *l)
 {
 	struct lining x = { .l = l };
-	int err = track_init(&x.tracks[0], &l->layers[0], 0);
+	size_t n = l->layers[0].n_moments + l->layers[1].n_moments + 1;
+	int err = 0;
 
-	if (!err)
-		err = track_init(&x.tracks[1], &l->layers[1], 1);
-	l->placed = large_malloc(l->layers[0].n_moments + l->layers[1].n_moments + 1, sizeof(*l->placed));
-	if (!l->placed)
+	x.stack = large_malloc(n, sizeof(*x.stack));
+	l->placed = large_malloc(n, sizeof(*l->placed));
+	if (!x.stack || !l->placed)
 		err = -ENOMEM;
-	for (uint32_t m = 0; m < l->layers[0].n_moments && !err; m++)
-		if (is_joined(l, &l->layers[0].moments[m]))
-			x.tracks[0].joined[m] = x.tracks[1].joined[l->layers[0].moments[m].twin] = true;
+	for (unsigned side = 0; side < 2 && !err; side++)
+		err = track_init(&x.tracks[side], &l->layers[side]);
 	if (!err) {
-		count_waits(&x);
-		err = defer(&x, l);
+		join_pairs(&x);
+		prepare(&x);
+		err = defer(&x);
 	}
 	if (!err)
 		err = line_up(&x);
-	for (unsigned side = 0; side < 2; side++) {
-		free(x.tracks[side].first);
-		free(x.tracks[side].out);
-		free(x.tracks[side].waits);
-		free(x.tracks[side].waits_cross);
-		free(x.tracks[side].key);
-		free(x.tracks[side].joined);
-	}
+	track_fini(&x.tracks[0]);
+	track_fini(&x.tracks[1]);
 	free(x.ready.heap);
-	free(x.half.heap);
+	free(x.stack);
 	return err;
 }
