@@ -419,6 +419,12 @@ static void paint_node(struct brush *b, uint32_t n)
 	add(b, mark);
 }
 
+/* Only the other run did it, or did it there. */
+static bool is_of_other(const struct picture *p, const struct item *item)
+{
+	return item_side(p, item) == OVERLAY_REMOVED || item_side(p, item) == OVERLAY_GHOST;
+}
+
 /* From where it was stopped to what it did next. */
 static void paint_pause(struct brush *b, size_t item)
 {
@@ -430,9 +436,9 @@ static void paint_pause(struct brush *b, size_t item)
 
 	if (lane == ALL_LANES)
 		return;
-	for (; i < p->n_items && (p->items[i].lane != lane || p->items[i].vertex == NO_VERTEX ||
+	for (; i < p->n_items && (p->items[i].lane != lane || p->items[i].vertex == NO_VERTEX || is_of_other(p, &p->items[i]) ||
 				  p->items[i].vertex == fault->call); i++)
-		if (p->items[i].lane == lane && p->items[i].vertex != NO_VERTEX)
+		if (p->items[i].lane == lane && p->items[i].vertex == fault->call)
 			from = row_y(b->l, p->nodes[p->items[i].node].row);
 	if (i < p->n_items)
 		to = row_y(b->l, p->nodes[p->items[i].node].row);

@@ -9,6 +9,7 @@
 #include "graph/picture.h"
 
 #define LABEL_MAX 320
+#define CAUSE_MAX (DIFF_CAUSE_MAX + 24)
 #define SENTENCES_MAX 12u /* of a block */
 
 const char *side_words(const struct picture *p, enum overlay_side side, char buf[SIDE_WORDS])
@@ -49,16 +50,30 @@ static const struct diff_change *change_of(const struct picture *p, const struct
 	return &p->overlay->diff->changes[p->overlay->notes[v->first_note + i].change];
 }
 
+/* As diff_cause_text(), but with the number of the run. */
+static void cause_words(const struct picture *p, const struct diff_change *change, char *buf, size_t size)
+{
+	char text[DIFF_CAUSE_MAX], *other;
+
+	diff_cause_text(change, text);
+	other = strstr(text, " of the other run");
+	if (other)
+		snprintf(buf, size, "%.*s of run %" PRIu64 "%s", (int)(other - text), text, p->options->runs[0],
+			 other + strlen(" of the other run"));
+	else
+		snprintf(buf, size, "%s", text);
+}
+
 /* " (after fault 1)"; not of a fault that is named already: that it took the message itself, or killed the process. */
 static void cause_text(const struct picture *p, const struct overlay_vertex *v, const char *caption, char *buf, size_t size)
 {
-	char cause[DIFF_CAUSE_MAX], fault[32];
+	char cause[CAUSE_MAX], fault[32];
 
 	*buf = '\0';
 	for (uint32_t i = 0; v && i < v->n_notes && !*buf; i++) {
 		const struct diff_change *change = change_of(p, v, i);
 
-		diff_cause_text(change, cause);
+		cause_words(p, change, cause, sizeof(cause));
 		snprintf(fault, sizeof(fault), " fault %" PRIu32, change->fault);
 		if (*cause && (change->cause != DIFF_BY_FAULT || !strstr(caption, fault)))
 			snprintf(buf, size, " (%s)", cause);
@@ -69,7 +84,7 @@ size_t side_explained(const struct picture *p, uint32_t index, const char *capti
 {
 	const struct node *node = &p->nodes[index];
 	const struct overlay_vertex *v = p->overlay && !node->block ? vertex_of(p, &p->items[node->item]) : NULL;
-	char cause[DIFF_CAUSE_MAX + 4];
+	char cause[CAUSE_MAX + 4];
 	size_t length = strlen(caption), size;
 
 	*ret_ink = INK_FAULT;
@@ -136,7 +151,7 @@ char *side_caption(const struct picture *p, uint32_t index, char *caption)
 	const struct node *node = &p->nodes[index];
 	const struct overlay_vertex *v = node->block ? NULL : vertex_of(p, &p->items[node->item]);
 	const char *sign = overlay_side_sign(node->side == OVERLAY_SIDE_COUNT ? OVERLAY_BOTH : node->side);
-	char cause[DIFF_CAUSE_MAX + 4], before[96] = "", *text = NULL;
+	char cause[CAUSE_MAX + 4], before[96] = "", *text = NULL;
 
 	if (v && v->side == OVERLAY_GHOST) {
 		free(caption);
@@ -170,7 +185,7 @@ char *side_block(const struct node *node)
 static void tip_vertex(const struct picture *p, FILE *f, const struct overlay_vertex *v)
 {
 	const struct overlay *o = p->overlay;
-	char words[SIDE_WORDS], cause[DIFF_CAUSE_MAX], labels[2][LABEL_MAX];
+	char words[SIDE_WORDS], cause[CAUSE_MAX], labels[2][LABEL_MAX];
 
 	if (*side_words(p, v->side, words))
 		fprintf(f, "\n%s", words);
@@ -180,10 +195,12 @@ static void tip_vertex(const struct picture *p, FILE *f, const struct overlay_ve
 		if (strcmp(labels[0], labels[1]) != 0)
 			fprintf(f, "\nin run %" PRIu64 ": %s", p->options->runs[0], labels[0]);
 	}
+	if (!v->n_notes && (v->side == OVERLAY_MOVED || v->side == OVERLAY_GHOST))
+		fprintf(f, "\nin another order than in run %" PRIu64 ", as seen by several processes", p->options->runs[0]);
 	for (uint32_t i = 0; i < v->n_notes; i++) {
 		const struct diff_change *change = change_of(p, v, i);
 
-		diff_cause_text(change, cause);
+		cause_words(p, change, cause, sizeof(cause));
 		fprintf(f, "\n%s%s%s%s", change->text, *cause ? " (" : "", cause, *cause ? ")" : "");
 	}
 }
