@@ -5,6 +5,8 @@
 SHELL := /bin/bash
 VERSION := 0.1.0
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 DESTDIR ?=
 
 CC = gcc
@@ -27,6 +29,9 @@ DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphv
 	python3-zmq python3-protobuf python3-pycosat protobuf-compiler
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
+DEPS_DEB := dpkg-dev debhelper fakeroot lintian
+# a Debian to install the packages in
+DEPS_SOAK := $(DEPS_DEB) mmdebstrap e2fsprogs
 
 PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson libcgraph cairo libcurl libpcre2-8 libxxhash \
 	libseccomp
@@ -60,6 +65,7 @@ OBJ_LIBBOP := $(call obj,libbop)
 # the library for other programs: what it is made of, in position-independent code
 PIC_LIBBOP := $(patsubst %,$(O)/pic/%.o,$(basename $(wildcard libbop/*.c)) lib/error lib/key lib/place proto/api.pb-c)
 SONAME := libbop.so.0
+UNITS := bop-serve.service tfj.service
 OBJ_COLLECTOR := $(call obj,collector)
 OBJ_TFJ := $(call obj,tfj)
 comma := ,
@@ -79,7 +85,7 @@ LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson l
 	-lcadical -lstdc++ -lm -lpthread
 LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
-.PHONY: all examples deps deps-test deps-bench demo test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
+.PHONY: all examples deps deps-test deps-bench demo deb test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -203,6 +209,7 @@ test-vm: deps-test ## boot Debian's kernels 6.1 and 6.12 in qemu, run the kernel
 	@O=$(O) tests/run vm/
 
 soak: deps-test ## the long matrices in tests/soak/: hours
+	$(call install-missing,$(DEPS_SOAK))
 	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE) $(GUEST)
 	@O=$(O) tests/run --soak
 
@@ -222,26 +229,43 @@ fuzz-programs: $(FUZZ)
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/doc/bop/docs share/man/man1 share/bash-completion/completions)
 	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include/bop/proto lib/pkgconfig share/man/man3)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include/bop/proto share/man/man3)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)
 	install -m 644 libbop/bop.h $(DESTDIR)$(PREFIX)/include/bop/
 	install -m 644 $(O)/proto/api.pb-c.h proto/api.proto $(DESTDIR)$(PREFIX)/include/bop/proto/
-	install -m 755 $(O)/libbop.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/
-	install -m 644 $(O)/libbop.a $(DESTDIR)$(PREFIX)/lib/
-	ln -sf libbop.so.$(VERSION) $(DESTDIR)$(PREFIX)/lib/$(SONAME)
-	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libbop.so
-	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' libbop/libbop.pc.in >$(DESTDIR)$(PREFIX)/lib/pkgconfig/libbop.pc
+	install -m 755 $(O)/libbop.so.$(VERSION) $(DESTDIR)$(LIBDIR)/
+	install -m 644 $(O)/libbop.a $(DESTDIR)$(LIBDIR)/
+	ln -sf libbop.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libbop.so
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libbop/libbop.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libbop.pc
 	install -m 644 docs/man/libbop.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
+	for unit in $(UNITS); do sed 's|@PREFIX@|$(PREFIX)|' systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit; done
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/bop/
 	install -m 644 docs/*.* $(DESTDIR)$(PREFIX)/share/doc/bop/docs/
 	install -m 644 docs/man/bop.1 docs/man/tfj.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m 644 docs/completion/bop.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/bop
-	ln -sf bop $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tfj
+	install -m 644 docs/completion/bop.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/tfj
+
+# Packages are built from a copy, in which debian/control says what DEPS says.
+DEB := $(O)/deb/box-of-pain-$(VERSION)
+
+deb: deps ## build Debian packages (bop, tfj, libbop0, libbop-dev) into build/deb/
+	$(call install-missing,$(DEPS_DEB))
+	@[ "$$(dpkg-parsechangelog -S Version)" = $(VERSION) ] || { echo "make deb: debian/changelog is not of version $(VERSION)" >&2; exit 1; }
+	@rm -rf $(O)/deb && mkdir -p $(DEB)
+	@tar --exclude=./build --exclude=./.git -cf - . | tar -xf - -C $(DEB)
+	@sed "s|^@BUILD_DEPENDS@|$$(printf ' %s,\\n' $(DEPS))|" debian/control.in >$(DEB)/debian/control
+	@cd $(DEB) && dpkg-buildpackage -b -uc -us >../build.log 2>&1 || { tail -n 30 ../build.log >&2; echo "make deb: failed; see $(O)/deb/build.log" >&2; exit 1; }
+	@rm -rf $(DEB) && mkdir $(O)/deb/tmp
+	@TMPDIR=$(abspath $(O))/deb/tmp lintian --allow-root --fail-on error,warning $(O)/deb/*.changes
+	@rm -rf $(O)/deb/tmp
+	@ls $(O)/deb/*.deb
 
 uninstall: ## remove what install put there
 	rm -f $(foreach p,bop tfj,$(addprefix $(DESTDIR)$(PREFIX)/,bin/$(p) share/man/man1/$(p).1 share/bash-completion/completions/$(p)))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,lib/libbop.so.$(VERSION) lib/$(SONAME) lib/libbop.so lib/libbop.a \
-		lib/pkgconfig/libbop.pc share/man/man3/libbop.3)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libbop.so.$(VERSION) $(SONAME) libbop.so libbop.a pkgconfig/libbop.pc) \
+		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(PREFIX)/share/man/man3/libbop.3
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop $(DESTDIR)$(PREFIX)/include/bop
 
 clean: ## remove build/

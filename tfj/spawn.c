@@ -39,7 +39,7 @@ enum { GROUPS_MAX = 256, LOOKUP_BUFFER = 65536 };
 	X(PARENT, "its agent has ended")                                                           \
 	X(NETWORK, "cannot enter the network of its box")                                          \
 	X(NAMESPACE, "cannot make a mount namespace")                                              \
-	X(HOSTS, "cannot put the names of the boxes over /etc/hosts")                              \
+	X(HOSTS, "cannot put the names of the boxes over /etc/hosts (there must be one; an empty one will do)") \
 	X(RESOLV, "cannot empty /etc/resolv.conf")                                                 \
 	X(HOSTNAME, "cannot set the host name")                                                    \
 	X(STREAMS, "cannot set up its input and output")                                           \
@@ -92,7 +92,7 @@ static int child_namespaces(struct child *child)
 	if (unshare(CLONE_NEWNS | CLONE_NEWUTS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	child->ret_step = STEP_HOSTS;
-	if (spec->hosts && access(hosts, F_OK) == 0 &&
+	if (spec->hosts &&
 	    (mount(spec->hosts, hosts, NULL, MS_BIND, NULL) < 0 || mount(NULL, hosts, NULL, read_only, NULL) < 0))
 		return -errno;
 	child->ret_step = STEP_RESOLV;

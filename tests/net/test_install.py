@@ -18,7 +18,7 @@ def make(*argv, **kwargs):
 def test_help():
     """make help lists the targets, bop and tfj explain themselves with --help and name their version"""
     text = make("help").out
-    for target in ("all", "deps", "demo", "test", "test-vm", "soak", "bench", "fuzz", "install", "uninstall"):
+    for target in ("all", "deps", "demo", "test", "test-vm", "soak", "bench", "fuzz", "deb", "install", "uninstall"):
         true(re.search(rf"^{target}\b", text, re.M), f"make help does not mention {target}")
     for name in COMMANDS:
         true(name in bop("--help").out, f"bop --help does not mention {name}")

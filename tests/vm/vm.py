@@ -174,6 +174,30 @@ poweroff -f
 """
 
 
+def busybox_add(image):
+    if not shutil.which("busybox"):
+        raise Unavailable("there is no busybox; install busybox-static")
+    image.copy(shutil.which("busybox"), "/bin/busybox")
+
+
+def modules_add(image, kernel, names):
+    loaded = kernel.modules(names)
+    for name, data in loaded.items():
+        image.add(f"modules/{name}", data)
+    image.add("modules/order", "\n".join(loaded).encode())
+
+
+def initramfs(kernel, modules, init, path):
+    """Writes one that holds no more than what is needed to go on with a disk: `init` is its first process."""
+    image = Image()
+    for folder in ("bin", "proc", "dev", "root"):
+        image.folder(folder)
+    busybox_add(image)
+    modules_add(image, kernel, modules)
+    image.add("init", init.encode(), 0o755)
+    image.write(path)
+
+
 def guest_image(kernel, modules, script, path, fill, foreign_busybox=None):
     """Writes an initramfs that runs `script` as root. fill(image) puts in what it needs. foreign_busybox: the guest is of
     another architecture than this machine."""
@@ -184,15 +208,10 @@ def guest_image(kernel, modules, script, path, fill, foreign_busybox=None):
         with open(foreign_busybox, "rb") as f:
             image.add("/bin/busybox", f.read(), 0o755)
     else:
-        if not shutil.which("busybox"):
-            raise Unavailable("there is no busybox; install busybox-static")
-        image.copy(shutil.which("busybox"), "/bin/busybox")
+        busybox_add(image)
         image.copy("/bin/dash", "/bin/sh")  # busybox's would run its own ip before that of iproute2
         image.copy(os.path.join(OUT, "tests/vm/guest-exit"), "/bin/guest-exit")
-    loaded = kernel.modules(modules)
-    for name, data in loaded.items():
-        image.add(f"modules/{name}", data)
-    image.add("modules/order", "\n".join(loaded).encode())
+    modules_add(image, kernel, modules)
     image.add("etc/passwd", b"root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
     image.add("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
     image.add("etc/hosts", b"127.0.0.1 localhost\n")
@@ -216,8 +235,8 @@ MACHINES = {
 }
 
 
-def boot(kernel, image, memory, timeout, log, architecture="amd64"):
-    """Runs the guest. What it prints is in the file log while it runs. Returns (passed, what it printed)."""
+def boot(kernel, image, memory, timeout, log, architecture="amd64", disk=None):
+    """Runs the guest; disk: an image that it can write to. What it prints is in the file log while it runs. Returns (passed, what it printed)."""
     name, package, console, machine = MACHINES[architecture]
     qemu = shutil.which(name)
     if not qemu:
@@ -228,6 +247,8 @@ def boot(kernel, image, memory, timeout, log, architecture="amd64"):
             "-display", "none", "-no-reboot", "-nic", "none", "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
             # a busy machine's virtual timer may be too late for the kernel's check of it
             "-append", f"console={console} panic=-1 quiet no_timer_check"]
+    if disk:
+        argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
     with open(log, "wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                                                   preexec_fn=end_with_us) as process:
         try:
