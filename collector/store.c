@@ -157,10 +157,10 @@ int store_each_class(struct store *store, const char *experiment, store_on_class
 	return store->ops->each_class(store, experiment, on_class, arg, e);
 }
 
-int store_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+int store_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg,
 		     struct error *e)
 {
-	return store->ops->class_near(store, keys, n, on_candidate, arg, e);
+	return near->n && near->of_key ? store->ops->class_near(store, near, on_candidate, arg, e) : 0;
 }
 
 int store_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,

@@ -237,8 +237,16 @@ int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch
 
 /* By number. experiment NULL: of all. */
 int store_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
-/* Those classes that have one of n keys or more, each once, by number. */
-int store_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+/* Which classes are looked for: they have one of n keys or more. */
+struct store_near {
+	const uint64_t *keys;
+	size_t n;
+	uint64_t below;	 /* only with a lower number; 0: any */
+	uint32_t of_key; /* of each key at most so many: those with the highest numbers */
+};
+
+/* Each once, by number. Costs as much as n keys times of_key, however many classes there are. */
+int store_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg,
 		     struct error *e);
 
 /* This process; and whether the owner can still be alive (true when that cannot be told from here). */
@@ -276,7 +284,7 @@ struct store_ops {
 	int (*class_get)(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
 	int (*each_class)(struct store *store, const char *experiment, store_on_class *on_class, void *arg,
 			  struct error *e);
-	int (*class_near)(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+	int (*class_near)(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg,
 			  struct error *e);
 	int (*each_run)(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg,
 			struct error *e);

@@ -193,7 +193,7 @@ int pg_class_find(struct store *store, const char *experiment, const unsigned ch
 		  const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class, struct error *e);
 int pg_class_get(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
 int pg_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
-int pg_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg, struct error *e);
+int pg_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg, struct error *e);
 int pg_run_baseline(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 int pg_run_get(struct store *store, uint64_t id, struct store_run **ret_run, struct error *e);
 int pg_run_last(struct store *store, uint64_t *ret_id, struct error *e);

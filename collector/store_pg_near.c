@@ -8,8 +8,6 @@
 #include "collector/store_pg.h"
 #include "graph/sketch.h"
 
-enum { PAGE = 1000 };
-
 /* $from, $from + 1, ... as a list, each between the two words. */
 static void places(char *buf, size_t size, size_t from, size_t n, const char *before, const char *behind)
 {
@@ -78,56 +76,61 @@ int pg_sketch_remove(struct store_pg *s, uint64_t class, struct error *e)
 	return err ? err : pg_put_numbers(s, "DELETE FROM bop_sketch WHERE class = $1", class, 0, e);
 }
 
-/* The classes behind one of them that have one of the keys. */
 struct search {
-	const uint64_t *keys;
-	size_t n;
-	uint64_t after;
+	const struct store_near *near;
 	PGresult *result;
 };
 
+/* $1: below, $2: of each key so many, $3 and so on: the keys. */
+#define OF_ONE_KEY "%s(SELECT class FROM bop_sketch_key WHERE key = $%zu AND class < $1 ORDER BY class DESC LIMIT $2)"
+
+static void near_sql(char *buf, size_t size, size_t n)
+{
+	size_t used = (size_t)snprintf(buf, size, "SELECT k.class, b.bytes FROM (");
+
+	for (size_t i = 0; i < n && used < size; i++)
+		used += (size_t)snprintf(buf + used, size - used, OF_ONE_KEY, i ? " UNION " : "", i + 3);
+	if (used < size)
+		snprintf(buf + used, size - used, ") AS k JOIN bop_sketch b ON b.class = k.class ORDER BY k.class");
+}
+
 static int candidates_read(struct store_pg *s, void *arg, struct error *e)
 {
-	char list[PG_PARAMS_MAX * 5], text[sizeof(list) + 300];
+	char text[SKETCH_KEYS * (sizeof(OF_ONE_KEY) + 10) + 200];
 	struct search *search = arg;
-	struct pg_sql sql = { text, search->n == SKETCH_KEYS ? PG_CLASS_NEAR : PG_UNPREPARED };
+	const struct store_near *near = search->near;
+	struct pg_sql sql = { text, near->n == SKETCH_KEYS_STEP ? PG_CLASS_NEAR : PG_UNPREPARED };
 	struct pg_params params = { 0 };
 	int err;
 
-	places(list, sizeof(list), 3, search->n, "", "");
-	snprintf(text, sizeof(text),
-		 "SELECT k.class, b.bytes FROM (SELECT DISTINCT class FROM bop_sketch_key WHERE key IN (%s) AND class > $1) AS k"
-		 " JOIN bop_sketch b ON b.class = k.class ORDER BY k.class LIMIT $2", list);
-	pg_number(&params, search->after);
-	pg_number(&params, PAGE);
-	for (size_t i = 0; i < search->n; i++)
-		key(&params, search->keys[i]);
+	near_sql(text, sizeof(text), near->n);
+	pg_number(&params, near->below ? near->below : INT64_MAX);
+	pg_number(&params, near->of_key);
+	for (size_t i = 0; i < near->n; i++)
+		key(&params, near->keys[i]);
 	err = pg_want(s, &sql, &params, e);
 	return err ? err : pg_collect(s, &search->result, 1, "reading", e);
 }
 
-int pg_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg, struct error *e)
+int pg_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg, struct error *e)
 {
-	struct search search = { .keys = keys, .n = n };
+	struct search search = { .near = near };
 	struct sketch sketch;
 	const void *bytes;
 	size_t size;
-	int err = 0, rows;
+	int err, rows;
 
-	if (n > PG_PARAMS_MAX - 2)
+	_Static_assert(SKETCH_KEYS + 2 <= PG_PARAMS_MAX, "keys are values of one statement");
+	if (near->n > SKETCH_KEYS)
 		return error_set(e, -E2BIG, "a run has at most %d keys", SKETCH_KEYS);
-	do {
-		err = n ? pg_read(pg_of(store), candidates_read, &search, e) : 0;
-		rows = err || !n ? 0 : PQntuples(search.result);
-		for (int i = 0; i < rows && !err; i++) {
-			search.after = pg_get_number(search.result, i, 0);
-			bytes = pg_get_bytes(search.result, i, 1, &size);
-			sketch = (struct sketch){ 0 };
-			if (!sketch_unpack(bytes, size, &sketch))
-				err = on_candidate(search.after, &sketch, arg, e);
-		}
-		PQclear(search.result);
-		search.result = NULL;
-	} while (!err && rows == PAGE);
+	err = pg_read(pg_of(store), candidates_read, &search, e);
+	rows = err ? 0 : PQntuples(search.result);
+	for (int i = 0; i < rows && !err; i++) {
+		bytes = pg_get_bytes(search.result, i, 1, &size);
+		sketch = (struct sketch){ .keys = { 0 } };
+		if (!sketch_unpack(bytes, size, &sketch))
+			err = on_candidate(pg_get_number(search.result, i, 0), &sketch, arg, e);
+	}
+	PQclear(search.result);
 	return err;
 }

@@ -102,7 +102,7 @@ int sqlite_class_find(struct store *store, const char *experiment, const unsigne
 		      struct error *e);
 int sqlite_class_get(struct store *store, uint64_t id, struct store_class **ret_class, struct error *e);
 int sqlite_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
-int sqlite_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+int sqlite_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg,
 		      struct error *e);
 int sqlite_each_run(struct store *store, const struct store_range *range, store_on_run *on_run, void *arg, struct error *e);
 int sqlite_each_stream(struct store *store, uint64_t run, store_on_stream *on_stream, void *arg, struct error *e);

@@ -63,50 +63,54 @@ int sqlite_sketch_remove(struct store_sqlite *s, uint64_t class, struct error *e
 	return err;
 }
 
-/* n placeholders. Caller frees; NULL: no memory. */
+/* ?1: below, ?2: of each key so many, ?3 and so on: the keys. Caller frees; NULL: no memory. */
 static char *near_sql(size_t n)
 {
-	char *sql = NULL, *places = malloc(2 * n + 1);
+	char *sql = NULL;
+	size_t size;
+	FILE *out = open_memstream(&sql, &size);
 
-	if (!places)
+	if (!out)
 		return NULL;
+	fputs("SELECT near.class, bytes FROM (", out);
 	for (size_t i = 0; i < n; i++)
-		strcpy(places + 2 * i, i + 1 < n ? "?," : "?");
-	if (asprintf(&sql,
-		     "SELECT near.class, bytes FROM (SELECT DISTINCT class FROM sketch_key WHERE key IN (%s)) AS near"
-		     " JOIN sketch ON sketch.class = near.class ORDER BY near.class",
-		     places) < 0)
-		sql = NULL;
-	free(places);
+		fprintf(out,
+			"%sSELECT * FROM (SELECT class FROM sketch_key WHERE key = ?%zu AND class < ?1"
+			" ORDER BY class DESC LIMIT ?2)",
+			i ? " UNION " : "", i + 3);
+	fputs(") AS near JOIN sketch ON sketch.class = near.class ORDER BY near.class", out);
+	if (fclose(out)) {
+		free(sql);
+		return NULL;
+	}
 	return sql;
 }
 
-int sqlite_class_near(struct store *store, const uint64_t *keys, size_t n, store_on_candidate *on_candidate, void *arg,
+int sqlite_class_near(struct store *store, const struct store_near *near, store_on_candidate *on_candidate, void *arg,
 		      struct error *e)
 {
 	struct store_sqlite *s = sqlite_of(store);
+	char *sql = near_sql(near->n);
 	struct sketch sketch;
 	sqlite3_stmt *st = NULL;
 	int rc, result;
-	char *sql;
 
-	if (!n)
-		return 0;
-	sql = near_sql(n);
 	if (!sql)
 		return error_set(e, -ENOMEM, "out of memory");
 	result = sqlite_prepare(s, sql, &st, "reading", e);
 	free(sql);
 	if (result < 0)
 		return result;
-	for (size_t i = 0; i < n; i++)
-		sqlite3_bind_int64(st, (int)i + 1, (int64_t)keys[i]);
+	sqlite_bind_number(st, 1, near->below ? near->below : INT64_MAX);
+	sqlite_bind_number(st, 2, near->of_key);
+	for (size_t i = 0; i < near->n; i++)
+		sqlite3_bind_int64(st, (int)i + 3, (int64_t)near->keys[i]);
 	while (!result && (rc = sqlite3_step(st)) != SQLITE_DONE) {
 		if (rc != SQLITE_ROW) {
 			result = sqlite_fail(s, rc, "reading", e);
 			break;
 		}
-		sketch = (struct sketch){ 0 };
+		sketch = (struct sketch){ .keys = { 0 } };
 		if (!sketch_unpack(sqlite3_column_blob(st, 1), (size_t)sqlite3_column_bytes(st, 1), &sketch))
 			result = on_candidate((uint64_t)sqlite3_column_int64(st, 0), &sketch, arg, e);
 	}

@@ -193,7 +193,18 @@ static void sealed_with(struct store *store, const struct sketch *sketch, uint64
 	ck_assert_msg(!store_run_seal(store, &row, NULL, 0, &how, &e), "%s", e.text);
 }
 
-/* Classes that share a key, each once, in order, with the values that they were put in with; one that was removed is not found. */
+static void find(struct store *store, struct store_near near, struct found *found)
+{
+	struct error e = { "" };
+
+	found->n = 0;
+	ck_assert_msg(store_class_near(store, &near, on_candidate, found, &e) == 0, "%s", e.text);
+}
+
+/*
+ * Classes that share a key, each once, in order, with the values that they were put in with; of each key the newest ones, and only those
+ * below a number. One that was removed is not found.
+ */
 START_TEST(near)
 {
 	struct sketch sketches[3];
@@ -208,22 +219,28 @@ START_TEST(near)
 		sketch_keys(&sketches[i], "x");
 		sealed_with(store, &sketches[i], i);
 	}
-	ck_assert_int_eq(store_class_near(store, sketches[2].keys, SKETCH_KEYS, on_candidate, &found, NULL), 0);
+	find(store, (struct store_near){ .keys = sketches[2].keys, .n = SKETCH_KEYS, .of_key = 9 }, &found);
 	ck_assert_uint_eq(found.n, 1);
 	ck_assert_uint_eq(found.ids[0], 3);
 	ck_assert_int_eq(memcmp(found.sketches[0].values, sketches[2].values, sizeof(sketches[2].values)), 0);
-	found.n = 0;
 	keys[0] = sketches[1].keys[0];
 	keys[1] = sketches[0].keys[0];
 	keys[2] = sketches[0].keys[1];
-	ck_assert_int_eq(store_class_near(store, keys, 3, on_candidate, &found, NULL), 0);
+	find(store, (struct store_near){ .keys = keys, .n = 3, .of_key = 9 }, &found);
 	ck_assert_uint_eq(found.n, 2);
 	ck_assert(found.ids[0] == 1 && found.ids[1] == 2);
-	found.n = 0;
-	ck_assert_int_eq(store_class_near(store, keys, 0, on_candidate, &found, NULL), 0);
+	find(store, (struct store_near){ .keys = keys, .n = 3, .of_key = 1 }, &found);
+	ck_assert(found.n == 1 && found.ids[0] == 2);
+	find(store, (struct store_near){ .keys = keys, .n = 3, .of_key = 1, .below = 2 }, &found);
+	ck_assert(found.n == 1 && found.ids[0] == 1);
+	find(store, (struct store_near){ .keys = keys, .n = 3, .of_key = 9, .below = 1 }, &found);
+	ck_assert_uint_eq(found.n, 0);
+	find(store, (struct store_near){ .keys = keys, .n = 0, .of_key = 9 }, &found);
+	ck_assert_uint_eq(found.n, 0);
+	find(store, (struct store_near){ .keys = keys, .n = 3, .of_key = 0 }, &found);
 	ck_assert_uint_eq(found.n, 0);
 	ck_assert_int_eq(store_run_remove(store, 1, NULL), 0);
-	ck_assert_int_eq(store_class_near(store, keys + 1, 2, on_candidate, &found, NULL), 0);
+	find(store, (struct store_near){ .keys = keys + 1, .n = 2, .of_key = 9 }, &found);
 	ck_assert_msg(!found.n || found.ids[0] != 1, "a class that is gone is found");
 	store_close(store);
 }
