@@ -14,7 +14,7 @@
  * Of how many values a key is made, a step of keys after the other. Two runs of similarity s share one of width w with a
  * chance of s^w: of those that are very similar the first steps find a few, of those that are not the last one all.
  */
-static const unsigned widths[] = { 16, 8, 4, 1 };
+static const unsigned widths[] = { 16, 8, 2, 1 };
 _Static_assert(SKETCH_KEYS_STEP * sizeof(widths) / sizeof(*widths) == SKETCH_KEYS, "a width for each step of keys");
 
 #define BY_CHANCE (1.0 / (UINT8_MAX + 1)) /* of values that have nothing to do with each other so many are equal */

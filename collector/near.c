@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* See near.h. Fails as the store does. */
+#include "collector/near.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "collector/run.h"
+#include "graph/sketch.h"
+
+/*
+ * Keys are asked step by step, those first that only the very similar share: with so many candidates it is enough; of each
+ * key it is the newest. tests/unit/test_near.c measures how often that finds the nearest.
+ */
+#define ENOUGH 128
+#define OF_KEY 64
+#define CANDIDATES_MAX (ENOUGH + SKETCH_KEYS_STEP * OF_KEY)
+
+struct candidate {
+	uint64_t class_id;
+	double similarity;
+};
+
+struct search {
+	struct store *store;
+	const struct near_of *of;
+	struct candidate candidates[CANDIDATES_MAX];
+	size_t n;
+};
+
+static bool is_known(const struct search *search, uint64_t class_id)
+{
+	for (size_t i = 0; i < search->n; i++)
+		if (search->candidates[i].class_id == class_id)
+			return true;
+	return false;
+}
+
+static int on_candidate(uint64_t class_id, const struct sketch *sketch, void *arg, struct error *e)
+{
+	struct search *search = arg;
+
+	if (class_id == search->of->class_id || search->n == CANDIDATES_MAX || is_known(search, class_id))
+		return 0;
+	search->candidates[search->n++] = (struct candidate){ class_id, sketch_similarity(sketch, search->of->sketch) };
+	return 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct candidate *p = a, *q = b;
+
+	if (p->similarity != q->similarity)
+		return p->similarity > q->similarity ? -1 : 1;
+	return p->class_id < q->class_id ? -1 : p->class_id > q->class_id;
+}
+
+/* The best ones first. below: only classes with a lower number; 0: any. */
+static int collect(struct search *search, uint64_t below, struct error *e)
+{
+	int err = 0;
+
+	search->n = 0;
+	for (size_t i = 0; i < SKETCH_KEYS && search->n < ENOUGH && !err; i += SKETCH_KEYS_STEP) {
+		struct store_near near = {
+			.keys = search->of->sketch->keys + i, .n = SKETCH_KEYS_STEP, .below = below, .of_key = OF_KEY,
+		};
+
+		err = store_class_near(search->store, &near, on_candidate, search, e);
+	}
+	qsort(search->candidates, search->n, sizeof(*search->candidates), compare);
+	return err;
+}
+
+/* The best one that can be looked at. before: only if it was founded before the run. 1, 0: there is none, or a negative errno. */
+static int choose(struct search *search, bool before, struct near *ret, struct error *e)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < search->n && !found && search->candidates[i].similarity >= NEAR_LEAST; i++) {
+		const struct candidate *candidate = &search->candidates[i];
+		struct store_class *class = NULL;
+		int err = store_class_get(search->store, candidate->class_id, &class, e);
+
+		if (err == -ENOENT) /* removed meanwhile */
+			continue;
+		if (err < 0)
+			return err;
+		found = class->kept_run && (!before || class->first_run < search->of->run);
+		if (found)
+			*ret = (struct near){
+				.run = class->kept_run,
+				.class_id = candidate->class_id,
+				.similarity = candidate->similarity,
+				.later = class->first_run > search->of->run,
+			};
+		store_class_free(class);
+	}
+	return found;
+}
+
+static int find_similar(struct search *search, struct near *ret, struct error *e)
+{
+	uint64_t below = search->of->class_id;
+	int found = collect(search, below, e);
+
+	if (!found)
+		found = choose(search, !below, ret, e);
+	if (found)
+		return found;
+	if (below)
+		found = collect(search, 0, e);
+	return found ? found : choose(search, false, ret, e);
+}
+
+/* A run that others can be compared with: it ended, whole, nothing was done to it, and its events are here. */
+static int on_run(const struct store_run *row, void *arg, struct error *e)
+{
+	struct search *search = arg;
+	bool whole = !row->running && !row->incomplete && !row->lost && !row->holes && !row->faults && row->kept;
+	bool own = row->id == search->of->run || (row->class_id && row->class_id == search->of->class_id);
+
+	if (!whole || own || row->outcome == OUTCOME_INTERRUPTED || row->outcome == OUTCOME_ERROR)
+		return 0;
+	search->candidates[0].class_id = row->id;
+	return 1;
+}
+
+/* Of the same experiment, the last one before the run, else any. */
+static int find_plain(struct search *search, struct near *ret, struct error *e)
+{
+	struct store_range range = { .experiment = search->of->experiment, .newest = true, .after = search->of->run };
+	int found = run_each(search->store, &range, on_run, search, e);
+
+	range.after = 0;
+	if (!found)
+		found = run_each(search->store, &range, on_run, search, e);
+	if (found < 0)
+		return found;
+	if (!found)
+		return error_set(e, -ENOENT,
+				 "experiment %s has nothing that run %" PRIu64 " could be compared with, neither another run that is like "
+				 "it nor a whole one without faults: name one (`bop runs` lists them)",
+				 search->of->experiment, search->of->run);
+	*ret = (struct near){ .run = search->candidates[0].class_id, .later = search->candidates[0].class_id > search->of->run };
+	return 0;
+}
+
+int near_find(struct store *store, const struct near_of *of, struct near *ret_near, struct error *e)
+{
+	struct search search = { .store = store, .of = of };
+	struct near near;
+	int found = find_similar(&search, &near, e);
+
+	if (!found)
+		found = find_plain(&search, &near, e);
+	if (found < 0)
+		return found;
+	*ret_near = near;
+	return 0;
+}
