@@ -27,6 +27,7 @@ struct search {
 	const struct near_of *of;
 	struct candidate candidates[CANDIDATES_MAX];
 	size_t n;
+	struct near found;
 };
 
 static bool is_known(const struct search *search, uint64_t class_id)
@@ -74,7 +75,7 @@ static int collect(struct search *search, uint64_t below, struct error *e)
 }
 
 /* The best one that can be looked at. before: only if it was founded before the run. 1, 0: there is none, or a negative errno. */
-static int choose(struct search *search, bool before, struct near *ret, struct error *e)
+static int choose(struct search *search, bool before, struct error *e)
 {
 	int found = 0;
 
@@ -89,7 +90,7 @@ static int choose(struct search *search, bool before, struct near *ret, struct e
 			return err;
 		found = class->kept_run && (!before || class->first_run < search->of->run);
 		if (found)
-			*ret = (struct near){
+			search->found = (struct near){
 				.run = class->kept_run,
 				.class_id = candidate->class_id,
 				.similarity = candidate->similarity,
@@ -100,18 +101,18 @@ static int choose(struct search *search, bool before, struct near *ret, struct e
 	return found;
 }
 
-static int find_similar(struct search *search, struct near *ret, struct error *e)
+static int find_similar(struct search *search, struct error *e)
 {
 	uint64_t below = search->of->class_id;
 	int found = collect(search, below, e);
 
 	if (!found)
-		found = choose(search, !below, ret, e);
+		found = choose(search, !below, e);
 	if (found)
 		return found;
 	if (below)
 		found = collect(search, 0, e);
-	return found ? found : choose(search, false, ret, e);
+	return found ? found : choose(search, false, e);
 }
 
 /* A run that others can be compared with: it ended, whole, nothing was done to it, and its events are here. */
@@ -119,44 +120,43 @@ static int on_run(const struct store_run *row, void *arg, struct error *e)
 {
 	struct search *search = arg;
 	bool whole = !row->running && !row->incomplete && !row->lost && !row->holes && !row->faults && row->kept;
-	bool own = row->id == search->of->run || (row->class_id && row->class_id == search->of->class_id);
+	bool same = row->class_id && row->class_id == search->of->class_id;
 
-	if (!whole || own || row->outcome == OUTCOME_INTERRUPTED || row->outcome == OUTCOME_ERROR)
+	if (!whole || row->outcome == OUTCOME_INTERRUPTED || row->outcome == OUTCOME_ERROR || row->id == search->of->run ||
+	    same != search->found.same)
 		return 0;
-	search->candidates[0].class_id = row->id;
+	search->found.run = row->id;
+	search->found.later = row->id > search->of->run;
 	return 1;
 }
 
-/* Of the same experiment, the last one before the run, else any. */
-static int find_plain(struct search *search, struct near *ret, struct error *e)
+/* Of the same experiment, the last one before the run, else any. same: of its class. 1, 0: there is none, or a negative errno. */
+static int find_plain(struct search *search, bool same, struct error *e)
 {
 	struct store_range range = { .experiment = search->of->experiment, .newest = true, .after = search->of->run };
-	int found = run_each(search->store, &range, on_run, search, e);
+	int found;
 
+	search->found = (struct near){ .same = same };
+	found = run_each(search->store, &range, on_run, search, e);
 	range.after = 0;
-	if (!found)
-		found = run_each(search->store, &range, on_run, search, e);
-	if (found < 0)
-		return found;
-	if (!found)
-		return error_set(e, -ENOENT,
-				 "experiment %s has nothing that run %" PRIu64 " could be compared with, neither another run that is like "
-				 "it nor a whole one without faults: name one (`bop runs` lists them)",
-				 search->of->experiment, search->of->run);
-	*ret = (struct near){ .run = search->candidates[0].class_id, .later = search->candidates[0].class_id > search->of->run };
-	return 0;
+	return found ? found : run_each(search->store, &range, on_run, search, e);
 }
 
 int near_find(struct store *store, const struct near_of *of, struct near *ret_near, struct error *e)
 {
 	struct search search = { .store = store, .of = of };
-	struct near near;
-	int found = find_similar(&search, &near, e);
+	int found = find_similar(&search, e);
 
 	if (!found)
-		found = find_plain(&search, &near, e);
-	if (found < 0)
-		return found;
-	*ret_near = near;
-	return 0;
+		found = find_plain(&search, false, e);
+	if (!found && of->class_id)
+		found = find_plain(&search, true, e);
+	if (!found)
+		return error_set(e, -ENOENT,
+				 "experiment %s has no other whole run without faults that run %" PRIu64 " could be compared with, nor one "
+				 "that is like it: name one (`bop runs` lists them)",
+				 of->experiment, of->run);
+	if (found > 0)
+		*ret_near = search.found;
+	return found < 0 ? found : 0;
 }

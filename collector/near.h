@@ -26,9 +26,10 @@ struct near {
 	uint64_t class_id; /* 0: nothing similar; it is the last whole run without faults */
 	double similarity; /* 0 to 1, estimated; only with a class */
 	bool later;	   /* found after it: there is nothing before */
+	bool same;	   /* of its own class: its experiment has done nothing else */
 };
 
-/* -ENOENT: there is nothing of its experiment that it could be compared with. */
+/* -ENOENT: there is no other run of its experiment that it could be compared with. */
 int near_find(struct store *store, const struct near_of *of, struct near *ret_near, struct error *e);
 
 #endif

@@ -48,6 +48,15 @@ int query_answer(struct store *store, const struct api_request *request, struct 
  */
 int query_render(struct store *store, const Bop__Api__Render *render, FILE *out, struct error *e);
 
+/* What is known of a comparison besides its text. */
+struct query_diffed {
+	uint64_t other; /* which run it was compared with */
+	bool differs;
+};
+
+/* The same of what Diff asks for. */
+int query_diff(struct store *store, const Bop__Api__Diff *diff, FILE *out, struct query_diffed *ret_diffed, struct error *e);
+
 /* The number of the run that is meant: 0 is the last one. -ENOENT: there is none. */
 int query_run_number(struct store *store, uint64_t run, uint64_t *ret_run, struct error *e);
 

@@ -19,7 +19,10 @@ struct rendering {
 	uint64_t run, size;
 	char *format, *order;
 	bool all;
-	bool ended; /* the run had, so this stays right */
+	bool diff;
+	uint64_t asked_other; /* of a diff; 0: the nearest */
+	struct query_diffed diffed;
+	bool stays; /* right for ever: what it shows has ended */
 	bool kept;
 	int fd;
 	bool too_large; /* while it is written */
@@ -61,18 +64,43 @@ void renderings_free(struct renderings *renderings)
 	free(renderings);
 }
 
-static bool is(const struct rendering *rendering, uint64_t run, bool all, const char *format, const char *order)
+bool rendering_asked(const struct api_request *request, struct rendering_ask *ret_ask)
 {
-	return rendering->run == run && rendering->all == all && !strcmp(rendering->format, format) &&
-	       !strcmp(rendering->order, order);
+	*ret_ask = (struct rendering_ask){ .render = NULL };
+	if (request->kind == API_RENDER)
+		ret_ask->render = request->render;
+	else if (request->kind == API_DIFF)
+		ret_ask->diff = request->diff;
+	return ret_ask->render || ret_ask->diff;
 }
 
-struct rendering *renderings_get(struct renderings *renderings, const Bop__Api__Render *ask)
+/* What both have in common. */
+#define ASKED(ask, field) ((ask)->diff ? (ask)->diff->field : (ask)->render->field)
+
+static const char *asked_order(const struct rendering_ask *ask)
+{
+	return ask->diff ? "" : ask->render->order;
+}
+
+static bool is_asked(const struct rendering *rendering, const struct rendering_ask *ask)
+{
+	return rendering->diff == !!ask->diff && rendering->run == ASKED(ask, run) && rendering->all == ASKED(ask, all) &&
+	       (!ask->diff || rendering->asked_other == ask->diff->other) && !strcmp(rendering->format, ASKED(ask, format)) &&
+	       !strcmp(rendering->order, asked_order(ask));
+}
+
+static bool is_same(const struct rendering *a, const struct rendering *b)
+{
+	return a->diff == b->diff && a->run == b->run && a->all == b->all && a->asked_other == b->asked_other &&
+	       !strcmp(a->format, b->format) && !strcmp(a->order, b->order);
+}
+
+struct rendering *renderings_get(struct renderings *renderings, const struct rendering_ask *ask)
 {
 	struct rendering *rendering;
 
 	DL_FOREACH(renderings->kept, rendering)
-		if (is(rendering, ask->run, ask->all, ask->format, ask->order) && (rendering->ended || ask->offset)) {
+		if (is_asked(rendering, ask) && (rendering->stays || ASKED(ask, offset))) {
 			rendering->references++;
 			return rendering;
 		}
@@ -87,7 +115,7 @@ void renderings_keep(struct renderings *renderings, struct rendering *rendering)
 	if (!rendering || rendering->kept)
 		return;
 	DL_FOREACH_SAFE(renderings->kept, other, next)
-		if (is(other, rendering->run, rendering->all, rendering->format, rendering->order))
+		if (is_same(other, rendering))
 			forget(renderings, other);
 	DL_APPEND(renderings->kept, rendering);
 	rendering->kept = true;
@@ -121,27 +149,27 @@ static int file_open(void)
 	return fd >= 0 ? fd : memfd_create("bop-rendering", MFD_CLOEXEC);
 }
 
-static int file_write(struct store *store, const Bop__Api__Render *ask, struct rendering *rendering, struct error *e)
+static int file_write(struct store *store, const struct rendering_ask *ask, struct rendering *rendering, struct error *e)
 {
 	FILE *out = fopencookie(rendering, "w", (cookie_io_functions_t){ .write = on_write });
 	int err, failed;
 
 	if (!out)
 		return error_set(e, -ENOMEM, "out of memory");
-	err = query_render(store, ask, out, e);
+	err = ask->diff ? query_diff(store, ask->diff, out, &rendering->diffed, e) : query_render(store, ask->render, out, e);
 	failed = ferror(out);
 	failed |= fclose(out);
 	if (rendering->too_large)
 		return error_set(e, -E2BIG,
 				 "%s of run %llu is larger than %u bytes: read it with bop, from the store itself",
-				 ask->format, (unsigned long long)rendering->run, RENDERING_BYTES_MAX);
+				 rendering->format, (unsigned long long)rendering->run, RENDERING_BYTES_MAX);
 	if (!err && failed)
-		err = error_set(e, -EIO, "the server cannot keep %s of run %llu: %s", ask->format,
+		err = error_set(e, -EIO, "the server cannot keep %s of run %llu: %s", rendering->format,
 				(unsigned long long)rendering->run, strerror(errno));
 	return err;
 }
 
-static int render(struct store *store, const Bop__Api__Render *ask, uint64_t run, bool ended, struct rendering **ret,
+static int render(struct store *store, const struct rendering_ask *ask, uint64_t run, bool stays, struct rendering **ret,
 		  struct error *e)
 {
 	struct rendering *rendering = calloc(1, sizeof(*rendering));
@@ -151,10 +179,12 @@ static int render(struct store *store, const Bop__Api__Render *ask, uint64_t run
 		return error_set(e, err, "out of memory");
 	rendering->references = 1;
 	rendering->run = run;
-	rendering->all = ask->all;
-	rendering->ended = ended;
-	rendering->format = strdup(ask->format);
-	rendering->order = strdup(ask->order);
+	rendering->all = ASKED(ask, all);
+	rendering->diff = ask->diff;
+	rendering->asked_other = ask->diff ? ask->diff->other : 0;
+	rendering->stays = stays;
+	rendering->format = strdup(ASKED(ask, format));
+	rendering->order = strdup(asked_order(ask));
 	rendering->fd = file_open();
 	if (rendering->fd < 0)
 		err = error_set(e, -errno, "the server has no room for a picture: %s", strerror(errno));
@@ -183,6 +213,8 @@ static int page_read(const struct rendering *rendering, uint64_t offset, struct 
 	page->run = rendering->run;
 	page->offset = offset;
 	page->total = rendering->size;
+	page->other = rendering->diffed.other;
+	page->differs = rendering->diffed.differs;
 	while (page->data.len < size) {
 		n = pread(rendering->fd, page->data.data + page->data.len, size - page->data.len,
 			  (off_t)(offset + page->data.len));
@@ -194,26 +226,36 @@ static int page_read(const struct rendering *rendering, uint64_t offset, struct 
 	return 0;
 }
 
-int rendering_page(struct store *store, const Bop__Api__Render *ask, struct rendering **rendering,
-		   struct api_answer *ret_answer, struct error *e)
+/* Whether a run that is kept has ended: 1 or 0; it may have been removed. */
+static int has_ended(struct store *store, uint64_t run, struct error *e)
 {
 	struct store_run *row = NULL;
-	uint64_t run;
-	int err = query_run_number(store, ask->run, &run, e);
+	int err = store_run_get(store, run, &row, e), ended = row && !row->running;
 
-	if (!err && ask->offset && !ask->run)
-		err = error_set(e, -EINVAL, "say which run the page at %llu is of: the first one said it",
-				(unsigned long long)ask->offset);
-	if (!err)
-		err = store_run_get(store, run, &row, e); /* it may have been removed */
-	if (!err && !*rendering && ask->offset && row->running)
-		err = error_set(e, -ENODATA,
-				"run %llu goes on, and the pages before %llu are not kept any more: begin at 0 again",
-				(unsigned long long)run, (unsigned long long)ask->offset);
-	if (!err && !*rendering)
-		err = render(store, ask, run, !row->running, rendering, e);
-	if (!err)
-		err = page_read(*rendering, ask->offset, ret_answer, e);
 	store_run_free(row);
-	return err;
+	return err ? err : ended;
+}
+
+int rendering_page(struct store *store, const struct rendering_ask *ask, struct rendering **rendering,
+		   struct api_answer *ret_answer, struct error *e)
+{
+	uint64_t run, other = ask->diff ? ask->diff->other : 0, offset = ASKED(ask, offset);
+	int err = query_run_number(store, ASKED(ask, run), &run, e), ended = 0, other_ended = 1;
+
+	if (!err && offset && !ASKED(ask, run))
+		err = error_set(e, -EINVAL, "say which run the page at %llu is of: the first one said it",
+				(unsigned long long)offset);
+	if (!err)
+		err = ended = has_ended(store, run, e);
+	if (err >= 0 && other)
+		err = other_ended = has_ended(store, other, e);
+	if (err < 0)
+		return err;
+	ended = ended && other_ended;
+	if (!*rendering && offset && !ended)
+		return error_set(e, -ENODATA,
+				 "run %llu goes on, and the pages before %llu are not kept any more: begin at 0 again",
+				 (unsigned long long)(other_ended ? run : other), (unsigned long long)offset);
+	err = *rendering ? 0 : render(store, ask, run, ended && (!ask->diff || other), rendering, e);
+	return err ? err : page_read(*rendering, offset, ret_answer, e);
 }

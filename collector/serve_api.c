@@ -195,6 +195,7 @@ static void request_do(struct serve *serve, const struct door_frame *frame, stru
 	case API_RENDER:
 	case API_GET_HISTORY:
 	case API_LIST_HYPOTHESES:
+	case API_DIFF:
 		queries_add(serve->queries, frame, request);
 		break;
 	case API_SUBSCRIBE:

@@ -23,7 +23,7 @@ struct query {
 	struct api_request request;
 	size_t size; /* of the request, as it came */
 	bool working, left, cancelled;
-	struct rendering *rendering; /* RENDER: what was kept of it, and afterwards what is to be kept */
+	struct rendering *rendering; /* of what comes in pages: what was kept of it, and afterwards what is to be kept */
 	/* what the worker found */
 	int err;
 	struct error e;
@@ -83,10 +83,12 @@ void queries_close(struct queries *queries)
 /* In a thread. */
 static int answer_make(struct query *query, struct store *store, struct api_answer *ret_answer)
 {
-	if (query->request.kind != API_RENDER)
+	struct rendering_ask ask;
+
+	if (!rendering_asked(&query->request, &ask))
 		return query_answer(store, &query->request, ret_answer, &query->e);
 	*ret_answer = (struct api_answer){ .id = query->request.id };
-	return rendering_page(store, query->request.render, &query->rendering, ret_answer, &query->e);
+	return rendering_page(store, &ask, &query->rendering, ret_answer, &query->e);
 }
 
 static void on_work(struct worker_job *job)
@@ -136,7 +138,7 @@ static void on_worked(struct worker_job *job)
 
 	DL_DELETE(queries->all, query);
 	answer_send(query);
-	if (query->request.kind == API_RENDER && !query->err)
+	if (!query->err)
 		renderings_keep(queries->renderings, query->rendering);
 	query_free(query);
 	next_begin(queries);
@@ -185,13 +187,14 @@ static struct query *next_find(const struct queries *queries)
 
 static void next_begin(struct queries *queries)
 {
+	struct rendering_ask ask;
 	struct query *query;
 
 	while ((query = next_find(queries))) {
 		query->working = true;
 		move_back(queries, &query->client);
-		if (query->request.kind == API_RENDER)
-			query->rendering = renderings_get(queries->renderings, query->request.render);
+		if (rendering_asked(&query->request, &ask))
+			query->rendering = renderings_get(queries->renderings, &ask);
 		workers_add(queries->workers, &query->job);
 	}
 }

@@ -28,6 +28,20 @@ const char *show_diff_verdict(const struct shown_diff *shown)
 	return "other exchanges";
 }
 
+/* Why it is compared with this one. */
+static void show_near(const struct near *near, FILE *out)
+{
+	if (near->same)
+		fprintf(out, "  nearest   its experiment has done nothing else\n");
+	else if (!near->class_id)
+		fprintf(out, "  nearest   nothing that is like it was found; run %" PRIu64 " is the last whole one without faults\n", near->run);
+	else if (near->later)
+		fprintf(out, "  nearest   nothing like it was found before; of what came later this has most in common with it, some %.0f %%\n",
+			100 * near->similarity);
+	else
+		fprintf(out, "  nearest   of what was found before it this has most in common with it, some %.0f %%\n", 100 * near->similarity);
+}
+
 void show_diff(const struct shown_diff *shown, bool all, FILE *out)
 {
 	const struct diff *diff = shown->diff;
@@ -36,6 +50,12 @@ void show_diff(const struct shown_diff *shown, bool all, FILE *out)
 
 	fprintf(out, "run %" PRIu64 ", compared with run %" PRIu64 ": %s\n", shown->runs[1], shown->runs[0], show_diff_verdict(shown));
 	fprintf(out, "  in both   %zu messages on %zu connections\n", diff->same_messages, diff->same_connections);
+	for (int side = 1; side >= 0; side--)
+		if (shown->events_of[side] != shown->runs[side])
+			fprintf(out, "  events    run %" PRIu64 " did the same as run %" PRIu64 ", whose events are compared\n",
+				shown->runs[side], shown->events_of[side]);
+	if (shown->near)
+		show_near(shown->near, out);
 	for (int side = 0; side < 2; side++)
 		if (shown->lost[side])
 			fprintf(out, "  LOST      run %" PRIu64 " lost events: what is missing in it may not have been recorded\n",
@@ -133,6 +153,14 @@ static json_t *change_object(const struct shown_diff *shown, const struct diff_c
 	return object;
 }
 
+static json_t *near_object(const struct near *near)
+{
+	if (!near)
+		return json_null();
+	return json_pack("{s:o,s:o,s:b,s:b}", "class", near->class_id ? json_number(near->class_id) : json_null(), "similarity",
+			 near->class_id ? json_real(near->similarity) : json_null(), "later", near->later, "same", near->same);
+}
+
 void show_diff_members(struct json_writer *w, const struct shown_diff *shown)
 {
 	const struct diff *diff = shown->diff;
@@ -141,6 +169,8 @@ void show_diff_members(struct json_writer *w, const struct shown_diff *shown)
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
 		json_object_set_new(levels, print_level_name(level), json_boolean(equal(shown, level)));
 	json_member(w, "runs", both(json_number(shown->runs[0]), json_number(shown->runs[1])));
+	json_member(w, "events_of", both(json_number(shown->events_of[0]), json_number(shown->events_of[1])));
+	json_member(w, "nearest", near_object(shown->near));
 	json_member(w, "experiment", both(json_text(shown->experiments[0]), json_text(shown->experiments[1])));
 	json_member(w, "lost", both(json_number(shown->lost[0]), json_number(shown->lost[1])));
 	json_member(w, "equal", levels);

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "collector/near.h"
 #include "graph/diff.h"
 #include "graph/print.h"
 
@@ -13,6 +14,8 @@ struct shown_diff {
 	const struct diff *diff;
 	const struct graph *graphs[2];
 	uint64_t runs[2];
+	uint64_t events_of[2]; /* which run recorded the events; another one, of a repeat */
+	const struct near *near; /* how the run before was found; NULL: it was named */
 	uint64_t lost[2]; /* events, UINT64_MAX: an unknown number */
 	const char *experiments[2];
 	struct print prints[2][PRINT_LEVEL_COUNT];

@@ -91,25 +91,32 @@ int source_run(struct source *source, const char *name, uint64_t *ret_run, struc
 	return err;
 }
 
-/* Page by page. */
-static int pages_write(struct source *source, Bop__Api__Render *ask, FILE *out, struct error *e)
+/* Page by page. offset: the request's. ret_diffed: of the last page, and of all others. */
+static int pages_write(struct source *source, const struct api_request *request, uint64_t run, uint64_t *offset, FILE *out,
+		       struct query_diffed *ret_diffed, struct error *e)
 {
-	struct api_request request = { .kind = API_RENDER, .render = ask };
 	struct api_answer answer;
 	bool more = true;
 	int err = 0;
 
-	for (ask->offset = 0; more && !err && !ferror(out);) {
-		err = source_ask(source, &request, API_RENDERED, &answer, e);
+	for (*offset = 0; more && !err && !ferror(out);) {
+		const Bop__Api__Rendered *page;
+
+		err = source_ask(source, request, API_RENDERED, &answer, e);
 		if (err < 0)
 			return err;
-		if (answer.rendered->offset != ask->offset || answer.rendered->run != ask->run)
+		page = answer.rendered;
+		if (page->offset != *offset || page->run != run)
 			err = error_set(e, -EBADMSG, "the server answered with another page");
+		else if (*offset && page->other != ret_diffed->other)
+			err = error_set(e, -EAGAIN, "what run %llu is most like has changed while it was compared: do it again",
+					(unsigned long long)run);
 		else
-			fwrite(answer.rendered->data.data, 1, answer.rendered->data.len, out);
-		ask->offset += answer.rendered->data.len;
-		more = answer.rendered->data.len && ask->offset < answer.rendered->total;
-		if (!err && !more && ask->offset < answer.rendered->total)
+			fwrite(page->data.data, 1, page->data.len, out);
+		*ret_diffed = (struct query_diffed){ page->other, page->differs };
+		*offset += page->data.len;
+		more = page->data.len && *offset < page->total;
+		if (!err && !more && *offset < page->total)
 			err = error_set(e, -EBADMSG, "the server's last pages are missing");
 		api_answer_fini(&answer);
 	}
@@ -118,7 +125,23 @@ static int pages_write(struct source *source, Bop__Api__Render *ask, FILE *out, 
 
 int source_render(struct source *source, Bop__Api__Render *ask, FILE *out, struct error *e)
 {
-	return source->client ? pages_write(source, ask, out, e) : query_render(source->store, ask, out, e);
+	struct api_request request = { .kind = API_RENDER, .render = ask };
+	struct query_diffed none = { .other = 0 };
+
+	return source->client ? pages_write(source, &request, ask->run, &ask->offset, out, &none, e) :
+				query_render(source->store, ask, out, e);
+}
+
+int source_diff(struct source *source, Bop__Api__Diff *ask, FILE *out, bool *ret_differs, struct error *e)
+{
+	struct api_request request = { .kind = API_DIFF, .diff = ask };
+	struct query_diffed diffed = { .other = 0 };
+	int err = source->client ? pages_write(source, &request, ask->run, &ask->offset, out, &diffed, e) :
+				   query_diff(source->store, ask, out, &diffed, e);
+
+	if (!err)
+		*ret_differs = diffed.differs;
+	return err;
 }
 
 int source_each_run(void *arg_source, bool prints,

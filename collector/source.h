@@ -34,6 +34,9 @@ int source_run(struct source *source, const char *name, uint64_t *ret_run, struc
 /* All of what Render gives. A write that fails is left in ferror(out). */
 int source_render(struct source *source, Bop__Api__Render *ask, FILE *out, struct error *e);
 
+/* All of what Diff gives, and whether something differs. As above. */
+int source_diff(struct source *source, Bop__Api__Diff *ask, FILE *out, bool *ret_differs, struct error *e);
+
 /* All runs of a source, oldest first. */
 show_each_run source_each_run;
 

@@ -43,7 +43,8 @@
 	X(MINIMIZE, minimize, Minimize)                                                                              \
 	X(GET_HISTORY, get_history, GetHistory)                                                                      \
 	X(LIST_HYPOTHESES, list_hypotheses, ListHypotheses)                                                          \
-	X(REPEAT, repeat, Repeat)
+	X(REPEAT, repeat, Repeat)                                                                                    \
+	X(DIFF, diff, Diff)
 
 /* X(NAME, field of Answer, type) */
 #define API_FINDINGS(X)                                                                                              \

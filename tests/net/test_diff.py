@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree
 
 from harness import bop, equal, example, run_tests, scratch, show, store, true
+from serving import Server
 
 
 def diff(at, *argv, status):
@@ -35,8 +36,9 @@ def test_repeat():
     equal((said["runs"], said["changes"], said["equal"]), ([one, other], [], {"exact": True, "folded": True, "shape": True}), "diff")
     equal(said["messages_in_both"], len([m for m in show(one, at)["messages"]]), "messages in both")
     true(text.startswith(f"run {other}, compared with run {one}: the same messages in the same causal order\n"), text)
-    equal(*(bop("diff", *runs, "--json", "--store", at, status=None).json() for runs in (["last"], [5, 6])),
-          "the last run, and the one before it")
+    found, named = (bop("diff", *runs, "--json", "--store", at, status=None).json() for runs in (["last"], [5, 6]))
+    if found["nearest"]["same"]:  # all did the same
+        equal({**found, "nearest": None}, named, "the last run, and the one before it")
 
 
 def test_fault():
@@ -96,14 +98,59 @@ def test_picture():
     equal(sorted(os.listdir(folder)), sorted(os.path.basename(path) for path in out.values()), "files")
 
 
+def runs_of(at):
+    return {row["run"]: row for row in bop("runs", "--json", "--store", at).json()["runs"]}
+
+
+def test_nearest():
+    """one run is compared with the nearest of what was found before it, a repeat as the run that it repeats; a server says the same"""
+    with Server() as server:
+        at, file = server.store, example("quorum")
+        bop("run", file, "--store", at)
+        for _ in range(30):
+            if any(row["kept"] not in (0, None, number) for number, row in runs_of(at).items()):
+                break
+            bop("run", file, "--keep", "new", "--fault", "cut client>s3:7000#1/1", "--store", at)
+        runs = runs_of(at)
+        for number, row in runs.items():
+            said, text = diff(at, number, status=1)
+            before, near = said["runs"][0], said["nearest"]
+            equal((said["runs"][1], said["events_of"]), (number, [before, row["kept"]]), "whose events")
+            true(near["class"] == runs[before]["class"] != row["class"], f"the class: {near}")
+            equal(near["later"], number in (1, row["kept"]) and row["class"] == 1, f"{number}: what is nearest was found later")
+            true(near["similarity"] > 0.3 and not near["same"], near)
+            equal(f"run {number} did the same as run {row['kept']}, whose events are compared" in text, row["kept"] != number, text)
+            true(f"run {number}, compared with run {before}: " in text and " in common with it, some " in text, text)
+            if row["kept"] != number:
+                kept, _ = diff(at, row["kept"], status=1)
+                equal(*([c["text"] for c in of["changes"]] for of in (kept, said)), "what a repeat differs in, as the run that it repeats")
+            for argv in ([], ["--json"], ["--all"]):
+                both = [bop("diff", number, *argv, *where, status=1).out for where in (["--store", at], [f"--server={server.api}"])]
+                equal(both[0], both[1], "what a store says, and a server")
+        for name in ("a.svg", "a.png", "a.dot", "a.json"):
+            drawn = []
+            for where in (["--store", at], [f"--server={server.api}"]):
+                path = f"{scratch()}/{name}"
+                bop("diff", 2, "-o", path, *where, status=1)
+                with open(path, "rb") as f:
+                    drawn.append(f.read())
+            true(len(drawn[0]) > 500, f"{name}: {len(drawn[0])} bytes")
+            equal(drawn[0] == drawn[1], True, f"{name} of a store and of a server")
+        equal(bop("diff", 1, 1, f"--server={server.api}", status=0).out.splitlines()[0],
+              "run 1, compared with run 1: the same messages in the same causal order", "a run beside itself")
+        for argv in ([1, 99], [99], ["x"]):
+            result = bop("diff", *argv, f"--server={server.api}", status=3)
+            true(not result.out and len(result.err.splitlines()) == 1, result.err)
+
+
 def test_refused():
     """no such run, nothing to compare with: one clear line, exit status 3"""
     at = store()
     bop("run", example("client-server"), "--store", at)
-    for argv, words in (([1, 7], "run 7"), (["x", "1"], "x"), ([1], "no other whole run without faults")):
+    for argv, words in (([1, 7], "run 7"), (["x", "1"], "x"), ([1], "no other whole run")):
         result = bop("diff", *argv, "--store", at, status=3)
         equal(result.out, "", "stdout")
         true(words in result.err and len(result.err.splitlines()) == 1, result.err)
 
 
-sys.exit(run_tests(test_repeat, test_fault, test_picture, test_refused))
+sys.exit(run_tests(test_repeat, test_fault, test_picture, test_nearest, test_refused))

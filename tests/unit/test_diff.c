@@ -19,7 +19,7 @@
 static char *json_of(const char *before, const char *after)
 {
 	struct talk talks[2];
-	struct shown_diff shown = { .runs = { 1, 2 }, .experiments = { "talk", "talk" } };
+	struct shown_diff shown = { .runs = { 1, 2 }, .events_of = { 1, 1 }, .experiments = { "talk", "talk" } };
 	struct diff *diff = NULL;
 	struct error e;
 	char *json;
@@ -91,7 +91,7 @@ START_TEST(whole_json)
 			 "\"kind\":\"messages_added\",\"messages\":[\"c>s:7000#1/2\",\"c<s:7000#1/2\"],\"process\":[\"c\",\"c\"],"
 			 "\"text\":\"c asked s once more: c>s:7000#1/2 and c<s:7000#1/2 are new\",\"vertex\":[null,6]}],"
 			 "\"connections_in_both\":4,\"equal\":{\"exact\":false,\"folded\":true,\"shape\":true},"
-			 "\"experiment\":[\"talk\",\"talk\"],\"lost\":[0,0],\"messages_in_both\":2,\"runs\":[1,2]}");
+			 "\"events_of\":[1,1],\"experiment\":[\"talk\",\"talk\"],\"lost\":[0,0],\"messages_in_both\":2,\"nearest\":null,\"runs\":[1,2]}");
 	free(text);
 	json_decref(object);
 	free(json);

@@ -308,7 +308,7 @@ START_TEST(nothing_like_it)
 	keep(h.store, &empty);
 	of = (struct near_of){ "random", empty.row.id, empty.row.class_id, &empty.sketch };
 	ck_assert_int_eq(near_find(h.store, &of, &near, &e), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(e.text, "experiment random has nothing"));
+	ck_assert_ptr_nonnull(strstr(e.text, "experiment random has no other"));
 	add(&h, "other", 1, 0);
 	ck_assert_int_eq(near_find(h.store, &of, &near, &e), -ENOENT);
 	other = add(&h, "random", 1, 0);
@@ -322,6 +322,26 @@ START_TEST(nothing_like_it)
 	ck_assert(!near.later);
 	free(empty.set);
 	trace_fini(&nothing);
+	history_close(&h);
+}
+END_TEST
+
+/* An experiment that only ever did one thing: another run of it, and that it is no more than that can be told. */
+START_TEST(nothing_else)
+{
+	struct one *first, *repeat;
+	struct history h;
+	struct near near;
+
+	history_open(&h);
+	first = add(&h, "random", 1, 0);
+	repeat = add(&h, "random", 1, 0);
+	near = find(&h, repeat);
+	ck_assert(near.same && !near.class_id && !near.later);
+	ck_assert_uint_eq(near.run, first->row.id);
+	near = find(&h, first);
+	ck_assert(near.same && near.later);
+	ck_assert_uint_eq(near.run, repeat->row.id);
 	history_close(&h);
 }
 END_TEST
@@ -386,6 +406,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, without_class);
 		tcase_add_test(tc, passes_over_what_is_gone);
 		tcase_add_test(tc, nothing_like_it);
+		tcase_add_test(tc, nothing_else);
 	}
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);

@@ -500,6 +500,7 @@ START_TEST(renderings)
 	Bop__Api__Render render = BOP__API__RENDER__INIT;
 	struct renderings *kept = renderings_new();
 	struct rendering *rendering = NULL, *other = NULL;
+	struct rendering_ask ask = { .render = &render };
 	struct api_answer answer;
 	struct trace_output *written;
 	struct random_run run;
@@ -520,8 +521,8 @@ START_TEST(renderings)
 	ck_assert_uint_gt(size, QUERY_PAGE_BYTES_MAX);
 	for (; n < size; n += answer.rendered->data.len, api_answer_fini(&answer)) {
 		render.offset = n;
-		ck_assert_ptr_eq(renderings_get(kept, &render), n ? rendering : NULL);
-		ck_assert_int_eq(rendering_page(store, &render, &rendering, &answer, &e), 0);
+		ck_assert_ptr_eq(renderings_get(kept, &ask), n ? rendering : NULL);
+		ck_assert_int_eq(rendering_page(store, &ask, &rendering, &answer, &e), 0);
 		ck_assert(answer.rendered->total == size && answer.rendered->offset == n &&
 			  answer.rendered->run == ended);
 		ck_assert(answer.rendered->data.len &&
@@ -532,36 +533,119 @@ START_TEST(renderings)
 			renderings_keep(kept, rendering);
 	}
 	render.offset = size + 5;
-	ck_assert_int_eq(rendering_page(store, &render, &rendering, &answer, &e), 0);
+	ck_assert_int_eq(rendering_page(store, &ask, &rendering, &answer, &e), 0);
 	ck_assert_uint_eq(answer.rendered->data.len, 0);
 	api_answer_fini(&answer);
 	rendering_put(rendering);
 	/* one that goes on is rendered anew for its first page, and its others are not made up */
 	render.run = going;
 	render.offset = 1;
-	ck_assert_int_eq(rendering_page(store, &render, &other, &answer, &e), -ENODATA);
+	ck_assert_int_eq(rendering_page(store, &ask, &other, &answer, &e), -ENODATA);
 	render.offset = 0;
-	ck_assert_int_eq(rendering_page(store, &render, &other, &answer, &e), 0);
+	ck_assert_int_eq(rendering_page(store, &ask, &other, &answer, &e), 0);
 	api_answer_fini(&answer);
 	renderings_keep(kept, other);
-	ck_assert_ptr_null(renderings_get(kept, &render));
+	ck_assert_ptr_null(renderings_get(kept, &ask));
 	render.offset = 1;
-	ck_assert_ptr_eq(renderings_get(kept, &render), other);
+	ck_assert_ptr_eq(renderings_get(kept, &ask), other);
 	rendering_put(other);
 	rendering_put(other);
 	render.run = 0;
 	other = NULL;
-	ck_assert_int_eq(rendering_page(store, &render, &other, &answer, &e), -EINVAL);
+	ck_assert_int_eq(rendering_page(store, &ask, &other, &answer, &e), -EINVAL);
 	remove.run = render.run = ended;
 	answer = asked(API_REMOVE_RUN, &remove, API_REMOVED);
 	api_answer_fini(&answer);
-	rendering = renderings_get(kept, &render);
+	rendering = renderings_get(kept, &ask);
 	ck_assert_ptr_nonnull(rendering);
-	ck_assert_int_eq(rendering_page(store, &render, &rendering, &answer, &e), -ENOENT);
+	ck_assert_int_eq(rendering_page(store, &ask, &rendering, &answer, &e), -ENOENT);
 	rendering_put(rendering);
 	renderings_free(kept);
 	free(whole);
 	random_run_fini(&run);
+}
+END_TEST
+
+/*
+ * A diff comes in the same pages, and says what it compared with; two that are asked for in the same words but for one are two. What is found in
+ * history is looked for anew for every first page; and only what was compared as it is asked for is handed out again.
+ */
+START_TEST(diffs)
+{
+	Bop__Api__Diff diff = BOP__API__DIFF__INIT, again;
+	struct rendering_ask ask = { .diff = &diff }, ask_again = { .diff = &again };
+	struct renderings *kept = renderings_new();
+	struct rendering *rendering = NULL, *found = NULL;
+	struct query_diffed diffed;
+	struct api_answer answer;
+	struct random_run runs[2];
+	struct error e = { "" };
+	uint64_t numbers[2];
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	for (int i = 0; i < 2; i++) {
+		random_run_init(&runs[i], 8 + i, &(struct random_options){ .processes = 3, .steps = 200 });
+		numbers[i] = keep(&runs[i].trace, &(struct kept){ .lost = 0 });
+	}
+	diff.format = "text";
+	diff.run = numbers[1];
+	diff.other = numbers[0];
+	ck_assert_msg(query_diff(store, &diff, out, &diffed, &e) == 0, "%s", e.text);
+	fclose(out);
+	ck_assert(diffed.other == numbers[0] && diffed.differs);
+	ck_assert_int_eq(rendering_page(store, &ask, &rendering, &answer, &e), 0);
+	ck_assert(answer.rendered->total == size && answer.rendered->run == numbers[1] && answer.rendered->other == numbers[0] &&
+		  answer.rendered->differs && !memcmp(answer.rendered->data.data, text, size));
+	api_answer_fini(&answer);
+	renderings_keep(kept, rendering);
+	again = diff;
+	found = renderings_get(kept, &ask_again);
+	ck_assert_ptr_eq(found, rendering);
+	rendering_put(found);
+	again.format = "json";
+	ck_assert_ptr_null(renderings_get(kept, &ask_again));
+	again = diff;
+	again.other = numbers[1];
+	ck_assert_ptr_null(renderings_get(kept, &ask_again));
+	again.other = 0;
+	ck_assert_ptr_null(renderings_get(kept, &ask_again));
+	/* the nearest: here the only other one */
+	found = NULL;
+	ck_assert_msg(rendering_page(store, &ask_again, &found, &answer, &e) == 0, "%s", e.text);
+	ck_assert(answer.rendered->other == numbers[0] && answer.rendered->total > size);
+	api_answer_fini(&answer);
+	renderings_keep(kept, found);
+	ck_assert_ptr_null(renderings_get(kept, &ask_again));
+	again.offset = 1;
+	ck_assert_ptr_eq(renderings_get(kept, &ask_again), found);
+	rendering_put(found);
+	rendering_put(found);
+	/* with itself nothing differs; with what is not there nothing can be said */
+	again = diff;
+	again.other = again.run;
+	found = NULL;
+	ck_assert_int_eq(rendering_page(store, &ask_again, &found, &answer, &e), 0);
+	ck_assert(answer.rendered->other == numbers[1] && !answer.rendered->differs);
+	api_answer_fini(&answer);
+	rendering_put(found);
+	found = NULL;
+	again.other = numbers[1] + 1;
+	ck_assert_int_eq(rendering_page(store, &ask_again, &found, &answer, &e), -ENOENT);
+	again.other = UINT64_MAX;
+	ck_assert_int_eq(rendering_page(store, &ask_again, &found, &answer, &e), -ENOENT);
+	again = diff;
+	again.format = "pdf";
+	ck_assert_int_eq(rendering_page(store, &ask_again, &found, &answer, &e), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(e.text, "pdf"));
+	ck_assert_ptr_null(found);
+	refused(API_DIFF, &diff, -EOPNOTSUPP, ""); /* is not answered in one piece */
+	rendering_put(rendering);
+	renderings_free(kept);
+	free(text);
+	for (int i = 0; i < 2; i++)
+		random_run_fini(&runs[i]);
 }
 END_TEST
 
@@ -661,6 +745,7 @@ int main(void)
 	tcase_add_test(tc, not_whole);
 	tcase_add_test(tc, errors);
 	tcase_add_test(tc, renderings);
+	tcase_add_test(tc, diffs);
 	tcase_add_test(tc, shiviz);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
