@@ -86,7 +86,7 @@ _bop() {
 	--level) _bop_words 'exact folded shape' && return ;;
 	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
 	--server | --api)
-		if [[ $command != @(run|replay|minimize|ldfi|runs|history|show|graph|export|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
+		if [[ $command != @(run|replay|minimize|ldfi|runs|history|show|graph|diff|export|rm) || ${COMP_WORDS[COMP_CWORD - 1]} == = || ${COMP_WORDS[COMP_CWORD]} == = ]]; then
 			_bop_words 'ipc:// tcp://'
 			compopt -o nospace 2>/dev/null
 			return
@@ -106,7 +106,7 @@ _bop() {
 		history) _bop_words '--level --symmetric -o --out -a --all --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
-		diff) _bop_words '-o --out -a --all --json --store -h --help' ;;
+		diff) _bop_words '-o --out -a --all --json --store --server -h --help' ;;
 		export) _bop_words '-o --out --otlp --timeout -a --all --json --store --server -h --help' ;;
 		import) _bop_words '--json --store -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
