@@ -45,7 +45,8 @@ const struct cmd cmd_rm = {
 	.arguments = "RUN...",
 	.summary = "Removes runs and everything that is kept of them",
 	.text = "RUN is a number that `bop runs` lists, or last. Numbers are never used again.\n"
-		"A run that is being recorded is not removed.\n",
+		"A run that is being recorded is not removed. Repeats of one that is removed have no events any more\n"
+		"(docs/store.md).\n",
 	.options = options,
 	.min_rest = 1,
 	.max_rest = -1,

@@ -18,7 +18,7 @@ static int runs_main(const struct cmd *cmd, const struct cmd_args *args)
 }
 
 static const struct cmd_option options[] = {
-	{ "prints", 0, CMD_FLAG, CMD_OPTION(prints), NULL, "also what makes a run a repeat of another (docs/print.md); reads all runs" },
+	{ "prints", 0, CMD_FLAG, CMD_OPTION(prints), NULL, "also what makes a run a repeat of another (docs/print.md)" },
 	CMD_OPTION_STORE,
 	SOURCE_OPTION_SERVER,
 	{ "json", 0, CMD_FLAG, CMD_OPTION(json), NULL, "print JSON: {\"runs\": [...]} (docs/json.md)" },
@@ -32,6 +32,8 @@ const struct cmd cmd_runs = {
 	.summary = "Lists the runs that are kept, oldest first",
 	.text = "FAULTS is how many its plan has, LOST how many events are missing: 0 is a promise, `?` that nobody knows.\n"
 		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n"
+		"CLASS says whether it did what no run of its experiment and plan did before: `new`, or `repeat of run N`, whose\n"
+		"events stand for its own (docs/store.md); `not new` was kept all the same, `-` has no class.\n"
 		"With --prints, PRINT is equal for equal runs, FOLDED also if they differ only in how often something was\n"
 		"repeated, SHAPE if the same sorts of exchanges took place in any order; `-` for a run that is not whole.\n",
 	.options = options,

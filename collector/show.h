@@ -31,7 +31,7 @@ void show_run_line_json(const struct run *run, const struct prints *prints, cons
 			const char *directory, FILE *out);
 
 /*
- * Lists of runs. each: visits them all; with prints, also those, for which every run is read (NULL for a run that has
+ * Lists of runs. each: visits them all; with prints, also those (NULL for a run that has
  * none). The visitor returns 0, or -ENOMEM.
  */
 typedef int show_each_run(void *from, bool prints,
