@@ -117,7 +117,7 @@ static void write_notes(struct sheet *s)
 enum sign {
 	SIGN_BOTH, SIGN_ADDED, SIGN_REMOVED, SIGN_MOVED, SIGN_CHANGED, /* of two runs */
 	SIGN_REQUEST, SIGN_REPLY, SIGN_INFERRED, SIGN_CONNECT, SIGN_CLOSE, SIGN_UNREAD, SIGN_FAULT, SIGN_HIT,
-	SIGN_TAKEN, SIGN_PAUSE, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS,
+	SIGN_TAKEN, SIGN_PAUSE, SIGN_REACH, SIGN_FAIL, SIGN_BLOCK, SIGN_LOST, SIGNS,
 };
 
 static const struct {
@@ -139,6 +139,7 @@ static const struct {
 	[SIGN_HIT] = { "what a fault hit", { .kind = SHAPE_ARROW, .ink = INK_FAULT, .width = 1, .dashed = true } },
 	[SIGN_TAKEN] = { "lost to a fault", { .kind = SHAPE_LINE, .ink = INK_MUTED, .width = 1.3 } },
 	[SIGN_PAUSE] = { "stopped by a fault", { .kind = SHAPE_LINE, .ink = INK_LANE, .width = 2 } },
+	[SIGN_REACH] = { "its packets are under a fault", { .kind = SHAPE_BOX, .ink = INK_FAULT_PALE, .fill = INK_FAULT_PALE } },
 	[SIGN_FAIL] = { "failed, reset", { .kind = SHAPE_CROSS, .ink = INK_FAIL } },
 	[SIGN_BLOCK] = { "folded", { .kind = SHAPE_BOX, .ink = INK_BLOCK_EDGE, .fill = INK_BLOCK } },
 	[SIGN_LOST] = { "events are missing", { .kind = SHAPE_HATCH, .ink = INK_FAIL } },
@@ -176,10 +177,12 @@ static char *sign_text(const struct picture *p, enum sign sign)
 }
 
 /* Only signs that the picture has. */
-static void find_signs(const struct layout *l, bool *has)
+static void find_signs(const struct layout *l, const struct scene *scene, bool *has)
 {
 	const struct picture *p = l->p;
 
+	for (size_t i = 0; i < scene->n_shapes; i++)
+		has[SIGN_REACH] |= scene->shapes[i].kind == SHAPE_BOX && scene->shapes[i].fill == INK_FAULT_PALE;
 	for (size_t i = 0; i < p->n_links; i++) {
 		const struct link *link = &p->links[i];
 
@@ -247,7 +250,7 @@ static void write_legend(struct sheet *s)
 	bool has[SIGNS] = { false };
 	double x = MARGIN;
 
-	find_signs(s->l, has);
+	find_signs(s->l, s->scene, has);
 	s->y += FONT + 6;
 	for (enum sign sign = 0; sign < SIGNS; sign++) {
 		char *text = has[sign] ? sign_text(s->l->p, sign) : NULL;

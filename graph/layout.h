@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Where everything of a picture stands: place.c finds the rows, columns.c the columns, paint.c makes shapes of it.
- * Private to graph/.
+ * Where everything of a picture stands: place.c finds the rows, columns.c the columns, paint.c and paint_reach.c make
+ * shapes of it. Private to graph/.
  *
  * No two labels meet, by construction. A label stands in the gap on one side of its lane: above its node's row if an
  * arrow leaves there, else beside the node. It takes two slots of the gap: the spaces above its row and below. No other
@@ -51,6 +51,8 @@ int layout_heads(struct layout *l);
 int layout_columns(struct layout *l);
 int layout_place(const struct picture *p, struct layout *ret_layout);
 int layout_paint(const struct layout *layout, struct scene *scene);
+/* What is behind all else: where faults act. 0 or -ENOMEM. */
+int layout_paint_reach(const struct layout *layout, struct scene *scene);
 void layout_fini(struct layout *layout);
 
 /* The caption stands above its row, not beside the node. */

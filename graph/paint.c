@@ -464,6 +464,7 @@ int layout_paint(const struct layout *layout, struct scene *scene)
 	struct brush b = { .l = layout, .p = layout->p, .scene = scene };
 	size_t n = b.p->n_nodes;
 
+	b.err = layout_paint_reach(layout, scene);
 	paint_heads(&b, layout->top - 2 * ROW - 2.6 * LINE, true);
 	for (size_t k = 0; k < layout->p->n_lanes; k++)
 		paint_lane(&b, k);

@@ -31,7 +31,8 @@
 	X(FAIL_PALE, fail_pale, 0xfdecea)                                                          \
 	X(BLOCK, block, 0xeef2f8)                                                                  \
 	X(BLOCK_EDGE, block_edge, 0x9fb0c8)                                                        \
-	X(ADDED, added, 0x0f7b3a) /* of two runs; from here on only scenes with `sides` have them */ \
+	X(FAULT_PALE, fault_pale, 0xf6e6f9) /* only a fill; from here on only scenes with `sides` have lines of them */ \
+	X(ADDED, added, 0x0f7b3a)                                                                  \
 	X(REMOVED, removed, 0xb45309)                                                              \
 	X(MOVED, moved, 0x1d4ed8)
 

@@ -251,7 +251,7 @@ int scene_write_svg(const struct scene *scene, FILE *out)
 		escaped(out, scene->title);
 		fputs("</title>\n", out);
 	}
-	style(out, scene->sides ? INK_COUNT : INK_ADDED);
+	style(out, scene->sides ? INK_COUNT : INK_FAULT_PALE);
 	fprintf(out, "<rect width=\"100%%\" height=\"100%%\" fill=\"#%06x\"/>\n", ink_colour(INK_PAPER));
 	for (size_t i = 0; i < scene->n_shapes; i++)
 		shape(out, &scene->shapes[i]);

@@ -12,6 +12,7 @@
 #include "graph/scene.h"
 #include "tests/unit/random_run.c"
 #include "tests/unit/scene_check.h"
+#include "tests/unit/talk.h"
 
 static const struct random_options shapes[] = {
 	{ .processes = 2, .steps = 60 },
@@ -604,6 +605,60 @@ START_TEST(same_picture_whatever_the_arrival)
 }
 END_TEST
 
+/* The boxes that a fault concerns have a strip behind their lanes, from where it fired to where it ended, or to the end. */
+START_TEST(faults_reach)
+{
+	static const struct {
+		const char *line;
+		size_t strips;
+		bool ends;
+	} cases[] = {
+		{ "isolate b", 1, false }, { "isolate b", 1, true }, { "partition a | b,c", 3, true }, { "loss 5% a | c", 2, false },
+		{ "crash box b", 0, false }, { "pause b for 1s", 0, false }, { "?", 0, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const struct render_options options = { 0 };
+		struct talk talk;
+		struct graph *g;
+		struct picture *p;
+		struct scene scene;
+		double bottom = 0;
+		size_t n = 0;
+
+		talk_init(&talk, "a b c", "a+b b+c a>b* a+c a>c");
+		free(talk.trace.texts[1]);
+		talk.trace.texts[1] = strdup(cases[i].line);
+		if (cases[i].ends) {
+			talk_event(&talk, (struct talker){ 0 }, EVENT_EXPIRED, 0)->value = 1;
+			ck_assert_int_eq(*talk_say(&talk, "b>c a>b"), 0);
+		}
+		g = talk_graph(&talk);
+		p = picture(g, &options, 2000);
+		ck_assert_int_eq(scene_layout(p, &scene), 0);
+		for (size_t k = 0; k < scene.n_shapes; k++)
+			if (scene.shapes[k].kind == SHAPE_LINE && scene.shapes[k].ink == INK_LANE && bottom < scene.shapes[k].y2)
+				bottom = scene.shapes[k].y2;
+		for (size_t k = 0; k < scene.n_shapes; k++) {
+			const struct shape *shape = &scene.shapes[k];
+
+			if (shape->kind != SHAPE_BOX || shape->fill != INK_FAULT_PALE || shape->y > bottom)
+				continue; /* the last one is of the legend */
+			n++;
+			ck_assert_double_gt(shape->y2, shape->y + 20);
+			ck_assert_int_eq(shape->y2 < bottom - 30, cases[i].ends);
+		}
+		ck_assert_msg(n == cases[i].strips, "%s: %zu strips", cases[i].line, n);
+		ck_assert_int_eq(has_text(&scene, "its packets are under a fault"), n > 0);
+		check_texts(&scene);
+		scene_fini(&scene);
+		picture_free(p);
+		graph_free(g);
+		talk_fini(&talk);
+	}
+}
+END_TEST
+
 static void happens(struct trace *trace, uint32_t process, enum event_kind kind, uint32_t peer)
 {
 	struct event *event = trace_event_add(trace);
@@ -716,6 +771,7 @@ int main(void)
 	tcase_add_test(tc, edges_of_the_world);
 	tcase_add_test(tc, same_picture_whatever_the_arrival);
 	tcase_add_test(tc, children_share_lanes);
+	tcase_add_test(tc, faults_reach);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
