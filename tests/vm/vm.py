@@ -165,7 +165,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ulimit -l unlimited
 for module in $(cat /modules/order); do insmod /modules/$module || echo "# insmod $module failed"; done
 ip link set lo up
-sh /guest; status=$?
+/bin/sh /guest; status=$?
 # a virtual CPU that the machine lets wait for long looks locked up from inside
 if dmesg | grep -v 'soft lockup' | grep -E '@SPLAT@'; then echo "not ok - the guest's kernel complains"; status=9; fi
 echo "### ended $status"
@@ -235,18 +235,23 @@ MACHINES = {
 }
 
 
-def boot(kernel, image, memory, timeout, log, architecture="amd64", disk=None):
-    """Runs the guest; disk: an image that it can write to. What it prints is in the file log while it runs. Returns (passed, what it printed)."""
+def qemu(kernel, image, memory, architecture="amd64", devices=("-nic", "none"), words=""):
+    """The command that runs the guest. words: for its kernel's command line."""
     name, package, console, machine = MACHINES[architecture]
-    qemu = shutil.which(name)
-    if not qemu:
+    program = shutil.which(name)
+    if not program:
         raise Unavailable(f"there is no {name}; install {package}")
     # one thread for both CPUs: with two, one CPU now and then runs an old state of what the other patches in the kernel's
     # code (an Oops "int3")
-    argv = [qemu, "-accel", "tcg,thread=single", *machine, "-m", str(memory), "-nodefaults", "-no-user-config",
-            "-display", "none", "-no-reboot", "-nic", "none", "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
+    return [program, "-accel", "tcg,thread=single", *machine, "-m", str(memory), "-nodefaults", "-no-user-config",
+            "-display", "none", "-no-reboot", *devices, "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
             # a busy machine's virtual timer may be too late for the kernel's check of it
-            "-append", f"console={console} panic=-1 quiet no_timer_check"]
+            "-append", f"console={console} panic=-1 quiet no_timer_check {words}"]
+
+
+def boot(kernel, image, memory, timeout, log, architecture="amd64", disk=None):
+    """Runs the guest; disk: an image that it can write to. What it prints is in the file log while it runs. Returns (passed, what it printed)."""
+    argv = qemu(kernel, image, memory, architecture)
     if disk:
         argv += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
     with open(log, "wb") as out, subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
