@@ -52,8 +52,9 @@ GEN_H := $(PROTO:%.proto=$(O)/%.pb-c.h)
 CONTENT := $(wildcard bpf/content*.bpf.c)
 FAULT := bpf/fault_packet.bpf.c
 GATE := bpf/fault_gate.bpf.c
-BPF := $(filter-out $(CONTENT) $(FAULT) $(GATE),$(wildcard bpf/*.bpf.c))
-SKEL := $(patsubst %,$(O)/bpf/%.skel.h,tracer content fault gate)
+SYN := bpf/syn.bpf.c
+BPF := $(filter-out $(CONTENT) $(FAULT) $(GATE) $(SYN),$(wildcard bpf/*.bpf.c))
+SKEL := $(patsubst %,$(O)/bpf/%.skel.h,tracer content fault gate syn)
 
 # objects live in a folder of their own: build/tfj is the program
 obj = $(patsubst %.c,$(O)/obj/%.o,$(wildcard $(1)/*.c))
@@ -133,7 +134,8 @@ $(O)/bpf/tracer.o: $(BPF:%.c=$(O)/%.o)
 $(O)/bpf/content.o: $(CONTENT:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
 $(O)/bpf/fault.o: $(FAULT:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
 $(O)/bpf/gate.o: $(GATE:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
-$(O)/bpf/content.o $(O)/bpf/fault.o $(O)/bpf/gate.o:
+$(O)/bpf/syn.o: $(SYN:%.c=$(O)/%.o) $(O)/bpf/maps.bpf.o
+$(O)/bpf/content.o $(O)/bpf/fault.o $(O)/bpf/gate.o $(O)/bpf/syn.o:
 	$(call say,BPFLINK,$@) $(BPFTOOL) gen object $@ $^
 
 $(O)/bpf/%.skel.h: $(O)/bpf/%.o

@@ -133,8 +133,7 @@ static __noinline int sock_open(struct sock *sk)
 	remote_address(sk, &state->open.remote);
 	state->open.ordinal = ordinal_draw(task, box, &state->open.remote);
 	if (fault_able) /* rules may come when it is connected */
-		ss->name = fault_connection_name(state->seed.label, address_box(&state->open.remote, box),
-						 state->open.remote.ip, state->open.remote.port, state->open.ordinal);
+		fault_name(ss, &state->open, state->seed.label);
 	record = record_reserve(sizeof(*record), REC_OPEN, 0, box, order, now, now, task);
 	if (!record)
 		return 0;

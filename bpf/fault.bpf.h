@@ -25,9 +25,20 @@ struct fault_moment {
 	__u32 moment; /* enum rule_moment */
 };
 
+/* A connect begins. What the SYN of one to a box will say is told to the programs that make SYNs. */
+static __always_inline void fault_name(struct sock_state *ss, struct open_state *open, __u64 label)
+{
+	__u64 connector = fault_connector(label, open->ordinal), cookie = ss->cookie;
+
+	ss->target = address_box(&open->remote, ss->box);
+	ss->name = fault_connection_name(connector, ss->target, open->remote.ip, open->remote.port);
+	if (syn_tells && ss->target)
+		bpf_map_update_elem(&syn_connectors, &cookie, &connector, BPF_ANY);
+}
+
 /*
- * The connector tells its peer, by their sequence numbers, how the connection is called; whoever has a name learns
- * what rules there are. Returns those moments.
+ * The connector tells its peer, by their sequence numbers, how the connection is called; one of another kernel has told it with its SYN.
+ * Whoever has a name learns what rules there are. Returns those moments.
  */
 verified_once __u32 fault_bind(struct sock_state *ss)
 {
@@ -39,10 +50,16 @@ verified_once __u32 fault_bind(struct sock_state *ss)
 	if (ss->flags & SOCK_F_ACCEPTOR && !ss->name) {
 		key = end_key(ss);
 		known = bpf_map_lookup_elem(&fault_keys, &key);
-		if (!known)
-			return 0; /* one that is older than the rules: its connector has not done anything since */
-		ss->name = *known;
-		bpf_map_delete_elem(&fault_keys, &key);
+		if (known) {
+			ss->name = *known;
+			bpf_map_delete_elem(&fault_keys, &key);
+		} else {
+			known = bpf_map_lookup_elem(&syn_names, &key);
+			if (!known)
+				return 0; /* one that is older than the rules: its connector has not done anything since */
+			ss->name = *known;
+			ss->flags |= SOCK_F_FOREIGN;
+		}
 	}
 	if (!(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)))
 		return 0;

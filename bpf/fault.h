@@ -33,18 +33,36 @@ static inline __attribute__((always_inline)) __u64 fault_label_child(__u64 label
 	return label ? fault_mix(label, k) | 1 : 0;
 }
 
-/* A connection from the process with that label. box 0: ip (16 bytes, IPv4 as v4-mapped) counts. Never 0. */
-static inline __attribute__((always_inline)) __u64 fault_connection_name(__u64 label, __u32 box, const __u8 *ip,
-									 __u32 port, __u32 ordinal)
+/* The k-th connect of the process with that label to some box and port, which are not in it. Never 0. */
+static inline __attribute__((always_inline)) __u64 fault_connector(__u64 label, __u32 ordinal)
 {
-	__u64 hash = fault_mix(label, (__u64)box << 32 | port), word[2];
+	return fault_mix(label, ordinal) | 1;
+}
+
+/* Where that goes: name of the connection. box 0: ip (16 bytes, IPv4 as v4-mapped) counts. Never 0. */
+static inline __attribute__((always_inline)) __u64 fault_connection_name(__u64 connector, __u32 box, const __u8 *ip, __u32 port)
+{
+	__u64 hash = fault_mix(connector, (__u64)box << 32 | port), word[2];
 
 	if (!box) {
 		__builtin_memcpy(word, ip, 16);
 		hash = fault_mix(fault_mix(hash, word[0]), word[1]);
 	}
-	return fault_mix(hash, ordinal) | 1;
+	return hash | 1;
 }
+
+/*
+ * What a SYN says of its connection to a kernel that sees only the other end: an experimental TCP option (RFC 6994), in network
+ * order.
+ */
+#define SYN_OPTION_KIND 254
+#define SYN_OPTION_ID 0xb0f1
+struct syn_option {
+	__u8 kind;
+	__u8 size;
+	__u16 id;
+	__u8 connector[8]; /* fault_connector() */
+};
 
 /* Is decision n (from 0) of a random fault with that seed a yes? ppm: of a million. */
 static inline __attribute__((always_inline)) int fault_decision(__u64 seed, __u64 n, __u32 ppm)

@@ -104,6 +104,22 @@ struct {
 	__type(value, __u64);
 } fault_accepts SEC(".maps") __weak;
 
+/* sockets (cookies) that connect to a box of the run -> fault_connector(), which their SYNs are to tell */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} syn_connectors SEC(".maps") __weak;
+
+/* names of connections by their sequence numbers, as the accepted end has them: as their SYNs told */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, FAULT_CONNECTIONS);
+	__type(key, __u64);
+	__type(value, __u64);
+} syn_names SEC(".maps") __weak;
+
 static __always_inline struct rule_gate *rule_gate(void)
 {
 	__u32 zero = 0;
@@ -118,6 +134,9 @@ static __always_inline struct rule *rule_find(__u32 id)
 
 /* Set by tfj: counts up whenever rules come or go. 0: there are none, and never were in this run. */
 extern volatile __u32 faulting;
+
+/* Set by tfj: SYNs of this run tell who connects. */
+extern volatile __u32 syn_tells;
 
 /*
  * Set by tfj between open and load. 0: there never will be rules, and what asks for them is no part of the programs.

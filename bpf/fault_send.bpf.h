@@ -206,12 +206,44 @@ fault_function int fault_sent(struct sock *sk, struct sock_state *ss)
 	return 0;
 }
 
+/* Is the other end on another kernel? Then nobody here gives out the numbers of the messages that arrive. */
+static __always_inline int peer_is_foreign(struct sock_state *ss)
+{
+	__u32 target = ss->target;
+
+	if (ss->flags & SOCK_F_ACCEPTOR)
+		return ss->flags & SOCK_F_FOREIGN;
+	return !target || !bpf_map_lookup_elem(&rule_boxes, &target);
+}
+
+/* The first bytes of such a stream were read. They are those of its first message, the only one whose beginning is known. */
+verified_once int fault_read_first(struct sock_state *ss, __u32 reply)
+{
+	struct rule_key key = { .message = 1, .moment = RULE_RECV << 1 | !!reply };
+	struct fault_moment at = { .message = 1, .moment = RULE_RECV };
+	struct rule_list *list;
+
+	if (!ss || !peer_is_foreign(ss))
+		return 0;
+	key.name = ss->name;
+	list = bpf_map_lookup_elem(&rule_lists, &key);
+	for (int i = 0; list && i < RULE_SHARED; i++)
+		fault_fire(rule_listed(list, i), ss, &at);
+	return 0;
+}
+
+enum fault_read_flag {
+	FAULT_READ_PEEKED = 1, /* only looked so far */
+	FAULT_READ_FIRST = 2,  /* nothing was read before */
+};
+
 /*
- * A program has read up to the byte with that number (or, peeked, only looked so far), and does not know it before
+ * A program has read up to the byte with that number (or only looked so far), and does not know it before
  * this is over. The messages that arrive are those of the other end.
  */
-verified_once int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
+verified_once int fault_read(struct sock_state *ss, __u32 end, __u32 flags)
 {
+	__u32 peeked = flags & FAULT_READ_PEEKED;
 	struct rule_key key = {};
 	struct fault_moment at = {};
 	struct rule_list *due;
@@ -225,6 +257,8 @@ verified_once int fault_read(struct sock_state *ss, __u32 end, __u32 peeked)
 	reply = !(ss->flags & SOCK_F_ACCEPTOR);
 	if (!(watch & 1u << (RULE_RECV << 1 | reply)))
 		return 0;
+	if (flags & FAULT_READ_FIRST)
+		fault_read_first(ss, reply);
 	pair = end_key(ss);
 	if (!peeked)
 		bpf_map_update_elem(&fault_taken, &pair, &end, BPF_ANY);

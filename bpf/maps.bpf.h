@@ -90,6 +90,7 @@ enum sock_flag {
 	SOCK_F_BASED = 1 << 5, /* sent something before it was established: `sent` counts already */
 	SOCK_F_ACCEPTED = 1 << 6, /* an ACCEPT has told who */
 	SOCK_F_OLDER = 1 << 7, /* was there before us */
+	SOCK_F_FOREIGN = 1 << 8, /* accepted, and its SYN alone told the name: the connector is on another kernel */
 };
 
 /*
@@ -119,6 +120,8 @@ struct sock_state {
 	__u32 fault_rule;  /* the last one that took effect on what this end sends */
 	__u64 final_unacked; /* when the connection ended */
 	__u64 final_unread;
+	__u32 target; /* a connector's: box that it connects to; 0: none */
+	__u32 unused;
 };
 
 struct target {

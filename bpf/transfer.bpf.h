@@ -367,7 +367,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 	before = ss->taken;
 	ss->taken = end = received_position(ss, received_end(sk, tp));
 	if (seldom(faults_on()))
-		fault_read(ss, ss->received_seq, 0);
+		fault_read(ss, ss->received_seq, before ? 0 : FAULT_READ_FIRST);
 	if (seldom(taken_alone(sk, task))) {
 		if (end > before)
 			taken_told(ss, state, before, end - before);
@@ -428,7 +428,7 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 		state->receive.cookie = 0;
 	}
 	if (faults_on() && flags & MSG_PEEK && result > 0)
-		fault_read(ss, ss->received_seq + result, 1);
+		fault_read(ss, ss->received_seq + result, FAULT_READ_PEEKED);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;

@@ -18,6 +18,7 @@ struct agent_options {
 	const char *backend;   /* see tracer_open */
 	const char *boxes[BOX_MAX]; /* NAME or NAME=NETNS; none: makes whatever boxes a run needs */
 	size_t n_boxes;
+	bool no_syn_option;    /* SYNs between kernels say nothing; replies have no names there */
 	bool no_faults;        /* none can be asked for; starts sooner */
 	bool parent_death;     /* end in order when the process that started us ends */
 	uint64_t memory, spool; /* bytes that may wait for the collector in memory, and in the spool beyond that */

@@ -161,6 +161,7 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 		.served = &agent->served,
 		.faults = &agent->faults,
 		.guardian = agent->guardian,
+		.no_syn_option = options->no_syn_option,
 		.epoll = agent->epoll,
 		.on_started = agent_on_started,
 		.on_exited = agent_on_exited,

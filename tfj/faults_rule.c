@@ -122,7 +122,7 @@ void faults_rule_key(const struct kernel_fault *fault, struct rule_key *ret_key)
 		ret_key->name = fault->process;
 		return;
 	}
-	ret_key->name = fault_connection_name(where->process, where->box, where->ip, where->port, where->ordinal);
+	ret_key->name = fault_connection_name(fault_connector(where->process, where->ordinal), where->box, where->ip, where->port);
 	if (moment == RULE_SEND || moment == RULE_RECV) {
 		ret_key->message = fault->message;
 		ret_key->moment |= fault->reply;

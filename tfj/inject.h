@@ -39,6 +39,7 @@ struct inject_place {
 	struct names *names;
 	struct crew *crew;
 	uint32_t box_base;
+	const char *no_syn; /* why SYNs to and from other kernels say nothing (syn.h); NULL: they do */
 	/* Address and port of who is at the other end of our link: 0, or -ENOTCONN if it is not over IP. */
 	int (*link_peer)(uint8_t ret_ip[16], uint16_t *ret_port, void *arg);
 	bool (*is_attached)(const char *label, void *arg); /* is it one that the run did not start? */

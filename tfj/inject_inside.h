@@ -57,6 +57,7 @@ struct resolved {
 	bool kernel;	 /* the kernel side is to have it, */
 	bool waits_port; /* when the port is known */
 	bool at_once;	 /* the agent acts as soon as all are armed */
+	bool elsewhere;	 /* its moment is one of another kernel: there is nothing to do here */
 };
 
 int inject_resolve(struct inject *inject, const struct fault *fault, struct resolved *ret_resolved, struct error *e);

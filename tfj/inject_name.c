@@ -73,25 +73,44 @@ static int address_resolve(struct inject *inject, const struct fault_connection 
 	return 0;
 }
 
+static bool is_several(const struct inject *inject)
+{
+	return inject->place.boxes->n_known > inject->place.boxes->n;
+}
+
+/* The two ends may be on different kernels: is what each of them knows enough for that moment? */
+static int kernels_check(const struct inject *inject, const struct fault_moment *at, const struct box *box, bool *ret_elsewhere, struct error *e)
+{
+	/* who has to know its name there: the end that accepts */
+	bool acceptor = !fault_moment_is_connectors(at), here = box && is_here(inject, box);
+	char *text = fault_connection_print(&at->connection);
+	const char *name = text ? text : at->connection.box;
+	int err = 0;
+
+	if (acceptor && !here && (!box || inject->place.no_syn))
+		err = error_set(e, -ENOTSUP, "%s is accepted by another kernel, which does not know that it is this connection%s%s: only moments "
+				"of who connects can be told here", name, box ? ", because " : "", box ? inject->place.no_syn : "");
+	else if (acceptor && is_several(inject) && inject->place.no_syn)
+		err = error_set(e, -ENOTSUP, "%s may be from another kernel, and this one does not know which connection it is, because %s",
+				name, inject->place.no_syn);
+	else if (at->kind == MOMENT_RECV && at->message > 1 && !here)
+		err = error_set(e, -ENOTSUP, "%s is between two kernels, and where message %u of it begins is known only to the one that sends "
+				"it: of receives only that of the first message can be told", name, at->message);
+	free(text);
+	*ret_elsewhere = acceptor && !here;
+	return err;
+}
+
 static int connection_resolve(struct inject *inject, const struct fault_moment *at, struct resolved *to, struct error *e)
 {
 	const struct fault_connection *connection = &at->connection;
 	struct fault_where *where = &to->rule.where;
-	/* who has to know its name there: the end that accepts */
-	bool acceptor = at->kind == MOMENT_ACCEPT || (at->kind == MOMENT_SEND && at->reply) || (at->kind == MOMENT_RECV && !at->reply);
 	const struct box *box = NULL;
-	char *text;
 	int err = address_resolve(inject, connection, where, &box, e);
 
-	if (err)
+	err = err ? err : kernels_check(inject, at, box, &to->elsewhere, e);
+	if (err || to->elsewhere)
 		return err;
-	if (acceptor && (!box || !is_here(inject, box))) {
-		text = fault_connection_print(connection);
-		err = error_set(e, -ENOTSUP, "%s is accepted by another kernel, which does not know that it is this connection: only moments "
-				"of who connects can be told here", text ? text : connection->box);
-		free(text);
-		return err;
-	}
 	where->process = label_number(connection->process);
 	where->ordinal = connection->ordinal;
 	where->port = (uint16_t)connection->port;
@@ -341,9 +360,9 @@ int inject_resolve(struct inject *inject, const struct fault *fault, struct reso
 		err = attached_check(inject, fault, e);
 	if (!err)
 		err = moment_resolve(inject, fault, &to, e);
-	if (!err)
+	if (!err && !to.elsewhere)
 		err = kind_resolve(inject, fault, &to, e);
-	if (!err)
+	if (!err && !to.elsewhere)
 		err = able_check(inject, fault->kind, e);
 	if (err)
 		resolved_fini(&to);

@@ -19,6 +19,7 @@
 static const char usage[] =
 	"Usage: tfj --collector URL [--server-key KEY --key FILE] [--box NAME[=NETNS]]...\n"
 	"           [--memory SIZE] [--spool SIZE] [--backend NAME] [--no-faults]\n"
+	"           [--no-syn-option]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
 	"\n"
@@ -45,6 +46,8 @@ static const char usage[] =
 	"      --backend NAME    with --collector: how to trace (see tfj probe) instead of the best way that works\n"
 	"                        here; BOP_BACKEND in the environment says the same\n"
 	"      --no-faults       refuse every fault: its programs then never look for one\n"
+	"      --no-syn-option   in runs with boxes on several machines, put no TCP option on SYNs that says which connection\n"
+	"                        it is; faults on what the accepting side sends, receives or accepts are refused then\n"
 	"      --json            with probe: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
@@ -58,6 +61,7 @@ enum {
 	OPTION_BOX,
 	OPTION_PARENT_DEATH,
 	OPTION_NO_FAULTS,
+	OPTION_NO_SYN_OPTION,
 	OPTION_MEMORY,
 	OPTION_SPOOL,
 	OPTION_BACKEND,
@@ -71,6 +75,7 @@ static const struct option long_options[] = {
 	{ "box", required_argument, NULL, OPTION_BOX },
 	{ "parent-death", no_argument, NULL, OPTION_PARENT_DEATH }, /* for bop: end when it ends */
 	{ "no-faults", no_argument, NULL, OPTION_NO_FAULTS },
+	{ "no-syn-option", no_argument, NULL, OPTION_NO_SYN_OPTION },
 	{ "memory", required_argument, NULL, OPTION_MEMORY },
 	{ "spool", required_argument, NULL, OPTION_SPOOL },
 	{ "backend", required_argument, NULL, OPTION_BACKEND },
@@ -182,6 +187,9 @@ int main(int argc, char **argv)
 		case OPTION_NO_FAULTS:
 			options.no_faults = true;
 			break;
+		case OPTION_NO_SYN_OPTION:
+			options.no_syn_option = true;
+			break;
 		case OPTION_MEMORY:
 		case OPTION_SPOOL:
 			if (size_parse(optarg, c == OPTION_MEMORY ? &options.memory : &options.spool) < 0) {
@@ -215,8 +223,8 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
 	else if (command && (options.collector || options.key || options.server_key || sized))
 		error_set(&e, -EINVAL, "%s takes no --collector, no keys and no sizes; see tfj --help", command);
-	else if (command && options.no_faults)
-		error_set(&e, -EINVAL, "%s takes no --no-faults; see tfj --help", command);
+	else if (command && (options.no_faults || options.no_syn_option))
+		error_set(&e, -EINVAL, "%s takes no %s; see tfj --help", command, options.no_faults ? "--no-faults" : "--no-syn-option");
 	else if (command && options.n_boxes)
 		error_set(&e, -EINVAL, "%s takes no --box; see tfj --help", command);
 	else if (options.n_boxes > BOX_MAX)

@@ -93,6 +93,7 @@ struct boxes *run_close(struct run *run)
 	names_free(run->names);
 	hoard_free(run->hoard);
 	contents_free(run->contents);
+	syn_close(run->syn);
 	cgroup_remove(&run->cgroup);
 	if (run->files.fd >= 0)
 		claim_remove_tree(run->files.path);

@@ -28,6 +28,7 @@ struct run_place {
 	const struct served *served;
 	struct faults **faults;    /* of the agent; loaded by the first fault */
 	struct guardian *guardian; /* NULL: there is none */
+	bool no_syn_option; /* SYNs are to say nothing */
 	int epoll;
 	uint32_t box_base; /* a range of BOX_MAX numbers that no earlier run had */
 	void (*on_started)(uint64_t order, int err, const char *error, pid_t pid, void *arg);

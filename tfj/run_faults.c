@@ -59,6 +59,7 @@ int run_arm(struct run *run, const struct message_order *order, struct error *e)
 		.names = run->names,
 		.crew = run->crew,
 		.box_base = run->place.box_base,
+		.no_syn = run->syn ? NULL : run->no_syn.text,
 		.link_peer = on_fault_link_peer,
 		.is_attached = on_fault_is_attached,
 		.settle = on_fault_settle,

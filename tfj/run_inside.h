@@ -16,6 +16,7 @@
 #include "tfj/inject.h"
 #include "tfj/name.h"
 #include "tfj/run.h"
+#include "tfj/syn.h"
 
 #define RUN_PATH_MAX 300
 
@@ -28,6 +29,8 @@ struct run {
 	struct attached *attached;
 	struct hoard *hoard; /* NULL: live */
 	struct contents *contents; /* NULL: off */
+	struct syn *syn; /* NULL: no box is on another kernel, or SYNs say nothing, */
+	struct error no_syn; /* because of that */
 	struct inject *inject; /* NULL: no fault was ever ordered */
 	bool deferring;
 	struct cgroup cgroup;

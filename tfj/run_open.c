@@ -10,6 +10,7 @@
 
 #include "lib/clock.h"
 #include "tfj/run_inside.h"
+#include "tfj/tracer_kernel.h"
 
 static int file_write(const char *path, const char *text, struct error *e)
 {
@@ -145,6 +146,17 @@ static int directory_make(struct run *run, const char *path, struct error *e)
 	return -EIO;
 }
 
+/* Boxes are on several kernels: SYNs say who connects, if they can. Only faults need it, and are told why they cannot have it. */
+static void syn_try(struct run *run)
+{
+	if (run->boxes->n_known == run->boxes->n || !tracer_fault_able(run->place.tracer))
+		return;
+	if (run->place.no_syn_option)
+		error_set(&run->no_syn, -ENOTSUP, "this agent was started with --no-syn-option");
+	else
+		syn_open(run->place.tracer, run->cgroup.claim.fd, &run->syn, &run->no_syn);
+}
+
 int run_open(const struct run_place *place, const struct message_order *order, struct run **ret_run, struct error *e)
 {
 	struct run *run = calloc(1, sizeof(*run));
@@ -172,6 +184,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 		err = boxes_announce(run, e);
 	if (err)
 		goto out;
+	syn_try(run);
 	if (order->begin.deferred) {
 		run->hoard = hoard_new(place->room);
 		if (!run->hoard) {

@@ -90,6 +90,11 @@ void tracer_faulting(struct tracer *tracer, bool on)
 	tracer->bpf->bss->faulting = on ? tracer->fault_changes : 0;
 }
 
+void tracer_syn_tells(struct tracer *tracer, bool on)
+{
+	tracer->bpf->bss->syn_tells = on;
+}
+
 static int record_arrived(void *arg, void *data, size_t size)
 {
 	struct tracer *tracer = arg;

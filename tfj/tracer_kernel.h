@@ -40,6 +40,9 @@ void map_clear(int map);
 /* Its programs look for rules of faults, and look again at what they know of connections; or do not. */
 void tracer_faulting(struct tracer *tracer, bool on);
 
+/* Connectors leave what their SYNs are to tell; or do not. */
+void tracer_syn_tells(struct tracer *tracer, bool on);
+
 /* Was it opened for that? */
 bool tracer_fault_able(const struct tracer *tracer);
 

@@ -161,9 +161,9 @@ _tfj() {
 	elif [[ $before == --backend ]]; then
 		_bop_words 'tracepoint fentry kprobe tracepoint-late'
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --server-key --key --box --memory --spool --backend --no-faults --json -h --help -V --version'
+		_bop_words 'probe clean --collector --server-key --key --box --memory --spool --backend --no-faults --no-syn-option --json -h --help -V --version'
 	elif ((agent)); then
-		_bop_words '--server-key --key --box --memory --spool --backend --no-faults'
+		_bop_words '--server-key --key --box --memory --spool --backend --no-faults --no-syn-option'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
 		probe) _bop_words '--json' ;;

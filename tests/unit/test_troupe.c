@@ -406,6 +406,39 @@ START_TEST(one_silent)
 }
 END_TEST
 
+/* Who accepts on another agent knows a connection by its SYN, which says nothing if one of the two was there before the run. */
+START_TEST(faults_untold)
+{
+	static const struct {
+		const char *fault;
+		bool s1, s2; /* is attached */
+		bool possible;
+	} cases[] = {
+		{ "cut s1<b1:7#1/1", false, false, true },  { "cut s1<b1:7#1/1", true, false, false },
+		{ "cut s1.2<b1:7#1/1", true, false, false }, { "cut s1<b1:7#1/1", false, true, false },
+		{ "cut s1>b1:7#1/1", true, true, true },    { "cut w2<a1:7#1/1", true, true, true },
+		{ "cut s1<10.0.0.9:7#1/1", true, true, true },
+	};
+	struct experiment_attach attach = { .pid = 1 };
+	struct experiment_process processes[2] = { servers[0], servers[1] };
+	struct experiment attached = x;
+	struct plan plan = { .n = 0 };
+	struct error e = { "" };
+	struct cast cast;
+	int err;
+
+	attached.processes = processes;
+	processes[0].attach = cases[_i].s1 ? &attach : NULL;
+	processes[1].attach = cases[_i].s2 ? &attach : NULL;
+	ck_assert(!cast_make(&attached, rows, AGENTS, &cast, &e));
+	ck_assert_msg(!plan_add(&plan, "p:1", cases[_i].fault, strlen(cases[_i].fault), &e), "%s", e.text);
+	err = plan_check_cast(&plan, &attached, &cast, &e);
+	ck_assert_msg(cases[_i].possible ? !err : err == -EINVAL && strstr(e.text, "one of its ends is attached"), "%d %s", err, e.text);
+	cast_fini(&cast);
+	plan_fini(&plan);
+}
+END_TEST
+
 /* Answers that nobody asked for, or twice, or of another agent's order, change nothing. */
 START_TEST(strange_answers)
 {
@@ -520,6 +553,7 @@ int main(void)
 	tcase_add_loop_test(tc, faults, 0, 20);
 	tcase_add_loop_test(tc, faults_refused, 0, 20);
 	tcase_add_loop_test(tc, faults_across, 0, 10);
+	tcase_add_loop_test(tc, faults_untold, 0, 7);
 	tcase_add_loop_test(tc, some_refuse, 1, 8);
 	tcase_add_loop_test(tc, one_silent, 0, AGENTS);
 	tcase_add_test(tc, strange_answers);
