@@ -27,6 +27,7 @@ class Server:
         self.api, self.agents_url = f"ipc://{self.folder}/api", f"ipc://{self.folder}/agents"
         self.agents, self.running, self.argv = [], None, ()
         self.port = free_port() if tcp else None
+        self.address, self.within = "127.0.0.1", ()  # where it listens, and what to put before its command
         self.api_port = free_port() if api_tcp else None
         if (tcp or api_tcp) and not os.path.exists(self.keys):
             self.key = bop("keys", "--keys", self.keys, "make", "server").out.strip()
@@ -34,10 +35,10 @@ class Server:
     def start(self):
         argv = ["serve", "--dir", self.folder, "--store", self.store, "--keys", self.keys, *self.argv]
         if self.port:
-            argv += ["--listen", f"tcp://127.0.0.1:{self.port}"]
+            argv += ["--listen", f"tcp://{self.address}:{self.port}"]
         if self.api_port:
             argv += ["--listen-api", f"tcp://127.0.0.1:{self.api_port}"]
-        self.running = Running(BOP, *argv)
+        self.running = Running(*self.within, BOP, *argv)
         wait_for("the server", lambda: self.running.process.poll() is not None or self.answers())
         if self.running.process.poll() is not None:
             raise AssertionError(f"the server did not start: {self.running.result()}")
@@ -87,7 +88,7 @@ class Server:
 
     @property
     def tcp_url(self):
-        return f"tcp://127.0.0.1:{self.port}"
+        return f"tcp://{self.address}:{self.port}"
 
     def run(self, path, *argv, **kwargs):
         return bop("run", path, f"--server={self.api}", *argv, **kwargs)
