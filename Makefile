@@ -24,7 +24,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 	protobuf-c-compiler libprotobuf-c-dev libmnl-dev libzmq3-dev libsqlite3-dev libpq-dev libyaml-dev libjansson-dev uthash-dev \
 	libcurl4-openssl-dev libgraphviz-dev libcairo2-dev libpcre2-dev libxxhash-dev libseccomp-dev libcadical-dev fonts-dejavu-core
 DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
-	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod \
+	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod nftables \
 	postgresql qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
 	python3-zmq python3-protobuf python3-pycosat protobuf-compiler
 # what `make bench` compares with

@@ -79,7 +79,8 @@ static bool is_several(const struct inject *inject)
 }
 
 /* The two ends may be on different kernels: is what each of them knows enough for that moment? */
-static int kernels_check(const struct inject *inject, const struct fault_moment *at, const struct box *box, bool *ret_elsewhere, struct error *e)
+static int kernels_check(const struct inject *inject, const struct fault_moment *at, const struct box *box, bool *ret_elsewhere,
+			 struct error *e)
 {
 	/* who has to know its name there: the end that accepts */
 	bool acceptor = !fault_moment_is_connectors(at), here = box && is_here(inject, box);
