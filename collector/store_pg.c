@@ -115,11 +115,11 @@ static int replay(struct store_pg *s, void *arg, struct error *e)
 	static const struct pg_sql commit = { "COMMIT", PG_UNPREPARED };
 	int err = pg_statements_put(s, e);
 
-	if (!err && s->inside) /* one way there, one back */
+	if (!err && s->inside && !s->whole) /* one way there, one back */
 		err = pg_put(s, &commit, NULL, e);
 	if (!err && s->n_sent)
 		err = pg_collect(s, NULL, 0, "writing", e);
-	if (!err)
+	if (!err && !s->whole)
 		s->inside = false;
 	return err;
 }
@@ -147,6 +147,44 @@ static int commit(struct store *store, struct error *e)
 
 	pg_statements_forget(s);
 	return err;
+}
+
+struct whole {
+	store_work *work;
+	void *arg;
+};
+
+/* What was tried before, and may be there, is known by the run that it created. */
+static int whole_do(struct store_pg *s, void *arg, struct error *e)
+{
+	struct whole *whole = arg;
+	struct pg_params params = { 0 };
+	uint64_t there = 0;
+	int err = 0;
+
+	if (s->unsure && s->created) {
+		pg_number(&params, s->created);
+		err = pg_query_number(s, "SELECT id FROM bop_run WHERE id = $1", &params, &there, "writing", e);
+	}
+	if (err || there)
+		return err;
+	s->created = 0;
+	s->whole = true;
+	err = whole->work(&s->store, whole->arg, e);
+	s->whole = false;
+	pg_statements_forget(s);
+	return err;
+}
+
+static int transaction(struct store *store, store_work *work, void *arg, struct error *e)
+{
+	struct whole whole = { work, arg };
+	struct store_pg *s = pg_of(store);
+
+	if (s->mode == STORE_READ)
+		return error_set(e, -EROFS, "store %s: it was opened for reading only", s->name);
+	s->created = 0;
+	return pg_transaction(s, whole_do, &whole, "writing", e);
 }
 
 /* Ends what was a transaction only of its own. */
@@ -234,7 +272,7 @@ static int run_create(struct store *store, struct store_run *run, struct error *
 	s->leasing = true;
 	err = commit_alone(store, alone, err ? err : remember(s, &add_run, &params, e) ? 0 : -ENOMEM, e);
 	if (!err) {
-		run->id = id;
+		run->id = s->created = id;
 		run->running = true;
 	}
 	return err;
@@ -291,7 +329,7 @@ static int stream_add(struct store *store, uint64_t run, struct store_stream *st
 			statement->stream = number;
 		}
 		err = commit_alone(store, alone, statement ? 0 : -ENOMEM, e);
-	} while (alone && err == -EEXIST);
+	} while (alone && !s->whole && err == -EEXIST);
 	if (!err)
 		stream->number = number;
 	return err;
@@ -337,6 +375,7 @@ const struct store_ops store_pg_ops = {
 	.batch_put = batch_put,
 	.commit = commit,
 	.rollback = rollback,
+	.transaction = transaction,
 	.run_adopt = pg_run_adopt,
 	.run_seal = pg_run_seal,
 	.run_get = pg_run_get,

@@ -85,6 +85,8 @@ struct store_pg {
 	bool collecting, leasing; /* the latter: and it makes this process the owner of a run */
 	struct pg_statement *statements;
 	uint64_t held; /* run that the statements are about */
+	bool whole;    /* within store_transaction(): all is part of that */
+	uint64_t created; /* the last run that was created in it */
 	struct pg_lease *lease; /* NULL: nothing was recorded through this store yet */
 };
 

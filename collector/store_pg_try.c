@@ -73,6 +73,8 @@ static int tried(struct store_pg *s, bool transaction, pg_work *work, void *arg,
 	uint64_t deadline = clock_monotonic_ns() + patience * (CLOCK_SECOND_NS / 1000);
 	int err, attempt = 0;
 
+	if (s->whole) /* a part: what fails is tried again as a whole */
+		return work(s, arg, e);
 	s->unsure = false;
 	do {
 		err = attempt_once(s, transaction, work, arg, doing, e);

@@ -61,6 +61,30 @@ static void did(struct store *store, const char *experiment, uint64_t print, uin
 	*ret = row;
 }
 
+/* As `bop import` does. */
+static int take(struct store *store, void *arg, struct error *e)
+{
+	struct store_run row = { .experiment = "w", .path = "/x", .text = "x", .version = "1", .outcome = OUTCOME_GOOD, .has_prints = true };
+	struct store_stream stream = { .host = "h", .boot_id = "b", .kernel = "6", .backend = "t" };
+	int err = store_owner_self(&row.owner, e);
+
+	if (!err)
+		err = store_run_create(store, &row, e);
+	if (!err)
+		err = store_stream_add(store, row.id, &stream, e);
+	for (unsigned i = 1; i <= 2 && !err; i++) {
+		err = store_begin(store, e);
+		if (!err)
+			err = store_batch_put(store, row.id, 1, i, "b", 1, e);
+		if (!err)
+			err = store_commit(store, e);
+		else
+			store_rollback(store);
+	}
+	*(uint64_t *)arg = row.id;
+	return err ? err : store_run_seal(store, &row, NULL, 0, NULL, e);
+}
+
 static int list(const struct store_run *row, void *arg, struct error *e)
 {
 	char *to = arg;
@@ -88,7 +112,7 @@ static void scenario(char *text)
 	struct sketch sketch = { .values = { 1 } };
 	struct store_run row, *read = NULL;
 	struct store *store = store_made(STORE_CREATE);
-	uint64_t first, second, third, fourth;
+	uint64_t first, second, third, fourth, whole;
 	struct store_run later = { .has_prints = true, .experiment = "z" };
 	struct error e = { "" };
 	int n = 0, near = 0;
@@ -104,6 +128,8 @@ static void scenario(char *text)
 	later.prints[STORE_OWN][PRINT_LEVEL_EXACT].low = 9;
 	ck_assert_msg(!store_run_class(store, &later, NULL, &e), "%s", e.text);
 	ck_assert(later.new_class && later.kept == fourth);
+	ck_assert_msg(!store_transaction(store, take, &whole, &e), "%s", e.text);
+	ck_assert_str_eq(batches(store, whole), "1:1=b 1:2=b ");
 	ck_assert_str_eq(batches(store, first), "1:1=one 1:2=two ");
 	ck_assert_str_eq(batches(store, second), "");
 	ck_assert_msg(!store_run_get(store, fourth, &read, &e), "%s", e.text);
@@ -126,7 +152,7 @@ static void scenario(char *text)
  */
 START_TEST(cut_anywhere)
 {
-	const char *word = "y:0:1:classnewwhole y:0:1:classrepeat y:0:1:classnewdropped classes 2 near 2";
+	const char *word = "y:0:1:classnewwhole y:0:1:classrepeat y:0:1:classnewdropped w:0:0:classnewwhole classes 2 near 2";
 	char text[1000], path[100], server[100], folder[] = "/tmp/test-bop-pg-XXXXXX";
 	unsigned step = getenv("BOP_TEST_SOAK") ? 1 : getenv("BOP_TEST_SHORT") ? 7 : 3;
 	struct cutter cutter;
@@ -143,11 +169,11 @@ START_TEST(cut_anywhere)
 		cut = cutter_stop(&cutter);
 		unlink(path);
 		ck_assert_msg(!strcmp(text, word), "cut at %u: %s", at, text);
-		answers("SELECT count(*) FROM bop_run", "3");
-		answers("SELECT count(*) FROM bop_stream", "2");
-		answers("SELECT count(*) FROM bop_batch", "2");
+		answers("SELECT count(*) FROM bop_run", "4");
+		answers("SELECT count(*) FROM bop_stream", "3");
+		answers("SELECT count(*) FROM bop_batch", "4");
 		answers("SELECT count(*) FROM bop_process", "3");
-		answers("SELECT count(*) FROM bop_class", "2");
+		answers("SELECT count(*) FROM bop_class", "3");
 		answers("SELECT count(*) FROM bop_dropping", "0");
 		ck_assert_msg(cut || at > 60, "it was over after %u", at);
 	}
