@@ -12,6 +12,16 @@
 #include "collector/source.h"
 #include "graph/chart.h"
 
+/* Every class has a print, and there are no more than it says: else a server would be asked for ever. */
+static int page_check(const Bop__Api__History *page, size_t before, struct error *e)
+{
+	bool sane = before + page->n_rows <= page->classes && (!page->more || page->n_rows);
+
+	for (size_t i = 0; i < page->n_rows; i++)
+		sane &= page->rows[i]->print != NULL;
+	return sane ? 0 : error_set(e, -EBADMSG, "the server's answer makes no sense");
+}
+
 /* All of it: pages are put together. The rows of a page are taken. */
 static int history_get(struct source *source, Bop__Api__GetHistory *ask, Bop__Api__History **ret_history, struct error *e)
 {
@@ -27,18 +37,21 @@ static int history_get(struct source *source, Bop__Api__GetHistory *ask, Bop__Ap
 		if (err)
 			break;
 		page = answer.history;
-		more = page->more && page->n_rows;
+		more = page->more;
+		err = page_check(page, all ? all->n_rows : 0, e);
 		if (!all) {
 			all = page;
+			if (err)
+				break;
 			continue;
 		}
-		rows = realloc(all->rows, (all->n_rows + page->n_rows + 1) * sizeof(*rows));
+		rows = err ? NULL : realloc(all->rows, (all->n_rows + page->n_rows + 1) * sizeof(*rows));
 		if (rows) {
 			all->rows = rows;
 			memcpy(rows + all->n_rows, page->rows, page->n_rows * sizeof(*rows));
 			all->n_rows += page->n_rows;
 			page->n_rows = 0;
-		} else {
+		} else if (!err) {
 			err = error_set(e, -ENOMEM, "out of memory");
 		}
 		api_answer_fini(&answer);
@@ -129,7 +142,7 @@ static void catch_up(const char *url)
 	bool lags;
 
 	if (store_open(url, STORE_READ, &store, NULL) < 0)
-		return; /* source_open() says why */
+		return;
 	lags = history_lags(store, NULL) > 0;
 	store_close(store);
 	store = NULL;
@@ -147,11 +160,11 @@ static int history_main(const struct cmd *cmd, const struct cmd_args *args)
 
 	if (status)
 		return status;
-	if (!args->server)
-		catch_up(cmd_store_url(args));
-	source = source_open(args, STORE_READ);
+	source = source_open(args, STORE_READ); /* runs of who was killed are sealed by it */
 	if (!source)
 		return CMD_EXIT_ERROR;
+	if (!args->server)
+		catch_up(cmd_store_url(args));
 	all.shown = calloc((size_t)args->n_rest, sizeof(*all.shown));
 	if (!all.shown)
 		status = cmd_failf("out of memory");

@@ -44,8 +44,11 @@ static int page_know(struct cmd_many *many, const Bop__Api__History *page, const
 
 	for (size_t i = 0; i < page->n_rows && !err; i++) {
 		const Bop__Api__Class *class = page->rows[i];
-		struct print print = { class->print->high, class->print->low, class->print->approximate };
+		struct print print;
 
+		if (!class->print)
+			return error_set(e, -EBADMSG, "the server's answer makes no sense");
+		print = (struct print){ class->print->high, class->print->low, class->print->approximate };
 		if (class->dry_run == dry_run && has_plan(class, lines))
 			err = tally_know(&many->tally, &print);
 	}
@@ -75,7 +78,7 @@ int cmd_many_know(struct cmd_many *many, const char *experiment, const struct pl
 			break;
 		err = page_know(many, answer.history, lines, plan->dry && plan->n, e);
 		get.after += answer.history->n_rows;
-		more = answer.history->more && answer.history->n_rows;
+		more = answer.history->more && answer.history->n_rows && get.after < answer.history->classes;
 		api_answer_fini(&answer);
 	}
 	free(lines);

@@ -149,7 +149,7 @@ static int reason_count(struct maker *m, const char *text)
 	struct history *h = m->h;
 	size_t at;
 
-	text = text ? text : "nobody has looked at them yet";
+	text = text ? text : "nobody has looked yet what it did";
 	for (at = 0; at < h->n_reasons && strcmp(h->reasons[at].text, text); at++)
 		;
 	if (at == h->n_reasons && at >= REASONS_MAX)

@@ -205,7 +205,7 @@ def waiting_python(pid):
 
 
 def test_losses():
-    """a run that lost events, whose agent was killed, or that was interrupted, is of no class: history says so, and the curve stays"""
+    """a run that lost events, whose agent or bop was killed, or that was interrupted, is of no class: history says so, and the curve stays"""
     at = store()
     running, gate = flood(at, 3)
     go(gate)
@@ -229,17 +229,20 @@ def test_losses():
     running, gate = flood(at, 3)
     running.signal(signal.SIGINT)
     equal(running.end().status, 130, "interrupted")
+    running, gate = flood(at, 3)
+    running.signal(signal.SIGKILL)
+    running.end()
     found = history("flood", at=at)[0]
     equal(check(found), whole, "the classes")
-    equal((found["runs"], found["unclassed"]), (1, 3), "runs that count, and do not")
-    equal(set(found["reasons"]), {"events were lost", "the record ends before the run did", "the run was interrupted"}, "why")
+    equal((found["runs"], found["unclassed"]), (1, 4), "runs that count, and do not")
+    equal(found["reasons"], {"events were lost": 1, "the record ends before the run did": 2, "the run was interrupted": 1}, "why")
     text = bop("history", "flood", "--store", at).out
-    true("1 class in 1 run\n" in text and "3 more runs do not count: " in text and "events were lost (1)" in text, text)
+    true("1 class in 1 run\n" in text and "4 more runs do not count: " in text and "events were lost (1)" in text, text)
     running, gate = flood(at, 3)
     go(gate)
     running.end()
     found = check(history("flood", at=at)[0])
-    equal((len(found), found[0]["runs"], found[0]["last_run"]), (1, 2, 5), "a repeat, afterwards")
+    equal((len(found), found[0]["runs"], found[0]["last_run"]), (1, 2, 6), "a repeat, afterwards")
 
 
 def state(pid):
