@@ -14,9 +14,10 @@ static uint32_t vertex_in(const struct layer *layer, uint32_t vertex)
 										     layer->moments[layer->at[vertex]].merged;
 }
 
+/* 0: there is none. Of a damaged run, id 0 can be one. */
 static uint32_t fault_in(const struct laying *l, const struct layer *layer, uint32_t id)
 {
-	const struct graph_fault *fault = id ? graph_fault_find(layer->g, id) : NULL;
+	const struct graph_fault *fault = graph_fault_find(layer->g, id);
 
 	return fault ? l->o->graph.faults[layer->fault[fault - layer->g->faults]].id : 0;
 }
@@ -29,7 +30,7 @@ static void take_message(struct laying *l, unsigned side, uint32_t m)
 	*message = layer->g->messages[m];
 	message->connection = layer->connection[message->connection];
 	message->send = layer->moments[layer->send[m]].merged;
-	message->lost_by = fault_in(l, layer, message->lost_by);
+	message->lost_by = message->lost_by ? fault_in(l, layer, message->lost_by) : 0;
 	layer->message[m] = (uint32_t)l->o->graph.n_messages++;
 }
 

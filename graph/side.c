@@ -115,10 +115,13 @@ static void before_connect(const struct picture *p, const struct event *event, c
 static void before_text(const struct picture *p, const struct overlay_vertex *v, char *buf, size_t size)
 {
 	const struct graph *g = p->overlay->graphs[0];
-	const struct event *event = &g->trace->events[g->vertices[v->vertex[0]].event];
+	const struct event *event;
 	char what[64] = "";
 
 	*buf = '\0';
+	if (v->vertex[0] == DIFF_NONE)
+		return; /* its record is lost */
+	event = &g->trace->events[g->vertices[v->vertex[0]].event];
 	if (event->kind == EVENT_EXIT)
 		exit_text(event->value, what, sizeof(what));
 	else if (event->kind == EVENT_CONNECT)

@@ -348,6 +348,53 @@ static const struct random_options shapes[] = {
 	{ .processes = 5, .steps = 150, .threads = true },
 };
 
+/* What a damaged record may say. */
+static void damage(struct trace *trace, uint64_t *rng)
+{
+	struct event *event = &trace->events[random_below(rng, (unsigned)trace->n_events)];
+	uint64_t value = random_below(rng, 2) ? random_next(rng) : random_below(rng, 8);
+
+	switch (random_below(rng, 7)) {
+	case 0: event->pos = value; break;
+	case 1: event->value = (int64_t)value; break;
+	case 2: event->process = (uint32_t)value; break;
+	case 3: event->kind = (uint16_t)random_below(rng, EVENT_KIND_COUNT + 1); break;
+	case 4: event->end = (uint32_t)value; break;
+	case 5: event->enter_ns = event->return_ns = value; break;
+	case 6: event->peer = event->box = event->text = (uint32_t)value; break;
+	}
+}
+
+/* Two runs of which one or both are damaged have a picture, if they have graphs. */
+START_TEST(damaged_pairs)
+{
+	unsigned built = 0;
+
+	for (unsigned seed = 0; seed < 300; seed++) {
+		struct two two = { .random = true };
+		uint64_t rng = seed;
+		bool whole = true;
+
+		for (unsigned i = 0; i < 2; i++) {
+			random_run_init(&two.runs[i], seed, &shapes[seed % 4]);
+			random_run_faults(&two.runs[i], seed + i, seed % 3);
+			for (unsigned k = 0; k < (i ? 1 + seed % 9 : seed % 2); k++)
+				damage(&two.runs[i].trace, &rng);
+			whole &= graph_build(&two.runs[i].trace, GRAPH_ORDER_THREAD, (struct graph **)&two.graphs[i], NULL) == 0;
+		}
+		if (whole) {
+			built++;
+			lay(&two);
+			check_line(&two, false);
+			if (seed < 100)
+				check_pictures(&two);
+		}
+		two_fini(&two);
+	}
+	ck_assert_uint_gt(built, 100);
+}
+END_TEST
+
 /* Another run, or the same with faults, or with some of its events lost. */
 static bool two_random(struct two *two, unsigned seed)
 {
@@ -596,6 +643,13 @@ START_TEST(differences_stay_visible)
 	ck_assert_uint_lt(size, 200000);
 	free(svg);
 	two_fini(&two);
+	two_talks(&two, "", "a+b 25000(" ASK("a", "b") ")", "x+y 25000(" ASK("x", "y") ")");
+	svg = drawn(&two, "svg", &size);
+	ck_assert_ptr_nonnull(strstr(svg, ">+ 1 connection, "));
+	ck_assert_ptr_nonnull(strstr(svg, ">\u2212 1 connection, "));
+	ck_assert_uint_lt(size, 200000);
+	free(svg);
+	two_fini(&two);
 	two_talks(&two, FIRST, THREE ASK("c", "s") ASK("c", "p"), THREE ASK("c", "s") "25000(" ASK("c", "s") ")" ASK("c", "p"));
 	svg = drawn(&two, "svg", &size);
 	ck_assert_ptr_nonnull(strstr(svg, ">+ 1 connection, "));
@@ -647,6 +701,7 @@ int main(void)
 	tcase_add_loop_test(tc, changes_show, 0, N_GOLDEN);
 	tcase_add_test(tc, signs);
 	tcase_add_test(tc, random_pairs);
+	tcase_add_test(tc, damaged_pairs);
 	tcase_add_test(tc, other_orders);
 	tcase_add_test(tc, contradiction);
 	tcase_add_test(tc, later_is_not_moved);
