@@ -174,14 +174,17 @@ $(TORTURE): $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/torture/*.c))
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ -lpthread -luring
 
 # dpkg-query asks nothing and needs no network; apt runs only when something is missing. No server that is installed on
-# the way is started: policy-rc.d says no, as long as apt runs.
+# the way is started: policy-rc.d says no, as long as apt runs; and PostgreSQL's makes no cluster, which would start with the machine.
 define install-missing
 	@missing=$$(for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	[ -z "$$missing" ] && exit 0; \
 	[ "$$(id -u)" = 0 ] || { echo "make deps: these packages are missing and installing needs root:" $$missing >&2; exit 1; }; \
 	echo "installing:" $$missing; \
-	export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; \
-	[ -e $$policy ] || { trap "rm -f $$policy" EXIT; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; }; \
+	export DEBIAN_FRONTEND=noninteractive; policy=/usr/sbin/policy-rc.d; cluster=/etc/postgresql-common/createcluster.conf; ours=; \
+	trap 'rm -f $$ours' EXIT; \
+	[ -e $$policy ] || { ours=$$policy; printf '#!/bin/sh\nexit 101\n' >$$policy; chmod 755 $$policy; }; \
+	case " $$missing " in *" postgresql "*) [ -e $$cluster ] || { ours="$$ours $$cluster"; mkdir -p $${cluster%/*}; \
+		echo 'create_main_cluster = false' >$$cluster; };; esac; \
 	apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends $$missing >$${TMPDIR:-/tmp}/bop-deps.log 2>&1 || \
 	{ tail -n 20 $${TMPDIR:-/tmp}/bop-deps.log >&2; echo "make deps: apt could not install them; its log is $${TMPDIR:-/tmp}/bop-deps.log" >&2; exit 1; }
 endef

@@ -65,7 +65,7 @@ struct cmd_option {
 #define CMD_OPTION(field) offsetof(struct cmd_args, field)
 #define CMD_OPTION_STORE                                                                           \
 	{ "store", 0, CMD_TEXT, CMD_OPTION(store), "URL",                                          \
-	  "where runs are kept: an SQLite file (default: $BOP_STORE, else bop.db)" }
+	  "where runs are kept: an SQLite file, or postgresql://... (default: $BOP_STORE, else bop.db)" }
 #define CMD_OPTION_HELP { "help", 'h', CMD_FLAG, CMD_OPTION(help), NULL, "show this help" }
 
 struct cmd {

@@ -11,14 +11,14 @@ _bop_files() {
 	compopt -o default 2>/dev/null || true
 }
 
-# The value of --store among the words, which bash has cut at = and : (sqlite:FILE).
+# The value of --store among the words, which bash has cut at = and : (sqlite:FILE, postgresql://...).
 _bop_store() {
 	local i store=
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		[[ ${COMP_WORDS[i]} == --store ]] || continue
 		[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 		store=${COMP_WORDS[++i]}
-		while [[ ${COMP_WORDS[i]} == : || ${COMP_WORDS[i + 1]} == : ]]; do
+		while [[ ${COMP_WORDS[i]} == [:=] || ${COMP_WORDS[i + 1]} == [:=] ]]; do
 			store+=${COMP_WORDS[++i]}
 		done
 	done

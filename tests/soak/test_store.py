@@ -8,13 +8,13 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../net"))
-from harness import OUT, run_tests, true  # noqa: E402  pylint: disable=wrong-import-position
+from harness import OUT, ROOT, run_tests, true  # noqa: E402  pylint: disable=wrong-import-position
 
 TIMEOUT = 3600  # seconds
 
 
-def program(name, **environment):
-    done = subprocess.run([os.path.join(OUT, "tests/unit", name)], capture_output=True, text=True, timeout=TIMEOUT, check=False,
+def program(name, *before, **environment):
+    done = subprocess.run([*before, os.path.join(OUT, "tests/unit", name)], capture_output=True, text=True, timeout=TIMEOUT, check=False,
                           env={**os.environ, "CK_TAP_LOG_FILE_NAME": "-", "CK_VERBOSITY": "silent", **environment})
     true(done.returncode == 0 and "not ok" not in done.stdout, f"{name} {environment}: {done.stdout[-3000:]}{done.stderr[-1000:]}")
 
@@ -36,4 +36,13 @@ def test_migration():
     program("test_store_migrate", BOP_TEST_ROUNDS="1000")
 
 
-sys.exit(run_tests(test_model, test_kills, test_migration))
+def test_postgres():
+    """the same on PostgreSQL, a tenth of it; and a connection that is cut at every single moment"""
+    postgres = os.path.join(ROOT, "tests/net/postgres.py")
+    for _ in range(2):
+        program("test_store_model", postgres, BOP_TEST_SEED=str(random.randrange(1 << 32)), BOP_TEST_STEPS="1000")
+    program("test_store_kill", postgres, BOP_TEST_SEED=str(random.randrange(1 << 32)), BOP_TEST_ROUNDS="100")
+    program("test_store_pg", postgres, BOP_TEST_SOAK="1")
+
+
+sys.exit(run_tests(test_model, test_kills, test_migration, test_postgres))

@@ -1,0 +1,1 @@
+../net/test_postgres.py
