@@ -33,7 +33,8 @@ const struct cmd cmd_runs = {
 	.text = "FAULTS is how many its plan has, LOST how many events are missing: 0 is a promise, `?` that nobody knows.\n"
 		"A run that did not end as it should (bop or its agent was killed) is `incomplete`.\n"
 		"CLASS says whether it did what no run of its experiment and plan did before: `new`, or `repeat of run N`, whose\n"
-		"events stand for its own (docs/store.md); `not new` was kept all the same, `-` has no class.\n"
+		"events stand for its own (docs/store.md); `not new` was kept all the same, `-` has no class,\n"
+		"and of one with `no events` they were removed.\n"
 		"With --prints, PRINT is equal for equal runs, FOLDED also if they differ only in how often something was\n"
 		"repeated, SHAPE if the same sorts of exchanges took place in any order; `-` for a run that is not whole.\n",
 	.options = options,

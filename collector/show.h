@@ -59,7 +59,7 @@ void show_status_text(const struct show_status *status, char *buf, size_t size);
 /* What a process wrote to stdout (1) or stderr (2). Caller frees. NULL: out of memory. */
 char *show_written(const struct run *run, uint32_t process, int stream, size_t *ret_size, uint64_t *ret_left_out);
 
-/* "new", "repeat of run 3", "not new" (and kept all the same), "-": it has no class. */
+/* "new", "repeat of run 3", "not new" (and kept all the same), "-": it has no class; "no events": they were removed. */
 #define SHOW_CLASS_SIZE 48
 void show_class_words(const struct store_run *row, char *buf, size_t size);
 /* Says whose events are shown, if not its own. */

@@ -6,14 +6,14 @@
 
 void show_class_words(const struct store_run *row, char *buf, size_t size)
 {
+	const char *gone = row->kept || row->running ? "" : ", no events";
+
 	if (!row->class_id || row->running)
-		snprintf(buf, size, "-");
-	else if (row->new_class)
-		snprintf(buf, size, "new");
+		snprintf(buf, size, "%s", *gone ? "no events" : "-");
 	else if (row->kept && row->kept != row->id)
 		snprintf(buf, size, "repeat of run %" PRIu64, row->kept);
 	else
-		snprintf(buf, size, "not new");
+		snprintf(buf, size, "%s%s", row->new_class ? "new" : "not new", gone);
 }
 
 void show_events_line(const struct run *run, FILE *out)

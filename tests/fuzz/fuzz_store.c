@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* An SQLite file that somebody sent, or that a disk has damaged. Nothing of it is trusted, and reading changes nothing. */
+/* An SQLite file that somebody sent, or that a disk has damaged. Nothing of it is trusted, and reading changes nothing but the format. */
 #include <unistd.h>
 
 #include "collector/copy.h"
 #include "tests/fuzz/shown.h"
 
 static char path[] = "/tmp/fuzz-bop-store-XXXXXX.db";
+
+enum { FORMAT_BYTE = 63 }; /* the last one of user_version */
 
 static char taken[64];
 
@@ -98,6 +100,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (err)
 		must_explain(err, &e);
+	if (size > FORMAT_BYTE && data[FORMAT_BYTE] == 1) /* it was to be brought to format 2 */
+		return 0;
 	must(pread(fd, after, sizeof(after), 0) == (ssize_t)size && !memcmp(after, data, size));
 	return 0;
 }

@@ -174,6 +174,7 @@ def test_gone():
     for argv in (["show", 2], ["show", 2, "--json"], ["graph", 2, "-o", os.path.join(scratch(), "x.svg")], ["diff", 2, 2]):
         one_line(bop(*argv, "--store", at, status=3), "run 2: its events were removed")
     equal(rows(at)[0]["kept"], None, "kept")
+    true(bop("runs", "--store", at).out.rstrip().endswith("new, no events"), bop("runs", "--store", at).out)
     run(path, at)
     equal([(r["run"], r["class"], r["kept"]) for r in rows(at)], [(2, 1, None), (3, 1, 3)], "the next one")
     equal(show(3, at)["events_of"], 3, "its events")
