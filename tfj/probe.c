@@ -11,9 +11,11 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "tfj/cgroup.h"
 #include "tfj/inject.h"
 #include "tfj/kretprobe.h"
 #include "tfj/rights.h"
+#include "tfj/syn.h"
 #include "tfj/tracer.h"
 #include "tfj/tracer_backend.h"
 #include "tfj/tracer_content.h"
@@ -250,6 +252,33 @@ static void content_try(enum backend backend, struct answer *answer)
 	tracer_close(tracer);
 }
 
+/* Whether SYNs can say which connection they begin: attached to a cgroup of ours for a moment. */
+static void syn_try(enum backend backend, struct answer *answer)
+{
+	struct claim mount = CLAIM_NONE;
+	struct cgroup cgroup = CGROUP_NONE;
+	struct tracer *tracer = NULL;
+	struct syn *syn = NULL;
+	struct error why = {""};
+	char root[256];
+	int err = tracer_open(backend_names[backend], (size_t)sysconf(_SC_PAGESIZE), true, on_no_record, NULL, &tracer, &why);
+
+	if (!err)
+		err = cgroup_find_root(root, sizeof(root), &mount, &why);
+	if (!err)
+		err = cgroup_open(&cgroup, root, &why);
+	if (!err)
+		err = syn_open(tracer, cgroup.claim.fd, &syn, &why);
+	memset(answer, 0, sizeof(*answer));
+	answer->works = !err;
+	answer->served = "sockops programs on the run's cgroup: a TCP option of SYNs";
+	snprintf(answer->reason, sizeof(answer->reason), "%.160s; without it faults at what the accepting side does need both sides here", why.text);
+	syn_close(syn);
+	cgroup_remove(&cgroup);
+	cgroup_leave_root(&mount);
+	tracer_close(tracer);
+}
+
 /* One line for each kind. */
 static void faults_try(enum backend backend, FILE *out, int json)
 {
@@ -303,6 +332,8 @@ int tracer_probe(FILE *out, int json, struct error *e)
 	if (possible) {
 		content_try(best, &answer);
 		answer_print(out, json, 0, "content of messages", 0, &answer);
+		syn_try(best, &answer);
+		answer_print(out, json, 0, "names between kernels", 0, &answer);
 		faults_try(best, out, json);
 	}
 	if (json)

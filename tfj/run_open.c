@@ -149,10 +149,10 @@ static int directory_make(struct run *run, const char *path, struct error *e)
 /* Boxes are on several kernels: SYNs say who connects, if they can. Only faults need it, and are told why they cannot have it. */
 static void syn_try(struct run *run)
 {
-	if (run->boxes->n_known == run->boxes->n || !tracer_fault_able(run->place.tracer))
+	if (run->boxes->n_known == run->boxes->n)
 		return;
-	if (run->place.no_syn_option)
-		error_set(&run->no_syn, -ENOTSUP, "this agent was started with --no-syn-option");
+	if (run->place.no_syn_option || !tracer_fault_able(run->place.tracer))
+		error_set(&run->no_syn, -ENOTSUP, "this agent was started with %s", run->place.no_syn_option ? "--no-syn-option" : "--no-faults");
 	else
 		syn_open(run->place.tracer, run->cgroup.claim.fd, &run->syn, &run->no_syn);
 }

@@ -97,10 +97,12 @@ def test_refused():
     with Pair() as pair:
         for way, who in ((">", "server.1"), ("<", "client")):
             pair.refused(talk(), f"crash {who} at recv client{way}s:7000#1/2", "between two kernels", "first message")
-    for options in ({"s": ["--no-syn-option"]}, {"c": ["--no-syn-option"]}):
-        with Pair(**options) as pair:
-            pair.refused(talk(), "cut client<s:7000#1/2", "another kernel", "--no-syn-option")
-            exact(pair.run(talk(), "cut client>s:7000#1/2", 2), ">", 2)
+    for option in ("--no-syn-option", "--no-faults"):
+        with Pair(c=[option]) as pair:
+            pair.refused(talk(), "cut client<s:7000#1/2", "another kernel", f"started with {option}")
+    with Pair(s=["--no-syn-option"]) as pair:
+        pair.refused(talk(), "cut client<s:7000#1/2", "another kernel", "started with --no-syn-option")
+        exact(pair.run(talk(), "cut client>s:7000#1/2", 2), ">", 2)
 
 
 sys.exit(run_tests(test_both_ways, test_which_connection, test_moments, test_refused))

@@ -23,6 +23,7 @@ MODULES = ["virtio_pci", "virtio_net", "veth", "bridge", "unix_diag", "tcp_diag"
 NAT_MODULES = ["nf_tables", "nft_chain_nat", "nft_masq", "nf_nat"]
 MEMORY = 512  # MiB each
 WAIT = 300  # seconds; a quiet machine needs a tenth of it
+SECRET = "/etc/bop/keys/agent.secret"  # in each guest
 PORT = 7100  # of the server, in the namespace
 
 GUEST = r"""
@@ -62,12 +63,13 @@ class Machine:
         machines.ip("addr", "add", f"10.95.{number}.1/24", "dev", self.tap)
         machines.ip("link", "set", self.tap, "up")
         self.arguments = machines.server.allow(name)
+        self.secret, self.arguments[-1] = self.arguments[-1], SECRET
 
     def boot(self, words=""):
         """Starts it, and does not wait."""
         secret = vm.Image()
-        with open(self.arguments[self.arguments.index("--key") + 1], "rb") as f:
-            secret.add("etc/bop/keys/agent.secret", f.read(), 0o600)
+        with open(self.secret, "rb") as f:
+            secret.add(SECRET, f.read(), 0o600)
         image = os.path.join(self.machines.folder, f"{self.name}.cpio")
         secret.write(image + ".own")
         with open(image, "wb") as out:  # the kernel unpacks one archive after the other
@@ -123,7 +125,6 @@ class Machine:
 
     def agent(self, *boxes, argv=()):
         """Starts an agent there. boxes: for --box; none: the machine is the box of its name."""
-        self.arguments[self.arguments.index("--key") + 1] = "/etc/bop/keys/agent.secret"
         named = " ".join(f"--box {box}" for box in boxes or [f"{self.name}=host"])
         words = " ".join(f"'{word}'" for word in [*self.arguments, *argv])
         self.do(f"mkdir -p -m 755 {os.environ['BOP_TMPDIR']}")  # where the server makes the folders of runs
