@@ -59,7 +59,10 @@ class Machine:
         self.tap = f"link{number}"
         self.log = os.path.join(machines.folder, f"{name}.log")
         self.process, self.orders, self.printed = None, 0, 0
-        machines.ip("tuntap", "add", "dev", self.tap, "mode", "tap")
+        try:
+            machines.ip("tuntap", "add", "dev", self.tap, "mode", "tap")
+        except subprocess.CalledProcessError as e:
+            raise vm.Unavailable(f"no tap device can be made: {e.stderr.decode().strip()}") from None
         machines.ip("addr", "add", f"10.95.{number}.1/24", "dev", self.tap)
         machines.ip("link", "set", self.tap, "up")
         self.arguments = machines.server.allow(name)
