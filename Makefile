@@ -26,6 +26,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod nftables \
 	postgresql qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+	crun \
 	python3-zmq python3-protobuf python3-pycosat protobuf-compiler
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
@@ -84,7 +85,7 @@ TORTURE := $(O)/tests/torture/torture
 
 LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson libcgraph cairo libpcre2-8 libxxhash) \
 	-lcadical -lstdc++ -lm -lpthread
-LIBS_TFJ = $(call pkg,libs,libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
+LIBS_TFJ = $(call pkg,libs,jansson libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
 .PHONY: all examples deps deps-test deps-bench demo deb test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all

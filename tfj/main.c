@@ -12,6 +12,7 @@
 #include "tfj/agent.h"
 #include "tfj/cgroup.h"
 #include "tfj/clean.h"
+#include "tfj/container.h"
 #include "tfj/tracer.h"
 
 #define EXIT_TROUBLE 3
@@ -22,6 +23,7 @@ static const char usage[] =
 	"           [--no-syn-option]\n"
 	"       tfj probe [--json]\n"
 	"       tfj clean\n"
+	"       tfj containers [--json]\n"
 	"\n"
 	"The agent of Box of Pain: makes boxes (network namespaces), runs programs in them, records in the kernel\n"
 	"what they say to each other, and sends it to a collector. `bop run` starts it by itself.\n"
@@ -31,6 +33,8 @@ static const char usage[] =
 	"                        which of root's rights (capabilities) the agent keeps and what for; needs root\n"
 	"  tfj clean             remove what killed agents and collectors of this user left behind: processes,\n"
 	"                        cgroups, directories, filters at packets; say what it was. What has a living owner stays.\n"
+	"  tfj containers        list the containers of docker, podman, containerd, CRI-O, Kubernetes, crun and runc in which\n"
+	"                        something runs, with names where the runtime's files tell them; needs root. A box can be one\n"
 	"\n"
 	"      --collector URL   ipc://PATH, or tcp://HOST:PORT with both keys\n"
 	"      --server-key KEY  public key of the only server to talk to, or a file with it\n"
@@ -48,7 +52,7 @@ static const char usage[] =
 	"      --no-faults       refuse every fault: its programs then never look for one\n"
 	"      --no-syn-option   in runs with boxes on several machines, put no TCP option on SYNs that says which connection\n"
 	"                        it is; faults on what the accepting side sends, receives or accepts are refused then\n"
-	"      --json            with probe: as JSON\n"
+	"      --json            with probe and containers: as JSON\n"
 	"  -h, --help            show this\n"
 	"  -V, --version         show the version\n"
 	"\n"
@@ -119,6 +123,23 @@ static int main_clean(void)
 	n += clean_network(stdout);
 	if (!n)
 		puts("nothing of ours was left");
+	return 0;
+}
+
+static int main_containers(int json)
+{
+	struct containers containers;
+	struct error e = { "" };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (geteuid() != 0) {
+		error_set(&e, -EPERM, "listing containers needs root: processes and files of others are looked at; run it with sudo");
+		return fail(&e);
+	}
+	if (containers_read(&containers, &e) < 0)
+		return fail(&e);
+	containers_print(&containers, stdout, json);
+	containers_free(&containers);
 	return 0;
 }
 
@@ -217,10 +238,10 @@ int main(int argc, char **argv)
 	command = optind < argc ? argv[optind] : NULL;
 	if (optind + 1 < argc)
 		error_set(&e, -EINVAL, "'%s' is one word too many; see tfj --help", argv[optind + 1]);
-	else if (command && strcmp(command, "probe") && strcmp(command, "clean"))
+	else if (command && strcmp(command, "probe") && strcmp(command, "clean") && strcmp(command, "containers"))
 		error_set(&e, -EINVAL, "unknown command '%s'; see tfj --help", command);
 	else if (!command && !options.collector)
-		error_set(&e, -EINVAL, "say what to do: --collector URL, probe or clean; see tfj --help");
+		error_set(&e, -EINVAL, "say what to do: --collector URL, probe, clean or containers; see tfj --help");
 	else if (command && (options.collector || options.key || options.server_key || sized))
 		error_set(&e, -EINVAL, "%s takes no --collector, no keys and no sizes; see tfj --help", command);
 	else if (command && (options.no_faults || options.no_syn_option))
@@ -233,10 +254,12 @@ int main(int argc, char **argv)
 		error_set(&e, -EINVAL, "--key and --server-key go together: each side proves who it is; see tfj --help");
 	else if (command && options.backend)
 		error_set(&e, -EINVAL, "%s takes no --backend; see tfj --help", command);
-	else if (json && (!command || strcmp(command, "probe")))
-		error_set(&e, -EINVAL, "--json goes with probe only; see tfj --help");
+	else if (json && (!command || !strcmp(command, "clean")))
+		error_set(&e, -EINVAL, "--json goes with probe and containers only; see tfj --help");
 	else if (!command)
 		return main_agent(&options);
+	else if (!strcmp(command, "containers"))
+		return main_containers(json);
 	else
 		return !strcmp(command, "probe") ? main_probe(json) : main_clean();
 	return fail(&e);

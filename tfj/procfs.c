@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,23 +128,47 @@ char *proc_command(pid_t pid)
 	return text;
 }
 
-char *proc_cgroup(pid_t pid)
+/* Lines "N:controllers:path"; 0:: is version 2. only_2: no others. */
+static int cgroups_each(pid_t pid, bool only_2, int (*on_path)(void *arg, const char *path), void *arg)
 {
-	char path[64], *line = NULL, *text = NULL;
+	char file[64], *line = NULL, *path;
 	size_t cap = 0;
+	int err = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	f = fopen(path, "re");
-	while (f && !text && getline(&line, &cap, f) > 0) {
+	snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+	f = fopen(file, "re");
+	if (!f)
+		return -errno;
+	while (!err && getline(&line, &cap, f) > 0) {
 		line[strcspn(line, "\n")] = '\0';
-		if (!strncmp(line, "0::", 3))
-			text = strdup(line + 3);
+		path = strchr(line, ':');
+		path = path ? strchr(path + 1, ':') : NULL;
+		if (path && (!only_2 || !strncmp(line, "0::", 3)))
+			err = on_path(arg, path + 1);
 	}
 	free(line);
-	if (f)
-		fclose(f);
-	return text;
+	fclose(f);
+	return err;
+}
+
+int proc_cgroups(pid_t pid, int (*on_path)(void *arg, const char *path), void *arg)
+{
+	return cgroups_each(pid, false, on_path, arg);
+}
+
+static int on_only_path(void *arg, const char *path)
+{
+	*(char **)arg = strdup(path);
+	return 1;
+}
+
+char *proc_cgroup(pid_t pid)
+{
+	char *path = NULL;
+
+	cgroups_each(pid, true, on_only_path, &path);
+	return path;
 }
 
 pid_t proc_of(pid_t pid)

@@ -32,6 +32,9 @@ char *proc_command(pid_t pid);
 /* The path of its cgroup of version 2, as the kernel shows it. malloc'ed; NULL: it is gone, or there are no such. */
 char *proc_cgroup(pid_t pid);
 
+/* Calls on_path for the path of each of its cgroups, of version 2 and 1; not 0 ends that and is returned. -errno: it is gone. */
+int proc_cgroups(pid_t pid, int (*on_path)(void *arg, const char *path), void *arg);
+
 /* The process that a number is of: another one, if it is a thread's. 0: there is none. */
 pid_t proc_of(pid_t pid);
 

@@ -161,13 +161,13 @@ _tfj() {
 	elif [[ $before == --backend ]]; then
 		_bop_words 'tracepoint fentry kprobe tracepoint-late'
 	elif ((COMP_CWORD == 1)); then
-		_bop_words 'probe clean --collector --server-key --key --box --memory --spool --backend --no-faults --no-syn-option --json -h --help -V --version'
+		_bop_words 'probe clean containers --collector --server-key --key --box --memory --spool --backend --no-faults --no-syn-option --json -h --help -V --version'
 	elif ((agent)); then
 		_bop_words '--server-key --key --box --memory --spool --backend --no-faults --no-syn-option'
 	elif ((COMP_CWORD == 2)); then
 		case $before in
-		probe) _bop_words '--json' ;;
-		--json) _bop_words 'probe' ;;
+		probe | containers) _bop_words '--json' ;;
+		--json) _bop_words 'probe containers' ;;
 		esac
 	fi
 }
