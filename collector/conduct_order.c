@@ -136,6 +136,7 @@ static void order_attach(struct conduct *c, size_t i, uint64_t now)
 			.cgroup = spec->attach->cgroup,
 			.executable = spec->attach->executable,
 			.port = spec->attach->port,
+			.container = spec->attach->container,
 		},
 	};
 

@@ -29,7 +29,7 @@
 	X(timeout) X(ready_timeout) X(grace) X(send) X(content) X(trace)
 #define CHECK_KEYS(X) X(run) X(box)
 #define CONTENT_KEYS(X) X(bytes) X(redact)
-#define BOX_KEYS(X) X(name) X(agent) X(netns)
+#define BOX_KEYS(X) X(name) X(agent) X(netns) X(container)
 
 #define AS_FILE(key) FILE_##key,
 #define AS_CHECK(key) CHECK_##key,
@@ -60,7 +60,7 @@ static int box_check(const struct reading *r, int node, const char *name)
 	return 0;
 }
 
-/* A name, or {name, agent, netns}. */
+/* A name, or {name, agent, netns or container}. */
 static int read_one_box(const struct reading *r, int item, size_t i)
 {
 	int v[BOX_COUNT] = { 0 }, err = 0;
@@ -75,6 +75,8 @@ static int read_one_box(const struct reading *r, int item, size_t i)
 		if (!err && v[BOX_agent] && (!*r->x->agents[i] || strlen(r->x->agents[i]) > 64))
 			err = yaml_refuse(r->yaml, v[BOX_agent], r->e,
 					  "agent must be the name of a host or of a key");
+		if (!err && v[BOX_netns] && v[BOX_container])
+			err = yaml_refuse(r->yaml, v[BOX_container], r->e, "a box is a 'netns' or a 'container', not both");
 		item = v[BOX_name];
 	}
 	if (!err)
@@ -83,6 +85,8 @@ static int read_one_box(const struct reading *r, int item, size_t i)
 		err = box_check(r, item, name);
 	if (!err && v[BOX_netns])
 		err = read_netns(r, v[BOX_netns], name, &r->x->netns[i]);
+	if (!err && v[BOX_container])
+		err = read_container(r, v[BOX_container], name, &r->x->netns[i]);
 	if (err)
 		free(name);
 	else
@@ -98,7 +102,7 @@ static int netns_check(const struct reading *r, int node)
 	for (size_t i = 1; i < x->n_boxes; i++)
 		if (!x->netns[i] != !x->netns[0])
 			return yaml_refuse(r->yaml, yaml_item(r->yaml, node, i), r->e,
-					   "boxes '%s' and '%s' have no network in common: give each box a netns, or none",
+					   "boxes '%s' and '%s' have no network in common: give each box a netns or a container, or none",
 					   x->boxes[0], x->boxes[i]);
 	return 0;
 }
@@ -287,20 +291,22 @@ static int read_roles(const struct reading *r, int node)
 static int read_check(const struct reading *r, int node)
 {
 	int v[CHECK_COUNT] = { 0 }, err = 0;
+	struct reading in;
 
 	if (node)
 		err = yaml_record(r->yaml, node, "check", check_keys, v, r->e);
 	if (!err && node && !v[CHECK_run])
 		err = yaml_refuse(r->yaml, node, r->e, "check needs run: [program, ...]");
-	if (!err && v[CHECK_run])
-		err = read_run(r, v[CHECK_run], &r->x->check_run);
-	if (!err && v[CHECK_box])
-		return read_box(r, v[CHECK_box], &r->x->check_box);
-	if (!err) {
+	if (!err && v[CHECK_box]) {
+		err = read_box(r, v[CHECK_box], &r->x->check_box);
+	} else if (!err) {
 		r->x->check_box = strdup(r->x->workloads[0].box);
 		err = r->x->check_box ? 0 : read_no_memory(r);
 	}
-	return err;
+	if (err || !v[CHECK_run])
+		return err;
+	in = reading_in(r, r->x->check_box);
+	return read_run(&in, v[CHECK_run], &r->x->check_run);
 }
 
 static int read_times(const struct reading *r, const int *v)

@@ -18,6 +18,7 @@ struct experiment_attach {
 	uint32_t pid;
 	char *cgroup, *executable; /* executable: absolute */
 	uint32_t port; /* that it listens on */
+	char *container; /* whose first process it is */
 	char *place; /* in the file, "quorum.yaml:4:11" */
 	char *text;  /* the same in words */
 };
@@ -47,7 +48,7 @@ struct experiment {
 	char **boxes; /* NULL-terminated */
 	size_t n_boxes;
 	char **agents; /* by box: the agent that is to serve it; NULL: whoever does */
-	char **netns;  /* by box: the network namespace that it is, as for tfj --box; NULL: all are made for the run */
+	char **netns;  /* by box: the network namespace, or container:ID, that it is, as for tfj --box; NULL: all are made for the run */
 	char *search_path; /* PATH for every program: `path` entries, the file's folder, then ours */
 	struct experiment_process *processes; /* in start order: those that are attached first */
 	size_t n_processes;

@@ -14,14 +14,30 @@
 #include "collector/experiment_part.h"
 #include "collector/program.h"
 
-#define ATTACH_KEYS(X) X(pid) X(cgroup) X(executable) X(listen)
+#define ATTACH_KEYS(X) X(pid) X(cgroup) X(executable) X(listen) X(container)
 #define AS_ATTACH(key) ATTACH_##key,
 #define AS_WORD(key) #key,
 enum { ATTACH_KEYS(AS_ATTACH) ATTACH_COUNT };
 
 static const char *const attach_keys[] = { ATTACH_KEYS(AS_WORD) NULL };
 
+#define CONTAINER "container:"
+#define NAME_MAX_CONTAINER 759u /* three names and what is between them */
+
 #define PID_MAX 4194304u /* PID_MAX_LIMIT of linux/threads.h */
+
+/* What it is called is known where it runs. */
+static int read_container_name(const struct reading *r, int node, char **ret_name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-/";
+	int err = yaml_string(r->yaml, node, "container", ret_name, r->e);
+	size_t n = err ? 0 : strlen(*ret_name);
+
+	if (!err && (!n || n > NAME_MAX_CONTAINER || strspn(*ret_name, letters) != n))
+		err = yaml_refuse(r->yaml, node, r->e, "container must be the id or the name of one, or NAMESPACE/POD/NAME; `tfj containers` lists "
+				  "them");
+	return err;
+}
 
 int read_netns(const struct reading *r, int node, const char *box, char **ret_netns)
 {
@@ -50,12 +66,38 @@ int read_netns(const struct reading *r, int node, const char *box, char **ret_ne
 	return fs.f_type == NSFS_MAGIC ? 0 : yaml_refuse(r->yaml, node, r->e, "%.200s is not a network namespace", path);
 }
 
+int read_container(const struct reading *r, int node, const char *box, char **ret_netns)
+{
+	char *given = NULL;
+	int err;
+
+	if (r->elsewhere)
+		return yaml_refuse(r->yaml, node, r->e, "container: with --server the agent says what its box is: start it with "
+				   "tfj --box %s=container:NAME", box);
+	err = read_container_name(r, node, &given);
+	if (!err && asprintf(ret_netns, CONTAINER "%s", given) < 0) {
+		*ret_netns = NULL;
+		err = read_no_memory(r);
+	}
+	free(given);
+	return err;
+}
+
 static const char *netns_of(const struct experiment *x, const char *box)
 {
 	for (size_t i = 0; i < x->n_boxes; i++)
 		if (!strcmp(x->boxes[i], box))
 			return x->netns[i];
 	return NULL;
+}
+
+struct reading reading_in(const struct reading *r, const char *box)
+{
+	const char *netns = netns_of(r->x, box);
+	struct reading in = *r;
+
+	in.elsewhere |= netns && !strncmp(netns, CONTAINER, strlen(CONTAINER));
+	return in;
 }
 
 static int read_pid(const struct reading *r, int node, uint32_t *ret_pid)
@@ -103,6 +145,8 @@ static int describe(const struct reading *r, struct experiment_attach *attach)
 
 	if (attach->pid)
 		n = asprintf(&attach->text, "(attached by pid %u)", attach->pid);
+	else if (attach->container)
+		n = asprintf(&attach->text, "(attached: container %s)", attach->container);
 	else if (attach->port)
 		n = asprintf(&attach->text, "(attached by listening port %u)", attach->port);
 	else
@@ -123,11 +167,11 @@ int read_attach(const struct reading *r, int node, const char *box, struct exper
 	for (int i = 0; i < ATTACH_COUNT; i++)
 		given += !!v[i];
 	if (!err && given != 1)
-		err = yaml_refuse(r->yaml, node, r->e, "attach must say which process by one of pid, cgroup, executable and listen%s",
+		err = yaml_refuse(r->yaml, node, r->e, "attach must say which process by one of pid, cgroup, executable, listen and container%s",
 				  given ? ", not by several" : "");
 	if (!err && !r->elsewhere && !netns_of(r->x, box))
 		err = yaml_refuse(r->yaml, node, r->e, "box '%s' is made for the run, so nothing runs in it before: give it a network "
-				  "namespace that is there, as {name: %s, netns: NAME}", box, box);
+				  "namespace that is there, as {name: %s, netns: NAME} or {name: %s, container: NAME}", box, box, box);
 	if (!err && yaml_place(r->yaml, node, &attach->place) < 0)
 		err = read_no_memory(r);
 	if (!err && v[ATTACH_pid])
@@ -138,6 +182,8 @@ int read_attach(const struct reading *r, int node, const char *box, struct exper
 		err = read_executable(r, v[ATTACH_executable], &attach->executable);
 	if (!err && v[ATTACH_listen])
 		err = yaml_number(r->yaml, v[ATTACH_listen], "listen", 1, 65535, &attach->port, r->e);
+	if (!err && v[ATTACH_container])
+		err = read_container_name(r, v[ATTACH_container], &attach->container);
 	return err ? err : describe(r, attach);
 }
 
@@ -147,6 +193,7 @@ void attach_free(struct experiment_attach *attach)
 		return;
 	free(attach->cgroup);
 	free(attach->executable);
+	free(attach->container);
 	free(attach->place);
 	free(attach->text);
 	free(attach);

@@ -41,6 +41,12 @@ int read_process(const struct reading *r, int node, bool is_workload,
 /* The network namespace of a box. */
 int read_netns(const struct reading *r, int node, const char *box, char **ret_netns);
 
+/* The container that a box is: what stands for its network namespace then. */
+int read_container(const struct reading *r, int node, const char *box, char **ret_netns);
+
+/* As *r, for what is in that box: programs in a container are not those of this machine. */
+struct reading reading_in(const struct reading *r, const char *box);
+
 /* Which process in that box is to be attached. *ret_attach is set also on failure. */
 int read_attach(const struct reading *r, int node, const char *box, struct experiment_attach **ret_attach);
 void attach_free(struct experiment_attach *attach);

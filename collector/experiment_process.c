@@ -301,6 +301,7 @@ int read_process(const struct reading *r, int node, bool is_workload,
 	const char *what = is_workload ? "workload" : "process";
 	int v[PROCESS_COUNT] = { 0 };
 	const struct experiment_process *same;
+	struct reading in = *r;
 	char *name = NULL;
 	int err;
 
@@ -320,19 +321,21 @@ int read_process(const struct reading *r, int node, bool is_workload,
 	process->name = name;
 	if (!err)
 		err = read_box(r, v[PROCESS_box], &process->box);
+	if (!err)
+		in = reading_in(r, process->box);
 	if (!err && v[PROCESS_attach])
 		err = read_attach(r, v[PROCESS_attach], process->box, &process->attach);
 	else if (!err)
-		err = read_run(r, v[PROCESS_run], &process->run);
+		err = read_run(&in, v[PROCESS_run], &process->run);
 	if (!err)
 		err = read_env(r, v[PROCESS_env], &process->env);
 	if (!err && v[PROCESS_user])
-		err = read_user(r, v[PROCESS_user], &process->user);
+		err = read_user(&in, v[PROCESS_user], &process->user);
 	if (!err && v[PROCESS_dir])
-		err = read_directory(r, v[PROCESS_dir], &process->directory);
+		err = read_directory(&in, v[PROCESS_dir], &process->directory);
 	if (!err && v[PROCESS_stop])
 		err = read_signal(r, v[PROCESS_stop], &process->stop_signal);
 	if (!err && v[PROCESS_ready])
-		err = read_ready(r, v[PROCESS_ready], process);
+		err = read_ready(&in, v[PROCESS_ready], process);
 	return err;
 }

@@ -106,12 +106,13 @@ struct message_start {
 	bool untraced, quiet;
 };
 
-/* Exactly one of the last four says which process; the others are 0 or "". */
+/* Exactly one of the last five says which process; the others are 0 or "". */
 struct message_attach {
 	char *name, *box;
 	uint32_t pid;
 	char *cgroup, *executable;
 	uint32_t port;
+	char *container;
 };
 
 struct message_order {

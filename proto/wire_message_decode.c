@@ -264,7 +264,8 @@ static int decode_attach(const Bop__Wire__Attach *from, struct message_attach *a
 	attach->pid = from->pid;
 	attach->port = from->port;
 	return text_copy(&attach->name, from->name) || text_copy(&attach->box, from->box) ||
-			       text_copy(&attach->cgroup, from->cgroup) || text_copy(&attach->executable, from->executable) ?
+			       text_copy(&attach->cgroup, from->cgroup) || text_copy(&attach->executable, from->executable) ||
+			       text_copy(&attach->container, from->container) ?
 		       -ENOMEM :
 		       0;
 }
@@ -416,6 +417,7 @@ static void attach_fini(struct message_attach *attach)
 	free(attach->box);
 	free(attach->cgroup);
 	free(attach->executable);
+	free(attach->container);
 }
 
 static void hello_fini(struct message_hello *hello)

@@ -306,6 +306,7 @@ static void fill_attach(Bop__Wire__Attach *attach, const struct message_attach *
 	attach->cgroup = text_of(from->cgroup);
 	attach->executable = text_of(from->executable);
 	attach->port = from->port;
+	attach->container = text_of(from->container);
 }
 
 static int fill_order(Bop__Wire__Order *order, struct order_parts *parts, const struct message_order *from)

@@ -131,6 +131,7 @@ static int all_open(struct agent *agent, const struct agent_options *options, co
 	for (size_t i = 0; i < agent->served.n; i++)
 		if (agent->served.box[i].guest)
 			clean_netns(agent->served.box[i].name, agent->served.box[i].netns, stderr);
+	served_rest(&agent->served);
 	err = rights_keep(e);
 	if (err < 0)
 		return err;

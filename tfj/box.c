@@ -21,6 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tfj/container.h"
+#include "tfj/enter.h"
 #include "tfj/netns.h"
 #include "tfj/rtnl.h"
 #include "tfj/served.h"
@@ -258,8 +260,20 @@ out:
 	return err;
 }
 
+/* One that is served, as it is now. */
+static int guest_take(const struct box *from, const char *name, const struct containers *containers, struct box *box, struct error *e)
+{
+	*box = *from;
+	snprintf(box->name, sizeof(box->name), "%s", name); /* as the experiment writes it, small or large */
+	if (from->container)
+		return served_container(box, containers, e);
+	box->netns = fcntl(from->netns, F_DUPFD_CLOEXEC, 3);
+	return box->netns < 0 ? error_set(e, -errno, "box '%s': %s", box->name, strerror(errno)) : 0;
+}
+
 int boxes_guests(char *const *names, const struct served *served, struct boxes **ret_boxes, struct error *e)
 {
+	struct containers containers = { 0 };
 	struct boxes *boxes = NULL;
 	size_t n = 0;
 	int err = names_check(names, &n, e);
@@ -269,6 +283,8 @@ int boxes_guests(char *const *names, const struct served *served, struct boxes *
 	boxes = boxes_new(n);
 	if (!boxes)
 		return error_set(e, -ENOMEM, "out of memory");
+	if (served_has_container(served))
+		err = containers_read(&containers, e);
 	while (boxes->n < n && !err) {
 		const struct box *from = served_find(served, names[boxes->n]);
 		struct box *box = &boxes->box[boxes->n];
@@ -277,14 +293,13 @@ int boxes_guests(char *const *names, const struct served *served, struct boxes *
 			err = error_set(e, -ENOENT, "this agent serves no box '%s'", names[boxes->n]);
 			break;
 		}
-		*box = *from;
-		snprintf(box->name, sizeof(box->name), "%s", names[boxes->n]); /* as the experiment writes it, small or large */
+		err = guest_take(from, names[boxes->n], &containers, box, e);
 		box->index = (uint32_t)++boxes->n;
-		box->netns = fcntl(from->netns, F_DUPFD_CLOEXEC, 3);
-		if (box->netns < 0)
-			err = error_set(e, -errno, "box '%s': %s", box->name, strerror(errno));
 	}
 	boxes->n_known = boxes->n;
+	if (!err)
+		err = served_differ(boxes->box, boxes->n, e);
+	containers_free(&containers);
 	if (err)
 		boxes_close(boxes);
 	else
@@ -334,9 +349,13 @@ void boxes_close(struct boxes *boxes)
 {
 	if (!boxes)
 		return;
-	for (size_t i = 0; boxes->box && i < boxes->n; i++)
+	for (size_t i = 0; boxes->box && i < boxes->n; i++) {
 		if (boxes->box[i].netns >= 0)
 			close(boxes->box[i].netns);
+		if (boxes->box[i].enter)
+			enter_close(boxes->box[i].enter);
+		free(boxes->box[i].enter);
+	}
 	if (boxes->hub >= 0)
 		close(boxes->hub);
 	free(boxes->box);

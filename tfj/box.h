@@ -24,6 +24,8 @@ struct box {
 	uint32_t index; /* from 1 */
 	int netns;	/* descriptor; -1: of a peer */
 	bool guest;	/* the namespace is not ours alone */
+	const char *container; /* a guest that is the network of this one, borrowed; NULL: it is not */
+	struct enter *enter;   /* the way into it, during a run; NULL: none */
 	uint64_t cookie; /* of the namespace, as SO_NETNS_COOKIE tells it */
 	uint8_t ip4[16], ip6[16]; /* IPv4 as v4-mapped */
 	char address[16], address6[40]; /* the same as text */
@@ -37,6 +39,7 @@ struct boxes {
 };
 
 struct served;
+struct enter;
 
 /*
  * Makes a box for each name (NULL-terminated): 10.83.0.N and fd83::N for the N-th. They can be used at once. -EINVAL

@@ -16,6 +16,8 @@
 #include "tfj/cgroup.h"
 #include "tfj/faults.h"
 #include "tfj/kretprobe.h"
+#include "tfj/container.h"
+#include "tfj/enter.h"
 #include "tfj/netns.h"
 
 #define NETNS_FOLDER "/run/netns" /* ip-netns(8) */
@@ -79,6 +81,28 @@ int clean_netns(const char *name, int netns, FILE *out)
 	return n;
 }
 
+/* A namespace that has been seen is clean now; again is no harm. */
+static int clean_containers(FILE *out)
+{
+	struct containers containers;
+	int total = 0, n;
+
+	if (containers_read(&containers, NULL) < 0)
+		return 0;
+	for (size_t i = 0; i < containers.n; i++) {
+		const struct container *c = &containers.one[i];
+		struct enter enter;
+
+		if (enter_open(c, &enter, NULL) < 0)
+			continue;
+		n = clean_netns(*c->name ? c->name : c->id, enter.netns, out);
+		total += n > 0 ? n : 0;
+		enter_close(&enter);
+	}
+	containers_free(&containers);
+	return total;
+}
+
 int clean_network(FILE *out)
 {
 	int own = netns_own(), total = 0, n, fd;
@@ -98,5 +122,5 @@ int clean_network(FILE *out)
 	}
 	if (dir)
 		closedir(dir);
-	return total;
+	return total + clean_containers(out);
 }

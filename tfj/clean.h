@@ -20,7 +20,7 @@ int clean(const char *cgroup_root, FILE *out, struct error *e);
 /* Filters in this network namespace (NULL name: the caller's), which is said. Returns how many, or negative errno. */
 int clean_netns(const char *name, int netns, FILE *out);
 
-/* In the caller's, and in all those of `ip netns`. */
+/* In the caller's, in all those of `ip netns`, and in those of containers. */
 int clean_network(FILE *out);
 
 #endif

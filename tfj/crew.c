@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "tfj/enter.h"
 #include "tfj/label.h"
 #include "tfj/output.h"
 #include "tfj/spawn.h"
@@ -247,6 +248,25 @@ static int failing_find(const struct crew *crew, const struct message_start *sta
 	return 0;
 }
 
+/* In a container the run's directory is not there: who would work in it begins in the container's root. */
+static int inside_prepare(struct spawn_spec *spec, const struct box *box, struct spawn *ret_spawn, struct error *e)
+{
+	char **environment = NULL;
+	int err;
+
+	spec->enter = box->enter;
+	if (strstr(spec->directory, "/bop.run.")) {
+		environment = enter_environment(spec->environment);
+		if (!environment)
+			return error_set(e, -ENOMEM, "out of memory");
+		spec->directory = "/";
+		spec->environment = environment;
+	}
+	err = spawn_prepare(spec, ret_spawn, e);
+	free(environment);
+	return err;
+}
+
 int crew_start(struct crew *crew, uint64_t order, const struct message_start *start, uint64_t now_ns, struct error *e)
 {
 	const struct crew_place *place = &crew->place;
@@ -281,7 +301,7 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 		return error_set(e, -ENOMEM, "out of memory");
 	spec.host = box->name;
 	spec.netns = box->netns;
-	err = spawn_prepare(&spec, &member->spawn, e);
+	err = box->enter ? inside_prepare(&spec, box, &member->spawn, e) : spawn_prepare(&spec, &member->spawn, e);
 	if (err < 0)
 		goto out;
 	tracer_ignore_pipe(place->tracer, member->spawn.go);

@@ -41,7 +41,7 @@ static const char usage[] =
 	"      --key FILE        our secret key, as `bop keys make` wrote it; nobody else may be able to read it\n"
 	"      --box NAME[=NETNS]\n"
 	"                        serve a box of this name: made for each run, or the network namespace NETNS that is there\n"
-	"                        (one of `ip netns`, a path, or host). In such a one only processes that were started for\n"
+	"                        (one of `ip netns`, a path, host, or container:ID or NAME). In such a one only processes that were started for\n"
 	"                        the run or attached, and their children, are traced. Without --box any box that a run\n"
 	"                        needs is made\n"
 	"      --memory SIZE     what may wait for the collector in memory (default 256M), and\n"

@@ -14,6 +14,7 @@
 /* X(name, what for) */
 #define RIGHTS(X)                                                                                                      \
 	X(SYS_ADMIN, "loads and attaches what records, makes namespaces and mounts in them")                           \
+	X(SYS_CHROOT, "starts programs in containers")                                                                 \
 	X(NET_ADMIN, "makes the network of the boxes")                                                                 \
 	X(SETUID, "starts programs as their user")                                                                     \
 	X(SETGID, "starts programs with their user's groups")                                                          \

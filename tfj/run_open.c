@@ -124,6 +124,13 @@ static int boxes_find_or_make(struct run *run, const struct message_order *order
 		return err;
 	err = served->n && served->box[0].guest ? boxes_guests(order->begin.boxes, served, &run->boxes, e) :
 						  boxes_open(order->begin.boxes, &run->boxes, e);
+	for (size_t i = 0; !err && order->begin.n_peers && run->boxes->box[0].guest && i < run->boxes->n; i++) {
+		const struct box *box = &run->boxes->box[i], *known = served_find(served, box->name);
+
+		if (strcmp(box->address, known->address)) /* the other agents have been told the old one */
+			err = error_set(e, -EADDRNOTAVAIL, "box '%s': its container is at %s now, and was at %s when this agent began: start tfj again",
+					box->name, box->address, known->address);
+	}
 	if (!err && order->begin.n_peers)
 		err = boxes_peers(run->boxes, order->begin.peers, order->begin.n_peers, e);
 	return err;

@@ -16,6 +16,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "tfj/container.h"
 #include "tfj/procfs.h"
 
 enum { SOCKETS_MAX = 256, /* that listen on one port: each thread of a server may have its own */
@@ -30,6 +31,7 @@ struct seeker {
 	const struct box *box;
 	struct stat netns; /* of the box */
 	struct stat program;
+	pid_t first; /* of the container */
 	char cgroup[PATH_MAX]; /* as /proc/PID/cgroup shows it */
 	uint64_t sockets[SOCKETS_MAX];
 	size_t n_sockets;
@@ -87,6 +89,8 @@ static bool matches(struct seeker *s, pid_t pid)
 		return pid == (pid_t)s->wish->pid;
 	if (*s->wish->cgroup)
 		return in_cgroup(s, pid);
+	if (*s->wish->container)
+		return pid == s->first;
 	if (*s->wish->executable)
 		return link_stat(pid, "exe", &st) == 0 && same_file(&st, &s->program);
 	return proc_sockets(pid, on_socket, s) == 1;
@@ -154,8 +158,8 @@ static int wish_read(struct seeker *s, struct error *e)
 	const char *path = wish->cgroup;
 	size_t len;
 
-	if (!!wish->pid + !!*wish->cgroup + !!*wish->executable + !!wish->port != 1)
-		return error_set(e, -EINVAL, "say which process: by pid, cgroup, executable or listen, one of them");
+	if (!!wish->pid + !!*wish->cgroup + !!*wish->executable + !!wish->port + !!*wish->container != 1)
+		return error_set(e, -EINVAL, "say which process: by pid, cgroup, executable, listen or container, one of them");
 	if (wish->pid > INT_MAX)
 		return error_set(e, -EINVAL, "%u is no process number", wish->pid);
 	if (*wish->executable && stat(wish->executable, &s->program) < 0)
@@ -169,11 +173,27 @@ static int wish_read(struct seeker *s, struct error *e)
 		snprintf(s->what, sizeof(s->what), "has the number %u", wish->pid);
 	else if (*wish->cgroup)
 		snprintf(s->what, sizeof(s->what), "is in cgroup '%s'", wish->cgroup);
+	else if (*wish->container)
+		snprintf(s->what, sizeof(s->what), "is the first of container '%.200s'", wish->container);
 	else if (*wish->executable)
 		snprintf(s->what, sizeof(s->what), "runs '%s'", wish->executable);
 	else
 		snprintf(s->what, sizeof(s->what), "listens on port %u", wish->port);
 	return 0;
+}
+
+static int container_find(struct seeker *s, struct error *e)
+{
+	const struct container *container = NULL;
+	struct containers containers;
+	int err = containers_read(&containers, e);
+
+	if (err)
+		return err;
+	err = containers_find(&containers, s->wish->container, &container, e);
+	s->first = err ? 0 : container->first;
+	containers_free(&containers);
+	return err;
 }
 
 /* Is it this program, or the collector's beside it? */
@@ -298,6 +318,8 @@ int seek_process(const struct message_attach *wish, const struct box *box, pid_t
 	}
 	if (!err && wish->port)
 		listeners_find(s);
+	if (!err && *wish->container)
+		err = container_find(s, e);
 	if (!err && wish->pid)
 		err = harness_check(s, (pid_t)wish->pid, e);
 	if (!err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Which running process an order to attach means: by its number, its cgroup, its program or a port that it listens on. One that
+ * Which running process an order to attach means: by its number, its cgroup, its program, a port that it listens on, or its container. One that
  * others of those that match descend from stands for all of them; it must be in its box's network namespace, and not be
  * part of the harness.
  */

@@ -15,7 +15,10 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "tfj/enter.h"
 #include "tfj/netns.h"
+
+#define CONTAINER "container:"
 
 #define NSFS_MAGIC_NUMBER 0x6e736673 /* linux/magic.h: NSFS_MAGIC */
 
@@ -102,6 +105,46 @@ static int netns_look(struct box *box, const char *netns, struct error *e)
 		     0;
 }
 
+int served_container(struct box *box, const struct containers *containers, struct error *e)
+{
+	const struct container *container = NULL;
+	struct enter *enter = calloc(1, sizeof(*enter));
+	int err;
+
+	box->netns = -1;
+	box->enter = NULL;
+	if (!enter)
+		return error_set(e, -ENOMEM, "out of memory");
+	err = containers_find(containers, box->container, &container, e);
+	if (!err)
+		err = enter_open(container, enter, e);
+	if (err) {
+		free(enter);
+		return error_prefix(e, err, "box '%s'", box->name);
+	}
+	box->netns = enter->netns;
+	enter->netns = -1;
+	box->enter = enter;
+	*box->address = *box->address6 = '\0';
+	memset(box->ip6, 0, sizeof(box->ip6));
+	return netns_look(box, box->container - strlen(CONTAINER), e);
+}
+
+static int container_open(struct box *box, struct error *e)
+{
+	struct containers containers = { 0 };
+	int err = containers_read(&containers, e);
+
+	if (!err)
+		err = served_container(box, &containers, e);
+	containers_free(&containers);
+	if (box->enter)
+		enter_close(box->enter);
+	free(box->enter);
+	box->enter = NULL;
+	return err;
+}
+
 static int one_open(struct served *served, const char *spec, struct error *e)
 {
 	struct box *box = &served->box[served->n];
@@ -115,7 +158,9 @@ static int one_open(struct served *served, const char *spec, struct error *e)
 	err = box_name_check(box->name, e);
 	if (!err && served_find(served, box->name))
 		err = error_set(e, -EINVAL, "there are two boxes called '%s'", box->name);
-	if (!err && *equals)
+	if (!err && *equals && !strncmp(equals + 1, CONTAINER, strlen(CONTAINER)))
+		box->container = equals + 1 + strlen(CONTAINER);
+	else if (!err && *equals)
 		err = netns_open(box->name, equals + 1, &box->netns, e);
 	if (err)
 		return err;
@@ -124,7 +169,38 @@ static int one_open(struct served *served, const char *spec, struct error *e)
 	if (box->guest != served->box[0].guest)
 		return error_set(e, -EINVAL, "boxes '%s' and '%s' have no network in common: give all of an agent's boxes a "
 				 "network namespace, or none", served->box[0].name, box->name);
+	if (box->container)
+		return container_open(box, e);
 	return *equals ? netns_look(box, equals + 1, e) : 0;
+}
+
+int served_differ(const struct box *boxes, size_t n, struct error *e)
+{
+	for (size_t i = 1; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (boxes[i].guest && boxes[i].cookie == boxes[k].cookie)
+				return error_set(e, -EINVAL, "boxes '%s' and '%s' are the same network namespace%s", boxes[k].name,
+						 boxes[i].name, boxes[i].container && boxes[k].container ?
+						 ", as of containers in one pod: name one of them, and attach processes of both to its box" : "");
+	return 0;
+}
+
+bool served_has_container(const struct served *served)
+{
+	for (size_t i = 0; i < served->n; i++)
+		if (served->box[i].container)
+			return true;
+	return false;
+}
+
+void served_rest(struct served *served)
+{
+	for (size_t i = 0; i < served->n; i++) {
+		if (!served->box[i].container || served->box[i].netns < 0)
+			continue;
+		close(served->box[i].netns);
+		served->box[i].netns = -1;
+	}
 }
 
 int served_open(const char *const *specs, size_t n, struct served *served, struct error *e)
@@ -134,11 +210,8 @@ int served_open(const char *const *specs, size_t n, struct served *served, struc
 	served->n = 0;
 	for (size_t i = 0; i < n && !err; i++)
 		err = one_open(served, specs[i], e);
-	for (size_t i = 1; i < served->n && !err; i++)
-		for (size_t k = 0; k < i && !err; k++)
-			if (served->box[i].guest && served->box[i].cookie == served->box[k].cookie)
-				err = error_set(e, -EINVAL, "boxes '%s' and '%s' are the same network namespace", served->box[k].name,
-						served->box[i].name);
+	if (!err)
+		err = served_differ(served->box, served->n, e);
 	if (err)
 		served_close(served);
 	return err;

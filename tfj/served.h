@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The boxes that an agent was started with (tfj --box): names for namespaces that it makes for each run, or for network
- * namespaces that are there and stay. What is there is used as it is: nothing in it is made, changed or removed.
+ * namespaces that are there and stay, or are those of containers. What is there is used as it is: nothing in it is made, changed or removed.
  */
 #ifndef TFJ_SERVED_H
 #define TFJ_SERVED_H
@@ -11,6 +11,7 @@
 #include "lib/error.h"
 #include "proto/event.h"
 #include "tfj/box.h"
+#include "tfj/container.h"
 
 struct served {
 	struct box box[BOX_MAX]; /* netns -1: made for each run. Without indices */
@@ -18,11 +19,26 @@ struct served {
 };
 
 /*
- * specs: NAME, or NAME=NETNS: a name of `ip netns`, a path, or `host` for the agent's own. Its first IPv4 and IPv6
- * addresses that others can reach are the box's. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it has no IPv4 address.
+ * specs: NAME, or NAME=NETNS: a name of `ip netns`, a path, `host` for the agent's own, or container:ID or NAME for that of a
+ * container (borrowed). Its first IPv4 and IPv6 addresses that others can reach are the box's. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it
+ * has no IPv4 address.
  */
 int served_open(const char *const *specs, size_t n, struct served *served, struct error *e);
 void served_close(struct served *served);
+
+/*
+ * Lets go of the namespaces of containers, which would outlive them: each run takes them as they are then. A container that came
+ * back under its name is taken again.
+ */
+void served_rest(struct served *served);
+
+bool served_has_container(const struct served *served);
+
+/* Fills in the namespace, the addresses and the way into the container that the box names. -ENOENT: it does not run. */
+int served_container(struct box *box, const struct containers *containers, struct error *e);
+
+/* -EINVAL: two guests are one namespace. */
+int served_differ(const struct box *boxes, size_t n, struct error *e);
 
 const struct box *served_find(const struct served *served, const char *name);
 

@@ -32,11 +32,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "tfj/enter.h"
+
 enum { GROUPS_MAX = 256, LOOKUP_BUFFER = 65536 };
 
 /* X(NAME, what the child was about to do) */
 #define STEPS(X)                                                                                   \
 	X(PARENT, "its agent has ended")                                                           \
+	X(CONTAINER, "cannot enter its container")                                                 \
 	X(NETWORK, "cannot enter the network of its box")                                          \
 	X(NAMESPACE, "cannot make a mount namespace")                                              \
 	X(HOSTS, "cannot put the names of the boxes over /etc/hosts (there must be one; an empty one will do)") \
@@ -79,9 +82,36 @@ struct child {
 	int ret_step;
 };
 
+static const char hosts[] = "/etc/hosts", resolv[] = "/etc/resolv.conf";
+
+/* The container's own, but for the names of the boxes, in mounts of our own. Its path to their file ends at the door. */
+static int child_container(struct child *child)
+{
+	const struct spawn_spec *spec = child->spec;
+	int names, err;
+
+	child->ret_step = STEP_HOSTS;
+	names = (int)syscall(SYS_open_tree, AT_FDCWD, spec->hosts, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (names < 0)
+		return -errno;
+	child->ret_step = STEP_CONTAINER;
+	err = enter_child(spec->enter);
+	if (err < 0)
+		return err;
+	child->ret_step = STEP_NAMESPACE;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	child->ret_step = STEP_HOSTS;
+	if (access(hosts, F_OK) == 0 &&
+	    (syscall(SYS_move_mount, names, "", AT_FDCWD, hosts, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0 ||
+	     mount(NULL, hosts, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0))
+		return -errno;
+	close(names);
+	return 0;
+}
+
 static int child_namespaces(struct child *child)
 {
-	static const char hosts[] = "/etc/hosts", resolv[] = "/etc/resolv.conf";
 	const unsigned long read_only = MS_REMOUNT | MS_BIND | MS_RDONLY;
 	const struct spawn_spec *spec = child->spec;
 
@@ -115,6 +145,14 @@ static int child_streams(struct child *child)
 	return chdir(child->spec->directory) < 0 ? -errno : 0;
 }
 
+/* In a container's own namespace of processes a parent outside has the number 0, and whoever takes us over has not. */
+static bool is_orphan(const struct child *child)
+{
+	pid_t parent = getppid();
+
+	return parent != child->parent && (parent || !child->spec->enter);
+}
+
 /* System calls, not the C library's functions: those would look for the parent's threads in this process. */
 static int child_user(struct child *child)
 {
@@ -131,7 +169,7 @@ static int child_user(struct child *child)
 	child->ret_step = STEP_PARENT;
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -errno;
-	return getppid() != child->parent ? -ESRCH : 0;
+	return is_orphan(child) ? -ESRCH : 0;
 }
 
 /*
@@ -198,9 +236,9 @@ static void child_run(struct child *child)
 	if (child->usual)
 		syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &(struct sched_param){ 0 });
 	setsid();
-	if (getppid() != child->parent || read(child->go, &byte, 1) != 1)
+	if (is_orphan(child) || read(child->go, &byte, 1) != 1)
 		_exit(127);
-	err = child_namespaces(child);
+	err = child->spec->enter ? child_container(child) : child_namespaces(child);
 	if (!err)
 		err = child_streams(child);
 	if (!err)
@@ -236,6 +274,19 @@ static int user_find(const char *name, struct user *ret_user, struct error *e)
 		ret_user->gid = entry.pw_gid;
 	}
 	free(buffer);
+	return err;
+}
+
+static int user_inside(const struct spawn_spec *spec, struct user *ret_user, struct error *e)
+{
+	int err;
+
+	*ret_user = (struct user){ .n_groups = GROUPS_MAX };
+	if (spec->enter->users)
+		return error_set(e, -EOPNOTSUPP, "its container has users of its own (a user namespace): what runs there can be attached, but "
+				 "nothing can be started in it");
+	err = *spec->user ? enter_user(spec->enter, spec->user, &ret_user->uid, &ret_user->gid, ret_user->groups, &ret_user->n_groups, e) : 0;
+	ret_user->change = !err && *spec->user;
 	return err;
 }
 
@@ -314,17 +365,26 @@ static char **candidates_make(const struct spawn_spec *spec)
 }
 
 /* Returns the pid, 0 in the child, negative errno. An old kernel without CLONE_INTO_CGROUP (before 5.7) is refused. */
-static pid_t child_clone(int cgroup, int *ret_pidfd)
+static pid_t child_clone(const struct spawn_spec *spec, int *ret_pidfd)
 {
 	struct clone_args args = {
 		.flags = CLONE_PIDFD | CLONE_INTO_CGROUP,
 		.pidfd = (uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
-		.cgroup = cgroup,
+		.cgroup = spec->cgroup,
 	};
-	long pid = syscall(SYS_clone3, &args, sizeof(args));
+	int home = -1, err = spec->enter ? enter_processes(spec->enter, &home) : 0;
+	long pid;
 
-	return pid < 0 ? -errno : pid;
+	if (err < 0)
+		return err;
+	pid = syscall(SYS_clone3, &args, sizeof(args));
+	if (pid < 0)
+		pid = -errno;
+	err = pid && spec->enter ? enter_leave(home) : 0;
+	if (err < 0 && pid > 0)
+		syscall(SYS_pidfd_send_signal, *ret_pidfd, SIGKILL, NULL, 0);
+	return err < 0 ? err : pid;
 }
 
 static int nonblocking(int fd)
@@ -382,8 +442,8 @@ int spawn_prepare(const struct spawn_spec *spec, struct spawn *ret_spawn, struct
 
 	if (!spec->argv[0] || !*spec->argv[0])
 		return error_set(e, -EINVAL, "there is no program to run");
-	err = user_find(spec->user, &user, e);
-	if (!err)
+	err = spec->enter ? user_inside(spec, &user, e) : user_find(spec->user, &user, e);
+	if (!err && !spec->enter)
 		err = directory_make(spec->directory, &user, e);
 	if (err)
 		return err;
@@ -399,7 +459,7 @@ int spawn_prepare(const struct spawn_spec *spec, struct spawn *ret_spawn, struct
 		error_set(e, err, "cannot make pipes: %s", strerror(-err));
 		goto out;
 	}
-	spawn.pid = child_clone(spec->cgroup, &spawn.pidfd);
+	spawn.pid = child_clone(spec, &spawn.pidfd);
 	if (spawn.pid == 0)
 		child_run(&child);
 	if (spawn.pid < 0)

@@ -11,6 +11,7 @@
 
 #include "lib/error.h"
 
+struct enter;
 struct sock_fprog;
 
 /*
@@ -20,12 +21,13 @@ struct sock_fprog;
 #define SPAWN_BATCH (SCHED_BATCH | SCHED_RESET_ON_FORK)
 
 struct spawn_spec {
-	const char *host; /* host name inside */
+	const char *host; /* host name inside; not that of a container, which has one */
 	int netns, cgroup; /* descriptors */
+	const struct enter *enter; /* the container; then paths, users and groups are those in it. NULL: none */
 	const char *hosts, *resolv; /* files to lie over /etc/hosts and /etc/resolv.conf; NULL: none */
 	char *const *argv, *const *environment; /* argv[0] without a slash is looked up in the environment's PATH */
 	const char *user; /* "": the caller's own */
-	const char *directory; /* absolute; made, and given to user, if missing */
+	const char *directory; /* absolute; made, and given to user, if missing (not in a container) */
 	int one_pipe; /* stdout and stderr share stdout's pipe */
 	const struct sock_fprog *failing; /* a filter of its system calls, from exec on (tfj/failing.h); NULL: none */
 };

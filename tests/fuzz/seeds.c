@@ -69,7 +69,7 @@ static void messages_write(const char *folder)
 		{ .kind = MESSAGE_ORDER, .order = { .id = 6, .kind = ORDER_QUIT } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 7, .kind = ORDER_ARM, .arm = { faults, 2, 1000000000 } } },
 		{ .kind = MESSAGE_ORDER, .order = { .id = 8, .kind = ORDER_LIFT, .lift = 1 } },
-		{ .kind = MESSAGE_ORDER, .order = { .id = 9, .kind = ORDER_ATTACH, .attach = { "s1", "a", 12, "/c", "/bin/p", 7000 } } },
+		{ .kind = MESSAGE_ORDER, .order = { .id = 9, .kind = ORDER_ATTACH, .attach = { "s1", "a", 12, "/c", "/bin/p", 7000, "redis" } } },
 	};
 	unsigned n = 100;
 

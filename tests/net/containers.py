@@ -76,7 +76,7 @@ def image(*programs):
             os.makedirs(os.path.dirname(copy), exist_ok=True)
             shutil.copy(path, copy)
     os.makedirs(root + "/bin", exist_ok=True)
-    for applet in ("sh", "sleep", "touch", "cat", "nc", "env", "id", "pwd", "ls"):
+    for applet in ("sh", "sleep", "touch", "cat", "nc", "env", "id", "pwd", "ls", "timeout"):
         os.symlink("/bin/busybox", f"{root}/bin/{applet}")
     shutil.copy(shutil.which("busybox"), root + "/bin/busybox")
     return root
@@ -103,9 +103,9 @@ class Container:
         with open(os.path.join(self.bundle, "config.json"), "w", encoding="ascii") as f:
             json.dump(config, f)
 
-    def crun(self, *argv, check=True):
+    def crun(self, *argv, check=True, text=True):
         return subprocess.run(["unshare", "--mount", "sh", "-c", CRUN, "sh", "crun", "--root", self.state,
-                               "--cgroup-manager=cgroupfs", *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                               "--cgroup-manager=cgroupfs", *argv], stdin=subprocess.DEVNULL, capture_output=True, text=text,
                               check=check, timeout=60)
 
     def enter(self, *argv):

@@ -80,8 +80,8 @@ static const struct {
 	const char *text, *place, *words;
 } bad[] = {
 	{ HERE "{name: p, box: a}\n" W, "4:3", "has no 'run'; it needs name, box and run (or attach)" },
-	{ HERE "{name: p, box: a, attach: {}}\n" W, "4:29", "one of pid, cgroup, executable and listen" },
-	{ HERE "{name: p, box: a, attach: {pid: 1, listen: 2}}\n" W, "4:29", "one of pid, cgroup, executable and listen, not by several" },
+	{ HERE "{name: p, box: a, attach: {}}\n" W, "4:29", "one of pid, cgroup, executable, listen and container" },
+	{ HERE "{name: p, box: a, attach: {pid: 1, listen: 2}}\n" W, "4:29", "one of pid, cgroup, executable, listen and container, not by several" },
 	{ HERE "{name: p, box: a, attach: 12}\n" W, "4:29", "attach must be a mapping" },
 	{ HERE "{name: p, box: a, attach: {port: 2}}\n" W, "4:30", "unknown key 'port' in attach; known are pid, cgroup" },
 	{ HERE "{name: p, box: a, run: [sh], attach: {pid: 1}}\n" W, "4:26", "'run' and 'attach' do not go together" },
@@ -108,6 +108,9 @@ static const struct {
 	{ "experiment: m\nboxes: [{name: a, netns: no-such-one}]\n" W, "2:26", "no network namespace 'no-such-one'" },
 	{ "experiment: m\nboxes: [{name: a, netns: ''}]\n" W, "2:26", "is not a network namespace" },
 	{ "experiment: m\nboxes: [{name: a, netns: {}}]\n" W, "2:26", "netns must be a single value" },
+	{ HERE "{name: p, box: a, attach: {container: a b}}\n" W, "4:41", "container must be the id or the name of one, or NAMESPACE/POD/NAME" },
+	{ "experiment: m\nboxes: [{name: a, container: ''}]\n" W, "2:30", "container must be the id or the name" },
+	{ "experiment: m\nboxes: [{name: a, container: x, netns: host}]\n" W, "2:30", "not both" },
 	{ "experiment: m\nboxes: [{name: a, netns: host}, b]\n" W, "2:33", "'a' and 'b' have no network in common: give each box a netns" },
 };
 

@@ -350,13 +350,14 @@ START_TEST(message_orders)
 	message_fini(&back);
 	free(bytes);
 	m.order = (struct message_order){ .id = 7, .kind = ORDER_ATTACH };
-	m.order.attach = (struct message_attach){ "r1", "s1", 77, "/x.slice", "/bin/r", UINT16_MAX };
+	m.order.attach = (struct message_attach){ "r1", "s1", 77, "/x.slice", "/bin/r", UINT16_MAX, "redis" };
 	back = round_trip(&m, MESSAGE_TO_AGENT, &bytes);
 	ck_assert(back.order.attach.pid == 77 && back.order.attach.port == UINT16_MAX);
 	ck_assert_str_eq(back.order.attach.name, "r1");
 	ck_assert_str_eq(back.order.attach.box, "s1");
 	ck_assert_str_eq(back.order.attach.cgroup, "/x.slice");
 	ck_assert_str_eq(back.order.attach.executable, "/bin/r");
+	ck_assert_str_eq(back.order.attach.container, "redis");
 	message_fini(&back);
 	free(bytes);
 	m.order.attach.port++; /* no port has that number */
