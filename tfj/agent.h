@@ -16,7 +16,7 @@ struct agent_options {
 	const char *collector; /* URL */
 	const char *server_key, *key; /* over TCP: the server's public key (or its file), and the file of our secret; else NULL */
 	const char *backend;   /* see tracer_open */
-	const char *boxes[BOX_MAX]; /* NAME or NAME=NETNS; none: makes whatever boxes a run needs */
+	char *boxes[BOX_MAX]; /* NAME or NAME=NETNS; none: makes whatever boxes a run needs */
 	size_t n_boxes;
 	bool no_syn_option;    /* SYNs between kernels say nothing; replies have no names there */
 	bool no_faults;        /* none can be asked for; starts sooner */

@@ -203,13 +203,34 @@ void served_rest(struct served *served)
 	}
 }
 
-int served_open(const char *const *specs, size_t n, struct served *served, struct error *e)
+/* NAME=container:ID? */
+static int maybe_open(struct served *served, char *spec, size_t length, struct error *e)
+{
+	size_t before = served->n;
+	int err;
+
+	spec[length - 1] = '\0';
+	err = one_open(served, spec, e);
+	if (err != -ENOENT)
+		return err;
+	fprintf(stderr, "tfj: %s: the box is left out\n", e->text);
+	served->n = before;
+	return 0;
+}
+
+int served_open(char *const *specs, size_t n, struct served *served, struct error *e)
 {
 	int err = 0;
 
 	served->n = 0;
-	for (size_t i = 0; i < n && !err; i++)
-		err = one_open(served, specs[i], e);
+	for (size_t i = 0; i < n && !err; i++) {
+		size_t length = strlen(specs[i]);
+
+		err = strstr(specs[i], "=" CONTAINER) && specs[i][length - 1] == '?' ? maybe_open(served, specs[i], length, e) :
+										      one_open(served, specs[i], e);
+	}
+	if (!err && n && !served->n)
+		err = error_set(e, -ENOENT, "none of the containers that are boxes of this agent runs here; start it again when one does");
 	if (!err)
 		err = served_differ(served->box, served->n, e);
 	if (err)

@@ -20,10 +20,11 @@ struct served {
 
 /*
  * specs: NAME, or NAME=NETNS: a name of `ip netns`, a path, `host` for the agent's own, or container:ID or NAME for that of a
- * container (borrowed). Its first IPv4 and IPv6 addresses that others can reach are the box's. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it
+ * container. With a '?' at the end such a box is left out, with a line on stderr, if the container does not run here; one has to
+ * be there. Its first IPv4 and IPv6 addresses that others can reach are the box's. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it
  * has no IPv4 address.
  */
-int served_open(const char *const *specs, size_t n, struct served *served, struct error *e);
+int served_open(char *const *specs, size_t n, struct served *served, struct error *e);
 void served_close(struct served *served);
 
 /*

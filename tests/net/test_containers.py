@@ -292,6 +292,21 @@ def test_refused():
         equal(len(listed(pair.state)["client"]["pids"]), 1, "what was started")
 
 
+def test_perhaps():
+    """with a ? a container that does not run here is left out, with a line; when none runs the agent says so, and ends"""
+    with Pair() as pair, Server() as server:
+        os.environ["BOP_CONTAINERS_ROOT"] = f"/proc/{os.getpid()}/root{pair.state}"  # as the agent in a container has it
+        try:
+            agent = server.agent("s=container:redis?", "c=container:client?", "x=container:nobody?")
+            equal([box["name"] for box in server.boxes()["agents"][0]["boxes"]], ["s", "c"], "boxes")
+            server.run(asked("ping", boxes="[s, c]"), status=0)
+            true("box 'x'" in agent.result().err and "left out" in agent.result().err, f"what the agent says: {agent.result()}")
+            lonely = command(TFJ, "--collector", server.agents_url, "--box", "x=container:nobody?", status=3)
+            true("none of the containers" in lonely.err, f"an agent without boxes: {lonely}")
+        finally:
+            del os.environ["BOP_CONTAINERS_ROOT"]
+
+
 def test_words():
     """what `tfj containers` does not take is one line"""
     one_line(command(TFJ, "containers", "--no-faults", status=3), "containers takes no --no-faults")
@@ -300,5 +315,5 @@ def test_words():
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests(test_layouts, test_hostile, test_nested, test_crun, test_redis, test_inside, test_cut, test_again, test_refused,
+    sys.exit(run_tests(test_layouts, test_hostile, test_nested, test_crun, test_redis, test_inside, test_cut, test_again, test_refused, test_perhaps,
                        test_words))
