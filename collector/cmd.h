@@ -14,7 +14,7 @@
 #include "lib/error.h"
 
 /* Each is a cmd_NAME.c, in the order of the help. */
-#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(history) X(show) X(graph) X(diff) X(export) X(import) X(rm) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
+#define CMDS(X) X(run) X(replay) X(minimize) X(ldfi) X(runs) X(history) X(show) X(graph) X(diff) X(export) X(import) X(rm) X(gc) X(serve) X(boxes) X(events) X(inject) X(lift) X(faults) X(keys)
 
 /* Of an option that can be given several times. */
 struct cmd_texts {
@@ -42,6 +42,8 @@ struct cmd_args {
 	const char *losses_until, *losses, *crashes, *strategy, *most, *confirm; /* of ldfi */
 	struct cmd_texts processes;
 	const char *otlp, *timeout; /* of export */
+	const char *older_than, *max_size, *keep_last, *experiment; /* of gc */
+	bool violated;
 	bool workloads, thorough, no_symmetry;
 	const char *level; /* of history, and with until_stable */
 	bool symmetric, explain;

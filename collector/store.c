@@ -130,6 +130,21 @@ int store_run_remove(struct store *store, uint64_t id, struct error *e)
 	return store->ops->run_remove(store, id, e);
 }
 
+int store_run_fold(struct store *store, uint64_t id, struct error *e)
+{
+	return store->ops->run_fold(store, id, e);
+}
+
+int store_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e)
+{
+	return store->ops->run_size(store, id, ret_bytes, e);
+}
+
+int store_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e)
+{
+	return store->ops->room(store, tidy, ret_bytes, e);
+}
+
 int store_run_drop(struct store *store, uint64_t id, struct error *e)
 {
 	return store->ops->run_drop(store, id, e);

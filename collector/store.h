@@ -190,6 +190,15 @@ int store_run_baseline(struct store *store, const char *experiment, uint64_t *re
 int store_run_remove(struct store *store, uint64_t id, struct error *e);
 /* The same with its events only: the row stays, with `kept` 0. A repeat, which has none of its own, stays as it is. */
 int store_run_drop(struct store *store, uint64_t id, struct error *e);
+/*
+ * Makes a repeat of a run that has its own events: they go, and those of another run of its class with its outcome (the lowest number
+ * that has its own) stand for them. -ESTALE: there is no such run (any more); a run that has none of its own stays as it is. -ENOENT.
+ */
+int store_run_fold(struct store *store, uint64_t id, struct error *e);
+/* Bytes of a run's own events, as they are kept; 0: it has none. */
+int store_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
+/* Bytes of the whole store, and of the log beside it; STORE_UNKNOWN: only its server knows. tidy: merges the log first. */
+int store_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
 /* Finishes what a killed one began to remove. Returns of how many runs, or a negative errno. */
 int store_sweep(struct store *store, struct error *e);
 
@@ -277,6 +286,9 @@ struct store_ops {
 	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
 	int (*run_drop)(struct store *store, uint64_t id, struct error *e);
+	int (*run_fold)(struct store *store, uint64_t id, struct error *e);
+	int (*run_size)(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
+	int (*room)(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
 	int (*sweep)(struct store *store, struct error *e);
 	int (*class_find)(struct store *store, const char *experiment, const unsigned char *plan_key,
 			  const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,

@@ -16,6 +16,7 @@ enum { PIECE = 64 };
 struct removal {
 	uint64_t run;
 	bool row;   /* all of it, not only its events */
+	bool copy;  /* only if another one's events can stand for its own */
 	bool own;   /* it had events */
 };
 
@@ -40,6 +41,33 @@ static int rows_remove(struct store_pg *s, uint64_t run, struct error *e)
 	return err ? err : pg_put_numbers(s, "DELETE FROM bop_run WHERE id = $1", run, 0, e);
 }
 
+/* Whose events can stand for those of a run: it keeps them until the end of the transaction. 0: nobody's. */
+static int other_find(struct store_pg *s, const struct store_run *run, uint64_t *ret_other, struct error *e)
+{
+	struct pg_params params = { 0 };
+
+	*ret_other = 0;
+	if (!run->class_id)
+		return 0;
+	pg_number(&params, run->class_id);
+	pg_text(&params, outcome_name(run->outcome));
+	pg_number(&params, run->id);
+	return pg_query_number(s,
+			       "SELECT id FROM bop_run WHERE class = $1 AND outcome = $2 AND kept IS NULL AND id <> $3 AND NOT running"
+			       " ORDER BY id LIMIT 1 FOR UPDATE",
+			       &params, ret_other, DOING, e);
+}
+
+static int events_forget(struct store_pg *s, const struct removal *removal, const struct store_run *run, struct error *e)
+{
+	uint64_t other = 0;
+	int err = removal->copy ? other_find(s, run, &other, e) : 0;
+
+	if (!err && removal->copy && !other)
+		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)run->id);
+	return err ? err : pg_put_numbers(s, "UPDATE bop_run SET kept = $2 WHERE id = $1", run->id, other, e);
+}
+
 static int forget(struct store_pg *s, void *arg, struct error *e)
 {
 	struct removal *removal = arg;
@@ -61,7 +89,7 @@ static int forget(struct store_pg *s, void *arg, struct error *e)
 	if (!err && removal->row)
 		err = rows_remove(s, removal->run, e);
 	else if (!err && run->kept == run->id)
-		err = pg_put_numbers(s, "UPDATE bop_run SET kept = 0 WHERE id = $1", removal->run, 0, e);
+		err = events_forget(s, removal, run, e);
 	if (!err && (removal->row || run->kept == run->id))
 		err = leave(s, removal, class, e);
 	store_run_free(run);
@@ -99,9 +127,9 @@ static int batches_remove(struct store_pg *s, uint64_t run, struct error *e)
 	return err;
 }
 
-static int forget_all(struct store *store, uint64_t id, bool row, struct error *e)
+static int forget_all(struct store *store, uint64_t id, bool row, bool copy, struct error *e)
 {
-	struct removal removal = { .run = id, .row = row };
+	struct removal removal = { .run = id, .row = row, .copy = copy };
 	int err = pg_transaction(pg_of(store), forget, &removal, DOING, e);
 
 	if (err || !removal.own)
@@ -113,12 +141,37 @@ static int forget_all(struct store *store, uint64_t id, bool row, struct error *
 
 int pg_run_remove(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, true, e);
+	return forget_all(store, id, true, false, e);
 }
 
 int pg_run_drop(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, false, e);
+	return forget_all(store, id, false, false, e);
+}
+
+int pg_run_fold(struct store *store, uint64_t id, struct error *e)
+{
+	return forget_all(store, id, false, true, e);
+}
+
+int pg_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e)
+{
+	struct pg_params params = { 0 };
+	PGresult *result = NULL;
+	int err;
+
+	pg_number(&params, id);
+	err = pg_ask(pg_of(store), "SELECT CAST(coalesce(sum(octet_length(bytes)), 0) AS BIGINT) FROM bop_batch WHERE run = $1", &params,
+		     &result, e);
+	*ret_bytes = err ? 0 : pg_get_number(result, 0, 0);
+	PQclear(result);
+	return err;
+}
+
+int pg_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e)
+{
+	*ret_bytes = STORE_UNKNOWN;
+	return 0;
 }
 
 /* What a file said goes with the last run that had it; and leases of those who have been gone for a day. */

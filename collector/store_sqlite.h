@@ -95,6 +95,9 @@ int sqlite_run_last(struct store *store, uint64_t *ret_id, struct error *e);
 int sqlite_run_class(struct store *store, struct store_run *run, const struct store_class *class, const struct store_seal *how,
 		     struct error *e);
 int sqlite_run_remove(struct store *store, uint64_t id, struct error *e);
+int sqlite_run_fold(struct store *store, uint64_t id, struct error *e);
+int sqlite_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
+int sqlite_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
 int sqlite_run_drop(struct store *store, uint64_t id, struct error *e);
 int sqlite_sweep(struct store *store, struct error *e);
 int sqlite_class_find(struct store *store, const char *experiment, const unsigned char *plan_key,

@@ -5,7 +5,9 @@
  * Whoever is killed leaves a note.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "collector/store_sqlite.h"
@@ -108,9 +110,32 @@ static int rows_remove(struct store_sqlite *s, uint64_t id, struct error *e)
 	return err;
 }
 
-/* The row, or only that it has no events. Returns 1 if batches are left to be removed. */
-static int forget(struct store *store, uint64_t id, bool row, struct error *e)
+enum what { ROW, EVENTS, COPY /* the same, if others can stand for them */ };
+
+/* Whose events can stand for those of a run; 0: nobody's. */
+static int other_find(struct store_sqlite *s, uint64_t id, uint64_t *ret_other, struct error *e)
 {
+	return sqlite_number(s,
+			     "SELECT o.id FROM run o JOIN run r ON r.class = o.class AND r.outcome = o.outcome"
+			     " WHERE r.id = ?1 AND o.id <> ?1 AND o.class IS NOT NULL AND o.kept IS NULL AND NOT o.running"
+			     " ORDER BY o.id LIMIT 1",
+			     id, 0, ret_other, e);
+}
+
+static int events_forget(struct store_sqlite *s, uint64_t id, enum what what, struct error *e)
+{
+	uint64_t other = 0;
+	int err = what == COPY ? other_find(s, id, &other, e) : 0;
+
+	if (!err && what == COPY && !other)
+		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)id);
+	return err ? err : sqlite_change(s, "UPDATE run SET kept = ?2 WHERE id = ?1", id, other, DOING, e);
+}
+
+/* The row, or only that it has no events. Returns 1 if batches are left to be removed. */
+static int forget(struct store *store, uint64_t id, enum what what, struct error *e)
+{
+	bool row = what == ROW;
 	struct store_sqlite *s = sqlite_of(store);
 	struct store_run *run = NULL;
 	bool inner, own = false;
@@ -126,7 +151,7 @@ static int forget(struct store *store, uint64_t id, bool row, struct error *e)
 	if (!err && row)
 		err = rows_remove(s, id, e);
 	else if (!err && own)
-		err = sqlite_change(s, "UPDATE run SET kept = 0 WHERE id = ?1", id, 0, DOING, e);
+		err = events_forget(s, id, what, e);
 	if (!err && (row || own))
 		err = leave(s, run, own, e);
 	store_run_free(run);
@@ -134,9 +159,9 @@ static int forget(struct store *store, uint64_t id, bool row, struct error *e)
 	return err ? err : own;
 }
 
-static int forget_all(struct store *store, uint64_t id, bool row, struct error *e)
+static int forget_all(struct store *store, uint64_t id, enum what what, struct error *e)
 {
-	int err = forget(store, id, row, e);
+	int err = forget(store, id, what, e);
 
 	if (err <= 0)
 		return err;
@@ -147,12 +172,40 @@ static int forget_all(struct store *store, uint64_t id, bool row, struct error *
 
 int sqlite_run_remove(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, true, e);
+	return forget_all(store, id, ROW, e);
 }
 
 int sqlite_run_drop(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, false, e);
+	return forget_all(store, id, EVENTS, e);
+}
+
+int sqlite_run_fold(struct store *store, uint64_t id, struct error *e)
+{
+	return forget_all(store, id, COPY, e);
+}
+
+int sqlite_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e)
+{
+	return sqlite_number(sqlite_of(store), "SELECT coalesce(sum(length(bytes)), 0) FROM batch WHERE run = ?1", id, 0, ret_bytes, e);
+}
+
+int sqlite_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e)
+{
+	static const char *const suffixes[] = { "", "-wal" };
+	struct store_sqlite *s = sqlite_of(store);
+	char name[PATH_MAX];
+	struct stat st;
+
+	if (tidy) /* whoever reads can be in the way: then it is done by the last one who leaves */
+		sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+	*ret_bytes = 0;
+	for (int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "%s%s", s->path, suffixes[i]);
+		if (stat(name, &st) == 0)
+			*ret_bytes += (uint64_t)st.st_size;
+	}
+	return 0;
 }
 
 /* What runs had in common goes with the last one that had it; to be looked for only after some were removed: all rows are read. */

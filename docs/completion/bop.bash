@@ -67,7 +67,7 @@ _bop() {
 	local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} i given=0
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		_bop_words 'run replay minimize ldfi runs history show graph diff export import rm serve boxes events inject lift faults keys --help --version'
+		_bop_words 'run replay minimize ldfi runs history show graph diff export import rm gc serve boxes events inject lift faults keys --help --version'
 		return
 	fi
 	# --option=VALUE comes as three words, and so does sqlite:FILE
@@ -81,7 +81,7 @@ _bop() {
 	case $before in
 	--store | --keys | --dir | --out | -o | --plan | -p | :) _bop_files && return ;;
 	--order) _bop_words 'process thread' && return ;;
-	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm | --until-stable | --otlp | --timeout) return ;;
+	--runs | -n | --fault | -f | --seed | --run | --box | --losses-until | --losses | --crashes | --boxes | --processes | --confirm | --until-stable | --otlp | --timeout | --older-than | --max-size | --keep-last | --experiment) return ;;
 	--strategy) _bop_words 'ldfi random' && return ;;
 	--level) _bop_words 'exact folded shape' && return ;;
 	--listen | --listen-api) _bop_words 'tcp://' && compopt -o nospace 2>/dev/null && return ;;
@@ -110,6 +110,7 @@ _bop() {
 		export) _bop_words '-o --out --otlp --timeout -a --all --json --store --server -h --help' ;;
 		import) _bop_words '--json --store -h --help' ;;
 		rm) _bop_words '--store --server -h --help' ;;
+		gc) _bop_words '--older-than --max-size --keep-last --violated --experiment --dry-run --json --store -h --help' ;;
 		serve) _bop_words '--agent --box --listen --listen-api --store --dir --keys --parent-death -h --help' ;;
 		boxes) _bop_words '--server --json -h --help' ;;
 		events) _bop_words '--run -k --kind --server --json -h --help' ;;
@@ -123,7 +124,7 @@ _bop() {
 	for ((i = 2; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--store | --keys | --dir | --box | --listen | --listen-api | --out | -o | --order | --send | --kind | -k | --runs | -n | --fault | -f | --plan | -p | --seed | --run | \
-			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy | --level | --until-stable | --otlp | --timeout)
+			--losses-until | --losses | --crashes | --boxes | --processes | --confirm | --strategy | --level | --until-stable | --otlp | --timeout | --older-than | --max-size | --keep-last | --experiment)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++))
 			;;

@@ -144,7 +144,7 @@ def test_refused():
                        (changed(path, "UPDATE batch SET stream = 7 WHERE run = 2"), "damaged"),
                        (changed(path, "UPDATE run SET outcome = 'nice' WHERE id = 2"), "no outcome"),
                        (changed(path, "UPDATE run SET experiment = '' WHERE id = 2"), "no experiment"),
-                       (changed(path, "UPDATE process SET role = 9 WHERE run = 2 AND place = 0"), "no role"),
+                       (changed(path, "UPDATE program SET role = 9 WHERE id IN (SELECT program FROM process WHERE run = 2 AND place = 0)"), "no role"),
                        (changed(path, "UPDATE run SET running = 1, owner_boot = 'elsewhere' WHERE id = 2", "UPDATE run SET kept = 0 WHERE id = 2"),
                         "events were removed"),
                        (changed(path, "UPDATE run SET reason = hex(zeroblob(9000000)) WHERE id = 2"), "that is no run of bop"),
@@ -158,7 +158,7 @@ def test_hostile():
     """texts of a stranger's file are printable here, whatever they were; its triggers and views do nothing"""
     escape = "\x1b]0;x\x07"
     path = changed(exported(3), f"UPDATE run SET reason = 'a{escape}\nb', experiment = 'x{escape}', version = char(155)",
-                   f"UPDATE process SET command = 'c{escape}'", f"UPDATE stream SET host = 'h{escape}'")
+                   f"UPDATE program SET command = name || 'c{escape}'", f"UPDATE stream SET host = 'h{escape}'")
     at = store()
     bop("import", path, "--store", at)
     with contextlib.closing(sqlite3.connect(at)) as base:

@@ -333,6 +333,29 @@ static void step_drop(struct store *store, uint64_t id, bool row)
 		run->events = DROPPED;
 }
 
+/* A run whose events go because another one's stand for them; and how many bytes each has. */
+static void step_fold(struct store *store, uint64_t id)
+{
+	struct model_run *run = &model.runs[id];
+	uint64_t other = 0, size;
+	struct error e = { "" };
+	int wanted, err = store_run_size(store, id, &size, &e);
+
+	ck_assert_int_eq(err, 0);
+	ck_assert_uint_eq(size, run->there && run->events == WHOLE ? 5 * run->batches : 0);
+	for (uint64_t i = 1; i <= model.n && run->has_class && !other; i++)
+		if (i != id && model.runs[i].there && model.runs[i].has_class && !model.runs[i].running &&
+		    model.runs[i].events == WHOLE && same_class(&model.runs[i], run) && model.runs[i].outcome == run->outcome)
+			other = i;
+	wanted = !run->there ? -ENOENT : run->running ? -EBUSY : run->events == WHOLE && !other ? -ESTALE : 0;
+	err = store_run_fold(store, id, &e);
+	ck_assert_msg(err == wanted, "%d, not %d: %s", err, wanted, e.text);
+	if (err || run->events != WHOLE)
+		return;
+	run->events = REPEAT;
+	run->repeats = other;
+}
+
 static void step_find(struct store *store)
 {
 	struct model_run run = { .experiment = (int)pick(EXPERIMENTS), .did = (int)pick(DID), .approximate = pick(8) == 0 };
@@ -358,7 +381,7 @@ static struct store *step(struct store *store)
 {
 	uint64_t id = model.n ? 1 + pick((unsigned)model.n) : 1, recent = model.n > 4 ? model.n - pick(5) : id;
 
-	switch (pick(12)) {
+	switch (pick(13)) {
 	case 0 ... 3:
 		step_create(store);
 		break;
@@ -376,6 +399,9 @@ static struct store *step(struct store *store)
 		break;
 	case 10:
 		step_find(store);
+		break;
+	case 11:
+		step_fold(store, id);
 		break;
 	default:
 		store_close(store);
