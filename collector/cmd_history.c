@@ -78,6 +78,34 @@ static int figure(FILE *out, void *arg, struct error *e)
 	return show_histories_figure(all->shown, all->n, all->format, out, e);
 }
 
+/* In the words of bop diff, beside what is most like it of all that was found before. */
+static char *explain(void *source, const Bop__Api__Class *class)
+{
+	Bop__Api__Diff ask = BOP__API__DIFF__INIT;
+	char *lines = NULL;
+	size_t size = 0;
+	bool differs;
+	struct error e;
+	FILE *out;
+	int err;
+
+	if (class->found_at <= 1)
+		return NULL;
+	if (!class->kept_run)
+		return strdup("the events of its runs were removed");
+	out = open_memstream(&lines, &size);
+	if (!out)
+		return NULL;
+	ask.run = class->kept_run;
+	ask.format = "text";
+	err = source_diff(source, &ask, out, &differs, &e);
+	fclose(out);
+	if (!err)
+		return lines;
+	free(lines);
+	return strdup(e.text);
+}
+
 static int all_get(struct source *source, struct histories *all, const struct cmd_args *args, struct error *e)
 {
 	Bop__Api__GetHistory ask = BOP__API__GET_HISTORY__INIT;
@@ -92,7 +120,8 @@ static int all_get(struct source *source, struct histories *all, const struct cm
 		ask.experiment = args->rest[all->n];
 		err = history_get(source, &ask, &history, e);
 		all->shown[all->n] = (struct shown_history){ .experiment = args->rest[all->n], .level = level,
-							     .symmetric = args->symmetric, .history = history };
+							     .symmetric = args->symmetric, .history = history,
+							     .explain = args->explain ? explain : NULL, .explain_arg = source };
 	}
 	return err;
 }
@@ -184,6 +213,7 @@ static const struct cmd_option options[] = {
 	  "what counts as the same: exact (default), folded (repetition collapsed) or shape (docs/print.md)" },
 	{ "symmetric", 0, CMD_FLAG, CMD_OPTION(symmetric), NULL, "also when processes of one role stand for each other" },
 	{ "out", 'o', CMD_TEXT, CMD_OPTION(file), "FILE", "draw distinct runs against runs, a line an experiment; FILE ends in .svg or .png" },
+	{ "explain", 0, CMD_FLAG, CMD_OPTION(explain), NULL, "of each class, what differs from the one most like it that was found before" },
 	{ "all", 'a', CMD_FLAG, CMD_OPTION(all), NULL, "list every class, not only the 30 most frequent" },
 	CMD_OPTION_STORE,
 	SOURCE_OPTION_SERVER,

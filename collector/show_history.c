@@ -3,6 +3,7 @@
 #include "collector/show_history.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,12 +14,9 @@ enum { CLASSES_SHOWN = 30, CURVE_MAX = 24, OUTCOMES_MAX = 96 };
 
 const char *show_estimate(double number, char buf[SHOW_ESTIMATE_MAX])
 {
-	bool whole = number >= 100 || number - (double)(uint64_t)number < 0.05;
+	bool whole = number >= 100 || number - floor(number) < 0.05;
 
-	if (number >= 1e15)
-		snprintf(buf, SHOW_ESTIMATE_MAX, "%.1e", number);
-	else
-		snprintf(buf, SHOW_ESTIMATE_MAX, whole ? "%.0f" : "%.1f", number);
+	snprintf(buf, SHOW_ESTIMATE_MAX, number >= 1e15 ? "%.1e" : whole ? "%.0f" : "%.1f", number);
 	return buf;
 }
 
@@ -69,8 +67,9 @@ static void estimate_print(const Bop__Api__History *h, FILE *out)
 
 	if (!estimate)
 		return;
-	fprintf(out, "  there are %s classes at least, by Chao1 (95%%: %s to %s)", show_estimate(estimate->classes, classes),
-		show_estimate(estimate->low, low), show_estimate(estimate->high, high));
+	show_estimate(estimate->classes, classes);
+	fprintf(out, "  there %s %s class%s at least, by Chao1 (95%%: %s to %s)", strcmp(classes, "1") ? "are" : "is", classes,
+		strcmp(classes, "1") ? "es" : "", show_estimate(estimate->low, low), show_estimate(estimate->high, high));
 	if (!estimate->once)
 		fprintf(out, "; none came only once\n");
 	else if (estimate->next_new > 0.9)

@@ -103,7 +103,7 @@ _bop() {
 		minimize) _bop_words '--store --server --json -h --help' ;;
 		ldfi) _bop_words '--losses-until --losses --crashes --boxes --processes --workloads --thorough --no-symmetry -a --all --strategy -n --runs --seed --confirm -o --out --store --server --json -h --help' ;;
 		runs) _bop_words '--prints --store --server --json -h --help' ;;
-		history) _bop_words '--level --symmetric -o --out -a --all --store --server --json -h --help' ;;
+		history) _bop_words '--level --symmetric -o --out --explain -a --all --store --server --json -h --help' ;;
 		show) _bop_words '-a --all --output --order --json --store --server -h --help' ;;
 		graph) _bop_words '-o --out --order -a --all --store --server -h --help' ;;
 		diff) _bop_words '-o --out -a --all --json --store --server -h --help' ;;

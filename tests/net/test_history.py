@@ -375,6 +375,23 @@ def test_replay():
     true(lines[-1].startswith("stable: the last 8 runs"), f"{lines[-3:]}")
 
 
+def test_explain():
+    """--explain says of each class what differs from one that was found before it, at the store and at the server"""
+    found = history("quorum-three-clients", at=SERVER.store, explain=True)[0]["classes"]
+    equal(found[0]["explained"], None, "the first class")
+    place_of = {row["kept_run"]: place for place, row in enumerate(found)}
+    for place, row in enumerate(found[1:], 1):
+        other = re.match(rf"run {row['kept_run']}, compared with run (\d+): ", row["explained"])
+        true(other and place_of[int(other[1])] < place, f"{row['explained']}")
+        true(re.search(r"^  \* s[123]: .* (before|after) ", row["explained"], re.M), row["explained"])
+    equal(history("quorum-three-clients", explain=True)[0]["classes"], found, "what the server says")
+    text = bop("history", "quorum-three-clients", "--explain", f"--server={SERVER.api}").out
+    for row in found[1:]:
+        for line in row["explained"].splitlines():
+            true(f"        {line}\n" in text, f"'{line}' is not in {text}")
+    equal(history("client-server", at=SERVER.store, explain=True)[0]["classes"][0]["explained"], None, "the only class")
+
+
 def test_etcd():
     """three etcd: the last 10 of 30 runs bring one new shape at most"""
     if not shutil.which("etcd") or not shutil.which("etcdctl"):
@@ -395,4 +412,4 @@ def all_of_it(*tests):
 
 
 sys.exit(all_of_it(test_quorum, test_figure, test_bad_input, test_redis, test_until_stable, test_losses, test_deaf, test_removed, test_repeat,
-                   test_pages, test_replay, *([test_etcd] if SOAK else [])))
+                   test_pages, test_replay, test_explain, *([test_etcd] if SOAK else [])))
