@@ -16,6 +16,7 @@
 
 #define PG_CONNECT_S 5u	      /* unless the URL has a connect_timeout */
 #define PG_ANSWER_MS 15000u   /* without a byte from the server: it is given up */
+#define PG_LONG_MS 3600000u   /* the same where the whole of a table is rewritten */
 #define PG_PATIENCE_MS 10000u /* of trying again, all together */
 #define PG_OPEN_MS 3000u      /* the same for a server that cannot be reached when a store is opened */
 #define PG_LOCK_MS 5000u      /* of waiting for another program's transaction */
@@ -80,6 +81,7 @@ struct store_pg {
 	enum pg_failure failure;
 	bool unsure;  /* of this work's commit, tried earlier, no answer came */
 	bool had_link; /* there was a connection once */
+	bool patient;  /* what is sent now may take long */
 	int stop; /* a descriptor: once it can be read, nothing is waited for any more. -1: none */
 	/* between store_begin() and store_commit() */
 	bool collecting, leasing; /* the latter: and it makes this process the owner of a run */

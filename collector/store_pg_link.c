@@ -5,6 +5,7 @@
  * connection; a connection that failed is closed, and made again by whoever needs it.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,7 +177,8 @@ static int wait_for(struct store_pg *s, short events, uint64_t deadline)
 /* Sends what waits, and reads until the next result is there. */
 static int ready(struct store_pg *s, const char *doing, struct error *e)
 {
-	uint64_t deadline = clock_monotonic_ns() + PG_ANSWER_MS * (CLOCK_SECOND_NS / 1000);
+	uint64_t answer_ms = s->patient ? PG_LONG_MS : PG_ANSWER_MS;
+	uint64_t deadline = clock_monotonic_ns() + answer_ms * (CLOCK_SECOND_NS / 1000);
 	char why[80];
 	int unsent, err;
 
@@ -188,7 +190,7 @@ static int ready(struct store_pg *s, const char *doing, struct error *e)
 			return 0;
 		err = wait_for(s, (short)(POLLIN | (unsent ? POLLOUT : 0)), deadline);
 		if (err == -ETIMEDOUT) {
-			snprintf(why, sizeof(why), "the server has not answered for %u s", PG_ANSWER_MS / 1000);
+			snprintf(why, sizeof(why), "the server has not answered for %" PRIu64 " s", answer_ms / 1000);
 			return lost(s, err, doing, why, e);
 		}
 		if (err < 0)
@@ -211,7 +213,7 @@ static int failed(struct store_pg *s, const PGresult *result, const char *doing,
 	if (pg_is(result, "22012")) /* PG_RUN_HOLD found none */
 		return error_set(e, -ESTALE, "store %s: run %llu was ended or removed by somebody else", s->name,
 				 (unsigned long long)s->held);
-	if (pg_is(result, "23505"))
+	if (pg_is(result, "23505") || pg_is(result, "42P07") || pg_is(result, "42710")) /* a row, a table, something else */
 		return error_set(e, -EEXIST, "store %s: %s: %s", s->name, doing, line);
 	if (pg_is(result, "53100"))
 		return error_set(e, -ENOSPC, "store %s: %s: the server's disk is full (%s)", s->name, doing, line);

@@ -150,7 +150,7 @@ static int step(struct store_pg *s, const char *const *statements, struct error 
 /* Another bop that makes the same tables at the same moment is no trouble: this looks again. */
 static bool is_race(const struct error *e)
 {
-	return strstr(e->text, "already exists") || strstr(e->text, "concurrently");
+	return strstr(e->text, "concurrently");
 }
 
 static int make(struct store_pg *s, void *arg, struct error *e)
@@ -176,5 +176,10 @@ static int make(struct store_pg *s, void *arg, struct error *e)
 
 int pg_tables_make(struct store_pg *s, struct error *e)
 {
-	return pg_transaction(s, make, NULL, "making its tables", e);
+	int err;
+
+	s->patient = true;
+	err = pg_transaction(s, make, NULL, "making its tables", e);
+	s->patient = false;
+	return err;
 }

@@ -63,7 +63,7 @@ static const char *option_of(const PQconninfoOption *options, const char *keywor
 
 int pg_url_check(const char *url, struct error *e)
 {
-	const char *at = strchr(url, '@'), *again = at ? strpbrk(at + 1, "@/?") : NULL;
+	const char *at = memchr(url, '@', strcspn(url, "?")), *again = at ? strpbrk(at + 1, "@/?") : NULL;
 	/* one @ more is of the password, which libpq would take for a part of the host, and say so */
 	PQconninfoOption *options = again && *again == '@' ? NULL : PQconninfoParse(url, NULL);
 	char name[PG_NAME_MAX];
