@@ -33,13 +33,26 @@ static int render(FILE *out, void *arg, struct error *e)
 	return source_render(export->source, &export->ask, out, e);
 }
 
+static void file_print(uint64_t run, const char *path)
+{
+	json_t *object = json_pack("{s:o,s:[{s:o}]}", "file", json_text(path), "runs", "run", json_number(run));
+
+	json_dumpf(object, stdout, JSON_COMPACT);
+	putchar('\n');
+	json_decref(object);
+}
+
 static int file_export(struct export *export, const struct cmd_args *args, struct error *e)
 {
 	int err = suffix_format(args->file, &export->ask.format, e);
 
 	if (!err)
 		err = source_run(export->source, args->rest[0], &export->ask.run, e);
-	return err ? err : replace_file(args->file, render, export, e);
+	if (!err)
+		err = replace_file(args->file, render, export, e);
+	if (!err && args->json)
+		file_print(export->ask.run, args->file);
+	return err;
 }
 
 static void sent_print(uint64_t run, const char *url, const struct otlp_sent *sent, bool json)

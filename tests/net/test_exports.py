@@ -39,7 +39,7 @@ def collector():
 def exported(run, end):
     runs()
     path = os.path.join(scratch(), f"x.{end}")
-    bop("export", run, "--store", STORE, "-o", path)
+    equal(bop("export", run, "--store", STORE, "-o", path, "--json").json(), {"file": path, "runs": [{"run": run}]})
     with open(path, "rb") as f:
         return f.read()
 
