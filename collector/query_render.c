@@ -22,6 +22,9 @@ static int draw(const struct query_run *q, enum render_format format, bool all, 
 	snprintf(title, sizeof(title), "%s, run %llu: %s", row->experiment, (unsigned long long)row->id,
 		 row->running ? "running" : outcome_name(row->outcome) ? outcome_name(row->outcome) : "?");
 	snprintf(subtitle, sizeof(subtitle), "%s", row->reason ? row->reason : "");
+	if (q->run->events_of != row->id)
+		snprintf(subtitle, sizeof(subtitle), "the events are those of run %llu, which did the same%s%.180s",
+			 (unsigned long long)q->run->events_of, row->reason ? "; " : "", row->reason ? row->reason : "");
 	return draw_graph(q->graph, format, &options, out, e);
 }
 

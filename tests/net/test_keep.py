@@ -75,6 +75,8 @@ def test_repeats():
     true("whose events are shown" not in bop("show", 1, "--store", at).out, "said of one that has its own")
     picture = os.path.join(scratch(), "x.svg")
     bop("graph", 3, "--store", at, "-o", picture)
+    with open(picture, encoding="utf-8") as f:
+        true("the events are those of run 1, which did the same" in f.read(), "the picture does not say whose events it shows")
     equal(bop("diff", 1, 3, "--store", at).status, 0, "diff")
     json_line = run(path, at, "--json").json()
     equal((json_line["class"], json_line["new_class"], json_line["kept"]), (1, False, 1), "bop run --json")
