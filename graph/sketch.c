@@ -2,6 +2,7 @@
 /* The values of a set, and keys from values. What the set is made of: sketch_set.c. Fails only without memory. */
 #include "graph/sketch.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -66,7 +67,7 @@ static void draw_place(struct draw *draw, const struct sketch_counts *counts, un
 }
 
 /* A set of nothing draws nothing. */
-static void draw_values(const struct sketch_counts *counts, uint8_t values[SKETCH_VALUES])
+static void draw_values(const struct sketch_counts *counts, struct sketch *ret)
 {
 	struct draw draw = { .n_found = 0 };
 
@@ -76,7 +77,9 @@ static void draw_values(const struct sketch_counts *counts, uint8_t values[SKETC
 	for (unsigned i = 0; i < SKETCH_VALUES; i++) {
 		if (!draw.found[i])
 			draw_place(&draw, counts, i);
-		values[i] = element_hash(draw.least[i], 0) >> 56;
+		ret->values[i] = element_hash(draw.least[i], 0) >> 56;
+		if (i >= SKETCH_VALUES - SKETCH_KEYS_STEP)
+			ret->whole[i - (SKETCH_VALUES - SKETCH_KEYS_STEP)] = (uint32_t)element_hash(draw.least[i], 0);
 	}
 }
 
@@ -87,8 +90,10 @@ void sketch_keys(struct sketch *sketch, const char *group)
 
 	for (unsigned i = 0; i < SKETCH_KEYS; i++) {
 		unsigned width = widths[i / SKETCH_KEYS_STEP];
+		uint32_t whole = htole32(sketch->whole[i % SKETCH_KEYS_STEP]);
 
-		sketch->keys[i] = XXH3_64bits_withSeed(values, width, seed + i);
+		sketch->keys[i] = width > 1 ? XXH3_64bits_withSeed(values, width, seed + i) :
+					      XXH3_64bits_withSeed(&whole, sizeof(whole), seed + i);
 		values += width;
 	}
 }
@@ -100,7 +105,7 @@ static int sketch_run(const struct print_run *run, const char *group, struct ske
 	int err = sketch_count(run, &counts);
 
 	if (!err) {
-		draw_values(&counts, sketch.values);
+		draw_values(&counts, &sketch);
 		sketch_keys(&sketch, group);
 		*ret_sketch = sketch;
 	}
@@ -149,14 +154,25 @@ double sketch_similarity(const struct sketch *a, const struct sketch *b)
 
 void sketch_pack(const struct sketch *sketch, uint8_t ret_bytes[SKETCH_BYTES])
 {
-	memcpy(ret_bytes, sketch->values, SKETCH_BYTES);
+	memcpy(ret_bytes, sketch->values, SKETCH_VALUES);
+	for (unsigned i = 0; i < SKETCH_KEYS_STEP; i++) {
+		uint32_t whole = htole32(sketch->whole[i]);
+
+		memcpy(ret_bytes + SKETCH_VALUES + i * sizeof(whole), &whole, sizeof(whole));
+	}
 }
 
 int sketch_unpack(const void *bytes, size_t size, struct sketch *ret_sketch)
 {
 	if (size != SKETCH_BYTES)
 		return -EINVAL;
-	memcpy(ret_sketch->values, bytes, SKETCH_BYTES);
+	memcpy(ret_sketch->values, bytes, SKETCH_VALUES);
+	for (unsigned i = 0; i < SKETCH_KEYS_STEP; i++) {
+		uint32_t whole;
+
+		memcpy(&whole, (const uint8_t *)bytes + SKETCH_VALUES + i * sizeof(whole), sizeof(whole));
+		ret_sketch->whole[i] = le32toh(whole);
+	}
 	return 0;
 }
 

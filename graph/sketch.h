@@ -24,6 +24,7 @@
 #define SKETCH_KEYS_STEP 4 /* keys of one width */
 
 struct sketch {
+	uint32_t whole[SKETCH_KEYS_STEP]; /* some of the values, with more bits: by one alone it is found, so it must not be equal by chance */
 	uint8_t values[SKETCH_VALUES]; /* of each its lowest bits: many rough values tell more than few exact ones of the same size */
 	uint64_t keys[SKETCH_KEYS]; /* the first ones only runs share that are very similar, the last ones many; a step of one width after the other */
 };
@@ -45,7 +46,7 @@ void sketch_keys(struct sketch *sketch, const char *group);
 double sketch_similarity(const struct sketch *a, const struct sketch *b);
 
 /* Values as bytes, as they are kept. */
-#define SKETCH_BYTES SKETCH_VALUES
+#define SKETCH_BYTES (SKETCH_VALUES + 4 * SKETCH_KEYS_STEP)
 void sketch_pack(const struct sketch *sketch, uint8_t ret_bytes[SKETCH_BYTES]);
 /* 0, or -EINVAL: the size is another (made by another version). Leaves the keys to sketch_keys(). */
 int sketch_unpack(const void *bytes, size_t size, struct sketch *ret_sketch);

@@ -29,7 +29,7 @@ struct seen {
 
 static bool is_same(const struct sketch *a, const struct sketch *b)
 {
-	return !memcmp(a->values, b->values, sizeof(a->values)) && !memcmp(a->keys, b->keys, sizeof(a->keys));
+	return !memcmp(a->values, b->values, sizeof(a->values)) && !memcmp(a->whole, b->whole, sizeof(a->whole)) && !memcmp(a->keys, b->keys, sizeof(a->keys));
 }
 
 /* false: it is no trace. */

@@ -216,6 +216,8 @@ START_TEST(near)
 	for (uint32_t i = 0; i < 3; i++) {
 		for (uint32_t k = 0; k < SKETCH_VALUES; k++)
 			sketches[i].values[k] = k < SKETCH_VALUES / 2 && i < 2 ? k : 1000 * (i + 1) + k;
+		for (uint32_t k = 0; k < SKETCH_KEYS_STEP; k++)
+			sketches[i].whole[k] = 1000 * (i + 1) + k;
 		sketch_keys(&sketches[i], "x");
 		sealed_with(store, &sketches[i], i);
 	}
