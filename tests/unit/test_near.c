@@ -11,8 +11,8 @@
 
 #include "collector/prints.h"
 #include "graph/sketch.h"
-#include "lib/claim.h"
 #include "tests/unit/disguise.h"
+#include "tests/unit/store_place.h"
 
 static const struct random_options shapes[] = {
 	{ .processes = 3, .steps = 60, .resets = true },
@@ -25,20 +25,6 @@ static const struct random_options shapes[] = {
 #define FAMILIES 12 /* runs that differ by some changes */
 #define CLASSES 700
 #define FIRST 200 /* what came before is no history yet */
-
-static char folder[64], path[96];
-
-static void setup(void)
-{
-	strcpy(folder, "/tmp/test-bop-near-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	snprintf(path, sizeof(path), "%s/runs.db", folder);
-}
-
-static void teardown(void)
-{
-	claim_remove_tree(folder);
-}
 
 /* What is known of a run, and of its class. */
 struct one {
@@ -129,12 +115,10 @@ START_TEST(finds_the_nearest)
 {
 	struct one *all = calloc(CLASSES, sizeof(*all)), one;
 	struct quality q = { .asked = 0 };
-	struct store *store = NULL;
-	struct error e = { "" };
+	struct store *store = store_made(STORE_CREATE);
 	uint64_t rng = 99;
 	size_t n = 0;
 
-	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);
 	while (n < CLASSES) {
 		unsigned family = random_below(&rng, FAMILIES), changes = random_below(&rng, 8);
 		struct random_run run;
@@ -175,10 +159,7 @@ struct history {
 
 static void history_open(struct history *h)
 {
-	struct error e = { "" };
-
-	*h = (struct history){ .n = 0 };
-	ck_assert_msg(store_open(path, STORE_CREATE, &h->store, &e) == 0, "%s", e.text);
+	*h = (struct history){ .store = store_made(STORE_CREATE) };
 }
 
 static void history_close(struct history *h)
@@ -352,14 +333,13 @@ static const char *measured, *measured_experiment;
 START_TEST(of_a_store)
 {
 	struct one *all = NULL, one;
-	struct store *from = NULL, *to = NULL;
+	struct store *from = NULL, *to = store_made(STORE_CREATE);
 	struct quality q = { .asked = 0 };
 	struct error e = { "" };
 	uint64_t last = 0;
 	size_t n = 0;
 
 	ck_assert_msg(store_open(measured, STORE_READ, &from, &e) == 0, "%s", e.text);
-	ck_assert_msg(store_open(path, STORE_CREATE, &to, &e) == 0, "%s", e.text);
 	ck_assert_int_eq(store_run_last(from, &last, &e), 0);
 	for (uint64_t id = 1; id <= last; id++) {
 		struct run *run = NULL;
@@ -395,7 +375,7 @@ int main(int argc, char **argv)
 	int failed;
 
 	tcase_set_timeout(tc, 300);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, place_setup, place_teardown);
 	if (argc == 3) {
 		measured = argv[1];
 		measured_experiment = argv[2];
