@@ -88,6 +88,7 @@ static void carried_write(const char *folder)
 	Bop__Api__Subscribe subscribe = BOP__API__SUBSCRIBE__INIT;
 	Bop__Api__GetPast past = BOP__API__GET_PAST__INIT;
 	Bop__Api__Render render = BOP__API__RENDER__INIT;
+	Bop__Api__Diff diff = BOP__API__DIFF__INIT;
 	Bop__Api__Message message = BOP__API__MESSAGE__INIT, *messages[] = { &message, &message };
 	Bop__Api__Crash crash = BOP__API__CRASH__INIT, *crashes[] = { &crash };
 	Bop__Api__Goal goal = BOP__API__GOAL__INIT, *goals[] = { &goal };
@@ -100,6 +101,7 @@ static void carried_write(const char *folder)
 		{ .id = 1, .kind = API_SUBSCRIBE, .subscribe = &subscribe },
 		{ .id = 2, .kind = API_GET_PAST, .get_past = &past },
 		{ .id = 3, .kind = API_RENDER, .render = &render },
+		{ .id = 4, .kind = API_DIFF, .diff = &diff },
 	};
 	struct api_answer answers[] = {
 		{ .id = 1, .kind = API_SUPPORTS, .supports = &supports },
@@ -114,7 +116,8 @@ static void carried_write(const char *folder)
 	subscribe.n_kinds = info.n_plan = info.n_warnings = 2;
 	past.moment = crash.moment = "recv a>b:7000#1/1";
 	past.after = render.offset = UINT64_MAX;
-	render.format = "svg";
+	render.format = diff.format = "svg";
+	diff.run = diff.other = UINT64_MAX;
 	message.label = message.connection = "a>b:7000#1/1";
 	message.recv_vertices = vertices;
 	message.n_recv_vertices = 2;
