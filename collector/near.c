@@ -13,8 +13,8 @@
  * Keys are asked step by step, those first that only the very similar share: with so many candidates it is enough; of each
  * key it is the newest. tests/unit/test_near.c measures how often that finds the nearest.
  */
-#define ENOUGH 128
-#define OF_KEY 64
+#define ENOUGH 96
+#define OF_KEY 48
 #define CANDIDATES_MAX (ENOUGH + SKETCH_KEYS_STEP * OF_KEY)
 
 struct candidate {
