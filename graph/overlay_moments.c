@@ -27,6 +27,8 @@ static void add_messages(struct layer *layer, uint32_t v)
 
 		if (receive ? layer->twins->receive[message] != v : g->messages[message].send != v)
 			continue;
+		if (g->vertices[g->messages[message].send].teardown) /* as the clock of another machine has it */
+			continue;
 		(receive ? layer->receive : layer->send)[message] = (uint32_t)layer->n_moments;
 		add(layer, v, message);
 	}
@@ -161,6 +163,9 @@ static int join_causes(struct layer *layer)
 		uint32_t send = layer->send[message], receive = layer->receive[message];
 
 		if (done[message] || send == DIFF_NONE || receive == DIFF_NONE || layer->moments[receive].vertex != edge.to)
+			continue;
+		/* a damaged run can have its beginning behind what its end caused */
+		if (g->vertices[layer->moments[send].vertex].depth >= g->vertices[edge.to].depth)
 			continue;
 		done[message] = true;
 		edge.bytes = g->messages[message].received;

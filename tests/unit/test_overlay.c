@@ -600,6 +600,75 @@ START_TEST(what_is_gone_explains_no_order)
 }
 END_TEST
 
+/*
+ * A message whose first bytes another thread sends when it has got the answer to its last ones: nobody does, but a store that somebody sent can
+ * say so. By threads it has no circle; the message taken as a whole would.
+ */
+static void tail_first(struct talk *t)
+{
+	struct talker a = { .process = 1 }, other_a = { .process = 1, .thread = 2 }, b = { .process = 2 }, other_b = { .process = 2, .thread = 2 };
+	uint32_t from = t->line[1][2], to = t->line[2][1];
+	struct event *tail, *head, *event;
+
+	tail = talk_event(t, other_a, EVENT_SEND, from);
+	tail->pos = tail->value = 10;
+	tail->message = 1;
+	tail->order += 10; /* behind the head in its process, which is no order here */
+	event = talk_event(t, b, EVENT_RECV, to);
+	event->pos = event->value = 10;
+	talk_send(t, b, a, 0);
+	head = talk_event(t, a, EVENT_SEND, from);
+	head->value = 10;
+	head->message = 1;
+	talk_event(t, other_b, EVENT_RECV, to)->value = 10;
+}
+
+START_TEST(tail_before_head)
+{
+	struct two two = { .random = false };
+
+	for (int i = 0; i < 2; i++) {
+		talk_init(&two.talks[i], "a b", "a+b");
+		tail_first(&two.talks[i]);
+		if (i)
+			talk_say(&two.talks[i], "a>b?");
+		two.graphs[i] = talk_graph(&two.talks[i]);
+	}
+	lay(&two);
+	check_line(&two, true);
+	check_pictures(&two);
+	two_fini(&two);
+}
+END_TEST
+
+/* What was received before the outcome, and sent behind it as the clock of another machine has it, is no message of the run. */
+START_TEST(sent_behind_the_outcome)
+{
+	for (int later = 0; later < 2; later++) {
+		struct two two = { .random = false };
+
+		for (int i = 0; i < 2; i++) {
+			struct talk *t = &two.talks[i];
+			uint64_t mark;
+
+			talk_init(t, "a b", i == later ? "a+b 2(a>b)" : "a+b a>b");
+			*trace_text_at(&t->trace, 1) = strdup("outcome");
+			talk_event(t, (struct talker){ 0 }, EVENT_MARK, 0)->text = 1;
+			mark = t->trace.events[t->trace.n_events - 1].enter_ns;
+			for (size_t k = 0; k < t->trace.n_events; k++)
+				if (t->trace.events[k].kind == EVENT_SEND && t->trace.events[k].message == 2)
+					t->trace.events[k].enter_ns = t->trace.events[k].return_ns = mark + 1000;
+			two.graphs[i] = talk_graph(t);
+		}
+		lay(&two);
+		check_line(&two, true);
+		check_messages(&two);
+		check_pictures(&two);
+		two_fini(&two);
+	}
+}
+END_TEST
+
 /* Nothing, and something; two that have nothing in common; the same in another arrival. */
 START_TEST(edges_of_the_world)
 {
@@ -706,6 +775,8 @@ int main(void)
 	tcase_add_test(tc, contradiction);
 	tcase_add_test(tc, later_is_not_moved);
 	tcase_add_test(tc, what_is_gone_explains_no_order);
+	tcase_add_test(tc, tail_before_head);
+	tcase_add_test(tc, sent_behind_the_outcome);
 	tcase_add_test(tc, edges_of_the_world);
 	tcase_add_test(tc, differences_stay_visible);
 #ifndef SANITIZED
