@@ -20,6 +20,7 @@ struct neighbours {
 	const struct print_run *run;
 	uint64_t *service;  /* by connection: what it leads to */
 	uint64_t *hash[2];  /* by item: of the step before, and of this one */
+	uint32_t *shown;    /* by item: the last one of its thread up to there that is in, + 1; 0 none */
 	struct sketch_counts *counts;
 };
 
@@ -88,11 +89,13 @@ static void find_services(struct neighbours *s)
 static int step_first(struct neighbours *s, const struct print_thread *thread)
 {
 	int err = 0;
+	uint32_t shown = 0;
 
 	for (uint32_t k = thread->first; k < thread->first + thread->n && !err; k++) {
 		const struct print_item *item = &s->run->items[k];
 		uint64_t service = s->service[item->connection]; /* [0]: of none */
 
+		s->shown[k] = shown = item->in ? k + 1 : shown;
 		if (!item->in)
 			continue;
 		s->hash[0][k] = hash_of((uint64_t[]){ item->kind << 8 | item->side, item->text, thread->text, service }, 4);
@@ -104,13 +107,9 @@ static int step_first(struct neighbours *s, const struct print_thread *thread)
 /* Of several spawns in a row the first stands for all. */
 static uint64_t hash_behind(const struct neighbours *s, const uint64_t *hash, uint32_t link)
 {
-	const struct print_item *items = s->run->items;
+	uint32_t shown = link ? s->shown[link - 1] : 0;
 
-	if (!link--)
-		return 0;
-	while (!items[link].in && link > s->run->threads[items[link].thread].first)
-		link--;
-	return items[link].in ? hash[link] : 0;
+	return shown ? hash[shown - 1] : 0;
 }
 
 /* What it is with its neighbours. Before the first item of a thread stands the one that made it. */
@@ -141,9 +140,10 @@ static int neighbours_init(struct neighbours *s, const struct print_run *run, st
 	s->service = calloc(run->g->n_connections + 1, sizeof(*s->service));
 	s->hash[0] = large_malloc(run->n_items + 1, sizeof(*s->hash[0]));
 	s->hash[1] = large_malloc(run->n_items + 1, sizeof(*s->hash[1]));
+	s->shown = large_malloc(run->n_items + 1, sizeof(*s->shown));
 	*counts = (struct sketch_counts){ .n_slots = SLOTS_FIRST };
 	counts->slots = calloc(counts->n_slots, sizeof(*counts->slots));
-	return s->service && s->hash[0] && s->hash[1] && counts->slots ? 0 : -ENOMEM;
+	return s->service && s->hash[0] && s->hash[1] && s->shown && counts->slots ? 0 : -ENOMEM;
 }
 
 int sketch_count(const struct print_run *run, struct sketch_counts *ret)
@@ -161,5 +161,6 @@ int sketch_count(const struct print_run *run, struct sketch_counts *ret)
 	free(s.service);
 	free(s.hash[0]);
 	free(s.hash[1]);
+	free(s.shown);
 	return err;
 }

@@ -189,6 +189,37 @@ START_TEST(nothing_is_like_nothing)
 }
 END_TEST
 
+/* So many threads are made in a row that looking from each for the first of them would not come to an end. */
+START_TEST(many_spawns_in_a_row)
+{
+	enum { THREADS = 600000 };
+	struct trace trace;
+	struct graph *g = NULL;
+	struct sketch sketch;
+	struct error e;
+
+	trace_init(&trace);
+	trace_process_at(&trace, 1)->name = strdup("p");
+	for (uint32_t i = 0; i <= 2 * THREADS; i++) {
+		struct event *event = trace_event_add(&trace);
+
+		*event = (struct event){ .kind = EVENT_START, .process = 1, .thread = 1, .order = i + 1 };
+		if (i && i <= THREADS) {
+			event->kind = EVENT_SPAWN;
+			event->flags = EVENT_F_THREAD;
+			event->value = i + 1;
+		} else if (i) {
+			event->kind = EVENT_LISTEN;
+			event->thread = i - THREADS + 1;
+		}
+	}
+	ck_assert_int_eq(graph_build(&trace, GRAPH_ORDER_THREAD, &g, &e), 0);
+	ck_assert_int_eq(sketch_graph(g, "random", &sketch), 0);
+	graph_free(g);
+	trace_fini(&trace);
+}
+END_TEST
+
 #ifndef SANITIZED
 /* Whichever allocation fails: no memory, said so, or no harm done; and nothing is kept. */
 START_TEST(no_memory)
@@ -234,6 +265,7 @@ int main(void)
 	tcase_add_test(tc, estimates_what_runs_have_in_common);
 	tcase_add_test(tc, keys_and_bytes);
 	tcase_add_test(tc, nothing_is_like_nothing);
+	tcase_add_test(tc, many_spawns_in_a_row);
 #ifndef SANITIZED
 	tcase_add_test(tc, no_memory);
 #endif
