@@ -34,6 +34,8 @@ static __always_inline void fault_name(struct sock_state *ss, struct open_state 
 	ss->name = fault_connection_name(connector, ss->target, open->remote.ip, open->remote.port);
 	if (syn_tells && ss->target)
 		bpf_map_update_elem(&syn_connectors, &cookie, &connector, BPF_ANY);
+	else if (syn_tells) /* a socket that a box refused, and that goes elsewhere now */
+		bpf_map_delete_elem(&syn_connectors, &cookie);
 }
 
 /*

@@ -3,9 +3,11 @@
 """Faults at connections between agents, each of which sees one end: what the accepting side sends, receives and accepts is called
 by what the SYN said."""
 import contextlib
+import os
+import subprocess
 import sys
 
-from harness import SHORT, SOAK, equal, one_line, run_tests, show, true
+from harness import SHORT, SOAK, equal, experiment, one_line, run_tests, scratch, show, true
 from serving import Namespaces, Server
 from talking import KILLED, QUESTIONS, exact, fired, message, process, talk
 
@@ -105,4 +107,46 @@ def test_refused():
         exact(pair.run(talk(), "cut client>s:7000#1/2", 2), ">", 2)
 
 
-sys.exit(run_tests(test_both_ways, test_which_connection, test_moments, test_refused))
+# a stranger, who keeps what each SYN was (TCP_SAVE_SYN, TCP_SAVED_SYN): at the address of box s, and at one that is no box's
+STRANGER = """import socket
+heard = []
+for address in ("10.91.0.1", 9998), ("10.91.0.99", 9999):
+    s = socket.socket()
+    s.bind(address)
+    s.setsockopt(6, 27, 1)
+    s.listen()
+    heard.append(s)
+print("listens", flush=True)
+for s in heard:
+    print(s.accept()[0].getsockopt(6, 28, 256).hex(), flush=True)
+"""
+AGAIN = """import socket
+socket.create_connection(("10.91.0.1", 9998))
+s = socket.socket()
+try:
+    s.connect(("10.91.0.1", 7999))
+except ConnectionRefusedError:
+    s.connect(("10.91.0.99", 9999))
+"""
+
+
+def test_nobody_else():
+    """a SYN to a box has the option; one to somebody else has not, though it is of a socket that a box has refused before"""
+    with Pair() as pair:
+        space = pair.spaces.names["s"]
+        pair.spaces.ip("-n", space, "addr", "add", "10.91.0.99/24", "dev", "eth0")
+        script = os.path.join(scratch(0o755), "again.py")
+        with open(script, "w", encoding="ascii") as f:
+            f.write(AGAIN)
+        with subprocess.Popen(["ip", "netns", "exec", space, sys.executable, "-c", STRANGER], stdout=subprocess.PIPE, text=True) as stranger:
+            try:
+                equal(stranger.stdout.readline(), "listens\n", "the stranger")
+                path = experiment(f"experiment: again\nboxes: [s, c]\nworkload: {{name: client, box: c, run: [{sys.executable}, {script}]}}\n")
+                pair.server.run(path, status=0)
+                syns = [stranger.stdout.readline() for _ in range(2)]
+            finally:
+                stranger.kill()
+    equal(["fe0cb0f1" in syn for syn in syns], [True, False], f"the option in {syns}")
+
+
+sys.exit(run_tests(test_both_ways, test_which_connection, test_moments, test_refused, test_nobody_else))
