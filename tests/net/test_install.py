@@ -43,6 +43,13 @@ def test_install():
         script = os.path.join(root, "opt/bop/share/bash-completion/completions", name)
         equal(command("bash", "--norc", "-c", f'source "$1" && complete -p {name}', "bash", script).out,
               f"complete -F _{name} {name}\n", f"completion of {name}")
+    for name in ("bop-serve", "tfj"):
+        with open(os.path.join(root, f"opt/bop/lib/systemd/system/{name}.service"), encoding="utf-8") as f:
+            unit = f.read()
+        path = re.search(r"^ExecStart=(\S+)", unit, re.M)[1]
+        true(os.path.isfile(root + path), f"{name}.service starts {path}, which is not there")
+        if "StateDirectory=" in unit:
+            true("\nStateDirectoryMode=0700\n" in unit, f"others can read what {name}.service keeps")
     make("uninstall", f"DESTDIR={root}", "PREFIX=/opt/bop")
     left = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
     equal(left, [], "files left by uninstall")
