@@ -192,7 +192,8 @@ int store_run_remove(struct store *store, uint64_t id, struct error *e);
 int store_run_drop(struct store *store, uint64_t id, struct error *e);
 /*
  * Makes a repeat of a run that has its own events: they go, and those of another run of its class with its outcome (the lowest number
- * that has its own) stand for them. -ESTALE: there is no such run (any more); a run that has none of its own stays as it is. -ENOENT.
+ * that has its own) stand for them, and for what repeated it. -ESTALE: there is no such run (any more); a run that has none of its own
+ * stays as it is. -ENOENT.
  */
 int store_run_fold(struct store *store, uint64_t id, struct error *e);
 /* Bytes of a run's own events, as they are kept; 0: it has none. */

@@ -65,6 +65,9 @@ static int events_forget(struct store_pg *s, const struct removal *removal, cons
 
 	if (!err && removal->copy && !other)
 		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)run->id);
+	if (!err && other) /* what repeated it repeats that one now */
+		err = pg_put_numbers(s, "UPDATE bop_run SET kept = $2 WHERE class = (SELECT class FROM bop_run WHERE id = $1) AND kept = $1",
+				     run->id, other, e);
 	return err ? err : pg_put_numbers(s, "UPDATE bop_run SET kept = $2 WHERE id = $1", run->id, other, e);
 }
 

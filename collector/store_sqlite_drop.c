@@ -129,6 +129,9 @@ static int events_forget(struct store_sqlite *s, uint64_t id, enum what what, st
 
 	if (!err && what == COPY && !other)
 		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)id);
+	if (!err && other) /* what repeated it repeats that one now */
+		err = sqlite_change(s, "UPDATE run SET kept = ?2 WHERE class = (SELECT class FROM run WHERE id = ?1) AND kept = ?1", id, other,
+				    DOING, e);
 	return err ? err : sqlite_change(s, "UPDATE run SET kept = ?2 WHERE id = ?1", id, other, DOING, e);
 }
 

@@ -354,6 +354,9 @@ static void step_fold(struct store *store, uint64_t id)
 		return;
 	run->events = REPEAT;
 	run->repeats = other;
+	for (uint64_t i = 1; i <= model.n; i++)
+		if (model.runs[i].events == REPEAT && model.runs[i].repeats == id)
+			model.runs[i].repeats = other;
 }
 
 static void step_find(struct store *store)
