@@ -150,6 +150,7 @@ static void uses_apply(struct garbage *g)
 
 			g->runs[i].used_ns = use->started_ns > g->runs[i].used_ns ? use->started_ns : g->runs[i].used_ns;
 			g->runs[i].rank = use->rank < g->runs[i].rank ? use->rank : g->runs[i].rank;
+			g->runs[i].uses++;
 		}
 	}
 }
@@ -256,7 +257,7 @@ static int run_drop(struct garbage *g, const struct gc_run *run, struct error *e
 	int err = 0;
 
 	if (!g->args->dry)
-		err = run->why == GC_COPY ? store_run_fold(g->store, run->id, e) : store_run_drop(g->store, run->id, e);
+		err = run->why == GC_COPY ? store_run_fold(g->store, run->id, e) : store_run_drop(g->store, run->id, run->uses, e);
 	if (err == -ENOENT || err == -ESTALE)
 		return 0;
 	if (!err)

@@ -30,6 +30,7 @@ enum gc_why { GC_KEEP, GC_COPY, GC_OLD, GC_NOT_LAST, GC_TOO_LARGE };
 struct gc_run {
 	uint64_t id, size; /* of its events, bytes */
 	uint64_t used_ns;  /* when the last run began that is shown with them */
+	uint64_t uses;	   /* how many runs are shown with them */
 	uint64_t rank;	   /* how many runs of its experiment began after that one */
 	const char *experiment;
 	enum outcome outcome;

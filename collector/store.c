@@ -145,9 +145,9 @@ int store_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error
 	return store->ops->room(store, tidy, ret_bytes, e);
 }
 
-int store_run_drop(struct store *store, uint64_t id, struct error *e)
+int store_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e)
 {
-	return store->ops->run_drop(store, id, e);
+	return store->ops->run_drop(store, id, uses, e);
 }
 
 int store_sweep(struct store *store, struct error *e)

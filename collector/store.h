@@ -188,8 +188,11 @@ int store_run_baseline(struct store *store, const char *experiment, uint64_t *re
  * meanwhile leaves the rest to store_sweep(). -ENOENT, -EBUSY while it is being recorded.
  */
 int store_run_remove(struct store *store, uint64_t id, struct error *e);
-/* The same with its events only: the row stays, with `kept` 0. A repeat, which has none of its own, stays as it is. */
-int store_run_drop(struct store *store, uint64_t id, struct error *e);
+/*
+ * The same with its events only: the row stays, with `kept` 0. A repeat, which has none of its own, stays as it is. uses: how many runs
+ * are shown with them, itself included, as far as the caller knows; -ESTALE: there are more by now. STORE_UNKNOWN: whatever there are.
+ */
+int store_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e);
 /*
  * Makes a repeat of a run that has its own events: they go, and those of another run of its class with its outcome (the lowest number
  * that has its own) stand for them, and for what repeated it. -ESTALE: there is no such run (any more); a run that has none of its own
@@ -286,7 +289,7 @@ struct store_ops {
 	int (*run_last)(struct store *store, uint64_t *ret_id, struct error *e);
 	int (*run_baseline)(struct store *store, const char *experiment, uint64_t *ret_id, struct error *e);
 	int (*run_remove)(struct store *store, uint64_t id, struct error *e);
-	int (*run_drop)(struct store *store, uint64_t id, struct error *e);
+	int (*run_drop)(struct store *store, uint64_t id, uint64_t uses, struct error *e);
 	int (*run_fold)(struct store *store, uint64_t id, struct error *e);
 	int (*run_size)(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
 	int (*room)(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);

@@ -191,7 +191,7 @@ int pg_run_seal(struct store *store, struct store_run *run, const struct store_p
 int pg_run_class(struct store *store, struct store_run *run, const struct store_class *class, const struct store_seal *how,
 		 struct error *e);
 int pg_run_remove(struct store *store, uint64_t id, struct error *e);
-int pg_run_drop(struct store *store, uint64_t id, struct error *e);
+int pg_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e);
 int pg_run_fold(struct store *store, uint64_t id, struct error *e);
 int pg_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
 int pg_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);

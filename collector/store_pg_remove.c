@@ -18,6 +18,7 @@ struct removal {
 	bool row;   /* all of it, not only its events */
 	bool copy;  /* only if another one's events can stand for its own */
 	bool own;   /* it had events */
+	uint64_t uses; /* so many runs may be shown with them */
 };
 
 /* Its batches, and who it agreed with, are to go. */
@@ -58,11 +59,38 @@ static int other_find(struct store_pg *s, const struct store_run *run, uint64_t 
 			       &params, ret_other, DOING, e);
 }
 
+/* Until the end of the transaction nobody seals a run of it. */
+static int class_hold(struct store_pg *s, uint64_t class, struct error *e)
+{
+	struct pg_params params = { 0 };
+	uint64_t held;
+
+	pg_number(&params, class);
+	return pg_query_number(s, "SELECT id FROM bop_class WHERE id = $1 FOR UPDATE", &params, &held, DOING, e);
+}
+
+/* Whether no more runs are shown with its events than that: itself, and what repeats it. */
+static int uses_check(struct store_pg *s, const struct store_run *run, uint64_t uses, struct error *e)
+{
+	struct pg_params params = { 0 };
+	uint64_t now = 0;
+	int err;
+
+	pg_number(&params, run->class_id);
+	pg_number(&params, run->id);
+	err = pg_query_number(s, "SELECT 1 + count(*) FROM bop_run WHERE class = $1 AND kept = $2", &params, &now, DOING, e);
+	if (!err && now > uses)
+		err = error_set(e, -ESTALE, "run %llu: a later run is shown with its events", (unsigned long long)run->id);
+	return err;
+}
+
 static int events_forget(struct store_pg *s, const struct removal *removal, const struct store_run *run, struct error *e)
 {
 	uint64_t other = 0;
-	int err = removal->copy ? other_find(s, run, &other, e) : 0;
+	int err = run->class_id ? class_hold(s, run->class_id, e) : 0;
 
+	if (!err)
+		err = removal->copy ? other_find(s, run, &other, e) : uses_check(s, run, removal->uses, e);
 	if (!err && removal->copy && !other)
 		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)run->id);
 	if (!err && other) /* what repeated it repeats that one now */
@@ -130,9 +158,9 @@ static int batches_remove(struct store_pg *s, uint64_t run, struct error *e)
 	return err;
 }
 
-static int forget_all(struct store *store, uint64_t id, bool row, bool copy, struct error *e)
+static int forget_all(struct store *store, uint64_t id, bool row, bool copy, uint64_t uses, struct error *e)
 {
-	struct removal removal = { .run = id, .row = row, .copy = copy };
+	struct removal removal = { .run = id, .row = row, .copy = copy, .uses = uses };
 	int err = pg_transaction(pg_of(store), forget, &removal, DOING, e);
 
 	if (err || !removal.own)
@@ -144,17 +172,17 @@ static int forget_all(struct store *store, uint64_t id, bool row, bool copy, str
 
 int pg_run_remove(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, true, false, e);
+	return forget_all(store, id, true, false, 0, e);
 }
 
-int pg_run_drop(struct store *store, uint64_t id, struct error *e)
+int pg_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e)
 {
-	return forget_all(store, id, false, false, e);
+	return forget_all(store, id, false, false, uses, e);
 }
 
 int pg_run_fold(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, false, true, e);
+	return forget_all(store, id, false, true, 0, e);
 }
 
 int pg_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e)

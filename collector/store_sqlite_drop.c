@@ -122,10 +122,22 @@ static int other_find(struct store_sqlite *s, uint64_t id, uint64_t *ret_other, 
 			     id, 0, ret_other, e);
 }
 
-static int events_forget(struct store_sqlite *s, uint64_t id, enum what what, struct error *e)
+/* Whether no more runs are shown with its events than that: itself, and what repeats it. */
+static int uses_check(struct store_sqlite *s, uint64_t id, uint64_t uses, struct error *e)
+{
+	uint64_t now = 0;
+	int err = sqlite_number(s, "SELECT count(*) FROM run WHERE id = ?1 OR (class = (SELECT class FROM run WHERE id = ?1) AND kept = ?1)",
+				id, 0, &now, e);
+
+	if (!err && now > uses)
+		err = error_set(e, -ESTALE, "run %llu: a later run is shown with its events", (unsigned long long)id);
+	return err;
+}
+
+static int events_forget(struct store_sqlite *s, uint64_t id, enum what what, uint64_t uses, struct error *e)
 {
 	uint64_t other = 0;
-	int err = what == COPY ? other_find(s, id, &other, e) : 0;
+	int err = what == COPY ? other_find(s, id, &other, e) : uses_check(s, id, uses, e);
 
 	if (!err && what == COPY && !other)
 		err = error_set(e, -ESTALE, "run %llu: no other run has the same events", (unsigned long long)id);
@@ -136,7 +148,7 @@ static int events_forget(struct store_sqlite *s, uint64_t id, enum what what, st
 }
 
 /* The row, or only that it has no events. Returns 1 if batches are left to be removed. */
-static int forget(struct store *store, uint64_t id, enum what what, struct error *e)
+static int forget(struct store *store, uint64_t id, enum what what, uint64_t uses, struct error *e)
 {
 	bool row = what == ROW;
 	struct store_sqlite *s = sqlite_of(store);
@@ -154,7 +166,7 @@ static int forget(struct store *store, uint64_t id, enum what what, struct error
 	if (!err && row)
 		err = rows_remove(s, id, e);
 	else if (!err && own)
-		err = events_forget(s, id, what, e);
+		err = events_forget(s, id, what, uses, e);
 	if (!err && (row || own))
 		err = leave(s, run, own, e);
 	store_run_free(run);
@@ -162,9 +174,9 @@ static int forget(struct store *store, uint64_t id, enum what what, struct error
 	return err ? err : own;
 }
 
-static int forget_all(struct store *store, uint64_t id, enum what what, struct error *e)
+static int forget_all(struct store *store, uint64_t id, enum what what, uint64_t uses, struct error *e)
 {
-	int err = forget(store, id, what, e);
+	int err = forget(store, id, what, uses, e);
 
 	if (err <= 0)
 		return err;
@@ -175,17 +187,17 @@ static int forget_all(struct store *store, uint64_t id, enum what what, struct e
 
 int sqlite_run_remove(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, ROW, e);
+	return forget_all(store, id, ROW, 0, e);
 }
 
-int sqlite_run_drop(struct store *store, uint64_t id, struct error *e)
+int sqlite_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e)
 {
-	return forget_all(store, id, EVENTS, e);
+	return forget_all(store, id, EVENTS, uses, e);
 }
 
 int sqlite_run_fold(struct store *store, uint64_t id, struct error *e)
 {
-	return forget_all(store, id, COPY, e);
+	return forget_all(store, id, COPY, 0, e);
 }
 
 int sqlite_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e)

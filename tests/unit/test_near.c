@@ -265,7 +265,7 @@ START_TEST(passes_over_what_is_gone)
 	third = add(&h, "random", 1, 3);
 	fourth = add(&h, "random", 1, 4);
 	ck_near(find(&h, fourth), third, false);
-	ck_assert_int_eq(store_run_drop(h.store, third->row.id, &e), 0);
+	ck_assert_int_eq(store_run_drop(h.store, third->row.id, STORE_UNKNOWN, &e), 0);
 	ck_near(find(&h, fourth), second, false);
 	ck_assert_int_eq(store_run_remove(h.store, second->row.id, &e), 0);
 	ck_near(find(&h, fourth), first, false);

@@ -151,7 +151,7 @@ START_TEST(events_that_are_gone)
 	struct run *run = NULL;
 	struct error e = { "" };
 
-	ck_assert_int_eq(store_run_drop(store, first, &e), 0);
+	ck_assert_int_eq(store_run_drop(store, first, STORE_UNKNOWN, &e), 0);
 	ck_assert_int_eq(run_load(store, first, &run, &e), -ENODATA);
 	ck_assert_msg(strstr(e.text, "run 1") && strstr(e.text, "removed") && strstr(e.text, "bop gc"), "%s", e.text);
 	ck_assert_int_eq(run_load(store, again, &run, &e), -ENODATA);
@@ -163,6 +163,41 @@ START_TEST(events_that_are_gone)
 	run_free(run);
 	ck_assert_int_eq(store_run_remove(store, next, &e), 0);
 	ck_assert_int_eq(run_load(store, next, &run, &e), -ENOENT);
+	store_close(store);
+}
+END_TEST
+
+static uint64_t kept_of(struct store *store, uint64_t id)
+{
+	struct store_run *row = NULL;
+	uint64_t kept;
+
+	ck_assert_int_eq(store_run_get(store, id, &row, NULL), 0);
+	kept = row->kept;
+	store_run_free(row);
+	return kept;
+}
+
+/* What repeats a run goes with it to the one that stands for it then; who does not know of a repeat does not take its events away. */
+START_TEST(repeats_of_a_run_without_events)
+{
+	struct store *store = store_made(STORE_CREATE);
+	uint64_t first = did(store, 0, OUTCOME_GOOD, false, 1), whole = did(store, 0, OUTCOME_GOOD, true, 1);
+	uint64_t again = did(store, 0, OUTCOME_GOOD, false, 1);
+	struct run *run = NULL;
+	struct error e = { "" };
+
+	ck_assert(kept_of(store, first) == first && kept_of(store, whole) == whole && kept_of(store, again) == first);
+	ck_assert_msg(!store_run_fold(store, first, &e), "%s", e.text);
+	ck_assert_uint_eq(kept_of(store, first), whole);
+	ck_assert_uint_eq(kept_of(store, again), whole);
+	ck_assert_msg(!run_load(store, again, &run, &e), "%s", e.text);
+	ck_assert_uint_eq(run->events_of, whole);
+	run_free(run);
+	ck_assert_int_eq(store_run_drop(store, whole, 2, &e), -ESTALE);
+	ck_assert_uint_eq(kept_of(store, again), whole);
+	ck_assert_msg(!store_run_drop(store, whole, 3, &e), "%s", e.text);
+	ck_assert_uint_eq(kept_of(store, again), 0);
 	store_close(store);
 }
 END_TEST
@@ -266,7 +301,7 @@ START_TEST(read_while_removed)
 	if (!pid) {
 		store = store_made(STORE_WRITE);
 		for (uint64_t id = 1; id <= MANY; id++)
-			if (store_run_drop(store, id, NULL))
+			if (store_run_drop(store, id, STORE_UNKNOWN, NULL))
 				_exit(1);
 		_exit(0);
 	}
@@ -305,6 +340,7 @@ int main(void)
 	tcase_add_test(tc, a_repeat_is_looked_at);
 	tcase_add_test(tc, what_is_kept_whole);
 	tcase_add_test(tc, events_that_are_gone);
+	tcase_add_test(tc, repeats_of_a_run_without_events);
 	tcase_add_test(tc, near);
 	tcase_add_test(tc, read_while_removed);
 	suite_add_tcase(suite, tc);

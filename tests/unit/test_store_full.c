@@ -313,7 +313,7 @@ static void drop_prepare(struct store **store)
 
 static int drop_step(struct store **store, struct error *e)
 {
-	int err = store_run_drop(*store, 1, e);
+	int err = store_run_drop(*store, 1, STORE_UNKNOWN, e);
 
 	if (!err)
 		err = store_sweep(*store, e);

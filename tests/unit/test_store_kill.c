@@ -92,7 +92,7 @@ static void collect(int out, unsigned runs, bool removes)
 			continue;
 		id = pick(2) ? id : 1 + pick((unsigned)id);
 		say(out, (struct news){ LEAVES, id });
-		err = pick(2) ? store_run_drop(store, id, &e) : store_run_remove(store, id, &e);
+		err = pick(2) ? store_run_drop(store, id, STORE_UNKNOWN, &e) : store_run_remove(store, id, &e);
 		must(err == -ENOENT || err == -EBUSY ? 0 : err, &e);
 	}
 	store_close(store);

@@ -322,9 +322,15 @@ static void step_drop(struct store *store, uint64_t id, bool row)
 {
 	struct model_run *run = &model.runs[id];
 	struct error e = { "" };
-	int err = row ? store_run_remove(store, id, &e) : store_run_drop(store, id, &e);
+	uint64_t uses = 0, known;
+	int err, wanted;
 
-	ck_assert_msg(err == (!run->there ? -ENOENT : run->running ? -EBUSY : 0), "%d: %s", err, e.text);
+	for (uint64_t i = 1; i <= model.n; i++)
+		uses += model.runs[i].there && kept_of(i) == id;
+	known = pick(2) ? STORE_UNKNOWN : uses - pick(2) * (uses > 0);
+	wanted = !run->there ? -ENOENT : run->running ? -EBUSY : !row && run->events == WHOLE && uses > known ? -ESTALE : 0;
+	err = row ? store_run_remove(store, id, &e) : store_run_drop(store, id, known, &e);
+	ck_assert_msg(err == wanted, "%d, not %d: %s", err, wanted, e.text);
 	if (err)
 		return;
 	if (row)

@@ -136,7 +136,7 @@ static void scenario(char *text)
 	ck_assert_msg(!store_run_get(store, fourth, &read, &e), "%s", e.text);
 	ck_assert(read->seed == UINT64_MAX && !strcmp(read->plan, "cut a>b:1#1/1\n") && !strcmp(read->text, "x"));
 	store_run_free(read);
-	ck_assert_msg(!store_run_drop(store, third, &e), "%s", e.text);
+	ck_assert_msg(!store_run_drop(store, third, STORE_UNKNOWN, &e), "%s", e.text);
 	ck_assert_msg(!store_run_remove(store, fourth, &e), "%s", e.text);
 	ck_assert_int_eq(store_sweep(store, &e), 0);
 	ck_assert_msg(!store_class_near(store, &wanted, count_candidate, &near, &e), "%s", e.text);
