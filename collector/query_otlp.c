@@ -129,7 +129,8 @@ static int causes_find(struct spans *s)
 	return err;
 }
 
-bool span_receives(const struct spans *s, uint32_t message, uint32_t *ret_first, uint32_t *ret_last)
+/* The receives of a message that are not left out: first and last. False: there are none. */
+static bool receives_find(const struct spans *s, uint32_t message, uint32_t *ret_first, uint32_t *ret_last)
 {
 	size_t n;
 	const uint32_t *receives = lineage_receives(s->q->lineage, message, &n);
@@ -155,16 +156,17 @@ static void span_add(struct spans *s, enum span_kind kind, uint32_t index, uint3
 static void messages_add(struct spans *s)
 {
 	for (uint32_t m = 0; m < s->g->n_messages; m++) {
-		uint32_t send = s->g->messages[m].send, first, last, receiver = lineage_receiver(s->q->lineage, m);
+		uint32_t send = s->g->messages[m].send, first = 0, last = 0, receiver = lineage_receiver(s->q->lineage, m);
 		uint32_t sender = s->g->vertices[send].process;
 		const struct timeline_row *row = &s->t->rows[send];
 		uint64_t end = row->end_ns, begin;
 
 		if (is_out(s, send))
 			continue;
-		if (span_receives(s, m, &first, &last)) {
+		if (receives_find(s, m, &first, &last)) {
 			begin = s->t->rows[first].begin_ns > row->begin_ns ? s->t->rows[first].begin_ns : row->begin_ns;
 			end = s->t->rows[last].end_ns > end ? s->t->rows[last].end_ns : end;
+			s->received[m] = receiver;
 			if (receiver)
 				span_add(s, SPAN_RECEIVE, m, receiver, begin, s->t->rows[last].end_ns);
 		}
@@ -272,8 +274,10 @@ int spans_init(struct spans *s, const struct query_run *q, bool all)
 	s->sides = large_calloc(n_sides, sizeof(*s->sides));
 	s->sequence = large_calloc(n, sizeof(*s->sequence));
 	s->causes = large_calloc(n_messages + 1, sizeof(*s->causes));
+	s->received = large_calloc(n_messages + 1, sizeof(*s->received));
+	s->linked = large_calloc(n_messages + 1, sizeof(*s->linked));
 	s->notes = large_calloc(n, sizeof(*s->notes));
-	if (!s->mask || !s->rows || !s->processes || !s->sides || !s->sequence || !s->causes || !s->notes)
+	if (!s->mask || !s->rows || !s->processes || !s->sides || !s->sequence || !s->causes || !s->received || !s->linked || !s->notes)
 		return -ENOMEM;
 	err = timeline_new(q->graph, all, &s->t);
 	if (err)
@@ -295,5 +299,7 @@ void spans_fini(struct spans *s)
 	free(s->sides);
 	free(s->sequence);
 	free(s->causes);
+	free(s->received);
+	free(s->linked);
 	free(s->notes);
 }

@@ -46,6 +46,8 @@ struct spans {
 	struct span_side *sides;     /* by connection, two each */
 	uint32_t *sequence;	     /* sends and receives, by process, in its order */
 	struct span_causes *causes;  /* by message */
+	bool *received;		     /* by message: it has a span of its receiver */
+	uint32_t *linked;	     /* by message: 1 + the last message whose links have it; the one who writes keeps it */
 	struct pair *notes; /* what else happened: key of a span, vertex; by span, then time */
 	size_t n_notes;
 	uint64_t mask;	    /* of the spans' ids */
@@ -56,8 +58,6 @@ struct spans {
 uint64_t span_key(enum span_kind kind, uint32_t index);
 /* Of which a span is a part; SPAN_NONE: of nothing. */
 struct span span_parent(const struct spans *spans, const struct span *span);
-/* The receives of a message that are not left out: first and last. False: there are none. */
-bool span_receives(const struct spans *spans, uint32_t message, uint32_t *ret_first, uint32_t *ret_last);
 
 /* 0 or -ENOMEM. What it filled is freed by _fini, also then. */
 int spans_init(struct spans *spans, const struct query_run *q, bool all);

@@ -229,11 +229,11 @@ static void links_fill(const struct spans *s, json_t *span, uint32_t m)
 		const struct graph_vertex *vertex = &s->g->vertices[s->sequence[causes->first + i]];
 
 		for (uint32_t k = vertex->n_messages; k-- > 0;) {
-			uint32_t cause = s->g->vertex_messages[vertex->first_message + k], first, last;
+			uint32_t cause = s->g->vertex_messages[vertex->first_message + k];
 
-			if (!lineage_receiver(s->q->lineage, cause) || !span_receives(s, cause, &first, &last) ||
-			    s->t->rows[s->g->messages[cause].send].track == TIMELINE_NONE)
+			if (!s->received[cause] || s->linked[cause] == m + 1) /* it came in several pieces */
 				continue;
+			s->linked[cause] = m + 1;
 			if (json_array_size(links) < LINKS_MAX)
 				json_array_append_new(links, link_json(s, cause));
 			else

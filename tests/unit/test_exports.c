@@ -278,7 +278,7 @@ static void span_check(const json_t *spans, const json_t *span, const char *trac
 	const char *parent = json_string_value(json_object_get(span, "parentSpanId"));
 	const json_t *of = parent ? json_object_get(spans, parent) : NULL, *link, *attribute;
 	json_int_t kind = json_integer_value(json_object_get(span, "kind"));
-	json_t *keys = json_object();
+	json_t *keys = json_object(), *linked = json_object();
 	size_t i;
 
 	ck_assert_str_eq(text_of(span, "traceId"), trace);
@@ -294,6 +294,8 @@ static void span_check(const json_t *spans, const json_t *span, const char *trac
 	{
 		const json_t *cause = json_object_get(spans, text_of(link, "spanId"));
 
+		ck_assert_msg(!json_object_get(linked, text_of(link, "spanId")), "a link is there twice");
+		json_object_set_new(linked, text_of(link, "spanId"), json_true());
 		ck_assert_int_eq(json_integer_value(json_object_get(cause, "kind")), 5);
 		ck_assert_uint_le(time_of(cause, "startTimeUnixNano"), time_of(span, "startTimeUnixNano"));
 	}
@@ -303,6 +305,7 @@ static void span_check(const json_t *spans, const json_t *span, const char *trac
 		json_object_set_new(keys, text_of(attribute, "key"), json_true());
 	}
 	json_decref(keys);
+	json_decref(linked);
 }
 
 /* Each line is a request; ids are unique, parents and links are there and not later; a span a message, and one for its receiver. */
