@@ -31,14 +31,14 @@ struct copying {
 };
 
 /* Printable; a text of lines keeps these. What is so already stays as it is. */
-static int text_clean(char **text, bool lines, const char *what, uint64_t id, struct error *e)
+static int text_clean(char **text, size_t most, bool lines, const char *what, uint64_t id, struct error *e)
 {
 	size_t n = *text ? strlen(*text) : 0;
 	char *clean;
 
 	if (!*text)
 		return 0;
-	if (n > COPY_TEXT_MAX)
+	if (n > most)
 		return error_set(e, -E2BIG, "run %" PRIu64 ": its %s has %zu bytes: that is no run of bop", id, what, n);
 	clean = utf8_printable(*text, n);
 	if (!clean)
@@ -55,17 +55,19 @@ static int row_clean(struct store_run *row, struct error *e)
 {
 	struct {
 		char **text;
+		size_t most;
 		bool lines;
 		const char *what;
 	} texts[] = {
-		{ &row->experiment, false, "experiment's name" }, { &row->path, false, "file's name" }, { &row->text, true, "file" },
-		{ &row->version, false, "version" }, { &row->plan, true, "plan" }, { &row->reason, false, "reason" },
-		{ &row->warnings, true, "warnings" },
+		{ &row->experiment, COPY_NAME_MAX, false, "experiment's name" }, { &row->path, COPY_TEXT_MAX, false, "file's name" },
+		{ &row->text, COPY_TEXT_MAX, true, "file" }, { &row->version, COPY_NAME_MAX, false, "version" },
+		{ &row->plan, COPY_TEXT_MAX, true, "plan" }, { &row->reason, COPY_TEXT_MAX, false, "reason" },
+		{ &row->warnings, COPY_TEXT_MAX, true, "warnings" },
 	};
 	int err = 0;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts) && !err; i++)
-		err = text_clean(texts[i].text, texts[i].lines, texts[i].what, row->id, e);
+		err = text_clean(texts[i].text, texts[i].most, texts[i].lines, texts[i].what, row->id, e);
 	if (!err && (!row->experiment || !*row->experiment || !row->path || !row->text || !row->version))
 		err = error_set(e, -EBADMSG, "run %" PRIu64 " has no experiment: it is damaged", row->id);
 	if (!err && row->outcome == OUTCOME_NONE)
@@ -89,14 +91,14 @@ static int rest_clean(struct run *run, struct error *e)
 		char **texts[] = { &stream->host, &stream->boot_id, &stream->kernel, &stream->backend };
 
 		for (size_t k = 0; k < 4 && !err; k++)
-			err = text_clean(texts[k], false, "agent", id, e);
+			err = text_clean(texts[k], COPY_NAME_MAX, false, "agent", id, e);
 	}
 	for (size_t i = 0; i < run->n_processes && !err; i++) {
 		struct store_process *process = &run->processes[i];
 		char **texts[] = { &process->name, &process->box, &process->command };
 
 		for (size_t k = 0; k < 3 && !err; k++)
-			err = text_clean(texts[k], false, "process", id, e);
+			err = text_clean(texts[k], k < 2 ? COPY_NAME_MAX : COPY_TEXT_MAX, false, "process", id, e);
 		if (!err && (process->role < STORE_PROCESS || process->role > STORE_CHECK))
 			err = error_set(e, -EBADMSG, "run %" PRIu64 ": process %s has no role: it is damaged", id, process->name);
 		if (!err && process->output_size > COPY_TEXT_MAX)

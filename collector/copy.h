@@ -12,6 +12,7 @@
 #include "collector/store.h"
 
 #define COPY_TEXT_MAX (16u << 20)   /* bytes of a text of a run */
+#define COPY_NAME_MAX 1024u	    /* of a name: of its experiment, an agent's machine, a process, a box */
 #define COPY_PROCESSES_MAX 100000u
 
 struct copied {

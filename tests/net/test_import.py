@@ -148,6 +148,7 @@ def test_refused():
                        (changed(path, "UPDATE run SET running = 1, owner_boot = 'elsewhere' WHERE id = 2", "UPDATE run SET kept = 0 WHERE id = 2"),
                         "events were removed"),
                        (changed(path, "UPDATE run SET reason = hex(zeroblob(9000000)) WHERE id = 2"), "that is no run of bop"),
+                       (changed(path, "UPDATE run SET experiment = hex(zeroblob(1000)) WHERE id = 2"), "that is no run of bop"),
                        (changed(path, "DELETE FROM run"), "no run in it")):
         one_line(bop("import", file, "--store", at, status=3), word, os.path.basename(file))
     one_line(bop("import", path, "9", "--store", at, status=3), "no run 9")
