@@ -10,6 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A URL can have a password in it, also one that nobody here understands. */
+static bool is_url(const char *url)
+{
+	return strstr(url, "://") && strncmp(url, "sqlite:", 7);
+}
+
 static bool is_pg(const char *url)
 {
 	return !strncmp(url, "postgresql://", 13) || !strncmp(url, "postgres://", 11);
@@ -17,7 +23,7 @@ static bool is_pg(const char *url)
 
 const char *store_name(const char *url, char *buf)
 {
-	if (is_pg(url))
+	if (is_url(url))
 		store_pg_name(url, buf, STORE_NAME_MAX);
 	else
 		snprintf(buf, STORE_NAME_MAX, "%s", url);
@@ -27,15 +33,15 @@ const char *store_name(const char *url, char *buf)
 /* Path of the SQLite file that url names, NULL if it is none. */
 static const char *sqlite_path(const char *url, struct error *e)
 {
-	const char *scheme_end = strstr(url, "://");
+	char name[STORE_NAME_MAX];
 
 	if (!strncmp(url, "sqlite:", 7)) {
 		url += 7;
 		if (!strncmp(url, "///", 3))
 			url += 2;
-	} else if (scheme_end) {
+	} else if (is_url(url)) {
 		error_set(e, -EPROTONOSUPPORT, "store %s: no backend for %.*s here; give the path of an SQLite file, or postgresql://...",
-			  url, (int)(scheme_end - url), url);
+			  store_name(url, name), (int)(strstr(url, "://") - url), url);
 		return NULL;
 	}
 	if (!*url) {

@@ -465,6 +465,8 @@ START_TEST(names)
 		{ "postgresql:///db?pass%77ord=secret&user=u", "postgresql:///db?user=u" },
 		{ "postgresql:///db?sslpassword=secret", "postgresql:///db" },
 		{ "postgresql:///db?host", "postgresql:///db" },
+		{ "mysql://u:secret@host/db", "mysql://u@host/db" },
+		{ "sqlite:///a/b@c?d", "sqlite:///a/b@c?d" },
 		{ "runs.db", "runs.db" },
 	};
 	char name[STORE_NAME_MAX];
