@@ -243,7 +243,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -m 644 $(O)/libbop.a $(DESTDIR)$(LIBDIR)/
 	ln -sf libbop.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
 	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libbop.so
-	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' libbop/libbop.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libbop.pc
+	sed 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|; s|@VERSION@|$(VERSION)|' libbop/libbop.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/libbop.pc
 	install -m 644 docs/man/libbop.3 $(DESTDIR)$(PREFIX)/share/man/man3/
 	[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
 	for unit in $(UNITS); do sed 's|@PREFIX@|$(PREFIX)|' systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit; done
