@@ -145,7 +145,10 @@ static int child_streams(struct child *child)
 	return chdir(child->spec->directory) < 0 ? -errno : 0;
 }
 
-/* In a container's own namespace of processes a parent outside has the number 0, and whoever takes us over has not. */
+/*
+ * In a container's own namespace of processes a parent outside has the number 0, and so has whoever takes us over when that is
+ * outside, too: then an agent that died before PR_SET_PDEATHSIG goes unnoticed here, and its guardian ends us.
+ */
 static bool is_orphan(const struct child *child)
 {
 	pid_t parent = getppid();
