@@ -117,7 +117,9 @@ def test_nearest():
             before, near = said["runs"][0], said["nearest"]
             equal((said["runs"][1], said["events_of"]), (number, [before, row["kept"]]), "whose events")
             true(near["class"] == runs[before]["class"] != row["class"], f"the class: {near}")
-            equal(near["later"], number in (1, row["kept"]) and row["class"] == 1, f"{number}: what is nearest was found later")
+            # of what was found before, one that is not very near may be missed
+            equal(near["later"], near["class"] > row["class"], f"{number}: what is nearest was found later")
+            true(near["later"] or row["class"] != 1, f"{number}: nothing was found before it")
             true(near["similarity"] > 0.3 and not near["same"], near)
             equal(f"run {number} did the same as run {row['kept']}, whose events are compared" in text, row["kept"] != number, text)
             true(f"run {number}, compared with run {before}: " in text and " in common with it, some " in text, text)
