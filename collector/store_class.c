@@ -5,7 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "collector/store.h"
+#include "collector/store_class.h"
 
 void store_plan_key(const char *lines, bool dry_run, unsigned char ret_key[STORE_PLAN_KEY_SIZE])
 {
@@ -97,6 +97,32 @@ int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, 
 	store_class_free(class);
 	*ret_run = run;
 	return 0;
+}
+
+unsigned store_approximate(const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT])
+{
+	unsigned bits = 0;
+
+	for (enum store_view view = 0; view < STORE_VIEW_COUNT; view++)
+		for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
+			if (prints[view][level].approximate)
+				bits |= store_approximate_bit(view, level);
+	return bits;
+}
+
+struct store_class *store_class_copy(const struct store_class *from)
+{
+	struct store_class *class = malloc(sizeof(*class));
+
+	if (!class)
+		return NULL;
+	*class = *from;
+	class->experiment = from->experiment ? strdup(from->experiment) : NULL;
+	class->plan = from->plan ? strdup(from->plan) : NULL;
+	if ((!from->experiment || class->experiment) && (!from->plan || class->plan))
+		return class;
+	store_class_free(class);
+	return NULL;
 }
 
 void store_class_free(struct store_class *class)

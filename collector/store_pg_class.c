@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/store_class.h"
 #include "collector/store_pg.h"
 #include "graph/sketch.h"
 
@@ -18,29 +19,6 @@ enum { TRIES = 100 };
 	"id, experiment, plan, lines, dry_run, approximate, first_run, kept_run, exact, symmetric_exact, folded,"          \
 	" symmetric_folded, shape, symmetric_shape"
 enum { PRINTS_AT = 8, PAGE_CLASSES = 500 };
-
-/* Of `approximate`. */
-static unsigned bit_of(enum store_view view, enum print_level level)
-{
-	return 1U << (2 * (unsigned)level + (unsigned)view);
-}
-
-/* Of `inexact`: those that the key of a class is made of. */
-static unsigned inexact_of(unsigned approximate)
-{
-	return approximate & (bit_of(STORE_OWN, PRINT_LEVEL_EXACT) | bit_of(STORE_SYMMETRIC, PRINT_LEVEL_EXACT));
-}
-
-static unsigned approximate_of(const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT])
-{
-	unsigned bits = 0;
-
-	for (enum store_view view = 0; view < STORE_VIEW_COUNT; view++)
-		for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
-			if (prints[view][level].approximate)
-				bits |= bit_of(view, level);
-	return bits;
-}
 
 /* Everything borrowed from the result. */
 static void class_from_row(const PGresult *result, int row, struct store_class *class)
@@ -63,24 +41,8 @@ static void class_from_row(const PGresult *result, int row, struct store_class *
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
 		for (enum store_view view = 0; view < STORE_VIEW_COUNT; view++) {
 			pg_get_print(result, row, PRINTS_AT + 2 * (int)level + (int)view, &class->prints[view][level]);
-			class->prints[view][level].approximate = approximate & bit_of(view, level);
+			class->prints[view][level].approximate = approximate & store_approximate_bit(view, level);
 		}
-}
-
-/* One that the caller owns; NULL: no memory. */
-static struct store_class *class_copy(const struct store_class *from)
-{
-	struct store_class *class = malloc(sizeof(*class));
-
-	if (!class)
-		return NULL;
-	*class = *from;
-	class->experiment = from->experiment ? strdup(from->experiment) : NULL;
-	class->plan = from->plan ? strdup(from->plan) : NULL;
-	if ((!from->experiment || class->experiment) && (!from->plan || class->plan))
-		return class;
-	store_class_free(class);
-	return NULL;
 }
 
 /* The one row of a result, if there is one: 1, 0, or an error. Frees the result. */
@@ -91,7 +53,7 @@ static int class_take(PGresult *result, struct store_class **ret_class, struct e
 
 	if (found) {
 		class_from_row(result, 0, &class);
-		*ret_class = class_copy(&class);
+		*ret_class = store_class_copy(&class);
 		found = *ret_class ? 1 : error_set(e, -ENOMEM, "out of memory");
 	}
 	PQclear(result);
@@ -106,7 +68,7 @@ static void key_put(struct pg_params *params, const char *experiment, const unsi
 	pg_bytes(params, plan_key, STORE_PLAN_KEY_SIZE);
 	pg_print(params, &prints[STORE_OWN][PRINT_LEVEL_EXACT]);
 	pg_print(params, &prints[STORE_SYMMETRIC][PRINT_LEVEL_EXACT]);
-	pg_number(params, inexact_of(approximate_of(prints)));
+	pg_number(params, store_approximate(prints) & STORE_APPROXIMATE_EXACT);
 }
 
 #define BY_KEY " FROM bop_class WHERE experiment = $1 AND plan = $2 AND exact = $3 AND symmetric_exact = $4 AND inexact = $5"
@@ -183,7 +145,7 @@ int pg_each_class(struct store *store, const char *experiment, store_on_class *o
 /* 0: somebody else has just made it. */
 static int class_add(struct store_pg *s, const struct store_class *class, uint64_t run, uint64_t *ret_id, struct error *e)
 {
-	unsigned approximate = approximate_of(class->prints);
+	unsigned approximate = store_approximate(class->prints);
 	struct pg_params params = { 0 };
 
 	key_put(&params, class->experiment, class->plan_key, class->prints);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/store_class.h"
 #include "collector/store_sqlite.h"
 
 enum { PRINT_SIZE = 16 };
@@ -14,14 +15,6 @@ enum { PRINT_SIZE = 16 };
 #define CLASS_COLUMNS                                                                                    \
 	"class.id, experiment, plan, lines, dry_run, approximate, first_run, kept_run, exact, symmetric," \
 	" folded, folded_symmetric, shape, shape_symmetric"
-
-/* Of `approximate`. */
-static unsigned bit_of(enum store_view view, enum print_level level)
-{
-	return 1U << (2 * (unsigned)level + (unsigned)view);
-}
-
-#define EXACT_BITS 3 /* of both views */
 
 /* As print_text() writes them, in bytes. */
 static void number_pack(uint64_t number, unsigned char *to)
@@ -48,17 +41,6 @@ static void bind_print(sqlite3_stmt *st, int at, const struct print *print)
 	sqlite3_bind_blob(st, at, bytes, sizeof(bytes), SQLITE_TRANSIENT);
 }
 
-static unsigned approximate_of(const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT])
-{
-	unsigned bits = 0;
-
-	for (enum store_view view = 0; view < STORE_VIEW_COUNT; view++)
-		for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
-			if (prints[view][level].approximate)
-				bits |= bit_of(view, level);
-	return bits;
-}
-
 /* Everything borrowed from the row. */
 static void class_from_row(sqlite3_stmt *st, struct store_class *class)
 {
@@ -82,24 +64,8 @@ static void class_from_row(sqlite3_stmt *st, struct store_class *class)
 			bytes = sqlite3_column_bytes(st, at) == PRINT_SIZE ? sqlite3_column_blob(st, at) : NULL;
 			if (bytes)
 				class->prints[view][level] = (struct print){ number_unpack(bytes), number_unpack(bytes + 8),
-									     approximate & bit_of(view, level) };
+									     approximate & store_approximate_bit(view, level) };
 		}
-}
-
-/* One that the caller owns; NULL: no memory. */
-static struct store_class *class_copy(const struct store_class *from)
-{
-	struct store_class *class = malloc(sizeof(*class));
-
-	if (!class)
-		return NULL;
-	*class = *from;
-	class->experiment = from->experiment ? strdup(from->experiment) : NULL;
-	class->plan = from->plan ? strdup(from->plan) : NULL;
-	if ((!from->experiment || class->experiment) && (!from->plan || class->plan))
-		return class;
-	store_class_free(class);
-	return NULL;
 }
 
 /* The one row that a statement gives, if there is one: 1, 0, or an error. Frees the statement. */
@@ -110,7 +76,7 @@ static int class_read(struct store_sqlite *s, sqlite3_stmt *st, struct store_cla
 
 	if (rc == SQLITE_ROW) {
 		class_from_row(st, &class);
-		*ret_class = class_copy(&class);
+		*ret_class = store_class_copy(&class);
 		err = *ret_class ? 1 : error_set(e, -ENOMEM, "out of memory");
 	} else if (rc != SQLITE_DONE) {
 		err = sqlite_fail(s, rc, "reading", e);
@@ -137,7 +103,7 @@ int sqlite_class_find(struct store *store, const char *experiment, const unsigne
 	sqlite3_bind_blob(st, 2, plan_key, STORE_PLAN_KEY_SIZE, SQLITE_STATIC);
 	bind_print(st, 3, &prints[STORE_OWN][PRINT_LEVEL_EXACT]);
 	bind_print(st, 4, &prints[STORE_SYMMETRIC][PRINT_LEVEL_EXACT]);
-	sqlite3_bind_int(st, 5, (int)(approximate_of(prints) & EXACT_BITS));
+	sqlite3_bind_int(st, 5, (int)(store_approximate(prints) & STORE_APPROXIMATE_EXACT));
 	return class_read(s, st, ret_class, e);
 }
 
@@ -171,7 +137,7 @@ static int class_add(struct store_sqlite *s, const struct store_class *class, ui
 	sqlite3_bind_blob(st, ++at, class->plan_key, STORE_PLAN_KEY_SIZE, SQLITE_STATIC);
 	sqlite_bind_text(st, ++at, class->plan);
 	sqlite3_bind_int(st, ++at, class->dry_run);
-	sqlite3_bind_int(st, ++at, (int)approximate_of(class->prints));
+	sqlite3_bind_int(st, ++at, (int)store_approximate(class->prints));
 	sqlite_bind_number(st, ++at, run);
 	sqlite_bind_number(st, ++at, run);
 	for (enum print_level level = 0; level < PRINT_LEVEL_COUNT; level++)
