@@ -72,31 +72,54 @@ static void address_take(struct box *box, const struct sockaddr *address)
 	}
 }
 
-/* In the namespace. */
-static int addresses_find(struct box *box)
+static bool is_usable(const struct ifaddrs *at)
 {
+	return at->ifa_addr && at->ifa_flags & IFF_UP && !(at->ifa_flags & IFF_LOOPBACK) && is_global(at->ifa_addr);
+}
+
+/* The one with this IPv4 address, or NULL. */
+static const struct ifaddrs *address_find(const struct ifaddrs *list, struct in_addr wanted)
+{
+	for (const struct ifaddrs *at = list; at; at = at->ifa_next)
+		if (is_usable(at) && at->ifa_addr->sa_family == AF_INET &&
+		    ((const struct sockaddr_in *)at->ifa_addr)->sin_addr.s_addr == wanted.s_addr)
+			return at;
+	return NULL;
+}
+
+/* In the namespace. wanted: the IPv4 address to take, with the first IPv6 address of its device; NULL: the first of all. */
+static int addresses_find(struct box *box, const struct in_addr *wanted)
+{
+	const struct ifaddrs *one;
 	struct ifaddrs *list = NULL;
 
 	if (getifaddrs(&list) < 0)
 		return -errno;
-	for (struct ifaddrs *at = list; at; at = at->ifa_next)
-		if (at->ifa_addr && at->ifa_flags & IFF_UP && !(at->ifa_flags & IFF_LOOPBACK) && is_global(at->ifa_addr))
+	one = wanted ? address_find(list, *wanted) : NULL;
+	if (one)
+		address_take(box, one->ifa_addr);
+	for (struct ifaddrs *at = list; at && (one || !wanted); at = at->ifa_next)
+		if (is_usable(at) && (!one || !strcmp(at->ifa_name, one->ifa_name)))
 			address_take(box, at->ifa_addr);
 	freeifaddrs(list);
 	return *box->address ? 0 : -EADDRNOTAVAIL;
 }
 
-static int netns_look(struct box *box, const char *netns, struct error *e)
+/* wanted: as addresses_find() has it. */
+static int netns_look(struct box *box, const char *netns, const struct in_addr *wanted, struct error *e)
 {
 	int home = netns_enter(box->netns), err = home < 0 ? home : 0, back = 0;
 
 	if (!err)
 		err = box_cookie(&box->cookie);
 	if (!err)
-		err = addresses_find(box);
+		err = addresses_find(box, wanted);
 	if (home >= 0)
 		back = netns_leave(home);
 	err = err ? err : back;
+	if (err == -EADDRNOTAVAIL && wanted)
+		return error_set(e, err, "box '%s': the network namespace '%s' has no such address now (`ip address` there lists those "
+				 "that it has)", box->name, netns);
 	if (err == -EADDRNOTAVAIL)
 		return error_set(e, err, "box '%s': the network namespace '%s' has no IPv4 address besides its loopback: other "
 				 "boxes could not reach it", box->name, netns);
@@ -127,7 +150,7 @@ int served_container(struct box *box, const struct containers *containers, struc
 	box->enter = enter;
 	*box->address = *box->address6 = '\0';
 	memset(box->ip6, 0, sizeof(box->ip6));
-	return netns_look(box, box->container - strlen(CONTAINER), e);
+	return netns_look(box, box->container - strlen(CONTAINER), NULL, e);
 }
 
 static int container_open(struct box *box, struct error *e)
@@ -145,6 +168,20 @@ static int container_open(struct box *box, struct error *e)
 	return err;
 }
 
+/* spec: NETNS, or NETNS@ADDRESS. */
+static int there_open(struct box *box, const char *spec, struct error *e)
+{
+	const char *at = strrchr(spec, '@');
+	struct in_addr wanted;
+	bool chosen = at && inet_pton(AF_INET, at + 1, &wanted) == 1;
+	char netns[PATH_MAX - 16];
+	int err;
+
+	snprintf(netns, sizeof(netns), "%.*s", chosen ? (int)(at - spec) : (int)strlen(spec), spec);
+	err = netns_open(box->name, netns, &box->netns, e);
+	return err ? err : netns_look(box, spec, chosen ? &wanted : NULL, e);
+}
+
 static int one_open(struct served *served, const char *spec, struct error *e)
 {
 	struct box *box = &served->box[served->n];
@@ -160,8 +197,6 @@ static int one_open(struct served *served, const char *spec, struct error *e)
 		err = error_set(e, -EINVAL, "there are two boxes called '%s'", box->name);
 	if (!err && *equals && !strncmp(equals + 1, CONTAINER, strlen(CONTAINER)))
 		box->container = equals + 1 + strlen(CONTAINER);
-	else if (!err && *equals)
-		err = netns_open(box->name, equals + 1, &box->netns, e);
 	if (err)
 		return err;
 	served->n++;
@@ -171,7 +206,7 @@ static int one_open(struct served *served, const char *spec, struct error *e)
 				 "network namespace, or none", served->box[0].name, box->name);
 	if (box->container)
 		return container_open(box, e);
-	return *equals ? netns_look(box, equals + 1, e) : 0;
+	return *equals ? there_open(box, equals + 1, e) : 0;
 }
 
 int served_differ(const struct box *boxes, size_t n, struct error *e)

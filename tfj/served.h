@@ -19,10 +19,10 @@ struct served {
 };
 
 /*
- * specs: NAME, or NAME=NETNS: a name of `ip netns`, a path, `host` for the agent's own, or container:ID or NAME for that of a
- * container. With a '?' at the end such a box is left out, with a line on stderr, if the container does not run here; one has to
- * be there. Its first IPv4 and IPv6 addresses that others can reach are the box's. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it
- * has no IPv4 address.
+ * specs: NAME, or NAME=NETNS: a name of `ip netns`, a path, `host` for the agent's own, each with @ADDRESS behind it or not, or
+ * container:ID or NAME for that of a container. With a '?' at the end such a box is left out, with a line on stderr, if the container does not run here; one has to
+ * be there. Its first IPv4 and IPv6 addresses that others can reach are the box's, or the IPv4 ADDRESS and the first IPv6 address
+ * of that device. -EINVAL, -ENOENT, -EADDRNOTAVAIL: it has none, or not this one.
  */
 int served_open(char *const *specs, size_t n, struct served *served, struct error *e);
 void served_close(struct served *served);

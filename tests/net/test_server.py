@@ -8,7 +8,7 @@ import signal
 import sys
 
 from controller import BOXES, CANCEL, ERROR, LIST_BOXES, RUN, RUN_END, Controller, number, text
-from harness import (BOP, Running, Skip, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
+from harness import (BOP, TFJ, Running, Skip, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
                      scratch, show, store, true, wait_for)
 from serving import Namespaces, Server
 from test_labels import agrees
@@ -136,6 +136,30 @@ def test_whose_box():
         one_line(server.run(experiment(one % "a"), status=3), "2 agents", "say which")
         equal([run["outcome"] for run in bop("runs", "--store", server.store, "--json").json()["runs"]], ["good"] * 2, "runs")
         one_line(bop("run", experiment(one % "{name: a, agent: x}"), "--store", store(), status=3), "--server")
+
+
+def test_several_networks():
+    """machines that are in several networks, in the first of which all have the same address: boxes are known by the address that was said"""
+    with Namespaces("s", "c") as spaces, Server() as server:
+        for i, name in enumerate(spaces.names.values(), 1):
+            spaces.ip("-n", name, "link", "del", "eth0")
+            spaces.ip("-n", name, "link", "add", "nat0", "type", "veth", "peer", "name", "nat1")
+            spaces.ip("-n", spaces.hub, "link", "add", "name", f"p{i}", "type", "veth", "peer", "name", "eth1", "netns", name)
+            spaces.ip("-n", spaces.hub, "link", "set", f"p{i}", "master", "br0", "up")
+            for device, address in (("nat0", "10.0.2.15/24"), ("nat0", "fd92::15/64"), ("eth1", "10.93.0.1/24"), ("eth1", f"10.91.0.{i}/24"),
+                                    ("eth1", f"fd91::{i}/64")):
+                spaces.ip("-n", name, "addr", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+            for device in ("nat0", "nat1", "eth1"):
+                spaces.ip("-n", name, "link", "set", device, "up")
+        for i, name in enumerate(("s", "c"), 1):
+            server.agent(f"{spaces.box(name)}@10.91.0.{i}")
+        boxes = {box["name"]: (box["address"], box["address6"]) for agent in server.boxes()["agents"] for box in agent["boxes"]}
+        equal(boxes, {"s": ("10.91.0.1", "fd91::1"), "c": ("10.91.0.2", "fd91::2")}, "addresses")
+        server.run(example("client-server"))
+        whole(show("last", server.store))
+        gone = Running(TFJ, "--collector", server.agents_url, "--box", f"{spaces.box('s')}@10.91.0.9").end()
+        one_line(gone, "box 's'", "no such address", f"{spaces.names['s']}@10.91.0.9")
+        one_line(Running(TFJ, "--collector", server.agents_url, "--box", f"{spaces.box('s')}@10.91").end(), "no network namespace", "@10.91'")
 
 
 def endless(server, marker):
@@ -402,5 +426,5 @@ def test_refused():
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_cancel,
+    sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_several_networks, test_cancel,
                        test_does_not_read, test_counting, test_checking, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
