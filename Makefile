@@ -146,7 +146,7 @@ $(OBJ_TFJ): | $(SKEL)
 
 # Example programs stand alone: plain C and sockets, nothing of ours.
 $(O)/examples/%: examples/%.c $(wildcard examples/*.h examples/*/*.h)
-	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $< -lpthread
+	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) $(LDFLAGS) -o $@ $< -lpthread
 
 $(O)/tests/vm/%: tests/vm/%.c
 	$(call say,CC,$<) mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -o $@ $<
@@ -235,7 +235,8 @@ fuzz-programs: $(FUZZ)
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin share/doc/bop/docs share/man/man1 share/bash-completion/completions)
 	install -m 755 $(O)/bop $(O)/tfj $(DESTDIR)$(PREFIX)/bin/
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include/bop/proto share/man/man3)
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,include/bop/proto share/man/man3 lib/bop/examples)
+	install -m 755 $(EXAMPLES) $(DESTDIR)$(PREFIX)/lib/bop/examples/
 	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)
 	install -m 644 libbop/bop.h $(DESTDIR)$(PREFIX)/include/bop/
 	install -m 644 $(O)/proto/api.pb-c.h proto/api.proto $(DESTDIR)$(PREFIX)/include/bop/proto/
@@ -256,7 +257,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 # Packages are built from a copy, in which debian/control says what DEPS says.
 DEB := $(O)/deb/box-of-pain-$(VERSION)
 
-deb: deps ## build Debian packages (bop, tfj, libbop0, libbop-dev) into build/deb/
+deb: deps ## build Debian packages (bop, tfj, bop-examples, libbop0, libbop-dev) into build/deb/
 	$(call install-missing,$(DEPS_DEB))
 	@[ "$$(dpkg-parsechangelog -S Version)" = $(VERSION) ] || { echo "make deb: debian/changelog is not of version $(VERSION)" >&2; exit 1; }
 	@rm -rf $(O)/deb && mkdir -p $(DEB)
@@ -272,7 +273,7 @@ uninstall: ## remove what install put there
 	rm -f $(foreach p,bop tfj,$(addprefix $(DESTDIR)$(PREFIX)/,bin/$(p) share/man/man1/$(p).1 share/bash-completion/completions/$(p)))
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libbop.so.$(VERSION) $(SONAME) libbop.so libbop.a pkgconfig/libbop.pc) \
 		$(addprefix $(DESTDIR)$(UNITDIR)/,$(UNITS)) $(DESTDIR)$(PREFIX)/share/man/man3/libbop.3
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/bop $(DESTDIR)$(PREFIX)/include/bop
+	rm -rf $(addprefix $(DESTDIR)$(PREFIX)/,share/doc/bop include/bop lib/bop)
 
 clean: ## remove build/
 	rm -rf build

@@ -43,6 +43,7 @@ def test_install():
         script = os.path.join(root, "opt/bop/share/bash-completion/completions", name)
         equal(command("bash", "--norc", "-c", f'source "$1" && complete -p {name}', "bash", script).out,
               f"complete -F _{name} {name}\n", f"completion of {name}")
+    true(os.access(os.path.join(root, "opt/bop/lib/bop/examples/quorum-client"), os.X_OK), "no program of the examples")
     for name in ("bop-serve", "tfj"):
         with open(os.path.join(root, f"opt/bop/lib/systemd/system/{name}.service"), encoding="utf-8") as f:
             unit = f.read()

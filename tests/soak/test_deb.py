@@ -20,7 +20,7 @@ import vm  # noqa: E402
 KERNEL = "linux-image-cloud-amd64"
 MODULES = ["virtio_pci", "virtio_blk", "ext4"]
 LATER = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag", "sch_ingress", "cls_bpf"]  # systemd has no udev here to load them
-PACKAGES = ["bop", "tfj", "libbop0", "libbop-dev"]
+PACKAGES = ["bop", "tfj", "bop-examples", "libbop0", "libbop-dev"]
 TIMEOUT = 1200  # seconds; a quiet machine needs a tenth of it
 
 # Its first process loads what is needed to see the disk.
