@@ -43,7 +43,7 @@ apt() {
 	fail "apt could not install $* (all it said is in $log on $(hostname)); a machine without a way out needs a box that has it: vagrant/box"
 }
 
-deb_of() { find "$CHECKOUT/build/deb" -maxdepth 1 -name "$1_*.deb" 2>/dev/null | sort -V | tail -n 1; }
+deb_of() { [ ! -d "$CHECKOUT/build/deb" ] || find "$CHECKOUT/build/deb" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1; }
 
 how_to_build() {
 	local deb
@@ -118,15 +118,16 @@ key() {
 
 # UNIT: started if it does not run, started again if what it is made of changed.
 service() {
-	[ "$(systemctl is-enabled "$1" 2>/dev/null)" = enabled ] || systemctl --quiet enable "$1"
 	if [ $changed = yes ]; then
 		systemctl daemon-reload
+		systemctl --quiet reenable "$1"
 		systemctl restart "$1"
-		say "started $1"
-	elif ! systemctl --quiet is-active "$1"; then
-		systemctl start "$1"
-		say "started $1"
+	elif ! systemctl --quiet is-active "$1" || ! systemctl --quiet is-enabled "$1"; then
+		systemctl --quiet enable --now "$1"
+	else
+		return 0
 	fi
+	say "started $1"
 }
 
 collector() {
