@@ -12,10 +12,14 @@
 /*
  * Keys are asked step by step, those first that only the very similar share: with so many candidates it is enough; of each
  * key it is the newest. tests/unit/test_near.c measures how often that finds the nearest.
+ *
+ * All the newest of the experiment are looked at before that: what has much in common need not have a key in common, and a short
+ * history has few that could stand in for it.
  */
+#define NEWEST 256
 #define ENOUGH 96
 #define OF_KEY 48
-#define CANDIDATES_MAX (ENOUGH + SKETCH_KEYS_STEP * OF_KEY)
+#define CANDIDATES_MAX (NEWEST + ENOUGH + SKETCH_KEYS_STEP * OF_KEY)
 
 struct candidate {
 	uint64_t class_id;
@@ -60,10 +64,15 @@ static int compare(const void *a, const void *b)
 /* The best ones first. below: only classes with a lower number; 0: any. */
 static int collect(struct search *search, uint64_t below, struct error *e)
 {
-	int err = 0;
+	uint64_t key = store_experiment_key(search->of->experiment);
+	struct store_near newest = { .keys = &key, .n = 1, .below = below, .of_key = NEWEST };
+	size_t before;
+	int err;
 
 	search->n = 0;
-	for (size_t i = 0; i < SKETCH_KEYS && search->n < ENOUGH && !err; i += SKETCH_KEYS_STEP) {
+	err = store_class_near(search->store, &newest, on_candidate, search, e);
+	before = search->n;
+	for (size_t i = 0; i < SKETCH_KEYS && search->n < before + ENOUGH && !err; i += SKETCH_KEYS_STEP) {
 		struct store_near near = {
 			.keys = search->of->sketch->keys + i, .n = SKETCH_KEYS_STEP, .below = below, .of_key = OF_KEY,
 		};

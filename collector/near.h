@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What of history is most like a run. Among the classes of its experiment, whatever their plans, those are looked at that share a
- * key of their sketches with it (graph/sketch.h): some hundred at most, however many there are. The nearest of them is that
+ * What of history is most like a run. Among the classes of its experiment, whatever their plans, the 256 newest are looked at,
+ * and of older ones those that share a key of their sketches with it (graph/sketch.h): some hundred at most, however many there are. The nearest of them is that
  * of the highest similarity (an estimate), of equal ones the first one found.
  *
  * Nearest is a question to the past: of classes found before the run's own one, so that the answer stays what it is, and is the same for

@@ -250,6 +250,8 @@ int store_each_batch(struct store *store, uint64_t run, store_on_batch *on_batch
 
 /* By number. experiment NULL: of all. */
 int store_each_class(struct store *store, const char *experiment, store_on_class *on_class, void *arg, struct error *e);
+/* The key that all classes of an experiment have that were kept with a sketch, beside those of the sketch. */
+uint64_t store_experiment_key(const char *experiment);
 /* Which classes are looked for: they have one of n keys or more. */
 struct store_near {
 	const uint64_t *keys;

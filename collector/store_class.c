@@ -19,6 +19,11 @@ void store_plan_key(const char *lines, bool dry_run, unsigned char ret_key[STORE
 	memcpy(ret_key, key.digest, STORE_PLAN_KEY_SIZE);
 }
 
+uint64_t store_experiment_key(const char *experiment)
+{
+	return XXH3_64bits_withSeed(experiment, strlen(experiment), UINT64_MAX); /* no key of a sketch is seeded so */
+}
+
 /* Those that it began with, then those that came while it went on. Caller frees; NULL: no memory. */
 static char *lines_all(const struct store_run *run, const struct store_seal *how)
 {

@@ -170,7 +170,7 @@ int pg_class_again(struct store_pg *s, uint64_t id, struct pg_verdict *ret, stru
 int pg_class_review(struct store_pg *s, uint64_t class, struct error *e);
 
 /* store_pg_near.c. Of a class; within a transaction. */
-int pg_sketch_put(struct store_pg *s, uint64_t class, const struct sketch *sketch, struct error *e);
+int pg_sketch_put(struct store_pg *s, uint64_t class, const char *experiment, const struct sketch *sketch, struct error *e);
 int pg_sketch_remove(struct store_pg *s, uint64_t class, struct error *e);
 
 /*

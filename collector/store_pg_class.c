@@ -184,7 +184,7 @@ static int class_of_run(struct store_pg *s, const struct store_run *run, const s
 		s->failure = PG_AGAIN;
 		err = error_set(e, -EAGAIN, "store %s: " DOING ": its class comes and goes", s->name);
 	}
-	return err || !how->sketch ? err : pg_sketch_put(s, ret->class_id, how->sketch, e);
+	return err || !how->sketch ? err : pg_sketch_put(s, ret->class_id, class->experiment, how->sketch, e);
 }
 
 /* Of a class, with the outcome, whose events are here: the lowest number; 0: none. */

@@ -8,6 +8,8 @@
 #include "collector/store_pg.h"
 #include "graph/sketch.h"
 
+enum { KEYS = SKETCH_KEYS + 1 /* of a class: its sketch's, and that of its experiment */ };
+
 /* $from, $from + 1, ... as a list, each between the two words. */
 static void places(char *buf, size_t size, size_t from, size_t n, const char *before, const char *behind)
 {
@@ -24,26 +26,27 @@ static void key(struct pg_params *params, uint64_t value)
 	params->values[params->n - 1] = (const char *)params->room[params->n - 1]; /* UINT64_MAX is a key, too, and not NULL */
 }
 
-int pg_sketch_put(struct store_pg *s, uint64_t class, const struct sketch *sketch, struct error *e)
+int pg_sketch_put(struct store_pg *s, uint64_t class, const char *experiment, const struct sketch *sketch, struct error *e)
 {
 	static const struct pg_sql put = { "INSERT INTO bop_sketch (class, bytes) VALUES ($1, $2)", PG_UNPREPARED };
-	char list[SKETCH_KEYS * 16], text[sizeof(list) + 100];
+	char list[KEYS * 16], text[sizeof(list) + 100];
 	const struct pg_sql keys = { text, PG_UNPREPARED };
 	struct pg_params params = { 0 };
 	uint8_t bytes[SKETCH_BYTES];
 	int err;
 
-	_Static_assert(SKETCH_KEYS + 1 <= PG_PARAMS_MAX, "keys are values of one statement");
+	_Static_assert(KEYS + 1 <= PG_PARAMS_MAX, "keys are values of one statement");
 	sketch_pack(sketch, bytes);
 	pg_number(&params, class);
 	pg_bytes(&params, bytes, sizeof(bytes));
 	err = pg_put(s, &put, &params, e);
-	places(list, sizeof(list), 2, SKETCH_KEYS, "(", ",$1)");
+	places(list, sizeof(list), 2, KEYS, "(", ",$1)");
 	snprintf(text, sizeof(text), "INSERT INTO bop_sketch_key (key, class) VALUES %s ON CONFLICT DO NOTHING", list);
 	params = (struct pg_params){ 0 };
 	pg_number(&params, class);
 	for (size_t i = 0; i < SKETCH_KEYS; i++)
 		key(&params, sketch->keys[i]);
+	key(&params, store_experiment_key(experiment));
 	return err ? err : pg_put(s, &keys, &params, e);
 }
 
@@ -63,11 +66,11 @@ int pg_sketch_remove(struct store_pg *s, uint64_t class, struct error *e)
 	bytes = !err && PQntuples(result) ? pg_get_bytes(result, 0, 0, &size) : NULL;
 	if (bytes && !sketch_unpack(bytes, size, &sketch)) {
 		sketch_keys(&sketch, pg_get_text(result, 0, 1));
-		for (size_t i = 0; i < SKETCH_KEYS && !err; i++) {
+		for (size_t i = 0; i < KEYS && !err; i++) {
 			static const struct pg_sql sql = { "DELETE FROM bop_sketch_key WHERE key = $1 AND class = $2", PG_UNPREPARED };
 
 			params = (struct pg_params){ 0 };
-			key(&params, sketch.keys[i]);
+			key(&params, i < SKETCH_KEYS ? sketch.keys[i] : store_experiment_key(pg_get_text(result, 0, 1)));
 			pg_number(&params, class);
 			err = pg_put(s, &sql, &params, e);
 		}

@@ -85,7 +85,7 @@ int sqlite_class_settle(struct store_sqlite *s, struct store_run *run, const str
 int sqlite_class_review(struct store_sqlite *s, uint64_t class, struct error *e);
 
 /* store_sqlite_near.c. Of a class; within a transaction. */
-int sqlite_sketch_put(struct store_sqlite *s, uint64_t class, const struct sketch *sketch, struct error *e);
+int sqlite_sketch_put(struct store_sqlite *s, uint64_t class, const char *experiment, const struct sketch *sketch, struct error *e);
 int sqlite_sketch_remove(struct store_sqlite *s, uint64_t class, struct error *e);
 
 /* Members of store_ops. */

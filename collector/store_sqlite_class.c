@@ -197,7 +197,7 @@ static int class_of_run(struct store_sqlite *s, const struct store_run *run, con
 		return err < 0 ? err : 0;
 	err = class_add(s, class, run->id, ret_id, e);
 	if (!err && how->sketch)
-		err = sqlite_sketch_put(s, *ret_id, how->sketch, e);
+		err = sqlite_sketch_put(s, *ret_id, class->experiment, how->sketch, e);
 	return err;
 }
 

@@ -8,7 +8,19 @@
 #include "collector/store_sqlite.h"
 #include "graph/sketch.h"
 
-int sqlite_sketch_put(struct store_sqlite *s, uint64_t class, const struct sketch *sketch, struct error *e)
+static int key_put(struct store_sqlite *s, uint64_t key, uint64_t class, struct error *e)
+{
+	sqlite3_stmt *st = NULL;
+	int err = sqlite_prepare(s, "INSERT OR IGNORE INTO sketch_key VALUES (?, ?)", &st, "ending a run", e);
+
+	if (err < 0)
+		return err;
+	sqlite3_bind_int64(st, 1, (int64_t)key); /* also UINT64_MAX is a key */
+	sqlite_bind_number(st, 2, class);
+	return sqlite_finish(s, st, "ending a run", e);
+}
+
+int sqlite_sketch_put(struct store_sqlite *s, uint64_t class, const char *experiment, const struct sketch *sketch, struct error *e)
 {
 	uint8_t bytes[SKETCH_BYTES];
 	sqlite3_stmt *st = NULL;
@@ -21,20 +33,15 @@ int sqlite_sketch_put(struct store_sqlite *s, uint64_t class, const struct sketc
 	sqlite_bind_number(st, 1, class);
 	sqlite3_bind_blob(st, 2, bytes, sizeof(bytes), SQLITE_STATIC);
 	err = sqlite_finish(s, st, "ending a run", e);
-	for (size_t i = 0; i < SKETCH_KEYS && !err; i++) {
-		err = sqlite_prepare(s, "INSERT OR IGNORE INTO sketch_key VALUES (?, ?)", &st, "ending a run", e);
-		if (err < 0)
-			return err;
-		sqlite3_bind_int64(st, 1, (int64_t)sketch->keys[i]); /* also UINT64_MAX is a key */
-		sqlite_bind_number(st, 2, class);
-		err = sqlite_finish(s, st, "ending a run", e);
-	}
-	return err;
+	for (size_t i = 0; i < SKETCH_KEYS && !err; i++)
+		err = key_put(s, sketch->keys[i], class, e);
+	return err ? err : key_put(s, store_experiment_key(experiment), class, e);
 }
 
 /* The keys are of no use without it, so they go, too; those that another version of this program made stay, and lead nowhere. */
 int sqlite_sketch_remove(struct store_sqlite *s, uint64_t class, struct error *e)
 {
+	static const char remove[] = "DELETE FROM sketch_key WHERE key = ?1 AND class = ?2";
 	struct store_class *row = NULL;
 	struct sketch sketch;
 	sqlite3_stmt *st = NULL;
@@ -56,10 +63,10 @@ int sqlite_sketch_remove(struct store_sqlite *s, uint64_t class, struct error *e
 	if (err < 0)
 		return err;
 	sketch_keys(&sketch, row->experiment);
+	err = sqlite_change(s, remove, store_experiment_key(row->experiment), class, "removing a run", e);
 	store_class_free(row);
 	for (size_t i = 0; i < SKETCH_KEYS && !err; i++)
-		err = sqlite_change(s, "DELETE FROM sketch_key WHERE key = ?1 AND class = ?2", sketch.keys[i], class,
-				    "removing a run", e);
+		err = sqlite_change(s, remove, sketch.keys[i], class, "removing a run", e);
 	return err;
 }
 

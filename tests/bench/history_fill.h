@@ -76,9 +76,12 @@ static int made_key_compare(const void *a, const void *b)
 	return p->class < q->class ? -1 : p->class > q->class;
 }
 
+enum { MADE_KEYS = SKETCH_KEYS + 1 /* of a class */ };
+
 static inline struct made_key *made_keys(uint64_t n)
 {
-	struct made_key *keys = malloc(n * SKETCH_KEYS * sizeof(*keys));
+	struct made_key *keys = malloc(n * MADE_KEYS * sizeof(*keys));
+	int64_t of_all = (int64_t)store_experiment_key(MADE_EXPERIMENT);
 	struct made_class made;
 
 	if (!keys)
@@ -86,9 +89,10 @@ static inline struct made_key *made_keys(uint64_t n)
 	for (uint64_t i = 0; i < n; i++) {
 		made_class(i, &made);
 		for (size_t k = 0; k < SKETCH_KEYS; k++)
-			keys[i * SKETCH_KEYS + k] = (struct made_key){ (int64_t)made.sketch.keys[k], (int64_t)i + 1 };
+			keys[i * MADE_KEYS + k] = (struct made_key){ (int64_t)made.sketch.keys[k], (int64_t)i + 1 };
+		keys[i * MADE_KEYS + SKETCH_KEYS] = (struct made_key){ of_all, (int64_t)i + 1 };
 	}
-	qsort(keys, n * SKETCH_KEYS, sizeof(*keys), made_key_compare);
+	qsort(keys, n * MADE_KEYS, sizeof(*keys), made_key_compare);
 	return keys;
 }
 
@@ -156,7 +160,7 @@ static inline void fill_sqlite(const char *path, uint64_t n)
 		sqlite3_bind_blob(sketches, 2, bytes, SKETCH_BYTES, SQLITE_STATIC);
 		lite_step(db, sketches);
 	}
-	for (uint64_t i = 0; i < n * SKETCH_KEYS; i++) {
+	for (uint64_t i = 0; i < n * MADE_KEYS; i++) {
 		sqlite3_bind_int64(pairs, 1, keys[i].key);
 		sqlite3_bind_int64(pairs, 2, keys[i].class);
 		lite_step(db, pairs);
@@ -301,7 +305,7 @@ static inline void fill_pg(const char *url, uint64_t n)
 	}
 	copy_end(&copy);
 	copy_begin(&copy, conn, "COPY bop_sketch_key (key, class) FROM STDIN (FORMAT binary)");
-	for (uint64_t i = 0; i < n * SKETCH_KEYS; i++) {
+	for (uint64_t i = 0; i < n * MADE_KEYS; i++) {
 		copy_row(&copy, 2);
 		copy_number(&copy, (uint64_t)keys[i].key);
 		copy_number(&copy, (uint64_t)keys[i].class);

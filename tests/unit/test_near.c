@@ -273,6 +273,53 @@ START_TEST(passes_over_what_is_gone)
 }
 END_TEST
 
+/* Much in common, and no key: only values of which no key is made are the same. Its print is another for each number. */
+static struct one made(uint64_t number)
+{
+	struct one one = { .row = { .experiment = (char *)"made", .path = "x.yaml", .text = "", .version = "1", .has_prints = true } };
+
+	one.row.prints[STORE_OWN][PRINT_LEVEL_EXACT] = (struct print){ .high = 1, .low = number };
+	memcpy(one.row.prints[STORE_SYMMETRIC], one.row.prints[STORE_OWN], sizeof(one.row.prints[STORE_OWN]));
+	for (size_t i = 0; i < SKETCH_VALUES; i++)
+		one.sketch.values[i] = (uint8_t)(i < SKETCH_VALUES / 2 || number > 2 ? 31 * number + i * number : i);
+	for (size_t i = 0; i < SKETCH_KEYS_STEP; i++)
+		one.sketch.whole[i] = (uint32_t)(number * SKETCH_KEYS_STEP + i);
+	sketch_keys(&one.sketch, "made");
+	return one;
+}
+
+/* A short history is looked at as a whole: what is most like a run is found, whatever keys they have. */
+START_TEST(whole_of_a_short_history)
+{
+	struct one first = made(1), second = made(2), other;
+	struct store *store = store_made(STORE_CREATE);
+	struct near_of of = { "made", 0, 0, &second.sketch };
+	struct error e = { "" };
+	struct near near;
+
+	for (size_t i = 0; i < SKETCH_KEYS; i++)
+		for (size_t k = 0; k < SKETCH_KEYS; k++)
+			ck_assert_uint_ne(first.sketch.keys[i], second.sketch.keys[k]);
+	keep(store, &first);
+	for (uint64_t number = 3; number < 3 + 255; number++) {
+		other = made(number);
+		keep(store, &other);
+	}
+	keep(store, &second);
+	of.run = second.row.id;
+	of.class_id = second.row.class_id;
+	ck_assert_msg(near_find(store, &of, &near, &e) == 0, "%s", e.text);
+	ck_assert_uint_eq(near.class_id, first.row.class_id);
+	ck_assert_double_gt(near.similarity, 0.4);
+	ck_assert(!near.later);
+	/* and no key leads to a class that is gone */
+	ck_assert_int_eq(store_run_remove(store, first.row.id, &e), 0);
+	ck_assert_msg(near_find(store, &of, &near, &e) == 0, "%s", e.text);
+	ck_assert_uint_ne(near.class_id, first.row.class_id);
+	store_close(store);
+}
+END_TEST
+
 /* Nothing that is like it: the last whole run without faults, and that it is no more than that can be told; nothing at all: said so. */
 START_TEST(nothing_like_it)
 {
@@ -385,6 +432,7 @@ int main(int argc, char **argv)
 		tcase_add_test(tc, looks_back);
 		tcase_add_test(tc, without_class);
 		tcase_add_test(tc, passes_over_what_is_gone);
+		tcase_add_test(tc, whole_of_a_short_history);
 		tcase_add_test(tc, nothing_like_it);
 		tcase_add_test(tc, nothing_else);
 	}
