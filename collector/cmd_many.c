@@ -10,8 +10,6 @@
 
 #include "collector/history.h"
 
-enum { DEAF_MIN = 10 /* runs in a row that do not count */ };
-
 int cmd_many_begin(struct cmd_many *many, const struct cmd_args *args)
 {
 	struct error e;
@@ -87,7 +85,7 @@ int cmd_many_know(struct cmd_many *many, const char *experiment, const struct pl
 
 static uint64_t deaf_max(const struct cmd_many *many)
 {
-	return many->args->until_stable > DEAF_MIN ? many->args->until_stable : DEAF_MIN;
+	return tally_deaf_max(many->args->until_stable);
 }
 
 bool cmd_many_more(const struct cmd_many *many)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * A run that is kept, made again and again: file, plan and seed as they were. What comes of it is counted by classes, at the level that
- * was asked for. Over when it was made so often as was asked, or when nothing new came for so long.
+ * was asked for. Over when it was made so often as was asked, or when nothing new came for so long, or nothing that could have been new: as
+ * with `bop run --until-stable`.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "collector/query_inside.h"
 #include "collector/serve_inside.h"
+#include "collector/tally.h"
 #include "lib/clock.h"
 #include "lib/grow.h"
 
@@ -32,6 +34,8 @@ struct repeat {
 	uint64_t *runs;
 	size_t n_runs, cap_runs;
 	uint64_t as_before, quiet; /* quiet: so many that count since the last new class */
+	uint64_t deaf; /* so many that do not, since the last one that does */
+	const char *why_deaf; /* of the last one; static */
 	struct act *act;   /* the run that goes on; NULL: none */
 	uint64_t retry_at; /* UINT64_MAX: nothing waits */
 	bool left, cancelled;
@@ -62,6 +66,11 @@ static bool is_stable(const struct repeat *r)
 	return r->until_stable && r->quiet >= r->until_stable;
 }
 
+static bool is_deaf(const struct repeat *r)
+{
+	return r->until_stable && r->deaf >= tally_deaf_max(r->until_stable);
+}
+
 static struct richness richness(const struct repeat *r)
 {
 	uint64_t once = 0, twice = 0;
@@ -83,6 +92,11 @@ static int repeated_fill(const struct repeat *r, Bop__Api__Repeated *answer)
 	answer->as_before = r->as_before;
 	answer->deterministic = r->n_runs && r->as_before == r->n_runs;
 	answer->stable = is_stable(r);
+	if (is_deaf(r) && asprintf(&answer->deaf, "the last %llu runs do not count (%s), so nobody can tell when nothing new comes any more",
+				   (unsigned long long)r->deaf, r->why_deaf) < 0) {
+		answer->deaf = NULL;
+		return -ENOMEM;
+	}
 	answer->runs = malloc((r->n_runs + 1) * sizeof(*answer->runs));
 	if (!answer->runs)
 		return -ENOMEM;
@@ -142,7 +156,7 @@ static void go_on(struct repeat *r, uint64_t now)
 		give_up(r, -ECANCELED, text);
 		return;
 	}
-	if (r->n_runs >= r->times || is_stable(r)) {
+	if (r->n_runs >= r->times || is_stable(r) || is_deaf(r)) {
 		finish(r);
 		return;
 	}
@@ -157,12 +171,15 @@ static void go_on(struct repeat *r, uint64_t now)
 		give_up(r, err, e.text);
 }
 
+/* text: static. */
 static int reason_note(struct repeat *r, const char *text)
 {
 	struct history *h = &r->h;
 	size_t i;
 
 	h->unclassed++;
+	r->deaf++;
+	r->why_deaf = text;
 	for (i = 0; i < h->n_reasons; i++)
 		if (!strcmp(h->reasons[i].text, text)) {
 			h->reasons[i].runs++;
@@ -210,6 +227,7 @@ static int class_note(struct repeat *r, const struct store_run *row, const struc
 	struct history_class *class;
 
 	r->h.runs++;
+	r->deaf = 0;
 	class = is_exact < 0 ? NULL : class_of(r, print);
 	if (!class)
 		return -ENOMEM;

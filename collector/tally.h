@@ -10,6 +10,12 @@
 
 struct tally_print;
 
+/* With --until-stable N: so many runs in a row that do not count are enough to say that it cannot be told. */
+static inline uint64_t tally_deaf_max(uint64_t until_stable)
+{
+	return until_stable > 10 ? until_stable : 10;
+}
+
 struct tally {
 	enum print_level level; /* what counts as the same */
 	bool symmetric;

@@ -7,8 +7,10 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree
 
 from asking import become
@@ -17,7 +19,7 @@ NAMES = become()
 
 from harness import (BOP, SOAK, Running, Skip, agent_of, bop, equal, example, experiment, leftovers, nothing_left, one_line,  # noqa: E402
                      run_tests, scratch, show, store, true, wait_for)  # pylint: disable=wrong-import-position
-from serving import Embedded, gated, go  # noqa: E402  pylint: disable=wrong-import-position
+from serving import Embedded, Server, gated, go  # noqa: E402  pylint: disable=wrong-import-position
 
 api, Api = NAMES["api"], NAMES["Server"]
 QUORUM = 200
@@ -262,6 +264,54 @@ def test_deaf():
     true("the last 10 runs do not count (" in result.err and len(re.findall(r"^run \d+ ", result.out, re.M)) == 10, f"{result}")
 
 
+DEAF = """
+import socket, sys
+listening = socket.create_server(("127.0.0.1", 0))
+a = socket.create_connection(listening.getsockname())
+b = listening.accept()[0]
+stranger = socket.socket(socket.AF_UNIX)
+stranger.connect(sys.argv[1])
+a.send(b"x")
+b.recv(1)
+socket.send_fds(stranger, [b"x"], [a.fileno()])
+stranger.recv(1)
+b.recv(1)
+"""
+
+
+def write_for_others(listening):
+    """Whoever sends a connection has a byte written into it, by us, whom nobody traces."""
+    while True:
+        try:
+            with listening.accept()[0] as client:
+                fd = socket.recv_fds(client, 1, 1)[1][0]
+                os.write(fd, b"y")
+                os.close(fd)
+                client.send(b"x")
+        except OSError:
+            return
+
+
+def test_deaf_repeat():
+    """when none of the runs counts, Repeat with until_stable ends and says why"""
+    path = os.path.join(scratch(0o777), "stranger")
+    with Server() as server, socket.socket(socket.AF_UNIX) as listening:
+        server.agent("a=host")
+        listening.bind(path)
+        os.chmod(path, 0o777)
+        listening.listen()
+        threading.Thread(target=write_for_others, args=(listening,), daemon=True).start()
+        first = server.run(experiment("experiment: deaf\nboxes: [a]\nworkload: {name: w, box: a, run: [python3, -c, %s, %s]}\n"
+                                      % (json.dumps(DEAF), path)), "--json").json()["run"]
+        found = Api(server.api).ask(api.Repeat(run=first, until_stable=3, times=12))
+        equal((len(found.runs), found.counted, found.stable, found.deterministic), (10, 0, False, False), "runs")
+        equal(found.deaf, "the last 10 runs do not count (bytes passed that no event shows), so nobody can tell when nothing new comes "
+              "any more", "why")
+        found = Api(server.api).ask(api.Repeat(run=first, times=11))
+        equal((len(found.runs), found.deaf), (11, ""), "as often as was asked")
+        listening.shutdown(socket.SHUT_RDWR)
+
+
 def test_removed():
     """what is removed is gone from history, and a class goes with its last run"""
     at, path = store(), experiment(COIN)
@@ -411,5 +461,5 @@ def all_of_it(*tests):
     return status
 
 
-sys.exit(all_of_it(test_quorum, test_figure, test_bad_input, test_redis, test_until_stable, test_losses, test_deaf, test_removed, test_repeat,
+sys.exit(all_of_it(test_quorum, test_figure, test_bad_input, test_redis, test_until_stable, test_losses, test_deaf, test_deaf_repeat, test_removed, test_repeat,
                    test_pages, test_replay, test_explain, *([test_etcd] if SOAK else [])))
