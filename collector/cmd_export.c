@@ -74,8 +74,8 @@ static void sent_print(uint64_t run, const char *url, const struct otlp_sent *se
 	printf("%s%s\n", sent->message ? ": " : "", sent->message ? sent->message : "");
 }
 
-/* *ret_status: 2 if the collector did not want all of it. */
-static int send_export(struct export *export, const struct cmd_args *args, int *ret_status, struct error *e)
+/* url: args->otlp, whole; what args have is for showing. *ret_status: 2 if the collector did not want all of it. */
+static int send_export(struct export *export, const struct cmd_args *args, const char *url, int *ret_status, struct error *e)
 {
 	struct otlp_sent sent = { .spans = 0 };
 	uint64_t timeout = TIMEOUT_S;
@@ -97,7 +97,7 @@ static int send_export(struct export *export, const struct cmd_args *args, int *
 		err = error_set(e, -ENOSPC, "no room for what is to be sent in $TMPDIR");
 	if (!err) {
 		rewind(lines);
-		err = otlp_send(args->otlp, lines, (unsigned)timeout, &sent, e);
+		err = otlp_send(url, args->otlp, lines, (unsigned)timeout, &sent, e);
 	}
 	if (!err)
 		sent_print(export->ask.run, args->otlp, &sent, args->json);
@@ -158,7 +158,7 @@ static bool is_store(const char *file)
 	return suffix && (!strcmp(suffix, ".bop") || !strcmp(suffix, ".db"));
 }
 
-static int export_main(const struct cmd *cmd, const struct cmd_args *args)
+static int export_do(const struct cmd_args *args, const char *url)
 {
 	struct export export = { .ask = BOP__API__RENDER__INIT };
 	struct error e;
@@ -176,9 +176,21 @@ static int export_main(const struct cmd *cmd, const struct cmd_args *args)
 	if (!export.source)
 		return CMD_EXIT_ERROR;
 	export.ask.all = args->all;
-	err = args->otlp ? send_export(&export, args, &status, &e) : file_export(&export, args, &e);
+	err = args->otlp ? send_export(&export, args, url, &status, &e) : file_export(&export, args, &e);
 	source_close(export.source);
 	return err < 0 ? cmd_fail(&e) : cmd_flush(status);
+}
+
+static int export_main(const struct cmd *cmd, const struct cmd_args *args)
+{
+	char *url = NULL;
+	int status;
+
+	if (args->otlp && !(url = otlp_url_take((char *)args->otlp))) /* of our own arguments, which can be written to */
+		return cmd_failf("out of memory");
+	status = export_do(args, url);
+	free(url);
+	return status;
 }
 
 static const struct cmd_option options[] = {

@@ -53,7 +53,7 @@ static int library_open(struct library *ret, struct error *e)
 struct exchange {
 	struct library lib;
 	CURL *curl;
-	const char *url;
+	const char *url, *shown;
 	char *answer;
 	size_t size;
 	bool too_large;
@@ -140,15 +140,15 @@ static int no_answer(const struct exchange *x, struct error *e)
 	int err = -EIO;
 
 	if (x->too_large)
-		return error_set(e, -EBADMSG, "%s: answered with more than %u bytes: is that a collector?", x->url,
+		return error_set(e, -EBADMSG, "%s: answered with more than %u bytes: is that a collector?", x->shown,
 				 OTLP_ANSWER_MAX);
 	if (x->code == CURLE_URL_MALFORMAT || x->code == CURLE_UNSUPPORTED_PROTOCOL)
-		return error_set(e, -EINVAL, "--otlp %s: that is no URL of a collector (http://HOST:4318/v1/traces)", x->url);
+		return error_set(e, -EINVAL, "--otlp %s: that is no URL of a collector (http://HOST:4318/v1/traces)", x->shown);
 	if (x->code == CURLE_COULDNT_CONNECT || x->code == CURLE_COULDNT_RESOLVE_HOST)
 		err = -ECONNREFUSED;
 	if (x->code == CURLE_OPERATION_TIMEDOUT)
 		err = -ETIMEDOUT;
-	return error_set(e, err, "%s: %s", x->url, x->lib.easy_strerror(x->code));
+	return error_set(e, err, "%s: %s", x->shown, x->lib.easy_strerror(x->code));
 }
 
 static int refused(const struct exchange *x, struct error *e)
@@ -156,7 +156,7 @@ static int refused(const struct exchange *x, struct error *e)
 	char *words = answer_words(x);
 	int err = may_retry(x) ? -EBUSY : -EREMOTEIO;
 
-	error_set(e, err, "%s: the collector answered %ld%s%s%s", x->url, x->status, words && *words ? ": " : "",
+	error_set(e, err, "%s: the collector answered %ld%s%s%s", x->shown, x->status, words && *words ? ": " : "",
 		  words ? words : "", x->status == 404 ? " (the path is usually /v1/traces)" : "");
 	free(words);
 	return err;
@@ -178,7 +178,7 @@ static int taken(const struct exchange *x, struct otlp_sent *sent, struct error 
 		sent->message = utf8_printable(message, strnlen(message, WORDS_MAX));
 	json_decref(json);
 	return is_answer ? 0 :
-			   error_set(e, -EBADMSG, "%s: answered 200, but not as a collector does: is that one?", x->url);
+			   error_set(e, -EBADMSG, "%s: answered 200, but not as a collector does: is that one?", x->shown);
 }
 
 /* Milliseconds before the next try; negative: it asks for too long. */
@@ -232,9 +232,34 @@ static uint64_t spans_count(const char *line, size_t size)
 	return n;
 }
 
-int otlp_send(const char *url, FILE *lines, unsigned timeout_s, struct otlp_sent *ret_sent, struct error *e)
+/* n bytes become at most three stars; what follows moves up. */
+static void hide(char *secret, size_t n)
 {
-	struct exchange x = { .url = url };
+	size_t stars = n < 3 ? n : 3, rest = strlen(secret + n);
+
+	memset(secret, '*', stars);
+	memmove(secret + stars, secret + n, rest);
+	explicit_bzero(secret + stars + rest, n - stars);
+}
+
+char *otlp_url_take(char *url)
+{
+	char *copy = strdup(url), *scheme = strstr(url, "://"), *begin = scheme ? scheme + 3 : url, *at, *query;
+
+	if (!copy)
+		return NULL;
+	at = strrchr(begin, '@'); /* all before it may be of the password */
+	if (at)
+		hide(begin, (size_t)(at - begin));
+	query = strchr(begin, '?');
+	if (query)
+		hide(query + 1, strlen(query + 1));
+	return copy;
+}
+
+int otlp_send(const char *url, const char *shown, FILE *lines, unsigned timeout_s, struct otlp_sent *ret_sent, struct error *e)
+{
+	struct exchange x = { .url = url, .shown = shown };
 	struct curl_slist *headers = NULL;
 	struct error why = { "" };
 	size_t cap = 0;

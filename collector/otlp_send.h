@@ -23,11 +23,18 @@ struct otlp_sent {
 };
 
 /*
+ * A URL can have secrets in it: user and password before an @, a key behind a ?. What is given becomes what may be shown, with *** in their
+ * place: so it does not stay in the list of processes either, when it is an argument of this one. Returns the whole one, which the caller
+ * frees; NULL: no memory, and nothing changed.
+ */
+char *otlp_url_take(char *url);
+
+/*
  * lines: of query_export_otlp(), from where the file stands. timeout_s: of each try. -EINVAL: url is none of http or
  * https; -ECONNREFUSED and the like: nobody is there; -ETIMEDOUT; -EBUSY: it asked to wait for too long, or too often;
  * -EREMOTEIO: it refused; -EBADMSG: that is no collector. e says how much it had taken before. *ret_sent is filled in
- * any case.
+ * any case. shown: what is said of url.
  */
-int otlp_send(const char *url, FILE *lines, unsigned timeout_s, struct otlp_sent *ret_sent, struct error *e);
+int otlp_send(const char *url, const char *shown, FILE *lines, unsigned timeout_s, struct otlp_sent *ret_sent, struct error *e);
 
 #endif

@@ -129,6 +129,7 @@ class Collector(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lines, self.refused, self.script, self.requests, self.times = [], [], [], 0, []
+        self.asked = None  # (Authorization, path) of the last request
         self.released = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -158,6 +159,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         server.requests += 1
         server.times.append(time.monotonic())
+        server.asked = (self.headers["Authorization"], self.path)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         step = server.script.pop(0) if server.script else None
         if step == "hang":
@@ -171,7 +173,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(*step)
             return
         try:
-            check(self.path == "/v1/traces" and self.headers["Content-Type"] == "application/json", "where and what")
+            check(self.path.split("?")[0] == "/v1/traces" and self.headers["Content-Type"] == "application/json", "where and what")
             check(len(body) <= BODY_MAX and "Expect" not in self.headers, "more than a collector takes")
             validate(json.loads(body), "ExportTraceServiceRequest")
         except (AssertionError, ValueError) as wrong:

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs for other programs: Perfetto traces and OpenTelemetry spans, each read by its format's own definition, and a collector that takes them,
 does not, or is not there."""
+import base64
 import ctypes
 import os
+import signal
 import sys
 
-from harness import bop, command, equal, example, one_line, run_tests, scratch, show, store, true
+from harness import BOP, Running, bop, command, equal, example, one_line, run_tests, scratch, show, store, true, wait_for
 from otlp import CLIENT, CONSUMER, ERROR, INTERNAL, PRODUCER, SERVER, Collector, Spans
 from perfetto import BOOTTIME, MONOTONIC, REALTIME, Trace
 
@@ -193,6 +195,40 @@ def test_gives_up():
     one_line(bop("export", "1", "--store", STORE, "--otlp", "http://127.0.0.1:1/v1/traces", status=3), "http://127.0.0.1:1/v1/traces")
 
 
+def test_secret_url():
+    """a password or a key in the URL goes to the collector, and is shown nowhere: not in what is said, nor in the list of processes"""
+    url = collector().url.replace("http://", "http://me:pa55%40w0rd@") + "?key=topsecret"
+    shown = collector().url.replace("http://", "http://***@") + "?***"
+    said = []
+
+    def export(otlp, *argv, status=None):
+        said.append(bop("export", "1", "--store", STORE, "--otlp", otlp, *argv, status=status))
+        return said[-1]
+
+    collector().play()
+    true(export(url, status=0).out.endswith(f" spans sent to {shown}\n"), said)
+    equal(collector().asked, ("Basic " + base64.b64encode(b"me:pa55@w0rd").decode(), "/v1/traces?key=topsecret"), "what the collector got")
+    equal(export(url, "--json", status=0).json()["url"], shown, "as JSON")
+    for script in ((400, {}, b"{}"), (200, {}, b"<html>")):
+        collector().play(script)
+        one_line(export(url, status=3), shown)
+    for other, word in (("http://me:topsecret@127.0.0.1:1/x", "http://***@127.0.0.1:1/x"), ("ftp://me:topsecret@h/", "ftp://***@h/"),
+                        ("me:topsecret@h", "***@h"), ("http://me:top?secret@h:x/", "http://***@h:x/"), ("http://h:x/?topsecret", "http://h:x/?***")):
+        one_line(export(other, status=3), word)
+    collector().play("hang")
+    collector().released.clear()
+    running = Running(BOP, "export", "1", "--store", STORE, "--otlp", url, "--timeout", "60")
+    wait_for("the request", lambda: collector().requests)
+    with open(f"/proc/{running.pid}/cmdline", encoding="ascii") as f:
+        words = f.read()
+    running.signal(signal.SIGTERM)
+    collector().released.set()
+    said.append(running.end())
+    true(shown in words and "me:" not in words and "secret" not in words, words)
+    for done in said:
+        true(not any(secret in done.out + done.err for secret in ("pa55", "w0rd", "secret", "me:")), f"{done}")
+
+
 def test_partial():
     """spans that the collector rejected are counted and its reason is shown; they are not sent again"""
     done = refused(script=[(200, {}, b'{"partialSuccess":{"rejectedSpans":"3","errorMessage":"too old\\n"}}')], status=2)
@@ -215,5 +251,5 @@ def test_bad():
 
 
 if __name__ == "__main__":
-    sys.exit(run_tests(test_perfetto, test_perfetto_clocks, test_perfetto_faults, test_otlp, test_otlp_faults, test_collector, test_retried,
+    sys.exit(run_tests(test_perfetto, test_perfetto_clocks, test_perfetto_faults, test_otlp, test_otlp_faults, test_collector, test_secret_url, test_retried,
                        test_refused, test_gives_up, test_partial, test_bad))
