@@ -100,6 +100,7 @@ install_what_is_missing() {
 # All machines by name, and this one not by its loopback.
 hosts() {
 	local pair
+	[ -e /etc/hosts ] || echo "127.0.0.1 localhost" >/etc/hosts
 	{
 		sed '/^# box-of-pain begin$/,/^# box-of-pain end$/d' /etc/hosts | grep -vE "^127\.[0-9.]+[[:space:]]+$NAME([[:space:]]|\$)"
 		echo "# box-of-pain begin"
@@ -162,6 +163,7 @@ allow() {
 }
 
 server() {
+	[ -e /etc/default/tfj ] || fail "$(hostname) is no node yet"
 	put $KEYS/server.public <<<"$1"
 	service tfj
 }

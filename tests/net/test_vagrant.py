@@ -60,18 +60,21 @@ class Vagrant:
         self.data, self.process = scratch(), None
         self.now(**machines)
 
-    def now(self, **machines):
+    def now(self, settings=None, **machines):
         """Another command of Vagrant begins."""
         argv = [word for name, machine in machines.items() for word in (machine.pid, name)]
         self.end()
-        self.process = subprocess.Popen([*ruby(), self.data, *argv], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([*ruby(), self.data, *argv], env=environment(**settings or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.process.stdout.readline()
+
+    def ask(self, when, action, name):
+        print(when, action, name, file=self.process.stdin, flush=True)
+        return json.loads(self.process.stdout.readline())
 
     def do(self, action, name):
         said = []
         for when in ("before", "after"):
-            print(when, action, name, file=self.process.stdin, flush=True)
-            answer = json.loads(self.process.stdout.readline())
+            answer = self.ask(when, action, name)
             equal(answer["failed"], None, f"{when} {action} {name}")
             said += answer["said"]
         return said
@@ -160,6 +163,18 @@ def test_settings():
             complains(read(status=1, **{name: text}), f"vagrant/Vagrantfile: {name}=", "give ")
     for name in SETTINGS:
         read(**{name: ""})
+
+
+def test_refused():
+    """settings that do not go together are refused before a machine is made"""
+    me = StandIn("node1", checkout(SCRIPT, sources()))
+    with me, Vagrant() as vagrant:
+        for settings, words in (({"BOP_ISOLATED": "1", "PROVIDER": "virtualbox"}, "libvirt alone"), ({"BOP_ISOLATED": "1"}, None),
+                                ({"PROVIDER": "virtualbox"}, None)):
+            vagrant.now(settings, node1=me)
+            failed = vagrant.ask("before", "up", "node1")["failed"]
+            true(failed is None if words is None else failed and words in failed, f"{settings}: {failed}")
+            equal(vagrant.ask("before", "destroy", "node1")["failed"], None, f"destroy with {settings}")
 
 
 def synced(folder):
@@ -337,5 +352,5 @@ def test_run():
     one_line(command(run, status=3, env=vagrant_environment(), cwd=scratch()), "vagrant up")
 
 
-sys.exit(run_tests(test_scripts, test_validate, test_machines, test_driver, test_settings, test_synced, test_packages, test_source, test_trouble, test_keys,
+sys.exit(run_tests(test_scripts, test_validate, test_machines, test_driver, test_settings, test_refused, test_synced, test_packages, test_source, test_trouble, test_keys,
                    test_experiment, test_run))

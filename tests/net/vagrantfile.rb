@@ -25,7 +25,7 @@ Talk = Struct.new(:pid) do
   end
 end
 
-Machine = Struct.new(:name, :communicate, :ui)
+Machine = Struct.new(:name, :communicate, :ui, :provider_name)
 
 Environment = Struct.new(:machines, :local_data_path) do
   def active_machines
@@ -96,6 +96,7 @@ module Vagrant
   end
 end
 
+PROVIDER = ENV.fetch("PROVIDER", "libvirt").to_sym
 file, data, *machines = ARGV
 load file
 config = Vagrant::CONFIG
@@ -103,7 +104,7 @@ providers = config.vm.said[:providers].transform_values(&:to_h)
 puts JSON.generate({ **config.vm.said, box: config.vm.box, providers: providers, triggers: config.trigger.all.map { |time, actions, _| [time, actions] } })
 $stdout.flush
 lines = []
-known = machines.each_slice(2).to_h { |pid, name| [name.to_sym, Machine.new(name.to_sym, Talk.new(pid), Said.new(lines))] }
+known = machines.each_slice(2).to_h { |pid, name| [name.to_sym, Machine.new(name.to_sym, Talk.new(pid), Said.new(lines), PROVIDER)] }
 environment = Environment.new(known, Pathname.new(data))
 $stdin.each_line do |line|
   time, action, name = line.split
@@ -111,7 +112,7 @@ $stdin.each_line do |line|
   lines.clear
   config.trigger.all.each do |at, actions, trigger|
     trigger.block.call(environment, known.fetch(name.to_sym)) if at.to_s == time && actions.include?(action)
-  rescue Failed => e
+  rescue Failed, SystemExit => e
     failed = e.message
   end
   puts JSON.generate({ said: lines, failed: failed })
