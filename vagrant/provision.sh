@@ -13,7 +13,7 @@ PORT=7100
 KEYS=/etc/bop/keys
 STATE=/var/local/box-of-pain # what was installed last
 CHECKOUT=${BOP_CHECKOUT:-/vagrant}
-SOURCES=(Makefile README.md LICENSE bpf collector debian docs examples graph ldfi lib libbop proto systemd tfj)
+SOURCES=(Makefile bpf collector debian examples graph ldfi lib libbop proto systemd tfj) # that programs and services are made of
 PACKAGES=(bop tfj bop-examples)
 
 fail() { echo "provision.sh: $*" >&2; exit 1; }
@@ -38,7 +38,7 @@ installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = i
 apt() {
 	local log=$STATE/apt.log
 	apt-get install -y -q --no-install-recommends "$@" >"$log" 2>&1 && return
-	{ apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } >>"$log" 2>&1 && return
+	{ dpkg --configure -a && apt-get update -q && apt-get install -y -q --no-install-recommends "$@"; } >>"$log" 2>&1 && return
 	tail -n 5 "$log" >&2
 	fail "apt could not install $* (all it said is in $log on $(hostname)); a machine without a way out needs a box that has it: vagrant/box"
 }
@@ -63,7 +63,7 @@ install_packages() {
 		debs+=("$deb")
 	done
 	sum=$(sha256sum "${debs[@]}")
-	installed bop && installed tfj && [ "$(cat $STATE/packages 2>/dev/null)" = "$sum" ] && return
+	installed bop && installed tfj && installed bop-examples && [ "$(cat $STATE/packages 2>/dev/null)" = "$sum" ] && return
 	changed=yes
 	[ ! -e $STATE/source ] || make -s -C "$CHECKOUT" uninstall
 	rm -f $STATE/source
@@ -73,7 +73,7 @@ install_packages() {
 }
 
 install_source() {
-	local sum name
+	local sum name jobs
 	sum=$(cd "$CHECKOUT" && find "${SOURCES[@]}" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 	[ -x /usr/local/bin/bop ] && [ "$(cat $STATE/source 2>/dev/null)" = "$sum" ] && return
 	changed=yes
@@ -83,8 +83,9 @@ install_source() {
 	rm -f $STATE/packages
 	installed make || apt make
 	make -s -C "$CHECKOUT" deps || fail "\`make deps\` could not install what the build needs; a machine without a way out needs a box that has it: vagrant/box"
+	jobs=$(awk -v most="$(nproc)" '/^MemTotal:/ { n = int($2 / 500000); print n < 1 ? 1 : n < most ? n : most }' /proc/meminfo) # a compiler needs some memory
 	say "builds the checkout, which takes minutes"
-	make -C "$CHECKOUT" -j"$(nproc)" all >$STATE/build.log 2>&1 || { tail -n 20 $STATE/build.log >&2; fail "the build failed: $STATE/build.log on $(hostname)"; }
+	make -C "$CHECKOUT" -j"$jobs" all >$STATE/build.log 2>&1 || { tail -n 20 $STATE/build.log >&2; fail "the build failed: $STATE/build.log on $(hostname)"; }
 	make -s -C "$CHECKOUT" install >$STATE/install.log 2>&1 || { tail -n 20 $STATE/install.log >&2; fail "make install failed: $STATE/install.log on $(hostname)"; }
 	echo "$sum" >$STATE/source
 	say "built and installed the checkout"
@@ -102,7 +103,18 @@ hosts() {
 	local pair
 	[ -e /etc/hosts ] || echo "127.0.0.1 localhost" >/etc/hosts
 	{
-		sed '/^# box-of-pain begin$/,/^# box-of-pain end$/d' /etc/hosts | grep -vE "^127\.[0-9.]+[[:space:]]+$NAME([[:space:]]|\$)"
+		sed '/^# box-of-pain begin$/,/^# box-of-pain end$/d' /etc/hosts | awk -v name="$NAME" '
+			/^127\./ {
+				rest = $1
+				for (i = 2; i <= NF; i++)
+					if ($i != name)
+						rest = rest " " $i
+				if (split(rest, words) < NF)
+					$0 = rest
+				if (NF == 1)
+					next
+			}
+			{ print }'
 		echo "# box-of-pain begin"
 		for pair in "$@"; do echo "${pair#*=} ${pair%%=*}"; done
 		echo "# box-of-pain end"

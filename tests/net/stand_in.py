@@ -20,7 +20,7 @@ mkdir dev etc proc run tmp usr var vagrant var/local var/record var/record/packa
 chmod 1777 tmp
 for name in bin sbin lib lib64; do [ ! -L /$name ] || cp -P /$name .; done
 for name in passwd group nsswitch.conf ld.so.cache alternatives; do [ ! -e /etc/$name ] || cp -a /etc/$name etc; done
-printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s %s\n' "$3" "$3" >etc/hosts
+printf '127.0.0.1\tlocalhost\n127.0.1.1\t%s other %s\n127.0.2.1 %s\n' "$3" "$3" "$3" >etc/hosts
 mount --rbind /usr usr && mount --rbind /dev dev && mount -t proc proc proc && mount --bind "$2" vagrant
 mount -t tmpfs tmpfs usr/local && mkdir usr/local/sbin usr/local/bin
 hostname "$3"

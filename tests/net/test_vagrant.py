@@ -38,7 +38,7 @@ def read(status=0, **settings):
 def sources():
     """Those that provision.sh looks at."""
     with open(SCRIPT, encoding="utf-8") as f:
-        return re.search(r"^SOURCES=\((.*)\)$", f.read(), re.M)[1].split()
+        return re.search(r"^SOURCES=\((.*?)\)", f.read(), re.M)[1].split()
 
 
 def complains(result, *words):
@@ -215,7 +215,7 @@ def test_packages():
         equal(machine.read("/etc/default/bop-serve"), 'BOP_SERVE_OPTIONS="--listen tcp://10.77.2.10:7100"\n', "settings")
         equal(machine.run("stat", "-c", "%a", "/etc/bop/keys", "/etc/bop/keys/server.secret", "/etc/bop/keys/server.public", "/etc/default/bop-serve").out.split(),
               ["700", "600", "644", "644"], "modes")
-        equal(machine.read("/etc/hosts"), "127.0.0.1\tlocalhost\n# box-of-pain begin\n10.77.2.10 collector\n10.77.2.11 node1\n10.77.2.12 node2\n# box-of-pain end\n", "hosts")
+        equal(machine.read("/etc/hosts"), "127.0.0.1\tlocalhost\n127.0.1.1 other\n# box-of-pain begin\n10.77.2.10 collector\n10.77.2.11 node1\n10.77.2.12 node2\n# box-of-pain end\n", "hosts")
         before = machine.state()
         again = machine.provision(*words)
         equal((again.out, again.err, machine.log()), ("", "", []), "the second time")
@@ -309,14 +309,17 @@ def test_keys():
                 equal(up(name, "provision"), [], f"said the second time by {name}")
                 equal(machines[name].log(), [], f"asked of {name} the second time")
                 same(machines[name].state(), state, f"what the second time on {name}")
+            vagrant.now({"BOP_NODES": "3"}, **machines)
             up("node3")
             meet(machines, "node1", "node2", "node3")
+            vagrant.now({"BOP_NODES": "2"}, **machines)
+            equal(up("collector"), [], "said of a node that Vagrant is not told of")
             for name in ("node1", "collector"):
                 old = machines[name].run("/bin/sh", "-c", "cat /etc/bop/keys/*.secret").out
                 vagrant.do("halt", name)
                 machines[name].end()
                 machines[name] = StandIn(name, folder)
-                vagrant.now(**machines)
+                vagrant.now({"BOP_NODES": "3"}, **machines)
                 up(name)
                 true(old != machines[name].run("/bin/sh", "-c", "cat /etc/bop/keys/*.secret").out, f"{name} has its old key")
                 meet(machines, "node1", "node2", "node3")

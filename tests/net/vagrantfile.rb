@@ -33,7 +33,7 @@ Environment = Struct.new(:machines, :local_data_path) do
   end
 
   def machine(name, _provider)
-    machines.fetch(name)
+    Vagrant::CONFIG.vm.said[:defined].key?(name.to_s) ? machines.fetch(name) : raise(Failed, "no machine #{name}")
   end
 end
 
