@@ -320,6 +320,8 @@ def test_keys():
                 machines[name].end()
                 machines[name] = StandIn(name, folder)
                 vagrant.now({"BOP_NODES": "3"}, **machines)
+                other = "node2" if name == "collector" else "collector"
+                vagrant.do("up", other)  # as if both were at it at once: the new one has nothing yet
                 up(name)
                 true(old != machines[name].run("/bin/sh", "-c", "cat /etc/bop/keys/*.secret").out, f"{name} has its old key")
                 meet(machines, "node1", "node2", "node3")
