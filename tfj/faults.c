@@ -321,4 +321,5 @@ void faults_clear(struct faults *faults)
 	memset(faults->rules, 0, faults->top * sizeof(*faults->rules));
 	memset(faults->armed, 0, faults->top * sizeof(*faults->armed));
 	faults->top = 0;
+	faults->missed = 0;
 }

@@ -75,11 +75,24 @@ int faults_open(struct tracer *tracer, struct faults **ret_faults, struct error 
 void faults_close(struct faults *faults);
 
 /*
- * Acts on packets of all devices that are in that namespace now. guest: the namespace is not ours alone; what others
+ * Acts on packets of all devices that are in that namespace, and, with faults_watch(), of those that come. guest: the namespace is not ours alone; what others
  * have attached there stays and goes on to see all packets that pass. The box must be in the tracer's scope, its
  * addresses told.
  */
 int faults_box(struct faults *faults, int netns, uint32_t box, bool guest, struct error *e);
+
+/*
+ * Devices that have come into boxes get the programs, too, and those that went are forgotten: to be called when faults_watch_fd()
+ * is readable, which is ours until faults_close().
+ */
+int faults_watch_fd(const struct faults *faults);
+void faults_watch(struct faults *faults);
+
+/*
+ * Packets, since the last call, that a rule might have been for and that no program of ours has seen: through a new device before
+ * it had the programs, or in a box of our own through one whose packets have no Ethernet header (tun, wireguard).
+ */
+uint64_t faults_missed(struct faults *faults);
 
 /* Packets from or to there are never touched: the agent's own link. port 0: every one. */
 int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, struct error *e);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -129,6 +130,7 @@ void faults_place_close(struct faults_place *place)
 {
 	int home = netns_enter(place->netns);
 
+	faults_news_close(place);
 	tracer_quiet();
 	for (size_t i = 0; i < place->n_devices; i++)
 		if (home >= 0 || place->devices[i].links[0] >= 0)
@@ -140,50 +142,77 @@ void faults_place_close(struct faults_place *place)
 	*place = (struct faults_place){ .netns = -1 };
 }
 
-/* Which box packets from that device come from. */
-static void device_tell(struct faults *faults, uint32_t box, const char *name)
+/* Which box packets from that device come from. Returns what kind of device it is (ARPHRD_*), or negative errno. */
+static int device_tell(struct faults *faults, uint32_t box, const char *name)
 {
-	int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int socket_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), kind = -EBADF;
 	struct ifreq request = { .ifr_name = "" };
 	uint64_t address = 0;
 
+	if (socket_fd < 0)
+		return -errno;
 	strncpy(request.ifr_name, name, sizeof(request.ifr_name) - 1);
-	if (socket_fd >= 0 && !ioctl(socket_fd, SIOCGIFHWADDR, &request))
+	kind = ioctl(socket_fd, SIOCGIFHWADDR, &request) ? -errno : request.ifr_hwaddr.sa_family;
+	if (kind == ARPHRD_ETHER)
 		memcpy(&address, request.ifr_hwaddr.sa_data, 6);
 	if (address)
 		bpf_map_update_elem(faults->rule_devices, &address, &box, BPF_ANY);
-	if (socket_fd >= 0)
-		close(socket_fd);
+	close(socket_fd);
+	return kind;
+}
+
+struct faults_device *faults_device_find(struct faults_place *place, unsigned int index)
+{
+	for (size_t i = 0; i < place->n_devices; i++)
+		if (place->devices[i].index == index)
+			return &place->devices[i];
+	return NULL;
+}
+
+int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e)
+{
+	int kind = device_tell(faults, place->box, name), err;
+	struct faults_device *device;
+
+	if (kind == -ENODEV || faults_device_find(place, index))
+		return 0;
+	if (place->n_devices == FAULTS_DEVICES)
+		return error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there", place->box,
+				 FAULTS_DEVICES);
+	device = &place->devices[place->n_devices++];
+	*device = (struct faults_device){ .index = index, .links = { -1, -1 } };
+	device->blind = kind != ARPHRD_ETHER && kind != ARPHRD_LOOPBACK;
+	err = device->blind ? 0 : device_attach(place, device);
+	return err ? error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, name,
+			       strerror(-err),
+			       err == -ENOENT || err == -EINVAL
+				       ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"
+				       : "") :
+		     0;
+}
+
+void faults_device_remove(struct faults_place *place, unsigned int index)
+{
+	struct faults_device *device = faults_device_find(place, index);
+
+	if (!device)
+		return;
+	device_detach(device);
+	*device = place->devices[--place->n_devices];
 }
 
 /* The caller is in its namespace. */
 static int devices_attach(struct faults *faults, struct faults_place *place, struct error *e)
 {
+	int err = faults_news_open(faults, place, e); /* before the list: what comes meanwhile is in one of them */
 	struct if_nameindex *names = if_nameindex();
-	int err = 0;
 
-	if (!names)
-		return error_set(e, -errno, "box %u: its devices cannot be listed: %s", place->box, strerror(errno));
-	for (size_t i = 0; names[i].if_index && !err; i++) {
-		struct faults_device *device = &place->devices[place->n_devices];
-
-		if (place->n_devices == FAULTS_DEVICES) {
-			err = error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there",
-					place->box, FAULTS_DEVICES);
-			break;
-		}
-		*device = (struct faults_device){ .index = names[i].if_index, .links = { -1, -1 } };
-		place->n_devices++;
-		err = device_attach(place, device);
-		if (err)
-			error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box,
-				  names[i].if_name, strerror(-err),
-				  err == -ENOENT || err == -EINVAL
-					  ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"
-					  : "");
-		device_tell(faults, place->box, names[i].if_name);
-	}
-	if_freenameindex(names);
+	if (!names && !err)
+		err = error_set(e, -errno, "box %u: its devices cannot be listed: %s", place->box, strerror(errno));
+	for (size_t i = 0; names && names[i].if_index && !err; i++)
+		err = faults_device_add(faults, place, names[i].if_index, names[i].if_name, e);
+	if (names)
+		if_freenameindex(names);
 	return err;
 }
 

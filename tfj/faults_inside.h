@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of the faults, for faults.c (rules), faults_rule.c (what a rule is), faults_box.c (what is attached where)
- * and faults_open.c (what is loaded). Nobody else includes this.
+ * The inside of the faults, for faults.c (rules), faults_rule.c (what a rule is), faults_box.c (what is attached where),
+ * faults_watch.c (devices that come and go) and faults_open.c (what is loaded). Nobody else includes this.
  */
 #ifndef TFJ_FAULTS_INSIDE_H
 #define TFJ_FAULTS_INSIDE_H
@@ -20,6 +20,8 @@ struct faults_device {
 	unsigned int index;
 	int links[2]; /* TCX: arriving, leaving; -1: a filter */
 	bool filters[2];
+	bool blind;	  /* its packets have no Ethernet header: the programs cannot read them, and are not attached */
+	uint32_t packets; /* blind: how many it had at the last look; they wrap */
 };
 
 /* Where a rule counts in the gate. */
@@ -37,6 +39,7 @@ struct faults_place {
 	uint32_t box;
 	int netns; /* a descriptor of ours */
 	bool guest;
+	struct mnl_socket *news; /* of the kernel, on its devices */
 	struct gate_bpf *gate;
 	struct faults_device devices[FAULTS_DEVICES];
 	size_t n_devices;
@@ -57,6 +60,8 @@ struct faults {
 	uint32_t top;		    /* ids in use are below */
 	struct faults_place *places;
 	size_t n_places;
+	int watch;	 /* an epoll of all news */
+	uint64_t missed; /* see faults_missed() */
 };
 
 /* Can the kernel do that at such a moment, and is the id free? As faults_arm(). */
@@ -67,6 +72,18 @@ void faults_rule_key(const struct kernel_fault *fault, struct rule_key *ret_key)
 
 /* All fault maps are emptied. */
 void faults_maps_clear(struct faults *faults);
+
+/*
+ * One device, or one that has gone: the caller is in the namespace of its box. -E2BIG: there are too many; one that is known
+ * is told anew, which box its address is of.
+ */
+int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e);
+void faults_device_remove(struct faults_place *place, unsigned int index);
+struct faults_device *faults_device_find(struct faults_place *place, unsigned int index);
+
+/* From now on its news are kept for faults_watch(). The caller is in its namespace. */
+int faults_news_open(struct faults *faults, struct faults_place *place, struct error *e);
+void faults_news_close(struct faults_place *place);
 
 /* What is attached in that box goes. */
 void faults_place_close(struct faults_place *place);

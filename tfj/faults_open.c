@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -87,11 +88,12 @@ int faults_open(struct tracer *tracer, struct faults **ret_faults, struct error 
 	if (!faults)
 		return error_set(e, -ENOMEM, "faults: out of memory");
 	faults->tracer = tracer;
-	faults->programs = -1;
+	faults->programs = faults->watch = -1;
 	faults->armed = calloc(RULE_MAX, sizeof(*faults->armed));
+	faults->watch = epoll_create1(EPOLL_CLOEXEC);
 	tracer_quiet();
 	faults->bpf = fault_bpf__open();
-	err = !faults->armed ? -ENOMEM : faults->bpf ? programs_load(faults) : -errno;
+	err = !faults->armed ? -ENOMEM : faults->bpf && faults->watch >= 0 ? programs_load(faults) : -errno;
 	if (err) {
 		error_set(e, err, "this kernel refused the programs for faults: %s",
 			  tracer_complaint()[0] ? tracer_complaint() : strerror(-err));
@@ -115,6 +117,8 @@ void faults_close(struct faults *faults)
 		munmap(faults->rules, rules_size());
 	if (faults->programs >= 0)
 		close(faults->programs);
+	if (faults->watch >= 0)
+		close(faults->watch);
 	fault_bpf__destroy(faults->bpf);
 	free(faults->places);
 	free(faults->armed);

@@ -144,11 +144,24 @@ static void due(struct inject *inject, struct injected *it, uint64_t now_ns)
 	}
 }
 
+/* What no program of ours could look at. */
+static void missed_tell(struct inject *inject)
+{
+	uint64_t missed;
+
+	faults_watch(*inject->place.faults);
+	missed = faults_missed(*inject->place.faults);
+	if (missed)
+		inject->place.on_missed(missed, inject->place.arg);
+}
+
 static void renew(struct inject *inject, uint64_t now_ns)
 {
 	inject->renew_ns = now_ns + INJECT_RENEW_NS;
-	if (inject->opened)
+	if (inject->opened) {
 		faults_renew(*inject->place.faults, now_ns + INJECT_LEASE_NS);
+		missed_tell(inject);
+	}
 	if (inject->place.guardian)
 		guardian_renew(inject->place.guardian, now_ns + INJECT_LEASE_NS);
 	for (size_t i = 0; i < inject->n; i++)
@@ -158,6 +171,8 @@ static void renew(struct inject *inject, uint64_t now_ns)
 
 void inject_tick(struct inject *inject, uint64_t now_ns)
 {
+	if (inject->opened)
+		faults_watch(*inject->place.faults);
 	for (size_t i = 0; i < inject->n && inject->hurries; i++)
 		if (inject->list[i]->waits_port && !inject->list[i]->over)
 			port_look(inject, inject->list[i], now_ns);
@@ -222,6 +237,8 @@ int inject_lift(struct inject *inject, uint32_t id, uint64_t now_ns, struct erro
 void inject_disarm(struct inject *inject, uint64_t now_ns)
 {
 	inject_no_restarts(inject);
+	if (inject->opened)
+		missed_tell(inject);
 	for (size_t i = 0; i < inject->n; i++) {
 		struct injected *it = inject->list[i];
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "tfj/inject_inside.h"
 
@@ -13,6 +14,7 @@
 static int kernel_open(struct inject *inject, struct error *e)
 {
 	const struct inject_place *place = &inject->place;
+	struct epoll_event event = { .events = EPOLLIN };
 	uint8_t ip[16];
 	uint16_t port;
 	int err = *place->faults ? 0 : faults_open(place->tracer, place->faults, e);
@@ -27,6 +29,8 @@ static int kernel_open(struct inject *inject, struct error *e)
 	}
 	if (!err && place->link_peer(ip, &port, place->arg) == 0)
 		err = faults_spare(*place->faults, ip, port, e);
+	if (!err && epoll_ctl(place->epoll, EPOLL_CTL_ADD, faults_watch_fd(*place->faults), &event) < 0 && errno != EEXIST)
+		err = error_set(e, -errno, "new devices of boxes cannot be watched for: %s", strerror(errno));
 	if (err) {
 		faults_clear(*place->faults);
 		inject->opened = false;

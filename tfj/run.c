@@ -312,7 +312,8 @@ void run_on_exit(struct run *run, pid_t pid, int status)
 
 void run_on_ready(struct run *run, void *data)
 {
-	crew_on_ready(run->crew, data);
+	if (data) /* else something for run_inject() */
+		crew_on_ready(run->crew, data);
 }
 
 bool run_waits(const struct run *run)

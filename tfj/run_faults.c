@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Faults of a run: what they are made on (inject.h), orders about them, and what is told of them. See run.h. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/clock.h"
@@ -33,6 +34,17 @@ static void on_fault_no_restart(const char *name, uint32_t status, uint32_t faul
 	run->place.on_exited(name, status, "", 0, fault, false, run->place.arg);
 }
 
+static void on_fault_missed(uint64_t packets, void *arg)
+{
+	struct run *run = arg;
+	struct kept_note missed = { .kind = EVENT_LOST, .value = (int64_t)packets, .now_ns = clock_monotonic_ns() };
+
+	snprintf(missed.text, sizeof(missed.text), "packets that no fault could look at: they passed a device without Ethernet headers "
+		 "(a tunnel), or a new one before its first look");
+	run->lost += packets;
+	run_note(run, &missed);
+}
+
 static bool on_fault_is_attached(const char *label, void *arg)
 {
 	const struct run *run = arg;
@@ -58,6 +70,7 @@ int run_arm(struct run *run, const struct message_order *order, struct error *e)
 		.stream = &run->stream,
 		.names = run->names,
 		.crew = run->crew,
+		.epoll = run->place.epoll,
 		.box_base = run->place.box_base,
 		.no_syn = run->syn ? NULL : run->no_syn.text,
 		.link_peer = on_fault_link_peer,
@@ -65,6 +78,7 @@ int run_arm(struct run *run, const struct message_order *order, struct error *e)
 		.settle = on_fault_settle,
 		.on_event = on_fault_event,
 		.on_receipts = on_fault_receipts,
+		.on_missed = on_fault_missed,
 		.on_no_restart = on_fault_no_restart,
 		.arg = run,
 	};

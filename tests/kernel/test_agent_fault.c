@@ -195,6 +195,37 @@ START_TEST(not_by_a_fault)
 }
 END_TEST
 
+/* A program makes a tunnel in its box, whose packets no fault can look at: the run says so. */
+START_TEST(tunnel_is_told)
+{
+	static const char script[] =
+		"exec 2>err; python3 -c 'import fcntl, os, socket, struct, subprocess\n"
+		"tun = os.open(\"/dev/net/tun\", os.O_RDWR)\n"
+		"fcntl.ioctl(tun, 0x400454ca, struct.pack(\"16sH22x\", b\"late0\", 0x1001))\n"
+		"subprocess.check_call(\"ip addr add 10.98.0.1/24 dev late0; ip link set late0 up\", shell=True)\n"
+		"socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\"x\", (\"10.98.0.2\", 9))\n"
+		"os.read(tun, 2000)\n"
+		"open(\"done\", \"w\").write(\"1\\n\")\n"
+		"import time; time.sleep(1000)'; echo 0 >done";
+	size_t lost = 0;
+
+	begin();
+	arm(1, LINES("isolate s1"));
+	start_shell("a", script);
+	if (file_text("done")[0] == '1') {
+		finish();
+		for (size_t i = 0; i < bop.trace.n_events; i++)
+			lost += bop.trace.events[i].kind == EVENT_LOST && bop.trace.events[i].value > 0;
+		ck_assert_uint_ge(lost, 1);
+	} else {
+		printf("# no tun device can be made here: %s", file_text("err"));
+		finish();
+	}
+	file_remove("done");
+	file_remove("err");
+}
+END_TEST
+
 /* Who waits to be started again when the run is being stopped, or when that is lifted, never is, and that is told. */
 START_TEST(no_restart)
 {
@@ -476,6 +507,7 @@ int main(int argc, char **argv)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, crash_and_restart);
 	tcase_add_test(tc, not_by_a_fault);
+	tcase_add_test(tc, tunnel_is_told);
 	tcase_add_test(tc, no_restart);
 	tcase_add_test(tc, cannot_restart);
 	tcase_add_test(tc, pauses);
