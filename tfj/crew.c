@@ -50,6 +50,7 @@ struct crew {
 	struct crew_place place;
 	struct crew_events events;
 	struct member *members;
+	char *directory;  /* of the run: place.directory */
 	int *cgroups;	  /* of each box: where its programs are, one below that of the run; -1: none yet */
 	unsigned n_cgroups; /* that there ever were */
 };
@@ -63,7 +64,10 @@ struct crew *crew_new(const struct crew_place *place, const struct crew_events *
 	crew->place = *place;
 	crew->events = *events;
 	crew->cgroups = calloc(place->boxes->n + 1, sizeof(*crew->cgroups));
-	if (!crew->cgroups) {
+	crew->place.directory = crew->directory = strdup(place->directory);
+	if (!crew->cgroups || !crew->directory) {
+		free(crew->cgroups);
+		free(crew->directory);
 		free(crew);
 		return NULL;
 	}
@@ -140,6 +144,7 @@ void crew_free(struct crew *crew)
 	for (size_t i = 0; i < crew->place.boxes->n; i++)
 		cgroup_drop(crew, i + 1);
 	free(crew->cgroups);
+	free(crew->directory);
 	free(crew);
 }
 
@@ -249,13 +254,14 @@ static int failing_find(const struct crew *crew, const struct message_start *sta
 }
 
 /* In a container the run's directory is not there: who would work in it begins in the container's root. */
-static int inside_prepare(struct spawn_spec *spec, const struct box *box, struct spawn *ret_spawn, struct error *e)
+static int inside_prepare(struct spawn_spec *spec, const char *run_directory, const struct box *box, struct spawn *ret_spawn,
+			  struct error *e)
 {
 	char **environment = NULL;
 	int err;
 
 	spec->enter = box->enter;
-	if (strstr(spec->directory, "/bop.run.")) {
+	if (enter_hides(run_directory, spec->directory)) {
 		environment = enter_environment(spec->environment);
 		if (!environment)
 			return error_set(e, -ENOMEM, "out of memory");
@@ -301,7 +307,7 @@ int crew_start(struct crew *crew, uint64_t order, const struct message_start *st
 		return error_set(e, -ENOMEM, "out of memory");
 	spec.host = box->name;
 	spec.netns = box->netns;
-	err = box->enter ? inside_prepare(&spec, box, &member->spawn, e) : spawn_prepare(&spec, &member->spawn, e);
+	err = box->enter ? inside_prepare(&spec, place->directory, box, &member->spawn, e) : spawn_prepare(&spec, &member->spawn, e);
 	if (err < 0)
 		goto out;
 	tracer_ignore_pipe(place->tracer, member->spawn.go);

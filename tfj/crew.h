@@ -39,6 +39,7 @@ struct crew_place {
 	const struct cgroup *cgroup;
 	const char *hosts, *resolv;
 	uint32_t box_base; /* the tracer knows box N as box_base + N */
+	const char *directory; /* of the run; needed by crew_new() only */
 	int epoll; /* where the crew's descriptors are watched; data.ptr is for crew_on_ready */
 };
 

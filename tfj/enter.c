@@ -172,6 +172,13 @@ int enter_user(const struct enter *enter, const char *name, uid_t *ret_uid, gid_
 	return err ? error_set(e, err, "the user '%s' is in too many groups", name) : 0;
 }
 
+bool enter_hides(const char *run_directory, const char *path)
+{
+	size_t n = strlen(run_directory);
+
+	return n && !strncmp(path, run_directory, n) && (!path[n] || path[n] == '/');
+}
+
 char **enter_environment(char *const *environment)
 {
 	static const char pwd[] = "PWD=/", home[] = "HOME=/";

@@ -37,6 +37,9 @@ int enter_child(const struct enter *enter);
  */
 int enter_user(const struct enter *enter, const char *name, uid_t *ret_uid, gid_t *ret_gid, gid_t *groups, int *n_groups, struct error *e);
 
+/* Is that path the run's directory, or in it? No container has it. */
+bool enter_hides(const char *run_directory, const char *path);
+
 /* The same environment for a program that begins in the container's root: the run's folders are not there. malloc'ed, its strings borrowed. */
 char **enter_environment(char *const *environment);
 

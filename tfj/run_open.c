@@ -125,11 +125,9 @@ static int boxes_find_or_make(struct run *run, const struct message_order *order
 	err = served->n && served->box[0].guest ? boxes_guests(order->begin.boxes, served, &run->boxes, e) :
 						  boxes_open(order->begin.boxes, &run->boxes, e);
 	for (size_t i = 0; !err && order->begin.n_peers && run->boxes->box[0].guest && i < run->boxes->n; i++) {
-		const struct box *box = &run->boxes->box[i], *known = served_find(served, box->name);
+		const struct box *box = &run->boxes->box[i];
 
-		if (strcmp(box->address, known->address)) /* the other agents have been told the old one */
-			err = error_set(e, -EADDRNOTAVAIL, "box '%s': its container is at %s now, and was at %s when this agent began: start tfj again",
-					box->name, box->address, known->address);
+		err = served_moved(box, served_find(served, box->name), e);
 	}
 	if (!err && order->begin.n_peers)
 		err = boxes_peers(run->boxes, order->begin.peers, order->begin.n_peers, e);
@@ -215,6 +213,7 @@ int run_open(const struct run_place *place, const struct message_order *order, s
 	crew.hosts = run->hosts;
 	crew.resolv = run->boxes->box[0].guest ? NULL : run->resolv; /* a guest has its own way to names outside */
 	crew.box_base = place->box_base;
+	crew.directory = order->begin.directory;
 	attached = (struct attached_place){ place->tracer, run->names, run->boxes, place->box_base, on_attached_exited, run };
 	run->attached = run->names ? attached_new(&attached) : NULL;
 	run->crew = run->attached ? crew_new(&crew, &events) : NULL;

@@ -209,6 +209,17 @@ static int one_open(struct served *served, const char *spec, struct error *e)
 	return *equals ? there_open(box, equals + 1, e) : 0;
 }
 
+int served_moved(const struct box *box, const struct box *known, struct error *e)
+{
+	bool six = !strcmp(box->address, known->address);
+	const char *now = six ? box->address6 : box->address, *then = six ? known->address6 : known->address;
+
+	if (!strcmp(now, then))
+		return 0;
+	return error_set(e, -EADDRNOTAVAIL, "box '%s': its container is at %s now, and was at %s when this agent began: start tfj again",
+			 box->name, *now ? now : "no IPv6 address", *then ? then : "none");
+}
+
 int served_differ(const struct box *boxes, size_t n, struct error *e)
 {
 	for (size_t i = 1; i < n; i++)
@@ -246,7 +257,7 @@ static int maybe_open(struct served *served, char *spec, size_t length, struct e
 
 	spec[length - 1] = '\0';
 	err = one_open(served, spec, e);
-	if (err != -ENOENT)
+	if (err != -ENOENT && err != -ESRCH) /* none of the name, or it has just ended */
 		return err;
 	fprintf(stderr, "tfj: %s: the box is left out\n", e->text);
 	served->n = before;

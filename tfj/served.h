@@ -35,8 +35,11 @@ void served_rest(struct served *served);
 
 bool served_has_container(const struct served *served);
 
-/* Fills in the namespace, the addresses and the way into the container that the box names. -ENOENT: it does not run. */
+/* Fills in the namespace, the addresses and the way into the container that the box names. -ENOENT: it does not run, -ESRCH: not any more. */
 int served_container(struct box *box, const struct containers *containers, struct error *e);
+
+/* -EADDRNOTAVAIL: the box has another address than when we knew it so: the other agents have been told the old one. */
+int served_moved(const struct box *box, const struct box *known, struct error *e);
 
 /* -EINVAL: two guests are one namespace. */
 int served_differ(const struct box *boxes, size_t n, struct error *e);

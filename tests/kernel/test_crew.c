@@ -71,7 +71,7 @@ static void setup(void)
 	names = names_new(&stream, boxes, 0, on_listen, NULL);
 	ck_assert_ptr_nonnull(names);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	place = (struct crew_place){ tracer, names, &stream, boxes, &cgroup, inbox_hosts, inbox_resolv, 0, epoll };
+	place = (struct crew_place){ tracer, names, &stream, boxes, &cgroup, inbox_hosts, inbox_resolv, 0, inbox_base, epoll };
 	crew = crew_new(&place, &events);
 	ck_assert_ptr_nonnull(crew);
 }
