@@ -94,5 +94,7 @@ void diff_free(struct diff *diff);
 /* Why, as it stands behind a sentence: "lost to fault 1", "after fault 1", "events were lost here". Empty: unexplained. */
 #define DIFF_CAUSE_MAX 80
 void diff_cause_text(const struct diff_change *change, char buf[DIFF_CAUSE_MAX]);
+/* Does a text name that fault ("lost to fault 1"), and not only one whose number begins with its own? */
+bool diff_names_fault(const char *text, uint32_t fault);
 
 #endif

@@ -38,19 +38,27 @@ static bool acted(const struct graph_fault *fault)
 	return fault->acts && fault->fired != NO_VERTEX;
 }
 
-/* Of what fired in one run only; lines are compared, ids are those of a plan. */
+/* How many of the first n faults did something and have that line. */
+static size_t acted_alike(const struct graph *g, size_t n, const char *text)
+{
+	size_t alike = 0;
+
+	for (size_t i = 0; i < n; i++)
+		alike += acted(&g->faults[i]) && !strcmp(g->faults[i].text, text);
+	return alike;
+}
+
+/* Of what fired in one run only; lines are compared, one by one, ids are those of a plan. */
 static int collect_faults(struct diffing *d)
 {
 	for (unsigned side = 0; side < 2; side++) {
 		const struct graph *g = d->sides[side].g, *other = d->sides[!side].g;
 
 		for (size_t i = 0; i < g->n_faults; i++) {
-			bool both = false;
+			const char *text = g->faults[i].text;
 			struct diff_change *change;
 
-			for (size_t k = 0; k < other->n_faults; k++)
-				both |= acted(&other->faults[k]) && !strcmp(other->faults[k].text, g->faults[i].text);
-			if (both || !acted(&g->faults[i]))
+			if (!acted(&g->faults[i]) || acted_alike(g, i + 1, text) <= acted_alike(other, other->n_faults, text))
 				continue;
 			change = add(d, DIFF_FAULT, side, g->vertices[g->faults[i].fired].process, 0, g->faults[i].fired);
 			if (!change)

@@ -307,3 +307,14 @@ void diff_cause_text(const struct diff_change *change, char buf[DIFF_CAUSE_MAX])
 		snprintf(buf, DIFF_CAUSE_MAX, "%s fault %" PRIu32 "%s", change->lost_to_it ? "lost to" : "after", change->fault,
 			 run);
 }
+
+bool diff_names_fault(const char *text, uint32_t fault)
+{
+	char name[32];
+	size_t n = (size_t)snprintf(name, sizeof(name), " fault %" PRIu32, fault);
+
+	for (text = strstr(text, name); text; text = strstr(text + 1, name))
+		if (text[n] < '0' || text[n] > '9')
+			return true;
+	return false;
+}

@@ -209,13 +209,13 @@ static bool acted(const struct graph_fault *fault)
 	return fault->acts && fault->fired != NO_VERTEX;
 }
 
-/* In both: the same line, which did something in both, or in neither. */
+/* In both: the same line, which did something in both, or in neither; each stands for one only. */
 static uint32_t fault_twin(const struct laying *l, const struct graph_fault *fault)
 {
 	const struct graph *g = l->layers[1].g;
 
 	for (uint32_t k = 0; k < g->n_faults; k++)
-		if (acted(&g->faults[k]) == acted(fault) && !strcmp(g->faults[k].text, fault->text))
+		if (l->o->faults[l->layers[1].fault[k]].side != OVERLAY_BOTH && acted(&g->faults[k]) == acted(fault) && !strcmp(g->faults[k].text, fault->text))
 			return k;
 	return DIFF_NONE;
 }

@@ -425,6 +425,12 @@ static bool is_of_other(const struct picture *p, const struct item *item)
 	return item_side(p, item) == OVERLAY_REMOVED || item_side(p, item) == OVERLAY_GHOST;
 }
 
+/* Is it the call in which the fault found its process? */
+static bool is_call_of(const struct graph_fault *fault, const struct item *item)
+{
+	return item->vertex != NO_VERTEX && item->vertex == fault->call;
+}
+
 /* From where it was stopped to what it did next. */
 static void paint_pause(struct brush *b, size_t item)
 {
@@ -437,8 +443,8 @@ static void paint_pause(struct brush *b, size_t item)
 	if (lane == ALL_LANES)
 		return;
 	for (; i < p->n_items && (p->items[i].lane != lane || p->items[i].vertex == NO_VERTEX || is_of_other(p, &p->items[i]) ||
-				  p->items[i].vertex == fault->call); i++)
-		if (p->items[i].lane == lane && p->items[i].vertex == fault->call)
+				  is_call_of(fault, &p->items[i])); i++)
+		if (p->items[i].lane == lane && is_call_of(fault, &p->items[i]))
 			from = row_y(b->l, p->nodes[p->items[i].node].row);
 	if (i < p->n_items)
 		to = row_y(b->l, p->nodes[p->items[i].node].row);

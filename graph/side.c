@@ -67,15 +67,14 @@ static void cause_words(const struct picture *p, const struct diff_change *chang
 /* " (after fault 1)"; not of a fault that is named already: that it took the message itself, or killed the process. */
 static void cause_text(const struct picture *p, const struct overlay_vertex *v, const char *caption, char *buf, size_t size)
 {
-	char cause[CAUSE_MAX], fault[32];
+	char cause[CAUSE_MAX];
 
 	*buf = '\0';
 	for (uint32_t i = 0; v && i < v->n_notes && !*buf; i++) {
 		const struct diff_change *change = change_of(p, v, i);
 
 		cause_words(p, change, cause, sizeof(cause));
-		snprintf(fault, sizeof(fault), " fault %" PRIu32, change->fault);
-		if (*cause && (change->cause != DIFF_BY_FAULT || !strstr(caption, fault)))
+		if (*cause && (change->cause != DIFF_BY_FAULT || !diff_names_fault(caption, change->fault)))
 			snprintf(buf, size, " (%s)", cause);
 	}
 }

@@ -190,6 +190,49 @@ START_TEST(signs)
 }
 END_TEST
 
+/* A caption that names fault 12 does not name fault 1. */
+START_TEST(names_of_faults)
+{
+	ck_assert(diff_names_fault("+ lost to fault 1", 1));
+	ck_assert(diff_names_fault("lost to fault 12, after fault 1 of run 1", 1));
+	ck_assert(diff_names_fault("lost to fault 12", 12));
+	ck_assert(!diff_names_fault("lost to fault 12", 1));
+	ck_assert(!diff_names_fault("lost to fault 12", 2));
+	ck_assert(!diff_names_fault("", 1));
+}
+END_TEST
+
+/* Faults of one line in both plans are the same, one by one. */
+START_TEST(equal_faults)
+{
+	struct two two = { .random = false };
+	size_t both = 0;
+
+	for (int i = 0; i < 2; i++) {
+		talk_init(&two.talks[i], "a b c", "a+b b+c a>b* a+c a>c");
+		talk_event(&two.talks[i], (struct talker){ 0 }, EVENT_ARMED, 0)->value = 2;
+		talk_event(&two.talks[i], (struct talker){ 0 }, EVENT_ARMED, 0)->value = 3;
+		for (unsigned k = 1; k < 4; k++) {
+			struct event *armed = NULL;
+
+			for (size_t at = 0; at < two.talks[i].trace.n_events; at++)
+				if (two.talks[i].trace.events[at].kind == EVENT_ARMED && two.talks[i].trace.events[at].value == k)
+					armed = &two.talks[i].trace.events[at];
+			ck_assert_ptr_nonnull(armed);
+			armed->text = 1;
+		}
+		two.graphs[i] = talk_graph(&two.talks[i]);
+		ck_assert_uint_eq(two.graphs[i]->n_faults, 3);
+	}
+	lay(&two);
+	for (size_t i = 0; i < two.overlay->graph.n_faults; i++)
+		both += two.overlay->faults[i].side == OVERLAY_BOTH;
+	ck_assert_uint_eq(two.overlay->graph.n_faults, 3);
+	ck_assert_uint_eq(both, 3);
+	two_fini(&two);
+}
+END_TEST
+
 /* Is the vertex a ghost, or what was put in its place? */
 static bool is_moved(const struct overlay *o, uint32_t v)
 {
@@ -768,6 +811,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 300);
 	tcase_add_loop_test(tc, changes_show, 0, N_GOLDEN);
+	tcase_add_test(tc, names_of_faults);
+	tcase_add_test(tc, equal_faults);
 	tcase_add_test(tc, signs);
 	tcase_add_test(tc, random_pairs);
 	tcase_add_test(tc, damaged_pairs);
