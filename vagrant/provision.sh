@@ -13,7 +13,8 @@ PORT=7100
 KEYS=/etc/bop/keys
 STATE=/var/local/box-of-pain # what was installed last
 CHECKOUT=${BOP_CHECKOUT:-/vagrant}
-SOURCES=(Makefile bpf collector debian examples graph ldfi lib libbop proto systemd tfj) # that programs and services are made of
+# what programs and services are made of
+SOURCES=(Makefile bpf collector debian examples graph ldfi lib libbop proto systemd tfj)
 PACKAGES=(bop tfj bop-examples)
 
 fail() { echo "provision.sh: $*" >&2; exit 1; }
