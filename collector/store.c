@@ -282,6 +282,16 @@ int store_owner_self(struct store_owner *ret_owner, struct error *e)
 	return 0;
 }
 
+bool store_owner_certain(const struct store_owner *owner)
+{
+	struct store_owner self;
+
+	if (owner->lease == STORE_LEASE_HELD)
+		return true;
+	return store_owner_self(&self, NULL) == 0 && !strcmp(self.boot_id, owner->boot_id) &&
+	       self.pid_namespace == owner->pid_namespace && store_owner_alive(owner);
+}
+
 bool store_owner_alive(const struct store_owner *owner)
 {
 	struct store_owner self;

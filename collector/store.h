@@ -267,6 +267,8 @@ int store_class_near(struct store *store, const struct store_near *near, store_o
 /* This process; and whether the owner can still be alive (true when that cannot be told from here). */
 int store_owner_self(struct store_owner *ret_owner, struct error *e);
 bool store_owner_alive(const struct store_owner *owner);
+/* Whether it is known to be alive: false when that cannot be told from here. */
+bool store_owner_certain(const struct store_owner *owner);
 
 /*
  * A backend. Same contracts as the functions above. In run_seal and run_class `class` is what a new class would be (id, first_run and

@@ -104,6 +104,16 @@ int store_run_get(struct store *store, uint64_t id, struct store_run **ret_run, 
 	return 0;
 }
 
+int store_format_busy(const char *name, uint64_t run, const struct store_owner *owner, struct error *e)
+{
+	if (!store_owner_certain(owner))
+		return 0;
+	return error_set(e, -EBUSY,
+			 "store %s: it is of format 1, and an older bop (process %d) records run %llu in it, which it could not go on with in "
+			 "format 2: wait until that has ended, then try again",
+			 name, owner->pid, (unsigned long long)run);
+}
+
 unsigned store_approximate(const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT])
 {
 	unsigned bits = 0;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/store_class.h"
 #include "collector/store_pg.h"
 
 #define PROGRAM "Box of Pain"
@@ -153,6 +154,28 @@ static bool is_race(const struct error *e)
 	return strstr(e->text, "concurrently");
 }
 
+/* 0; -EBUSY: an older bop records in it, and could not go on afterwards. */
+static int recorded_check(struct store_pg *s, struct error *e)
+{
+	PGresult *rows = NULL;
+	int err = pg_query(s,
+			   "SELECT r.id, r.owner_boot, r.owner_pid_namespace, r.owner_pid, r.owner_start,"
+			   " l.until_ms IS NOT NULL AND l.until_ms > " PG_NOW " FROM bop_run r LEFT JOIN bop_lease l"
+			   " ON l.owner_boot = r.owner_boot AND l.owner_pid_namespace = r.owner_pid_namespace AND l.owner_pid = r.owner_pid"
+			   " AND l.owner_start = r.owner_start WHERE r.running", NULL, &rows, "making its tables", e);
+
+	for (int i = 0; !err && i < PQntuples(rows); i++) {
+		struct store_owner owner = { .pid_namespace = pg_get_number(rows, i, 2), .pid = (int32_t)pg_get_number(rows, i, 3),
+					     .start = pg_get_number(rows, i, 4),
+					     .lease = pg_get_bool(rows, i, 5) ? STORE_LEASE_HELD : STORE_LEASE_OVER };
+
+		snprintf(owner.boot_id, sizeof(owner.boot_id), "%s", pg_get_text(rows, i, 1));
+		err = store_format_busy(s->name, pg_get_number(rows, i, 0), &owner, e);
+	}
+	PQclear(rows);
+	return err;
+}
+
 static int make(struct store_pg *s, void *arg, struct error *e)
 {
 	struct pg_params params = { 0 };
@@ -162,6 +185,8 @@ static int make(struct store_pg *s, void *arg, struct error *e)
 	err = pg_query(s, "SET LOCAL statement_timeout = 0", NULL, NULL, "making its tables", e);
 	if (!err)
 		err = format_read(s, true, &format, e); /* who comes second waits here, and finds it done */
+	if (!err && format && format < FORMAT)
+		err = recorded_check(s, e);
 	if (err < 0 || format == FORMAT)
 		return err;
 	for (uint64_t at = format; at < FORMAT && !err; at++)

@@ -6,6 +6,7 @@
  * Format 2 has the classes; and what many runs have in common (the text of the experiment's file, the commands of its programs) once,
  * not with each of them.
  */
+#include "collector/store_class.h"
 #include "collector/store_sqlite.h"
 
 #include <errno.h>
@@ -154,6 +155,26 @@ static int run_each(struct store_sqlite *s, const char *const *parts, const char
 	return err ? err : sqlite_run(s, sql, doing, e);
 }
 
+/* 0; -EBUSY: an older bop records in it, and could not go on afterwards. Within the transaction that changes it. */
+static int recorded_check(struct store_sqlite *s, struct error *e)
+{
+	sqlite3_stmt *st = NULL;
+	int rc, err = sqlite_prepare(s, "SELECT id, owner_boot, owner_pid_namespace, owner_pid, owner_start FROM run WHERE running", &st,
+				     "reading it", e);
+
+	while (!err && (rc = sqlite3_step(st)) != SQLITE_DONE) {
+		struct store_owner owner = { .pid_namespace = (uint64_t)sqlite3_column_int64(st, 2), .pid = sqlite3_column_int(st, 3),
+					     .start = (uint64_t)sqlite3_column_int64(st, 4) };
+		const char *boot_id = (const char *)sqlite3_column_text(st, 1);
+
+		snprintf(owner.boot_id, sizeof(owner.boot_id), "%s", boot_id ? boot_id : "");
+		err = rc == SQLITE_ROW ? store_format_busy(s->path, (uint64_t)sqlite3_column_int64(st, 0), &owner, e) :
+					 sqlite_fail(s, rc, "reading it", e);
+	}
+	sqlite3_finalize(st);
+	return err;
+}
+
 /* Between begin and COMMIT: has become is what another bop, which was quicker, may have made of it. */
 static int change(struct store_sqlite *s, const char *begin, int from, const char *const *parts, const char *doing,
 		  struct error *e)
@@ -163,6 +184,8 @@ static int change(struct store_sqlite *s, const char *begin, int from, const cha
 	if (err < 0)
 		return err;
 	err = sqlite_format_check(s, &rc, e);
+	if (err == from && from == 2)
+		err = recorded_check(s, e) < 0 ? -EBUSY : from;
 	if (err == from)
 		err = run_each(s, parts, doing, e);
 	if (err >= 0)

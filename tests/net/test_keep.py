@@ -254,7 +254,27 @@ def test_format_1():
         equal(server.run(path, "--keep", "new", "--json").json()["kept"], 1, "the next one")
 
 
+def test_format_1_recorded():
+    """while an older bop records in a store of format 1 it stays so, and whose run it is is said; when that one is gone it becomes format 2"""
+    at = store()
+    run(same()[0], at)
+    old(at)
+    with open("/proc/self/stat", encoding="ascii") as f:
+        start = int(f.read().rsplit(")", 1)[1].split()[19])
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
+        boot = f.read().strip()
+    with sqlite3.connect(at) as db:
+        db.execute("UPDATE run SET running = 1, owner_boot = ?, owner_pid_namespace = ?, owner_pid = ?, owner_start = ?",
+                   (boot, os.stat("/proc/self/ns/pid").st_ino, os.getpid(), start))
+    for words in (("show", "1"), ("gc",), ("run", same()[0])):
+        one_line(bop(*words, "--store", at, status=3), "is of format 1", f"process {os.getpid()}) records run 1", "wait until that has ended")
+    with sqlite3.connect(at) as db:
+        equal(db.execute("PRAGMA user_version").fetchone(), (1,), "format")
+        db.execute("UPDATE run SET owner_start = ?", (start + 1,))
+    equal(show(1, at)["incomplete"], True, "the run of who is gone")
+
+
 with SERVER:
     STATUS = run_tests(test_repeats, test_outcomes, test_all, test_content, test_plans, test_live, test_no_class, test_gone, test_api,
-                       test_format_1)
+                       test_format_1, test_format_1_recorded)
 sys.exit(STATUS)
