@@ -291,7 +291,7 @@ static int collect(struct garbage *g, struct error *e)
 	int err = store_room(g->store, false, &g->before, e);
 
 	if (!err && !g->args->dry) {
-		g->swept = store_sweep(g->store, e);
+		g->swept = store_sweep(g->store, NULL, NULL, e);
 		err = g->swept < 0 ? g->swept : history_catch_up(g->store, e);
 		err = err > 0 ? 0 : err;
 	}

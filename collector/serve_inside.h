@@ -85,7 +85,7 @@ struct refusals serve_refusals(const struct serve *serve); /* at the doors of ag
 void strangers_tell(struct serve *serve, uint64_t now);
 void lists_tell(struct serve *serve);
 
-/* serve_catch_up.c: to be freed once there are no workers any more. */
+/* serve_catch_up.c: to be freed once there are no workers any more. Also while it goes on: then it looks again. */
 void catch_up_begin(struct serve *serve);
 
 /* serve_api.c */

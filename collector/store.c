@@ -156,9 +156,14 @@ int store_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error
 	return store->ops->run_drop(store, id, uses, e);
 }
 
-int store_sweep(struct store *store, struct error *e)
+static bool always(void *arg)
 {
-	return store->ops->sweep(store, e);
+	return true;
+}
+
+int store_sweep(struct store *store, store_go_on *go_on, void *arg, struct error *e)
+{
+	return store->ops->sweep(store, go_on ? go_on : always, arg, e);
 }
 
 int store_class_find(struct store *store, const char *experiment, const unsigned char plan_key[STORE_PLAN_KEY_SIZE],

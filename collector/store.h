@@ -203,8 +203,12 @@ int store_run_fold(struct store *store, uint64_t id, struct error *e);
 int store_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
 /* Bytes of the whole store, and of the log beside it; STORE_UNKNOWN: only its server knows. tidy: merges the log first. */
 int store_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
-/* Finishes what a killed one began to remove. Returns of how many runs, or a negative errno. */
-int store_sweep(struct store *store, struct error *e);
+/*
+ * Finishes what a killed one began to remove. Returns of how many runs, or a negative errno. go_on is asked before each piece of it, and
+ * false ends it there, with the rest left to the next one; NULL: it goes on.
+ */
+typedef bool store_go_on(void *arg);
+int store_sweep(struct store *store, store_go_on *go_on, void *arg, struct error *e);
 
 /* The key of a plan: XXH3 with 128 bits of its lines, seed 1 of a dry run, else 0; all zero: no faults (lines NULL or empty). */
 void store_plan_key(const char *lines, bool dry_run, unsigned char ret_key[STORE_PLAN_KEY_SIZE]);
@@ -297,7 +301,7 @@ struct store_ops {
 	int (*run_fold)(struct store *store, uint64_t id, struct error *e);
 	int (*run_size)(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
 	int (*room)(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
-	int (*sweep)(struct store *store, struct error *e);
+	int (*sweep)(struct store *store, store_go_on *go_on, void *arg, struct error *e);
 	int (*class_find)(struct store *store, const char *experiment, const unsigned char *plan_key,
 			  const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,
 			  struct error *e);

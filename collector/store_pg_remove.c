@@ -147,15 +147,15 @@ static int piece_remove(struct store_pg *s, void *arg, struct error *e)
 	return err || removal->own ? err : pg_collect(s, NULL, 0, DOING, e);
 }
 
-static int batches_remove(struct store_pg *s, uint64_t run, struct error *e)
+/* go_on NULL: it does. 1: it is to end before all is gone. */
+static int batches_remove(struct store_pg *s, uint64_t run, store_go_on *go_on, void *arg, struct error *e)
 {
-	struct removal removal = { .run = run };
-	int err;
+	struct removal removal = { .run = run, .own = true };
+	int err = 0;
 
-	do
+	while (!err && removal.own && (!go_on || go_on(arg)))
 		err = pg_transaction(s, piece_remove, &removal, DOING, e);
-	while (!err && removal.own);
-	return err;
+	return err ? err : removal.own;
 }
 
 static int forget_all(struct store *store, uint64_t id, bool row, bool copy, uint64_t uses, struct error *e)
@@ -165,7 +165,7 @@ static int forget_all(struct store *store, uint64_t id, bool row, bool copy, uin
 
 	if (err || !removal.own)
 		return err;
-	err = batches_remove(pg_of(store), id, e);
+	err = batches_remove(pg_of(store), id, NULL, NULL, e);
 	return err < 0 ? error_prefix(e, err, "run %llu: its events are removed, but their room is not given back yet (`bop gc` goes on)",
 				      (unsigned long long)id) : 0;
 }
@@ -214,7 +214,7 @@ static int rest_sweep(struct store_pg *s, void *arg, struct error *e)
 	return err ? err : pg_query(s, "DELETE FROM bop_lease WHERE until_ms < " PG_NOW " - 86400000", NULL, NULL, DOING, e);
 }
 
-int pg_sweep(struct store *store, struct error *e)
+int pg_sweep(struct store *store, store_go_on *go_on, void *arg, struct error *e)
 {
 	struct store_pg *s = pg_of(store);
 	PGresult *result = NULL;
@@ -231,12 +231,12 @@ int pg_sweep(struct store *store, struct error *e)
 		result = NULL;
 		if (err || !run)
 			break;
-		err = batches_remove(s, run, e);
-		if (err < 0)
+		err = batches_remove(s, run, go_on, arg, e);
+		if (err)
 			break;
 		n++;
 	}
-	if (!err)
+	if (!err && go_on(arg))
 		err = pg_transaction(s, rest_sweep, NULL, DOING, e);
 	return err < 0 ? err : n;
 }

@@ -99,7 +99,7 @@ int sqlite_run_fold(struct store *store, uint64_t id, struct error *e);
 int sqlite_run_size(struct store *store, uint64_t id, uint64_t *ret_bytes, struct error *e);
 int sqlite_room(struct store *store, bool tidy, uint64_t *ret_bytes, struct error *e);
 int sqlite_run_drop(struct store *store, uint64_t id, uint64_t uses, struct error *e);
-int sqlite_sweep(struct store *store, struct error *e);
+int sqlite_sweep(struct store *store, store_go_on *go_on, void *arg, struct error *e);
 int sqlite_class_find(struct store *store, const char *experiment, const unsigned char *plan_key,
 		      const struct print prints[STORE_VIEW_COUNT][PRINT_LEVEL_COUNT], struct store_class **ret_class,
 		      struct error *e);

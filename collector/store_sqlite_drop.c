@@ -25,8 +25,19 @@ static void pause_like(uint64_t began_ns)
 	nanosleep(&pause, NULL);
 }
 
+/* Whether the next piece is to come; NULL: it is. */
+struct going {
+	store_go_on *on;
+	void *arg;
+};
+
+static bool goes_on(const struct going *going)
+{
+	return !going || going->on(going->arg);
+}
+
 /* Gives the room back. Not worth a complaint if it cannot: it is used again in any case. */
-static void vacuum(struct store_sqlite *s)
+static void vacuum(struct store_sqlite *s, const struct going *going)
 {
 	char sql[64];
 	uint64_t left = 0, before, began;
@@ -34,7 +45,7 @@ static void vacuum(struct store_sqlite *s)
 	snprintf(sql, sizeof(sql), "PRAGMA incremental_vacuum(%d)", PAGES);
 	if (sqlite_number(s, "PRAGMA freelist_count", 0, 0, &left, NULL))
 		return;
-	while (left) {
+	while (left && goes_on(going)) {
 		before = left;
 		began = clock_monotonic_ns();
 		if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK ||
@@ -66,18 +77,19 @@ static int piece_remove(struct store_sqlite *s, uint64_t run, struct error *e)
 	return err ? err : more > 0;
 }
 
-static int batches_remove(struct store_sqlite *s, uint64_t run, struct error *e)
+/* 1: it is to end before all is gone. */
+static int batches_remove(struct store_sqlite *s, uint64_t run, const struct going *going, struct error *e)
 {
 	uint64_t began;
-	int more;
+	int more = 1;
 
-	do {
+	while (more > 0 && goes_on(going)) {
 		began = clock_monotonic_ns();
 		more = piece_remove(s, run, e);
 		if (more > 0)
 			pause_like(began);
-	} while (more > 0);
-	vacuum(s);
+	}
+	vacuum(s, going);
 	return more;
 }
 
@@ -180,7 +192,7 @@ static int forget_all(struct store *store, uint64_t id, enum what what, uint64_t
 
 	if (err <= 0)
 		return err;
-	err = batches_remove(sqlite_of(store), id, e);
+	err = batches_remove(sqlite_of(store), id, NULL, e);
 	return err < 0 ? error_prefix(e, err, "run %llu: its events are removed, but their room is not given back yet (`bop gc` goes on)",
 				      (unsigned long long)id) : 0;
 }
@@ -243,19 +255,20 @@ static int commons_sweep(struct store_sqlite *s, struct error *e)
 	return sqlite_leave(s, inner, err, e);
 }
 
-int sqlite_sweep(struct store *store, struct error *e)
+int sqlite_sweep(struct store *store, store_go_on *go_on, void *arg, struct error *e)
 {
+	const struct going going = { go_on, arg };
 	struct store_sqlite *s = sqlite_of(store);
 	uint64_t run = 0;
 	int n = 0, err;
 
 	while (!(err = sqlite_number(s, "SELECT min(run) FROM dropping WHERE run > ?1", run, 0, &run, e)) && run) {
-		err = batches_remove(s, run, e);
-		if (err < 0)
+		err = batches_remove(s, run, &going, e);
+		if (err)
 			break;
 		n++;
 	}
-	if (!err)
+	if (!err && goes_on(&going))
 		err = commons_sweep(s, e);
 	return err < 0 ? err : n;
 }

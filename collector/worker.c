@@ -78,6 +78,16 @@ int workers_open(struct workers **ret_workers, struct error *e)
 	return 0;
 }
 
+bool workers_closing(struct workers *workers)
+{
+	bool closing;
+
+	pthread_mutex_lock(&workers->lock);
+	closing = workers->closing;
+	pthread_mutex_unlock(&workers->lock);
+	return closing;
+}
+
 void workers_close(struct workers *workers)
 {
 	if (!workers)

@@ -6,6 +6,8 @@
 #ifndef COLLECTOR_WORKER_H
 #define COLLECTOR_WORKER_H
 
+#include <stdbool.h>
+
 #include "lib/error.h"
 
 #define WORKER_NAME "bop-worker" /* of the threads */
@@ -20,6 +22,8 @@ struct worker_job {
 struct workers;
 
 int workers_open(struct workers **ret_workers, struct error *e);
+/* Whether they are being closed: what takes long, in whatever thread, asks now and then, and ends if so. */
+bool workers_closing(struct workers *workers);
 /* Waits for what is being worked on; what is still to be begun is dropped. done is called for none. */
 void workers_close(struct workers *workers);
 

@@ -316,7 +316,7 @@ static int drop_step(struct store **store, struct error *e)
 	int err = store_run_drop(*store, 1, STORE_UNKNOWN, e);
 
 	if (!err)
-		err = store_sweep(*store, e);
+		err = store_sweep(*store, NULL, NULL, e);
 	return err < 0 ? err : 0;
 }
 

@@ -265,7 +265,7 @@ static void sweep(struct store *store)
 {
 	static struct look look;
 
-	ck_assert_int_ge(store_sweep(store, NULL), 0);
+	ck_assert_int_ge(store_sweep(store, NULL, NULL, NULL), 0);
 	memset(&look, 0, sizeof(look));
 	ck_assert_int_eq(store_each_run(store, NULL, on_swept, &look, NULL), 0);
 	for (uint64_t id = 1; id < RUNS; id++)

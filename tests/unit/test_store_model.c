@@ -415,7 +415,7 @@ static struct store *step(struct store *store)
 	default:
 		store_close(store);
 		store = store_made(STORE_WRITE);
-		ck_assert_int_eq(store_sweep(store, NULL), 0);
+		ck_assert_int_eq(store_sweep(store, NULL, NULL, NULL), 0);
 	}
 	return store;
 }

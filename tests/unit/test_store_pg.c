@@ -138,7 +138,7 @@ static void scenario(char *text)
 	store_run_free(read);
 	ck_assert_msg(!store_run_drop(store, third, STORE_UNKNOWN, &e), "%s", e.text);
 	ck_assert_msg(!store_run_remove(store, fourth, &e), "%s", e.text);
-	ck_assert_int_eq(store_sweep(store, &e), 0);
+	ck_assert_int_eq(store_sweep(store, NULL, NULL, &e), 0);
 	ck_assert_msg(!store_class_near(store, &wanted, count_candidate, &near, &e), "%s", e.text);
 	ck_assert_msg(!store_each_class(store, "y", count_class, &n, &e), "%s", e.text);
 	*text = '\0';
@@ -290,6 +290,31 @@ START_TEST(migration)
 	is_format2();
 	store = store_made(STORE_WRITE);
 	ck_assert_uint_eq(run_made(store, "y"), 301);
+	store_close(store);
+}
+END_TEST
+
+static bool count_down(void *arg)
+{
+	int *left = arg;
+
+	return (*left)-- > 0;
+}
+
+/* Who gives the room back ends between two pieces when he is told to, and the next one goes on. */
+START_TEST(sweep_ends)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct error e = { "" };
+	int pieces = 1;
+
+	free(query("INSERT INTO bop_dropping VALUES (7), (9);"
+		   "INSERT INTO bop_batch SELECT 7, 1, i, 'x' FROM generate_series(1, 100) AS i"));
+	ck_assert_int_eq(store_sweep(store, count_down, &pieces, &e), 0);
+	answers("SELECT count(*) FROM bop_batch", "36");
+	answers("SELECT count(*) FROM bop_dropping", "2");
+	ck_assert_int_eq(store_sweep(store, NULL, NULL, &e), 2);
+	answers("SELECT (SELECT count(*) FROM bop_batch) + (SELECT count(*) FROM bop_dropping)", "0");
 	store_close(store);
 }
 END_TEST
@@ -520,6 +545,7 @@ int main(void)
 	tcase_add_loop_test(tc, cut_anywhere, 0, 2);
 	tcase_add_test(tc, foreign_tables);
 	tcase_add_loop_test(tc, migration, 0, 2);
+	tcase_add_test(tc, sweep_ends);
 	tcase_add_test(tc, migration_recorded);
 	tcase_add_test(tc, migration_killed);
 	tcase_add_test(tc, reader_only);

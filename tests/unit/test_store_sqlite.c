@@ -157,6 +157,15 @@ static int rows(const char *sql)
 	return n;
 }
 
+static void change(const char *sql)
+{
+	sqlite3 *db;
+
+	ck_assert_int_eq(sqlite3_open(place.url, &db), SQLITE_OK);
+	ck_assert_int_eq(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
 /* What runs have in common is kept once, as long as there is one of them. */
 START_TEST(commons)
 {
@@ -173,9 +182,36 @@ START_TEST(commons)
 	for (uint64_t id = 1; id <= 3; id++) {
 		ck_assert_int_eq(rows("SELECT count(*) FROM file") * 10 + rows("SELECT count(*) FROM program"), 11);
 		ck_assert_int_eq(store_run_remove(store, id, &e), 0);
-		ck_assert_int_eq(store_sweep(store, &e), 0);
+		ck_assert_int_eq(store_sweep(store, NULL, NULL, &e), 0);
 	}
 	ck_assert_int_eq(rows("SELECT (SELECT count(*) FROM file) + (SELECT count(*) FROM program) + (SELECT count(*) FROM dropping)"), 0);
+	store_close(store);
+}
+END_TEST
+
+static bool count_down(void *arg)
+{
+	int *left = arg;
+
+	return (*left)-- > 0;
+}
+
+/* Who gives the room back ends between two pieces when he is told to, and the next one goes on. */
+START_TEST(sweep_ends)
+{
+	struct store *store = store_made(STORE_CREATE);
+	struct error e = { "" };
+	int pieces = 2;
+
+	store_close(store);
+	change("INSERT INTO dropping VALUES (7), (9); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100)"
+	       " INSERT INTO batch SELECT 7, 1, i, x'00' FROM n");
+	store = store_made(STORE_WRITE);
+	ck_assert_int_eq(store_sweep(store, count_down, &pieces, &e), 0);
+	ck_assert_int_eq(rows("SELECT count(*) FROM batch"), 100 - 2 * 32);
+	ck_assert_int_eq(rows("SELECT count(*) FROM dropping"), 2);
+	ck_assert_int_eq(store_sweep(store, NULL, NULL, &e), 2);
+	ck_assert_int_eq(rows("SELECT (SELECT count(*) FROM batch) + (SELECT count(*) FROM dropping)"), 0);
 	store_close(store);
 }
 END_TEST
@@ -194,6 +230,7 @@ int main(void)
 	tcase_add_test(tc, missing);
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, commons);
+	tcase_add_test(tc, sweep_ends);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);

@@ -148,9 +148,11 @@ START_TEST(closed)
 		add(&waiting[i], gate[0]);
 	while (!slow[0].begun || !slow[1].begun)
 		sched_yield();
+	ck_assert(!workers_closing(workers));
 	ck_assert_int_eq(pthread_create(&closer, NULL, close_all, NULL), 0);
 	while (!closer_waits())
 		sched_yield();
+	ck_assert(workers_closing(workers)); /* who is at work can ask */
 	ck_assert_int_eq(write(gate[1], "xxxxx", 5), 5);
 	pthread_join(closer, NULL);
 	for (int i = 0; i < 2; i++)
