@@ -208,7 +208,11 @@ static int remove_stale(struct claim *claim, void *arg)
 
 static void heirs_tell(void *arg, uint64_t run, const struct error *why)
 {
+	struct serve *serve = arg;
+
 	serve_log("run %llu, of a server that was killed: %s", (unsigned long long)run, why ? why->text : "sealed");
+	if (!why && serve->workers) /* what it did is looked at beside us */
+		catch_up_begin(serve);
 }
 
 int serve_open(const struct serve_options *options, struct serve **ret_serve, struct error *e)
@@ -279,6 +283,7 @@ void serve_close(struct serve *serve)
 	serve_agent_close(&serve->agent);
 	queries_close(serve->queries);
 	workers_close(serve->workers); /* now nobody else has an act in hand */
+	serve->workers = NULL;
 	free(serve->catch_up);
 	acts_free(serve);
 	heirs_close(serve->heirs);

@@ -397,6 +397,8 @@ def test_server_restarts():
         wait_for("the end of the run", lambda: show("last", server.store)["state"] == "ended")
         run = show("last", server.store)
         equal((run["outcome"], run["incomplete"], run["lost"]), ("error", False, 0), "the run of before")
+        wait_for("a look at what it did", lambda: show("last", server.store)["unclassed"] is not None)
+        equal(show("last", server.store)["unclassed"], "the harness could not run it", "why it has no class")
         equal(server.run(example("quorum"), "--json").json()["lost"], 0, "lost in the next one")
         whole(show("last", server.store))
     nothing_left(before)
