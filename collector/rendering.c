@@ -226,14 +226,27 @@ static int page_read(const struct rendering *rendering, uint64_t offset, struct 
 	return 0;
 }
 
-/* Whether a run that is kept has ended: 1 or 0; it may have been removed. */
-static int has_ended(struct store *store, uint64_t run, struct error *e)
+/* Whether a run that is kept has ended: 1 or 0; it may have been removed. *gone becomes true if its events were. */
+static int has_ended(struct store *store, uint64_t run, bool *gone, struct error *e)
 {
 	struct store_run *row = NULL;
 	int err = store_run_get(store, run, &row, e), ended = row && !row->running;
 
+	*gone |= ended && !row->kept;
 	store_run_free(row);
 	return err ? err : ended;
+}
+
+/* As if nothing were kept: what is kept is not ours to put away here. */
+static int page_render(struct store *store, const struct rendering_ask *ask, uint64_t run, struct api_answer *ret_answer, struct error *e)
+{
+	struct rendering *rendering = NULL;
+	int err = render(store, ask, run, false, &rendering, e);
+
+	if (!err)
+		err = page_read(rendering, 0, ret_answer, e);
+	rendering_put(rendering);
+	return err;
 }
 
 int rendering_page(struct store *store, const struct rendering_ask *ask, struct rendering **rendering,
@@ -241,14 +254,15 @@ int rendering_page(struct store *store, const struct rendering_ask *ask, struct 
 {
 	uint64_t run, other = ask->diff ? ask->diff->other : 0, offset = ASKED(ask, offset);
 	int err = query_run_number(store, ASKED(ask, run), &run, e), ended = 0, other_ended = 1;
+	bool gone = false;
 
 	if (!err && offset && !ASKED(ask, run))
 		err = error_set(e, -EINVAL, "say which run the page at %llu is of: the first one said it",
 				(unsigned long long)offset);
 	if (!err)
-		err = ended = has_ended(store, run, e);
+		err = ended = has_ended(store, run, &gone, e);
 	if (err >= 0 && other)
-		err = other_ended = has_ended(store, other, e);
+		err = other_ended = has_ended(store, other, &gone, e);
 	if (err < 0)
 		return err;
 	ended = ended && other_ended;
@@ -256,6 +270,8 @@ int rendering_page(struct store *store, const struct rendering_ask *ask, struct 
 		return error_set(e, -ENODATA,
 				 "run %llu goes on, and the pages before %llu are not kept any more: begin at 0 again",
 				 (unsigned long long)(other_ended ? run : other), (unsigned long long)offset);
+	if (*rendering && gone && !offset)
+		return page_render(store, ask, run, ret_answer, e);
 	err = *rendering ? 0 : render(store, ask, run, ended && (!ask->diff || other), rendering, e);
 	return err ? err : page_read(*rendering, offset, ret_answer, e);
 }

@@ -36,7 +36,7 @@ void rendering_put(struct rendering *rendering); /* NULL is fine */
 
 /*
  * In whatever thread: fills the answer with the page, from *rendering; if that is NULL, or of another run, all of it is
- * rendered first, and *rendering becomes that. Errors as of query_render() and query_diff(); -EINVAL: a page that is not the
+ * rendered first, and *rendering becomes that; what is kept of a run whose events were removed since gives only pages that follow a first one. Errors as of query_render() and query_diff(); -EINVAL: a page that is not the
  * first must say which run; -E2BIG.
  */
 int rendering_page(struct store *store, const struct rendering_ask *ask, struct rendering **rendering,

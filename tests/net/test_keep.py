@@ -254,6 +254,35 @@ def test_format_1():
         equal(server.run(path, "--keep", "new", "--json").json()["kept"], 1, "the next one")
 
 
+def test_gone_while_kept():
+    """what a server keeps of a run that it rendered is not shown once the events of the run are gone"""
+    with Embedded() as server:
+        first = server.run(same()[0], "--json").json()["run"]
+        asking = Api(server.api)
+        page = asking.ask(api.Render(run=first, format="svg"))
+        equal(asking.ask(api.Render(run=first, format="svg")).data, page.data, "again")
+        bop("gc", "--max-size", "1", "--store", server.store)
+        for message in (api.Render(run=first, format="svg"), api.Render(run=first, format="text")):
+            try:
+                raise AssertionError(f"answered: {asking.ask(message)}")
+            except RuntimeError as error:
+                true("its events were removed" in error.args[1], error)
+
+
+def test_end_while_sweeping():
+    """a server that gives room back ends when it is told to, and the rest waits for the next one"""
+    server = Embedded()
+    bop("run", same()[0], "--store", server.store)
+    with sqlite3.connect(server.store) as db:
+        db.execute("INSERT INTO dropping VALUES (4711)")
+        db.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) INSERT INTO batch SELECT 4711, 1, i, x'00' FROM n")
+    with server:
+        pass
+    with sqlite3.connect(server.store) as db:
+        true(db.execute("SELECT count(*) FROM batch WHERE run = 4711").fetchone()[0] > 0, "it went on to the end")
+        equal(db.execute("SELECT run FROM dropping").fetchall(), [(4711,)], "the note for the next one")
+
+
 def test_format_1_recorded():
     """while an older bop records in a store of format 1 it stays so, and whose run it is is said; when that one is gone it becomes format 2"""
     at = store()
@@ -276,5 +305,5 @@ def test_format_1_recorded():
 
 with SERVER:
     STATUS = run_tests(test_repeats, test_outcomes, test_all, test_content, test_plans, test_live, test_no_class, test_gone, test_api,
-                       test_format_1, test_format_1_recorded)
+                       test_format_1, test_format_1_recorded, test_gone_while_kept, test_end_while_sweeping)
 sys.exit(STATUS)
