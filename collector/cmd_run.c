@@ -13,7 +13,7 @@
 #include "collector/cmd_remote.h"
 #include "collector/labels.h"
 #include "collector/private_server.h"
-#include "collector/query.h"
+#include "collector/reading.h"
 #include "collector/session.h"
 #include "lib/place.h"
 
@@ -34,21 +34,31 @@ static int run_once(struct session *session, struct store *store, const struct e
 	return cmd_run_print(&run, args->store, args);
 }
 
-static int ask_store(void *store, struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer, struct error *e)
+/* A store that is asked, page by page. */
+struct asked_store {
+	struct store *store;
+	struct reading *reading;
+};
+
+static int ask_store(void *arg, struct api_request *request, enum api_answer_kind kind, struct api_answer *ret_answer, struct error *e)
 {
-	return query_answer(store, request, ret_answer, e);
+	struct asked_store *asked = arg;
+
+	return reading_answer(asked->store, request, &asked->reading, ret_answer, e);
 }
 
 /* Ends with the first run that could not be made at all: made does not grow then. */
 static int run_all(struct session *session, struct store *store, const struct experiment *x, struct plan *plan,
 		   const struct cmd_args *args, struct cmd_many *many)
 {
+	struct asked_store asked = { .store = store };
 	uint64_t made = UINT64_MAX;
 	struct error e;
 	int err = args->until_stable ? history_catch_up(store, &e) : 0, status = 0;
 
 	if (err >= 0)
-		err = cmd_many_know(many, x->name, plan, ask_store, store, &e);
+		err = cmd_many_know(many, x->name, plan, ask_store, &asked, &e);
+	reading_free(asked.reading);
 	if (err < 0)
 		return cmd_fail(&e);
 	while (cmd_many_more(many) && made != many->made && !session_interrupted(session) && !session_agent_lost(session)) {

@@ -119,16 +119,10 @@ static int rows_add(const struct history *h, const Bop__Api__GetHistory *ask, Bo
 	return err;
 }
 
-int query_get_history(struct store *store, const Bop__Api__GetHistory *ask, Bop__Api__History *answer, struct error *e)
+int query_history_fill(const struct history *h, const Bop__Api__GetHistory *ask, Bop__Api__History *answer)
 {
-	struct history *h = NULL;
-	enum print_level level;
-	int err = history_level_parse(ask->level, &level, e);
+	int err = 0;
 
-	if (!err)
-		err = history_load(store, ask->experiment, level, ask->symmetric ? STORE_SYMMETRIC : STORE_OWN, &h, e);
-	if (err)
-		return err;
 	answer->runs = h->runs;
 	answer->unclassed = h->unclassed;
 	answer->classes = h->n_classes;
@@ -141,7 +135,6 @@ int query_get_history(struct store *store, const Bop__Api__GetHistory *ask, Bop_
 		err = levels_add(h, answer);
 	if (!err)
 		err = rows_add(h, ask, answer);
-	history_free(h);
 	return err;
 }
 
@@ -164,21 +157,41 @@ static Bop__Api__Hypothesis *hypothesis_make(const struct history_plan *plan)
 	return NULL;
 }
 
-int query_list_hypotheses(struct store *store, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer,
-			  struct error *e)
+int query_hypotheses_fill(const struct history *h, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer)
 {
-	struct history *h = NULL;
 	size_t bytes = 0;
-	int err = history_load(store, ask->experiment, PRINT_LEVEL_EXACT, STORE_OWN, &h, e);
+	int err = 0;
 
-	if (err)
-		return err;
 	for (size_t i = ask->after < h->n_plans ? ask->after : h->n_plans; i < h->n_plans && !err; i++) {
 		answer->more = !has_room(answer->n_rows, ask->limit, &bytes, h->plans[i].lines);
 		if (answer->more)
 			break;
 		err = query_row_add(&answer->rows, &answer->n_rows, hypothesis_make(&h->plans[i]));
 	}
+	return err;
+}
+
+int query_get_history(struct store *store, const Bop__Api__GetHistory *ask, Bop__Api__History *answer, struct error *e)
+{
+	struct history *h = NULL;
+	enum print_level level;
+	int err = history_level_parse(ask->level, &level, e);
+
+	if (!err)
+		err = history_load(store, ask->experiment, level, ask->symmetric ? STORE_SYMMETRIC : STORE_OWN, &h, e);
+	if (!err)
+		err = query_history_fill(h, ask, answer);
+	history_free(h);
+	return err;
+}
+
+int query_list_hypotheses(struct store *store, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer, struct error *e)
+{
+	struct history *h = NULL;
+	int err = history_load(store, ask->experiment, PRINT_LEVEL_EXACT, STORE_OWN, &h, e);
+
+	if (!err)
+		err = query_hypotheses_fill(h, ask, answer);
 	history_free(h);
 	return err;
 }

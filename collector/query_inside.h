@@ -57,6 +57,9 @@ int query_get_supports(struct store *store, const Bop__Api__GetSupports *ask, Bo
 int query_get_history(struct store *store, const Bop__Api__GetHistory *ask, Bop__Api__History *answer, struct error *e);
 int query_list_hypotheses(struct store *store, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer,
 			  struct error *e);
+/* A page of what was loaded, -ENOMEM. */
+int query_history_fill(const struct history *h, const Bop__Api__GetHistory *ask, Bop__Api__History *answer);
+int query_hypotheses_fill(const struct history *h, const Bop__Api__ListHypotheses *ask, Bop__Api__Hypotheses *answer);
 int query_describe_experiment(struct store *store, const Bop__Api__DescribeExperiment *ask,
 			      Bop__Api__Experiment *answer, struct error *e);
 

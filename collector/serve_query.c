@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "collector/query.h"
+#include "collector/reading.h"
 #include "collector/rendering.h"
 #include "collector/serve_inside.h"
 #include "lib/clock.h"
@@ -24,6 +25,7 @@ struct query {
 	size_t size; /* of the request, as it came */
 	bool working, left, cancelled;
 	struct rendering *rendering; /* of what comes in pages: what was kept of it, and afterwards what is to be kept */
+	struct reading *reading; /* of a history, by this client: the same */
 	/* what the worker found */
 	int err;
 	struct error e;
@@ -37,6 +39,7 @@ struct queries {
 	struct workers *workers;
 	struct query *all; /* in the order in which they get their turn */
 	struct renderings *renderings;
+	struct readings *readings;
 };
 
 int queries_open(struct serve *serve, struct queries **ret_queries, struct error *e)
@@ -48,7 +51,8 @@ int queries_open(struct serve *serve, struct queries **ret_queries, struct error
 		return error_set(e, err, "out of memory");
 	queries->serve = serve;
 	queries->renderings = renderings_new();
-	err = queries->renderings ? workers_open(&queries->workers, e) : error_set(e, -ENOMEM, "out of memory");
+	queries->readings = readings_new();
+	err = queries->renderings && queries->readings ? workers_open(&queries->workers, e) : error_set(e, -ENOMEM, "out of memory");
 	if (err)
 		queries_close(queries);
 	else
@@ -60,6 +64,7 @@ static void query_free(struct query *query)
 {
 	api_request_fini(&query->request);
 	rendering_put(query->rendering);
+	reading_free(query->reading);
 	free(query->bytes);
 	free(query);
 }
@@ -77,6 +82,7 @@ void queries_close(struct queries *queries)
 		query_free(query);
 	}
 	renderings_free(queries->renderings);
+	readings_free(queries->readings);
 	free(queries);
 }
 
@@ -86,7 +92,7 @@ static int answer_make(struct query *query, struct store *store, struct api_answ
 	struct rendering_ask ask;
 
 	if (!rendering_asked(&query->request, &ask))
-		return query_answer(store, &query->request, ret_answer, &query->e);
+		return reading_answer(store, &query->request, &query->reading, ret_answer, &query->e);
 	*ret_answer = (struct api_answer){ .id = query->request.id };
 	return rendering_page(store, &ask, &query->rendering, ret_answer, &query->e);
 }
@@ -140,6 +146,9 @@ static void on_worked(struct worker_job *job)
 	answer_send(query);
 	if (!query->err)
 		renderings_keep(queries->renderings, query->rendering);
+	if (!query->left)
+		readings_keep(queries->readings, &query->client, query->reading, clock_monotonic_ns());
+	query->reading = query->left ? query->reading : NULL;
 	query_free(query);
 	next_begin(queries);
 }
@@ -195,6 +204,7 @@ static void next_begin(struct queries *queries)
 		move_back(queries, &query->client);
 		if (rendering_asked(&query->request, &ask))
 			query->rendering = renderings_get(queries->renderings, &ask);
+		query->reading = readings_take(queries->readings, &query->client, clock_monotonic_ns());
 		workers_add(queries->workers, &query->job);
 	}
 }

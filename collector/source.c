@@ -8,11 +8,13 @@
 #include "collector/client.h"
 #include "collector/prints.h"
 #include "collector/query.h"
+#include "collector/reading.h"
 #include "collector/run.h"
 
 struct source {
 	struct client *client; /* NULL: the store answers */
 	struct store *store;
+	struct reading *reading; /* of the store */
 	uint64_t id; /* of the last request */
 };
 
@@ -45,6 +47,7 @@ void source_close(struct source *source)
 	if (!source)
 		return;
 	client_close(source->client);
+	reading_free(source->reading);
 	store_close(source->store);
 	free(source);
 }
@@ -58,7 +61,7 @@ int source_ask(struct source *source, const struct api_request *request, enum ap
 
 	numbered.id = ++source->id;
 	err = source->client ? client_ask(source->client, &numbered, &answer, e) :
-			       query_answer(source->store, &numbered, &answer, e);
+			       reading_answer(source->store, &numbered, &source->reading, &answer, e);
 	if (err < 0)
 		return err;
 	if (answer.kind == kind) {
