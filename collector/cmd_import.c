@@ -66,14 +66,16 @@ static void copied_print(struct import *import, const struct copied *copied)
 
 static int runs_copy(struct import *import, struct error *e)
 {
+	struct copy_index *index = copy_index_new(import->to);
+	int err = index ? 0 : error_set(e, -ENOMEM, "out of memory");
 	struct copied copied;
-	int err = 0;
 
 	for (size_t i = 0; i < import->n && !err; i++) {
-		err = copy_run(import->from, import->ids[i], import->to, &copied, e);
+		err = copy_run(import->from, import->ids[i], import->to, index, &copied, e);
 		if (!err)
 			copied_print(import, &copied);
 	}
+	copy_index_free(index);
 	return err;
 }
 

@@ -27,6 +27,7 @@ struct copying {
 	uint64_t *streams;    /* by stream of the run: its number there */
 	unsigned pending;     /* batches that were not flushed */
 	struct store *to;
+	struct copy_index *index; /* of what is there */
 	struct copied copied;
 };
 
@@ -190,22 +191,6 @@ int copy_check(struct store *from, uint64_t id, struct error *e)
 	return err;
 }
 
-static bool owner_is(const struct store_owner *a, const struct store_owner *b)
-{
-	return !strcmp(a->boot_id, b->boot_id) && a->pid_namespace == b->pid_namespace && a->pid == b->pid && a->start == b->start;
-}
-
-static int on_there(const struct store_run *row, void *arg, struct error *e)
-{
-	struct copying *c = arg;
-
-	if (row->started_ns != c->row.started_ns || !owner_is(&row->owner, &c->row.owner))
-		return 0;
-	c->copied.to = row->id;
-	c->copied.there = true;
-	return 1;
-}
-
 static int batch_copy(uint64_t stream, uint64_t number, const void *bytes, size_t size, void *arg, struct error *e)
 {
 	struct copying *c = arg;
@@ -269,8 +254,8 @@ static int copy_work(struct store *to, void *arg, struct error *e)
 	int err;
 
 	c->to = to;
-	c->copied.there = false;
-	err = store_each_run(to, &(struct store_range){ .experiment = c->row.experiment }, on_there, c, e);
+	err = copy_index_find(c->index, &c->row, &c->copied.to, e);
+	c->copied.there = err > 0;
 	if (err)
 		return err < 0 ? err : 0;
 	row = c->row; /* may be asked for again */
@@ -286,11 +271,12 @@ static int copy_work(struct store *to, void *arg, struct error *e)
 	return err;
 }
 
-int copy_run(struct store *from, uint64_t id, struct store *to, struct copied *ret_copied, struct error *e)
+int copy_run(struct store *from, uint64_t id, struct store *to, struct copy_index *index, struct copied *ret_copied, struct error *e)
 {
 	struct copying c;
 	int err = copying_init(&c, from, id, e);
 
+	c.index = index;
 	if (!err) {
 		c.row = *c.run->row;
 		c.row.class_id = c.row.kept = 0;

@@ -9,6 +9,7 @@
 #ifndef COLLECTOR_COPY_H
 #define COLLECTOR_COPY_H
 
+#include "collector/copy_index.h"
 #include "collector/store.h"
 
 #define COPY_TEXT_MAX (16u << 20)   /* bytes of a text of a run */
@@ -25,8 +26,8 @@ struct copied {
  * it is damaged, or no run of bop.
  */
 int copy_check(struct store *from, uint64_t id, struct error *e);
-/* One transaction of `to`. Errors as above, and as of both stores; -EAGAIN: `from` changed meanwhile. */
-int copy_run(struct store *from, uint64_t id, struct store *to, struct copied *ret_copied, struct error *e);
+/* One transaction of `to`, whose index it is. Errors as above, and as of both stores; -EAGAIN: `from` changed meanwhile. */
+int copy_run(struct store *from, uint64_t id, struct store *to, struct copy_index *index, struct copied *ret_copied, struct error *e);
 
 /* The n runs `from` of copied into a new store at path, which must not be there; sets their `to`. It is whole, and one file, or not there. */
 int copy_export(struct store *from, struct copied *copied, size_t n, const char *path, struct error *e);

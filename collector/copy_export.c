@@ -37,11 +37,15 @@ static bool log_is_left(const char *path)
 
 static int runs_copy(struct store *from, struct copied *copied, size_t n, const char *path, struct error *e)
 {
+	struct copy_index *index = NULL;
 	struct store *to = NULL;
 	int err = store_sqlite_open(path, STORE_CREATE, &to, e);
 
+	if (!err && !(index = copy_index_new(to)))
+		err = error_set(e, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < n && !err; i++)
-		err = copy_run(from, copied[i].from, to, &copied[i], e);
+		err = copy_run(from, copied[i].from, to, index, &copied[i], e);
+	copy_index_free(index);
 	store_close(to);
 	if (!err && log_is_left(path))
 		err = error_set(e, -EIO, "%s: its log could not be merged (is the disk full?)", path);

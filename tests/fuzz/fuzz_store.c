@@ -49,6 +49,7 @@ static void run_take(struct store *from, uint64_t id)
 {
 	static struct store *to;
 	struct error e = { "" };
+	struct copy_index *index;
 	struct copied copied;
 	struct run *run;
 	int err;
@@ -57,7 +58,10 @@ static void run_take(struct store *from, uint64_t id)
 		snprintf(taken, sizeof(taken), "/tmp/fuzz-bop-taken-%d.db", getpid());
 		must(!atexit(taken_remove) && !store_open(taken, STORE_CREATE, &to, &e));
 	}
-	err = copy_run(from, id, to, &copied, &e);
+	index = copy_index_new(to);
+	must(index);
+	err = copy_run(from, id, to, index, &copied, &e);
+	copy_index_free(index);
 	if (err) {
 		must_explain(err, &e);
 		return;
