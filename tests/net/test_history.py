@@ -19,7 +19,7 @@ NAMES = become()
 
 from harness import (BOP, SOAK, Running, Skip, agent_of, bop, equal, example, experiment, leftovers, nothing_left, one_line,  # noqa: E402
                      run_tests, scratch, show, store, true, wait_for)  # pylint: disable=wrong-import-position
-from serving import Embedded, Server, gated, go  # noqa: E402  pylint: disable=wrong-import-position
+from serving import Embedded, Namespaces, Server, gated, go  # noqa: E402  pylint: disable=wrong-import-position
 
 api, Api = NAMES["api"], NAMES["Server"]
 QUORUM = 200
@@ -295,8 +295,8 @@ def write_for_others(listening):
 def test_deaf_repeat():
     """when none of the runs counts, Repeat with until_stable ends and says why"""
     path = os.path.join(scratch(0o777), "stranger")
-    with Server() as server, socket.socket(socket.AF_UNIX) as listening:
-        server.agent("a=host")
+    with Namespaces("a") as spaces, Server() as server, socket.socket(socket.AF_UNIX) as listening:
+        server.agent(spaces.box("a"))  # of those there only the run's own processes are traced
         listening.bind(path)
         os.chmod(path, 0o777)
         listening.listen()
