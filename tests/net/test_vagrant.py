@@ -4,6 +4,7 @@
 
 provision.sh runs for real, in namespaces that stand in for machines (stand_in.py); the Vagrantfile is read by Ruby (vagrantfile.rb), and by Vagrant if it is there.
 """
+import glob
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 import sys
 
 from harness import BOP, ROOT, Skip, command, equal, experiment, one_line, run_tests, scratch, true
+from serving import Embedded
 from stand_in import StandIn, checkout, package
 
 FOLDER = os.path.join(ROOT, "vagrant")
@@ -347,6 +349,52 @@ def test_experiment():
     equal(cut["outcome"], "timeout", "with a cut")
 
 
+# In the place of vagrant, ssh and sudo: the collector is this machine.
+COMMANDS = {
+    "vagrant": '[ "$1" = ssh-config ] && echo "Host collector"',
+    "ssh": """while :; do case $1 in -O) exit 0 ;; -F | -o) shift 2 ;; -*) shift ;; *) break ;; esac; done
+[ "$1" = collector ] || exit 255
+shift
+exec bash -c "$*\"""",
+    "sudo": 'exec "$@"',
+}
+
+
+def test_run_there():
+    """vagrant/run runs the experiment where the collector is, ends with bop's exit status, and brings the picture of the run that it made, if it made one"""
+    folder, place = scratch(), scratch()
+    for name, text in COMMANDS.items():
+        with open(os.path.join(folder, name), "w", encoding="ascii") as f:
+            f.write(f"#!/bin/bash\n{text}\n")
+        os.chmod(os.path.join(folder, name), 0o755)
+    path = experiment("experiment: e\nboxes: [a, b]\npath: [%s]\nprocesses:\n  - {name: s, box: a, run: [quorum-server, '7000'], ready: {listen: 7000}}\n"
+                      "workload: {name: w, box: b, run: [quorum-client, w, '7000', '1', a]}\ntimeout: 20s\n"
+                      % os.path.join(os.path.dirname(BOP), "examples/quorum"), "it's mine.yaml")
+    before = set(glob.glob("/tmp/bop-experiment.*"))
+    with Embedded() as server:
+        env = environment(PATH=f"{folder}:{os.path.dirname(BOP)}:{os.environ['PATH']}", BOP_SERVER_DIR=server.folder)
+
+        def run(*argv, status=0):
+            done = command(os.path.join(FOLDER, "run"), path, *argv, cwd=place, env=env, status=status)
+            made = os.listdir(place)
+            for name in made:
+                with open(os.path.join(place, name), encoding="utf-8") as f:
+                    equal((name, f.read().rstrip()[-6:]), ("it's mine.svg", "</svg>"), "picture")
+                os.unlink(os.path.join(place, name))
+            return done, len(made)
+
+        done, made = run()
+        equal((done.out.splitlines()[0].split()[:4], made), (["run", "1", "e", "good"], 1), "the first run")
+        true("the picture of run 1 is it's mine.svg" in done.err, done)
+        done, made = run("--fault", "reset w<a:7000#1/1", status=1)
+        true("picture of run 2 " in done.err and made == 1, done)
+        done, made = run("--fault", "reset nothing", status=3)
+        equal((len(done.err.splitlines()), made), (1, 0), f"a run that there was not: {done}")
+        done, made = run("--json", "--runs", "2")
+        true("picture of run 4 " in done.err and made == 1, done)
+    equal(set(glob.glob("/tmp/bop-experiment.*")), before, "folders left with the collector")
+
+
 def test_run():
     """vagrant/run says in one line what is missing"""
     run = os.path.join(FOLDER, "run")
@@ -358,4 +406,4 @@ def test_run():
 
 
 sys.exit(run_tests(test_scripts, test_validate, test_machines, test_driver, test_settings, test_refused, test_synced, test_packages, test_source, test_trouble, test_keys,
-                   test_experiment, test_run))
+                   test_experiment, test_run_there, test_run))
