@@ -77,39 +77,43 @@ static int merge_edges(struct build *b)
 {
 	struct graph *g = b->g;
 	enum graph_rule rule = g->order == GRAPH_ORDER_THREAD ? RULE_THREAD : RULE_PROCESS;
-	size_t n = g->n_vertices, n_edges = b->n_cross;
-	uint32_t *place;
+	size_t n = g->n_vertices, n_edges = b->n_cross, end = 0;
+	uint32_t *following; /* by cross edge: the next one from the same vertex, + 1 */
 
 	for (uint32_t v = 0; v < n; v++)
 		n_edges += chain_next(b, v) != NO_VERTEX;
 	if (n_edges >= UINT32_MAX)
 		return error_set(b->e, -EINVAL, "this trace makes %zu edges, more than a graph can hold", n_edges);
-	b->first_edge = large_calloc(n + 2, sizeof(*b->first_edge));
+	b->first_edge = large_calloc(n + 1, sizeof(*b->first_edge));
 	g->edges = large_malloc(n_edges + 1, sizeof(*g->edges));
-	if (!b->first_edge || !g->edges)
+	following = large_malloc(b->n_cross + 1, sizeof(*following));
+	if (!b->first_edge || !g->edges || !following) {
+		free(following);
 		return -ENOMEM;
+	}
 	g->n_edges = n_edges;
-	place = b->first_edge + 1; /* becomes the ends, which are the beginnings of the next */
-	for (size_t i = 0; i < b->n_cross; i++)
-		place[b->cross[i].from + 1]++;
-	for (uint32_t v = 0; v < n; v++)
-		place[v + 1] += place[v] + (chain_next(b, v) != NO_VERTEX);
-	for (uint32_t v = 0; v < n; v++) {
-		uint32_t next = chain_next(b, v);
+	for (size_t i = b->n_cross; i-- > 0;) { /* until its vertex has its turn, the first cross edge of it, + 1 */
+		uint32_t *first = &b->first_edge[b->cross[i].from];
 
+		following[i] = *first;
+		*first = i + 1;
+	}
+	for (uint32_t v = 0; v < n; v++) {
+		uint32_t next = chain_next(b, v), cross = b->first_edge[v];
+		size_t first = end;
+
+		b->first_edge[v] = first;
 		if (next != NO_VERTEX)
-			g->edges[place[v]++] = (struct graph_edge){ .from = v, .to = next, .rule = rule };
-	}
-	for (size_t i = 0; i < b->n_cross; i++)
-		g->edges[place[b->cross[i].from]++] = b->cross[i];
-	for (uint32_t v = 0; v < n; v++) {
-		size_t first = b->first_edge[v], degree = b->first_edge[v + 1] - first;
-
-		if (degree > 16)
-			qsort(g->edges + first, degree, sizeof(*g->edges), edge_compare);
+			g->edges[end++] = (struct graph_edge){ .from = v, .to = next, .rule = rule };
+		for (; cross; cross = following[cross - 1])
+			g->edges[end++] = b->cross[cross - 1];
+		if (end - first > 16)
+			qsort(g->edges + first, end - first, sizeof(*g->edges), edge_compare);
 		else
-			sort_few(g->edges + first, degree);
+			sort_few(g->edges + first, end - first);
 	}
+	b->first_edge[n] = end;
+	free(following);
 	return 0;
 }
 
