@@ -49,6 +49,16 @@ static inline bool graph_rule_carries(enum graph_rule rule)
 
 enum graph_order { GRAPH_ORDER_THREAD, GRAPH_ORDER_PROCESS };
 
+/*
+ * What a vertex moved of a stream, so that whoever goes over many need not look at their events; 0: see the event. Only of those
+ * that have a place in their process's order; neither of urgent bytes nor of a datagram that was received.
+ */
+enum graph_moved {
+	GRAPH_SENT = 1 << 0,
+	GRAPH_RECEIVED = 1 << 1,
+	GRAPH_BY_CONNECTOR = 1 << 2, /* with one of the others: at that end; else at the acceptor's */
+};
+
 struct graph_vertex {
 	uint32_t event;	 /* index into trace.events */
 	uint32_t connection; /* index into graph.connections, 0 none */
@@ -57,6 +67,7 @@ struct graph_vertex {
 	uint32_t first_message, n_messages; /* slice of graph.vertex_messages: SEND has 1, RECV those it returned bytes of */
 	bool teardown;	 /* after the outcome mark */
 	bool racy;	 /* its label contains a racy ordinal */
+	uint8_t moved;	 /* enum graph_moved */
 };
 
 struct graph_edge {
@@ -93,19 +104,23 @@ static inline uint32_t graph_connection_process(const struct trace *trace, const
 	return process <= trace->n_processes ? process : 0;
 }
 
-/* One message of one direction: one successful send and the sends that continue it. A datagram's pos is 0. */
+/*
+ * One message of one direction: one successful send and the sends that continue it. A datagram's pos is 0. What is asked of
+ * single messages, out of their order, stands first, together in one or two lines of the processor's cache.
+ */
 struct graph_message {
-	uint32_t connection;
-	uint8_t direction; /* 0 from the connector, 1 from the acceptor */
-	uint32_t number;   /* from 1 */
-	uint64_t pos, size; /* range [pos, pos + size) of its direction */
-	uint64_t end;	   /* behind its last byte: pos + size, unless another message stands inside */
 	uint64_t received; /* bytes of it that receives returned; datagram: the most that one of them did */
+	uint64_t size;
 	uint32_t send;	   /* first send vertex */
+	uint32_t lost_by;  /* id of the fault that explains why not all of it was received; 0: none does */
+	uint64_t pos;	   /* range [pos, pos + size) of its direction */
+	uint64_t end;	   /* behind its last byte: pos + size, unless another message stands inside */
+	uint32_t connection;
+	uint32_t number;   /* from 1 */
+	uint8_t direction; /* 0 from the connector, 1 from the acceptor */
 	bool delivered;	   /* a receive returned it, or some of it; a datagram can be empty */
 	bool inferred;	   /* so are the edges to its receives */
 	bool racy;
-	uint32_t lost_by;  /* id of the fault that explains why not all of it was received; 0: none does */
 };
 
 /* A proved loss: bytes [from, to) of a direction must have passed a call that no event shows. */

@@ -52,8 +52,8 @@ int print_drop(struct print_run *run)
 	uint32_t *user;
 	bool needed = false;
 
-	for (size_t i = 0; i < run->n_items && !needed; i++)
-		needed = run->items[i].kind == PRINT_CLOSE || run->items[i].kind == PRINT_WAIT;
+	for (size_t i = 0; i < run->n_threads && !needed; i++)
+		needed = run->threads[i].kinds & (1u << PRINT_CLOSE | 1u << PRINT_WAIT);
 	if (!needed)
 		return 0;
 	user = calloc(2 * (run->g->n_connections + 1), sizeof(*user));

@@ -75,6 +75,7 @@ struct print_thread {
 	uint32_t origin;  /* item + 1: the spawn that made it, 0 unknown; a word has none */
 	uint32_t kept_to; /* items from here on are out; 0: the thread is */
 	uint32_t done;	  /* of those, how many were looked at */
+	uint32_t kinds;	  /* of its items: bits 1 << kind. A word has none */
 };
 
 struct print_run {

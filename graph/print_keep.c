@@ -46,11 +46,12 @@ static void keep_causes(struct print_run *run, uint32_t *queue, size_t n_queue)
 			run->items[thread->origin - 1].in = true;
 			keep(run, thread->origin - 1, queue, &n_queue);
 		}
+		if (!(thread->kinds & (1u << PRINT_FIN | 1u << PRINT_ERROR | 1u << PRINT_WAIT)))
+			continue;
 		for (uint32_t i = thread->first + from; i < thread->first + to; i++) {
-			struct print_item *item = &run->items[i];
+			const struct print_item *item = &run->items[i];
 
-			item->in |= item->kind != PRINT_SPAWN && !item->dropped;
-			if (item->in && item->link &&
+			if (!item->dropped && item->link &&
 			    (item->kind == PRINT_FIN || item->kind == PRINT_ERROR || item->kind == PRINT_WAIT))
 				keep(run, item->link - 1, queue, &n_queue);
 		}
@@ -72,9 +73,10 @@ static void place_items(struct print_run *run)
 		struct print_item *last = NULL;
 		uint32_t place = 0;
 
-		for (uint32_t k = thread->first; k < thread->first + thread->n; k++) {
+		for (uint32_t k = thread->first; k < thread->first + thread->kept_to; k++) {
 			struct print_item *item = &run->items[k];
 
+			item->in |= item->kind != PRINT_SPAWN && !item->dropped;
 			if (!item->in)
 				continue;
 			item->place = place;

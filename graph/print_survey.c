@@ -16,10 +16,9 @@ static int take_init(struct take *t)
 	t->cause = large_calloc(n, sizeof(*t->cause));
 	t->origin = large_calloc(n, sizeof(*t->origin));
 	t->last = large_malloc(t->g->n_messages + 1, sizeof(*t->last));
-	t->reach = large_calloc(t->g->n_messages + 1, sizeof(*t->reach));
 	t->seen[0] = calloc(n_ends, sizeof(**t->seen));
 	t->seen[1] = calloc(n_ends, sizeof(**t->seen));
-	if (!t->at || !t->cause || !t->origin || !t->last || !t->reach || !t->seen[0] || !t->seen[1])
+	if (!t->at || !t->cause || !t->origin || !t->last || !t->seen[0] || !t->seen[1])
 		return -ENOMEM;
 	memset(t->last, 0xff, (t->g->n_messages + 1) * sizeof(*t->last));
 	return 0;
@@ -101,11 +100,16 @@ static void find_causes(struct take *t)
 }
 
 /* Where messages end. What was received in part only ends, for those who received it, before that. */
-static void find_ends(struct take *t)
+int take_reach(struct take *t)
 {
 	const struct graph *g = t->g;
 	bool parts = false;
 
+	if (t->reach)
+		return 0;
+	t->reach = large_malloc(g->n_messages + 1, sizeof(*t->reach));
+	if (!t->reach)
+		return -ENOMEM;
 	for (size_t i = 0; i < g->n_messages; i++) {
 		bool part = g->messages[i].received < g->messages[i].size;
 
@@ -127,6 +131,7 @@ static void find_ends(struct take *t)
 		if (*reach < (a < b ? a : b))
 			*reach = a < b ? a : b;
 	}
+	return 0;
 }
 
 int take_survey(struct take *t, struct print_run *run)
@@ -135,9 +140,7 @@ int take_survey(struct take *t, struct print_run *run)
 
 	*t = (struct take){ .run = run, .g = run->g };
 	err = take_init(t);
-	if (!err) {
+	if (!err)
 		find_causes(t);
-		find_ends(t);
-	}
 	return err;
 }

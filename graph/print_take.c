@@ -27,15 +27,20 @@ static struct print_item *add(struct take *t, enum print_kind kind, uint32_t v)
 	struct print_run *run = t->run;
 	const struct graph_vertex *vertex = &t->g->vertices[v];
 	uint32_t connection = vertex->connection;
+	struct print_thread *thread;
 	struct print_item *item;
 
 	if (build_grow((void **)&run->items, &run->cap_items, run->n_items, sizeof(*run->items)) < 0)
 		return NULL;
 	item = &run->items[run->n_items++];
 	*item = (struct print_item){ .kind = kind, .connection = connection, .thread = run->n_threads - 1 };
-	if (connection)
+	if (vertex->moved)
+		item->side = vertex->moved & GRAPH_BY_CONNECTOR ? SIDE_CONNECTOR : SIDE_ACCEPTOR;
+	else if (connection)
 		item->side = side_of(t, take_event(t, v));
-	run->threads[run->n_threads - 1].n++;
+	thread = &run->threads[run->n_threads - 1];
+	thread->n++;
+	thread->kinds |= 1u << kind;
 	t->at[v] = run->n_items;
 	return item;
 }
@@ -176,6 +181,10 @@ static const uint32_t *messages_sorted(struct take *t, const struct graph_vertex
 	bool sorted = true;
 	void *p;
 
+	if (vertex->n_messages == 1)
+		return messages;
+	if (take_reach(t) < 0)
+		return NULL;
 	for (uint32_t i = 1; i < vertex->n_messages; i++)
 		sorted &= reach_compare(&messages[i - 1], &messages[i], t->reach) < 0;
 	if (sorted)
@@ -213,17 +222,27 @@ static int take_messages(struct take *t, uint32_t v)
 {
 	const struct graph_vertex *vertex = &t->g->vertices[v];
 	const uint32_t *messages = messages_sorted(t, vertex);
-	int err = messages ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; !err && i < vertex->n_messages; i++) {
+	if (!messages)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < vertex->n_messages; i++) {
 		const struct graph_message *m = &t->g->messages[messages[i]];
+		struct print_item *item;
 
 		if (t->last[messages[i]] != v)
 			continue;
-		err = add_plain(t, m->received >= m->size ? PRINT_RECV : PRINT_PART, v);
+		item = add(t, m->received >= m->size ? PRINT_RECV : PRINT_PART, v);
+		if (!item)
+			return -ENOMEM;
+		item->link = m->send + 1; /* a vertex, as above */
 		t->last[messages[i]] = TAKEN | (uint32_t)(t->run->n_items - 1);
 	}
-	return err;
+	return 0;
+}
+
+static int take_received(struct take *t, uint32_t v)
+{
+	return t->g->vertices[v].n_messages ? take_messages(t, v) : add_plain(t, PRINT_DATA, v);
 }
 
 static int take_recv(struct take *t, uint32_t v, const struct event *event)
@@ -242,20 +261,28 @@ static int take_recv(struct take *t, uint32_t v, const struct event *event)
 			return 0;
 		return is_first(t, false, event->end) ? take_caused(t, PRINT_FIN, v) : 0;
 	}
-	return vertex->n_messages ? take_messages(t, v) : add_plain(t, PRINT_DATA, v);
+	return take_received(t, v);
 }
 
-static int take_send(struct take *t, uint32_t v, const struct event *event)
+static int take_sent(struct take *t, uint32_t v)
 {
 	const struct graph_vertex *vertex = &t->g->vertices[v];
+	const struct graph_message *m;
+	struct print_item *item;
+	uint32_t message;
 
-	if (event->value < 0)
-		return take_error(t, v, event);
-	if (!vertex->n_messages || t->g->messages[t->g->vertex_messages[vertex->first_message]].send != v)
+	if (!vertex->n_messages)
 		return 0;
-	if (t->g->messages[t->g->vertex_messages[vertex->first_message]].lost_by)
-		return add_text(t, PRINT_SEND, v, "lost");
-	return add_plain(t, PRINT_SEND, v);
+	message = t->g->vertex_messages[vertex->first_message];
+	m = &t->g->messages[message];
+	if (m->send != v)
+		return 0;
+	item = add(t, PRINT_SEND, v);
+	if (!item)
+		return -ENOMEM;
+	item->text = m->lost_by ? print_hash("lost") : 0;
+	item->link = message + 1; /* until link_items() */
+	return 0;
 }
 
 static int take_exit(struct take *t, uint32_t v, const struct event *event)
@@ -289,10 +316,13 @@ static int take_fired(struct take *t, uint32_t v, const struct event *event)
 static int take_vertex(struct take *t, uint32_t v)
 {
 	const struct graph_vertex *vertex = &t->g->vertices[v];
-	const struct event *event = take_event(t, v);
+	const struct event *event;
 
 	if (vertex->teardown)
 		return 0;
+	if (vertex->moved)
+		return vertex->moved & GRAPH_SENT ? take_sent(t, v) : take_received(t, v);
+	event = take_event(t, v);
 	switch ((enum event_kind)event->kind) {
 	case EVENT_START:
 		return add_plain(t, PRINT_START, v);
@@ -314,7 +344,7 @@ static int take_vertex(struct take *t, uint32_t v)
 			return 0;
 		return add_target(t, PRINT_ACCEPT, v, "");
 	case EVENT_SEND:
-		return take_send(t, v, event);
+		return event->value < 0 ? take_error(t, v, event) : take_sent(t, v);
 	case EVENT_RECV:
 		return take_recv(t, v, event);
 	case EVENT_CLOSE:
@@ -349,8 +379,13 @@ static int thread_begin(struct take *t, uint32_t v)
 }
 
 /* What has no place in its process is in no thread. */
-static bool has_place(const struct take *t, uint32_t v, const struct event *event)
+static bool has_place(const struct take *t, uint32_t v)
 {
+	const struct event *event;
+
+	if (t->g->vertices[v].moved)
+		return true;
+	event = take_event(t, v);
 	return event->process == t->g->vertices[v].process && !event_floats(event);
 }
 
@@ -362,7 +397,7 @@ static int take_single(struct take *t, uint32_t first, uint32_t end)
 
 	for (uint32_t v = first; v < end && !err; v++) {
 		take_prefetch(t, v);
-		if (!has_place(t, v, take_event(t, v)))
+		if (!has_place(t, v))
 			continue;
 		if (!begun)
 			err = thread_begin(t, v);
@@ -381,7 +416,7 @@ static int take_several(struct take *t, uint32_t first, uint32_t end)
 	int err = pairs ? 0 : -ENOMEM;
 
 	for (uint32_t v = first; v < end && !err; v++)
-		if (has_place(t, v, take_event(t, v)))
+		if (has_place(t, v))
 			pairs[n++] = (struct pair){ .key = take_event(t, v)->thread, .value = v };
 	if (!err)
 		err = pairs_sort(pairs, n, &spare, &n_spare);
@@ -423,31 +458,26 @@ static void link_both(struct print_run *run, uint32_t cause, uint32_t effect)
 	run->items[cause - 1].link = effect;
 }
 
-/* Messages stand by connection, what they link by process: ask for it early. */
-static void link_prefetch(const struct take *t, size_t message)
+/* The item of the receive that returned a message's last byte, + 1; 0: none did, or it is in no thread. */
+static uint32_t receive_of(const struct take *t, uint32_t message)
 {
-	const struct graph *g = t->g;
-	uint32_t at;
+	uint32_t last = t->last[message];
 
-	if (message + 64 >= g->n_messages)
-		return;
-	__builtin_prefetch(&t->at[g->messages[message + 64].send]);
-	at = t->at[g->messages[message + 32].send];
-	if (at)
-		__builtin_prefetch(&t->run->items[at - 1], 1);
-	if (t->last[message + 32] != NO_VERTEX)
-		__builtin_prefetch(&t->run->items[t->last[message + 32] & ~TAKEN], 1);
+	return last != NO_VERTEX && last & TAKEN ? (last & ~TAKEN) + 1 : 0;
 }
 
-/* From vertices to items. */
+/* From vertices, and of sends messages, to items. What follows each other in a thread links what nearly does in another. */
 static void link_items(struct take *t)
 {
 	struct print_run *run = t->run;
 	const struct graph *g = t->g;
 
-	for (size_t i = 0; i < run->n_items; i++)
-		if (run->items[i].link)
-			run->items[i].link = t->at[run->items[i].link - 1];
+	for (size_t i = 0; i < run->n_items; i++) {
+		struct print_item *item = &run->items[i];
+
+		if (item->link)
+			item->link = item->kind == PRINT_SEND ? receive_of(t, item->link - 1) : t->at[item->link - 1];
+	}
 	for (size_t i = 0; i < run->n_threads; i++)
 		if (run->threads[i].origin)
 			run->threads[i].origin = t->at[run->threads[i].origin - 1];
@@ -456,11 +486,6 @@ static void link_items(struct take *t)
 
 		if (c->connect_vertex != NO_VERTEX && c->accept_vertex != NO_VERTEX)
 			link_both(run, t->at[c->connect_vertex], t->at[c->accept_vertex]);
-	}
-	for (size_t i = 0; i < g->n_messages; i++) {
-		link_prefetch(t, i);
-		if (t->last[i] != NO_VERTEX && t->last[i] & TAKEN)
-			link_both(run, t->at[g->messages[i].send], (t->last[i] & ~TAKEN) + 1);
 	}
 }
 

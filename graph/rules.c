@@ -162,17 +162,31 @@ static void note_user(struct build *b, struct end_facts *end, uint32_t v, bool s
 	end->user[send] = v + 1;
 }
 
+/* enum graph_moved of what goes into the ranges. */
+static uint8_t moved_of(const struct build *b, const struct graph_vertex *vertex, const struct event *event, uint32_t end)
+{
+	uint8_t side = b->trace->ends[end].role == END_CONNECTOR ? GRAPH_BY_CONNECTOR : 0;
+
+	if (!vertex->connection || event->process != vertex->process || event_floats(event))
+		return 0;
+	if (event->kind == EVENT_SEND)
+		return GRAPH_SENT | side;
+	return event->flags & EVENT_F_URGENT ? 0 : GRAPH_RECEIVED | side;
+}
+
 /* What the event moved goes where build_ranges_reserve() made room for it. */
 static void note_range(struct build *b, uint32_t v, const struct event *event, uint32_t end)
 {
 	bool send = event->kind == EVENT_SEND, datagram = build_transport(b, end) == TRANSPORT_UDP;
 	struct ranges *ranges = send ? &b->sends : &b->receives;
 	size_t place = ranges->place[build_direction(b, end, send)]++;
+	struct graph_vertex *vertex = &b->g->vertices[v];
 
 	b->moved[v] = true;
+	vertex->moved = moved_of(b, vertex, event, end);
 	if (send) { /* its only message, see make_messages() */
-		b->g->vertices[v].first_message = place;
-		b->g->vertices[v].n_messages = 1;
+		vertex->first_message = place;
+		vertex->n_messages = 1;
 	}
 	ranges->items[place] = (struct range){
 		.from = datagram ? 0 : event->pos,
