@@ -275,3 +275,17 @@ int door_send(struct door *door, const struct door_id *to, const void *bytes, si
 		return -zmq_errno();
 	return 0;
 }
+
+int door_lend(struct door *door, const struct door_id *to, void *bytes, size_t size, void (*on_free)(void *bytes, void *arg), void *arg)
+{
+	zmq_msg_t part;
+
+	if (zmq_send(door->socket, to->bytes, to->size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+		return -zmq_errno();
+	/* the first part found a place, so the second has one; from here on bytes are freed whatever happens */
+	if (zmq_msg_init_data(&part, bytes, size, on_free, arg) < 0)
+		return -zmq_errno();
+	if (zmq_msg_send(&part, door->socket, ZMQ_DONTWAIT) < 0)
+		zmq_msg_close(&part);
+	return 0;
+}

@@ -69,5 +69,7 @@ int door_receive(struct door *door, struct door_frame *ret_frame);
 
 /* Does not wait. -EHOSTUNREACH: that connection is gone, -EAGAIN: it takes no more now. */
 int door_send(struct door *door, const struct door_id *to, const void *bytes, size_t size);
+/* The same without a copy: bytes are not touched until on_free is called, from another thread, unless this fails. */
+int door_lend(struct door *door, const struct door_id *to, void *bytes, size_t size, void (*on_free)(void *bytes, void *arg), void *arg);
 
 #endif

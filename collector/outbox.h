@@ -14,7 +14,7 @@
 #include "collector/door.h"
 
 #define OUTBOX_ANSWERS_MAX 256u	     /* that wait for one client, before it counts as full */
-#define OUTBOX_BYTES_MAX (1u << 20)  /* of those, as well */
+#define OUTBOX_BYTES_MAX (1u << 20)  /* of those, as well; and of those that ZeroMQ has for it: one that is larger goes alone */
 #define OUTBOX_RETRY_NS 100000000ull /* until what waits is tried again, at the latest */
 
 enum outbox_kind {

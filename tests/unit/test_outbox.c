@@ -171,6 +171,27 @@ START_TEST(bounded)
 }
 END_TEST
 
+/* Large answers to who does not read take the memory of few, in ZeroMQ's queue too; all that were taken arrive. */
+START_TEST(large)
+{
+	enum { TRIES = 100, LARGE = 2 << 20, FEW = 20 /* of which the client itself holds half */ };
+	unsigned counts[256], taken = 0;
+	struct client client;
+
+	client_open(&client);
+	for (int i = 0; i < TRIES; i++)
+		taken += put(&client, OUTBOX_ANSWER, 'a', LARGE) == 0;
+	ck_assert_uint_gt(taken, 1);
+	ck_assert_uint_lt(taken, FEW);
+	ck_assert(outbox_full(outbox, &client.id));
+	ck_assert_int_eq(put(&client, OUTBOX_END, 'e', SIZE), 0);
+	read_until(&client, 'e', counts);
+	ck_assert_uint_eq(counts['a'], taken);
+	ck_assert(!outbox_full(outbox, &client.id));
+	client_close(&client);
+}
+END_TEST
+
 /* While one does not read, another one gets every answer. */
 START_TEST(others)
 {
@@ -222,6 +243,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, end_arrives);
 	tcase_add_loop_test(tc, bounded, 0, 2);
+	tcase_add_test(tc, large);
 	tcase_add_test(tc, others);
 	tcase_add_test(tc, gone);
 	suite_add_tcase(suite, tc);
