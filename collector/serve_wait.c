@@ -31,7 +31,7 @@ struct recall {
 	struct door_id client;
 	int fd;
 	uint64_t request, run;
-	bool left;
+	bool left, begun;
 	struct run *found;
 	struct prints prints;
 	bool has_prints;
@@ -178,9 +178,24 @@ static void recall_free(struct recall *recall)
 	free(recall);
 }
 
+/* The next one: one at a time, since the other threads are to have room for runs that end. */
+static void recalls_begin(struct serve *serve)
+{
+	struct recall *recall;
+
+	while (serve->recalls && serve->recalls->left && !serve->recalls->begun)
+		recall_free(serve->recalls);
+	recall = serve->recalls;
+	if (!recall || recall->begun)
+		return;
+	recall->begun = true;
+	workers_add(serve->workers, &recall->job);
+}
+
 static void on_recalled(struct worker_job *job)
 {
 	struct recall *recall = (struct recall *)job;
+	struct serve *serve = recall->serve;
 	char text[96];
 
 	snprintf(text, sizeof(text), "run %llu goes on, but not here", (unsigned long long)recall->run);
@@ -193,6 +208,7 @@ static void on_recalled(struct worker_job *job)
 	else
 		recall_tell(recall);
 	recall_free(recall);
+	recalls_begin(serve);
 }
 
 void recalls_free(struct serve *serve)
@@ -217,7 +233,7 @@ static int recall_add(struct serve *serve, const struct door_frame *from, uint64
 	recall->run = run;
 	recall->job = (struct worker_job){ .work = on_recall, .done = on_recalled };
 	DL_APPEND(serve->recalls, recall);
-	workers_add(serve->workers, &recall->job);
+	recalls_begin(serve);
 	return 0;
 }
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from controller import BOXES, CANCEL, ERROR, LIST_BOXES, RUN, RUN_END, Controller, number, text
+from controller import BOXES, CANCEL, ERROR, LIST_BOXES, RUN, RUN_END, WAIT_RUN, Controller, number, text
 from harness import (BOP, TFJ, Running, Skip, bop, equal, example, experiment, kill_quietly, leftovers, nothing_left, one_line, run_tests,
                      scratch, show, store, true, wait_for)
 from serving import Namespaces, Server
@@ -301,6 +301,32 @@ def test_counting():
         equal(server.running.end().status, 0, "exit status of the server")
 
 
+def test_recalls():
+    """the end of a run is counted before the many others that were asked about before it, but for one"""
+    short = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
+    with Server() as server, Controller(f"{server.folder}/api") as asker:
+        server.agent()
+        server.run(short)
+        with open(short, "rb") as f:
+            run = text(1, short) + text(2, short) + text(3, f.read())
+        with Held(server.running.pid) as held:
+            for ident in range(100, 130):
+                asker.ask(ident, WAIT_RUN, number(1, 1))
+            asker.ask(1, RUN, run)
+            while asker.answer()[2].get(2) != b"counting":
+                pass
+            held.ptrace(held.DETACH, held.tids.pop())  # one works, in the order in which work came
+            ends = []
+            while 1 not in ends:
+                ident, kind, _ = asker.answer()
+                ends += [ident] if kind == RUN_END else []
+        equal(ends, [100, 1], "ends until that of the run")
+        while len(ends) < 31:
+            ident, kind, _ = asker.answer()
+            ends += [ident] if kind == RUN_END else []
+        equal(sorted(ends), [1, *range(100, 130)], "all ends")
+
+
 def test_checking():
     """while a plan is checked beside an earlier run others are answered; it can be cancelled, and who leaves gets no run"""
     short = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
@@ -429,4 +455,4 @@ def test_refused():
 
 if __name__ == "__main__":
     sys.exit(run_tests(test_one_agent, test_several_agents, test_two_boxes_each, test_strangers_untraced, test_whose_box, test_several_networks, test_cancel,
-                       test_does_not_read, test_counting, test_checking, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
+                       test_does_not_read, test_counting, test_recalls, test_checking, test_agent_dies, test_agent_hangs, test_server_restarts, test_refused))
