@@ -6,7 +6,8 @@ keep all cores busy (builds, guests) take turns beside them, with less right to 
 with nothing beside them.
 
 A test that needs root has a world of its own: a network namespace, named namespaces, a root of cgroups, and a folder for runs.
-So it sees nothing of the others, and what it leaves behind is its own.
+So it sees nothing of the others, and what it leaves behind is its own. All have a folder of their own in TMPDIR, which goes with
+the test, however that ends.
 """
 import glob
 import os
@@ -113,7 +114,7 @@ class Job:
     def __init__(self, name, argv, timeout, env=None, lane=WAITS, takes=1, own_world=False, after=None):
         self.name, self.argv, self.timeout, self.env = name, argv, timeout, env or {}
         self.lane, self.takes, self.own_world, self.after = lane, takes, own_world, after
-        self.process, self.world = None, None
+        self.process, self.world, self.folder = None, None, None
         self.status, self.output, self.seconds, self.left = None, "", 0, []
         self.over = threading.Event()
 
@@ -122,6 +123,8 @@ class Job:
         began = time.monotonic()
         try:
             self.world = world_make(self)
+            os.mkdir(self.folder)
+            os.chmod(self.folder, 0o1777)  # for whatever user a test becomes
             self.execute()
         except OSError as e:
             self.status, self.output = 127, str(e)
@@ -130,10 +133,14 @@ class Job:
             if self.world:
                 self.left = self.world.left() if self.status is not None else []
                 self.world.end()
+            self.clear()
             self.over.set()
 
+    def clear(self):
+        subprocess.run(["rm", "-rf", self.folder], check=False)
+
     def execute(self):
-        env = {**os.environ, **self.env}
+        env = {**os.environ, **self.env, "TMPDIR": self.folder}
         argv = self.argv
         if self.world:
             env["BOP_TMPDIR"] = self.world.folder
@@ -171,6 +178,7 @@ class Job:
             self.kill()
         if self.world:
             self.world.end()
+        self.clear()
 
 
 class Queue:
@@ -219,6 +227,8 @@ class Queue:
 def run(jobs, at_once, parent, cgroups):
     """Runs them; yields each, in the order of the list, when it is over. parent: folder for their worlds; cgroups: see World."""
     numbers, awaited = iter(range(len(jobs))), {job.after for job in jobs}
+    for number, job in enumerate(jobs):
+        job.folder = os.path.join(parent, f"t{number}")
 
     def world_make(job):
         return World(parent, next(numbers), cgroups) if job.own_world and cgroups else None

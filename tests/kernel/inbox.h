@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "lib/claim.h"
+#include "tests/scratch.h"
 #include "tfj/box.h"
 #include "tfj/cgroup.h"
 #include "tfj/output.h"
@@ -51,7 +52,7 @@ static void unused_ok inbox_setup(void)
 	struct error e = { "" };
 	char root[200];
 
-	strcpy(inbox_base, "/tmp/test-bop-inbox.XXXXXX");
+	scratch_name(inbox_base, sizeof(inbox_base), "test-bop-inbox.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(inbox_base));
 	chmod(inbox_base, 0755);
 	setenv("BOP_TMPDIR", inbox_base, 1);

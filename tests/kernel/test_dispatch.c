@@ -3,6 +3,7 @@
 #include "tests/kernel/collector.h"
 
 #include "tests/heap.h"
+#include "tests/scratch.h"
 #include "tfj/dispatch.h"
 
 #ifndef SANITIZED
@@ -15,7 +16,7 @@ static void open_all(void)
 {
 	struct error e = { "" };
 
-	strcpy(inbox_base, "/tmp/test-bop-inbox.XXXXXX");
+	scratch_name(inbox_base, sizeof(inbox_base), "test-bop-inbox.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(inbox_base));
 	snprintf(bop.url, sizeof(bop.url), "ipc://%s/socket", inbox_base);
 	bop.context = zmq_ctx_new();

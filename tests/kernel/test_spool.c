@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "lib/claim.h"
+#include "tests/scratch.h"
 #include "tfj/spool.h"
 
 #define QUEUE 4096
 
-static char base[] = "/tmp/test-bop-spool.XXXXXX";
+static char base[64];
 
 struct queue {
 	struct piece pieces[QUEUE];
@@ -26,6 +27,7 @@ struct queue {
 
 static void setup(void)
 {
+	scratch_name(base, sizeof(base), "test-bop-spool.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(base));
 	setenv("BOP_TMPDIR", base, 1);
 }

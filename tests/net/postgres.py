@@ -35,7 +35,7 @@ class Postgres:
     """Use it with `with`. tmpfs: its data lies on one of that size (such as "48m"), for a disk that gets full."""
 
     def __init__(self, tmpfs=None, settings=()):
-        self.folder = tempfile.mkdtemp(prefix="bop-pg-", dir="/tmp")  # a socket's name must be short
+        self.folder = tempfile.mkdtemp(prefix="bop-pg-")  # a socket's name must be short
         self.data = os.path.join(self.folder, "data")
         self.settings, self.mounted, self.process = settings, False, None
         self.user = pwd.getpwnam("nobody") if not os.geteuid() else None

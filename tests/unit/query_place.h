@@ -17,6 +17,7 @@
 #include "lib/claim.h"
 #include "tests/unit/random_run.c"
 #include "proto/wire.h"
+#include "tests/scratch.h"
 
 static char folder[64], path[96];
 static struct store *store;
@@ -25,7 +26,7 @@ static inline void setup(void)
 {
 	struct error e = { "" };
 
-	strcpy(folder, "/tmp/test-bop-query-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-query-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/runs.db", folder);
 	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);

@@ -17,6 +17,7 @@
 
 #include "collector/store.h"
 #include "lib/claim.h"
+#include "tests/scratch.h"
 
 static struct {
 	char folder[64];
@@ -57,7 +58,7 @@ static inline void place_setup_database(void)
 /* An SQLite file that is not there yet. */
 static inline void place_setup_file(void)
 {
-	strcpy(place.folder, "/tmp/test-bop-store-XXXXXX");
+	scratch_name(place.folder, sizeof(place.folder), "test-bop-store-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(place.folder));
 	snprintf(place.url, sizeof(place.url), "%s/runs.db", place.folder);
 }

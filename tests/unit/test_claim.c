@@ -14,12 +14,13 @@
 #include <unistd.h>
 
 #include "lib/claim.h"
+#include "tests/scratch.h"
 
 static char base[64];
 
 static void setup(void)
 {
-	strcpy(base, "/tmp/test_claim.XXXXXX");
+	scratch_name(base, sizeof(base), "test_claim.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(base));
 }
 

@@ -11,6 +11,7 @@
 #include "collector/course.h"
 #include "lib/claim.h"
 #include "tests/heap.h"
+#include "tests/scratch.h"
 
 /* An experiment of one box, and a store. */
 
@@ -30,7 +31,7 @@ static void setup(void)
 {
 	struct error e = { "" };
 
-	strcpy(folder, "/tmp/test-bop-course-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-course-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	setenv("BOP_TMPDIR", folder, 1);
 	snprintf(path, sizeof(path), "%s/runs.db", folder);

@@ -13,13 +13,14 @@
 #include "collector/experiment.h"
 #include "proto/event.h"
 #include "tests/heap.h"
+#include "tests/scratch.h"
 
 static char folder[64];
 static struct error e;
 
 static void setup(void)
 {
-	strcpy(folder, "/tmp/test_experiment.XXXXXX");
+	scratch_name(folder, sizeof(folder), "test_experiment.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	memset(&e, 0, sizeof(e));
 }

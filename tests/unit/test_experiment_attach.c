@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "collector/experiment.h"
+#include "tests/scratch.h"
 
 static char folder[64], path[96];
 static struct error e;
 
 static void setup(void)
 {
-	strcpy(folder, "/tmp/test_attach.XXXXXX");
+	scratch_name(folder, sizeof(folder), "test_attach.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/x.yaml", folder);
 	memset(&e, 0, sizeof(e));

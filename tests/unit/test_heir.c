@@ -16,6 +16,7 @@
 #include "lib/claim.h"
 #include "lib/clock.h"
 #include "proto/wire.h"
+#include "tests/scratch.h"
 
 #define START (1000 * CLOCK_SECOND_NS)
 
@@ -131,7 +132,7 @@ static void open_heirs(bool threads)
 	struct error e = { "" };
 
 	memset(&f, 0, sizeof(f));
-	strcpy(f.folder, "/tmp/test-bop-heir-XXXXXX");
+	scratch_name(f.folder, sizeof(f.folder), "test-bop-heir-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(f.folder));
 	snprintf(f.path, sizeof(f.path), "%s/runs.db", f.folder);
 	ck_assert_msg(store_open(f.path, STORE_CREATE, &f.shim.real, &e) == 0, "%s", e.text);

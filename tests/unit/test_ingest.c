@@ -10,6 +10,7 @@
 #include "collector/ingest.h"
 #include "lib/claim.h"
 #include "proto/wire.h"
+#include "tests/scratch.h"
 
 enum { BATCHES = 40 };
 
@@ -22,7 +23,7 @@ static void setup(void)
 	struct store_run row = { .experiment = "x", .path = "/x", .text = "", .version = "1" };
 	struct error e = { "" };
 
-	strcpy(folder, "/tmp/test-bop-ingest-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-ingest-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/runs.db", folder);
 	ck_assert_msg(store_open(path, STORE_CREATE, &store, &e) == 0, "%s", e.text);

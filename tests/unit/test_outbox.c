@@ -10,6 +10,7 @@
 #include "collector/outbox.h"
 #include "lib/claim.h"
 #include "lib/clock.h"
+#include "tests/scratch.h"
 
 enum { PROGRESSES = 20000, SIZE = 200, TIMEOUT_MS = 20000 };
 
@@ -30,7 +31,7 @@ static void setup(void)
 	struct door_options options = { .url = url, .frame_max = 1 << 20, .queue = 64, .refusals = &refusals };
 	struct error e = { "" };
 
-	strcpy(folder, "/tmp/test-bop-outbox-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-outbox-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(url, sizeof(url), "ipc://%s/api", folder);
 	context = zmq_ctx_new();

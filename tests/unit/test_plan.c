@@ -17,6 +17,7 @@
 #include "collector/store.h"
 #include "lib/claim.h"
 #include "proto/wire.h"
+#include "tests/scratch.h"
 
 static const char experiment_text[] = "experiment: quorum\n"
 				      "boxes: [s1, s2, c]\n"
@@ -198,7 +199,7 @@ static char folder[64];
 
 static void setup(void)
 {
-	strcpy(folder, "/tmp/test-bop-plan-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-plan-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 }
 

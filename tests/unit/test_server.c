@@ -12,6 +12,7 @@
 #include "collector/server.h"
 #include "lib/claim.h"
 #include "lib/clock.h"
+#include "tests/scratch.h"
 
 enum { TIMEOUT_S = 60 };
 
@@ -19,7 +20,7 @@ struct pair {
 	char secret[KEY_SIZE], public[KEY_SIZE];
 };
 
-static char folder[64], url[64];
+static char folder[64], url[128];
 static struct pair server_key, keys[2];
 static struct allowed allowed;
 static void *context, *agents_context;
@@ -49,7 +50,7 @@ static void setup(void)
 	struct server_options options = { .directory = folder, .listen = url, .secret = server_key.secret, .allowed = &allowed };
 	struct error e = { "" };
 
-	strcpy(folder, "/tmp/test-bop-server-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-server-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	pair_make(&server_key);
 	pair_make(&keys[0]);

@@ -21,6 +21,7 @@
 #include "collector/session.h"
 #include "lib/claim.h"
 #include "proto/wire.h"
+#include "tests/scratch.h"
 
 /* ---- the agent ---- */
 
@@ -212,7 +213,7 @@ static void setup(void)
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
 	self[n] = '\0';
-	strcpy(folder, "/tmp/test-bop-session-XXXXXX");
+	scratch_name(folder, sizeof(folder), "test-bop-session-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/runs.db", folder);
 	snprintf(link, sizeof(link), "%s/bin", folder);

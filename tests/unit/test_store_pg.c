@@ -154,11 +154,12 @@ static void scenario(char *text)
 START_TEST(cut_anywhere)
 {
 	const char *word = "y:0:1:classnewwhole y:0:1:classrepeat y:0:1:classnewdropped w:0:0:classnewwhole classes 2 near 2";
-	char text[1000], path[100], server[100], folder[] = "/tmp/test-bop-pg-XXXXXX";
+	char text[1000], path[100], server[100], folder[64];
 	unsigned step = getenv("BOP_TEST_SOAK") ? 1 : getenv("BOP_TEST_SHORT") ? 9 : 4;
 	struct cutter cutter;
 	bool cut = true;
 
+	scratch_name(folder, sizeof(folder), "test-bop-pg-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	snprintf(server, sizeof(server), "%s/.s.PGSQL.5432", getenv("BOP_TEST_POSTGRES"));
 	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432", folder);
