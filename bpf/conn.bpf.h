@@ -332,6 +332,8 @@ static __always_inline int sock_destroyed(struct sock *sk)
 		/* two packets that complete one handshake at once make two children: one goes before it is anything */
 		if ((ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)) != SOCK_F_ACCEPTOR)
 			close_emit(ss, REC_DESTROY, 0, 0, 0);
+		if (faults_on())
+			fault_forget(ss);
 		ss->epoch = epoch - 1; /* not of this run any more */
 	}
 	sock_forget(sk);

@@ -52,6 +52,8 @@ verified_once __u32 fault_bind(struct sock_state *ss)
 	if (ss->flags & SOCK_F_ACCEPTOR && !ss->name) {
 		key = end_key(ss);
 		known = bpf_map_lookup_elem(&fault_keys, &key);
+		if (!known)
+			known = bpf_map_lookup_elem(&fault_left, &key);
 		if (known) {
 			ss->name = *known;
 			bpf_map_delete_elem(&fault_keys, &key);
@@ -71,7 +73,8 @@ verified_once __u32 fault_bind(struct sock_state *ss)
 	ss->fault_seen = faulting;
 	if (!(ss->flags & SOCK_F_ACCEPTOR)) {
 		key = peer_key(ss);
-		bpf_map_update_elem(&fault_keys, &key, &name, BPF_ANY);
+		if (bpf_map_update_elem(&fault_keys, &key, &name, BPF_ANY))
+			count(COUNTER_LOST_NAME);
 	}
 	moments = bpf_map_lookup_elem(&rule_names, &name);
 	if (moments)
@@ -83,6 +86,35 @@ verified_once __u32 fault_bind(struct sock_state *ss)
 static __always_inline __u32 fault_watch(struct sock_state *ss)
 {
 	return ss->fault_seen == faulting ? ss->fault_watch : fault_bind(ss);
+}
+
+/*
+ * An end is forgotten, and with it what it told its peer. A connector can be gone before its peer has looked for the
+ * name: what is still on its way to the peer then is little, and what nobody asks for is overwritten.
+ */
+verified_once int fault_forget(struct sock_state *ss)
+{
+	__u64 key, name, cookie, *told;
+
+	if (!ss || !(ss->flags & SOCK_F_KEYED))
+		return 0;
+	if (ss->flags & SOCK_F_ACCEPTOR) {
+		cookie = ss->cookie;
+		bpf_map_delete_elem(&fault_accepts, &cookie);
+	} else if (ss->name) {
+		key = peer_key(ss);
+		told = bpf_map_lookup_elem(&fault_keys, &key);
+		if (told) {
+			name = *told;
+			bpf_map_update_elem(&fault_left, &key, &name, BPF_ANY);
+			bpf_map_delete_elem(&fault_keys, &key);
+		}
+	}
+	if (ss->fault_watch) {
+		key = end_key(ss);
+		bpf_map_delete_elem(&fault_taken, &key);
+	}
+	return 0;
 }
 
 /* Is it the current task's process that is to be hit? */

@@ -77,7 +77,10 @@ struct {
 	__type(value, __u32);
 } rule_boxes SEC(".maps") __weak;
 
-/* names of connections by their sequence numbers, as the accepted end has them: from the connector to its peer */
+/*
+ * names of connections by their sequence numbers, as the accepted end has them: from the connector, while it lives, to
+ * its peer. Nobody may ever ask: the other end can be in no box.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, FAULT_CONNECTIONS);
@@ -85,6 +88,14 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } fault_keys SEC(".maps") __weak;
+
+/* of those, what connectors left behind that ended before the other end had looked: it may still do */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} fault_left SEC(".maps") __weak;
 
 /* the same key, of the reading end -> number of the next byte that its program will read */
 struct {

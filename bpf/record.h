@@ -256,6 +256,7 @@ struct rec_content {
 	X(LOST_SOCKET, "sockets that could not be followed (no memory)")                           \
 	X(LOST_ORDINAL, "connection ordinals that could not be counted (map full)")                \
 	X(LOST_ACCEPT, "connections of which it could not be noted that nobody had accepted them yet (map full)") \
+	X(LOST_NAME, "connections whose name could not be told to their other end, so that no fault finds it there (map full)") \
 	X(LOST_PIPE, "uses of pipes that could not be followed (map full)")                        \
 	X(LOST_NESTED, "probes that the kernel skipped because one was running on that CPU")
 

@@ -14,7 +14,7 @@
 #define FAULTS_MAPS(X)                                                                                               \
 	X(rule_lists)                                                                                                \
 	X(rule_names) X(rule_flows) X(rule_connects) X(rule_pairs) X(rule_boxes) X(rule_devices) X(rule_spared)      \
-		X(fault_keys) X(fault_taken) X(fault_accepts)
+		X(fault_keys) X(fault_left) X(fault_taken) X(fault_accepts)
 
 struct faults_device {
 	unsigned int index;

@@ -73,6 +73,7 @@ struct fault_world {
 	int (*client)(struct fault_world *, const struct trial *); /* what c does */
 	struct boxes *boxes;
 	struct faults *faults;
+	size_t strangers; /* of the boxes, the last ones, which nobody traces */
 	pid_t programs[2];
 	struct conversation *conversations; /* in shared memory */
 	int *go;
@@ -319,7 +320,7 @@ static void boxes_tell(struct fault_world *fw, bool elsewhere)
 {
 	struct error e = { "" };
 
-	for (size_t i = 0; i < fw->boxes->n; i++) {
+	for (size_t i = 0; i < fw->boxes->n - fw->strangers; i++) {
 		const struct box *box = &fw->boxes->box[i];
 
 		if (tracer_add_box(fw->w->tracer, box->cookie, box->index, &e) ||
