@@ -33,6 +33,9 @@ DEPS_BENCH := strace bpftrace
 DEPS_DEB := dpkg-dev debhelper fakeroot lintian
 # a Debian to install the packages in
 DEPS_SOAK := $(DEPS_DEB) mmdebstrap e2fsprogs
+# machines of Vagrant, and a box for them
+DEPS_VAGRANT := vagrant vagrant-libvirt libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system dnsmasq-base iptables iproute2 \
+	qemu-system-x86 qemu-utils rsync openssh-client mmdebstrap extlinux e2fsprogs fdisk python3
 
 PKGS := libbpf libelf libmnl libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson libcgraph cairo libcurl libpcre2-8 libxxhash \
 	libseccomp
@@ -87,7 +90,7 @@ LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson l
 	-lcadical -lstdc++ -lm -lpthread
 LIBS_TFJ = $(call pkg,libs,jansson libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
-.PHONY: all examples deps deps-test deps-bench demo deb test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
+.PHONY: all examples deps deps-test deps-bench deps-vagrant demo deb test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -214,6 +217,9 @@ test-vm: deps-test ## boot Debian's kernels 6.1 and 6.12 in qemu, run the kernel
 	@$(MAKE) --no-print-directory all $(KERNEL) $(GUEST)
 	@O=$(O) tests/run vm/
 
+deps-vagrant: ## install what vagrant/ needs on the machine that makes its machines (libvirt)
+	$(call install-missing,$(DEPS_VAGRANT))
+
 soak: deps-test ## the long matrices in tests/soak/: hours
 	$(call install-missing,$(DEPS_SOAK))
 	@$(MAKE) --no-print-directory all $(UNIT) $(KERNEL) $(LOAD) $(TORTURE) $(GUEST)
@@ -279,6 +285,6 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:[^#]*## /\t/' | expand -t 16
 
 -include $(shell find $(O) -path $(O)/vm -prune -o -type f -name '*.d' -print 2>/dev/null)
