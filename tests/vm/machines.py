@@ -51,20 +51,69 @@ def fill(image):
         image.copy(path, f"/usr/bin/{name}")
 
 
-class Machine:
-    """A guest. Its box has the machine's own network, unless told otherwise (agent())."""
+class Guest:
+    """A guest that does what it is told over its serial console: `### ORDER STATUS` after each."""
+
+    def __init__(self, name, folder, within=()):
+        self.name, self.within = name, within
+        self.log = os.path.join(folder, f"{name}.log")
+        self.process, self.orders, self.printed = None, 0, 0
+
+    def start(self, argv):
+        """Starts it, and does not wait."""
+        self.printed = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen([*self.within, *argv], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
+                                            preexec_fn=vm.end_with_us)
+        return self
+
+    def text(self):
+        """What it has printed since it was started."""
+        with open(self.log, "rb") as f:
+            f.seek(self.printed)
+            return f.read().decode(errors="replace").replace("\r", "")
+
+    def said(self, pattern):
+        """Waits until it has printed that."""
+        def look():
+            if self.process.poll() is not None:
+                raise AssertionError(f"{self.name} ended:\n{self.text()[-3000:]}")
+            return re.search(pattern, self.text(), re.M)
+        return wait_for(f"{self.name} to say {pattern}", look, WAIT)
+
+    def tell(self, line):
+        """Runs a line of shell there, and does not wait. Returns its number."""
+        self.orders += 1
+        self.process.stdin.write(f"{self.orders} {line}\n".encode())
+        self.process.stdin.flush()
+        return self.orders
+
+    def do(self, line, status=0):
+        """Runs a line of shell there to its end; returns what it printed."""
+        at = len(self.text())
+        found = self.said(rf"^### {self.tell(line)} (\d+)$")
+        printed = self.text()[at:found.start()]
+        if status is not None and int(found[1]) != status:
+            raise AssertionError(f"{self.name}: {line}: {found[1]}\n{printed}")
+        return printed
+
+    def kill(self):
+        """As if its power had gone."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+        if self.process:
+            self.process.wait()
+            self.process.stdin.close()
+
+
+class Machine(Guest):
+    """One of several. Its box has the machine's own network, unless told otherwise (agent())."""
 
     def __init__(self, machines, number, name):
-        self.machines, self.number, self.name = machines, number, name
+        super().__init__(name, machines.folder, machines.within)
+        self.machines, self.number = machines, number
         self.tap = f"link{number}"
-        self.log = os.path.join(machines.folder, f"{name}.log")
-        self.process, self.orders, self.printed = None, 0, 0
-        try:
-            machines.ip("tuntap", "add", "dev", self.tap, "mode", "tap")
-        except subprocess.CalledProcessError as e:
-            raise vm.Unavailable(f"no tap device can be made: {e.stderr.decode().strip()}") from None
-        machines.ip("addr", "add", f"10.95.{number}.1/24", "dev", self.tap)
-        machines.ip("link", "set", self.tap, "up")
+        machines.tap(self.tap, f"10.95.{number}.1/24")
         self.arguments = machines.server.allow(name)
         self.secret, self.arguments[-1] = self.arguments[-1], SECRET
 
@@ -86,45 +135,11 @@ class Machine:
             devices += ["-netdev", f"{netdev},id=net{card}",
                         "-device", f"virtio-net-pci,netdev=net{card},mac=52:54:00:00:0{card}:0{self.number},romfile="]
         argv = vm.qemu(self.machines.kernel, image, MEMORY, devices=devices, words=f"bop.name={self.name} bop.number={self.number} {words}")
-        self.printed = os.path.getsize(self.log) if os.path.exists(self.log) else 0
-        with open(self.log, "ab") as out:
-            self.process = subprocess.Popen([*self.machines.within, *argv], stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
-                                            preexec_fn=vm.end_with_us)
-        return self
-
-    def text(self):
-        """What it has printed since it was started."""
-        with open(self.log, "rb") as f:
-            f.seek(self.printed)
-            return f.read().decode(errors="replace").replace("\r", "")
-
-    def said(self, pattern):
-        """Waits until it has printed that."""
-        def look():
-            if self.process.poll() is not None:
-                raise AssertionError(f"{self.name} ended:\n{self.text()[-3000:]}")
-            return re.search(pattern, self.text(), re.M)
-        return wait_for(f"{self.name} to say {pattern}", look, WAIT)
+        return self.start(argv)
 
     def ready(self):
         self.said(r"^### ready \S+ \S+$")
         return self
-
-    def tell(self, line):
-        """Runs a line of shell there, and does not wait. Returns its number."""
-        self.orders += 1
-        self.process.stdin.write(f"{self.orders} {line}\n".encode())
-        self.process.stdin.flush()
-        return self.orders
-
-    def do(self, line, status=0):
-        """Runs a line of shell there to its end; returns what it printed."""
-        at = len(self.text())
-        found = self.said(rf"^### {self.tell(line)} (\d+)$")
-        printed = self.text()[at:found.start()]
-        if status is not None and int(found[1]) != status:
-            raise AssertionError(f"{self.name}: {line}: {found[1]}\n{printed}")
-        return printed
 
     def agent(self, *boxes, argv=()):
         """Starts an agent there. boxes: for --box; none: the machine is the box of its name."""
@@ -141,43 +156,73 @@ class Machine:
         """That of its agent's link."""
         self.machines.ip("link", "set", self.tap, "up" if plugged else "down")
 
-    def kill(self):
-        """As if its power had gone."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-        if self.process:
-            self.process.wait()
-            self.process.stdin.close()
 
+class Space:
+    """The namespace, with the server and the guests. Use it with `with`: make() is called then."""
 
-class Machines:
-    """Use it with `with`: guests of these names have booted then, with an agent each, unless agents is False."""
-
-    def __init__(self, *names, agents=True, words=None):
-        self.names, self.agents, self.words = names, agents, words or {}
+    def __init__(self):
         self.folder = scratch()
         self.space = f"bopnet{os.getpid()}vm"
         self.within = ["nsenter", f"--net=/run/netns/{self.space}"]
         self.server = Server(tcp=True)
         self.server.port, self.server.address, self.server.within = PORT, "0.0.0.0", self.within
         self.machine = {}
-        self.kernel = vm.Kernel(KERNEL)
-        self.image = os.path.join(self.folder, "common.cpio")
-        vm.guest_image(self.kernel, MODULES + NAT_MODULES, GUEST, self.image, fill)
 
     def ip(self, *argv):
         subprocess.run([*self.within, "ip", *argv], check=True, capture_output=True, timeout=30)
 
+    def tap(self, name, address):
+        """A device for a guest's card; address: of its other end, in the namespace."""
+        try:
+            self.ip("tuntap", "add", "dev", name, "mode", "tap")
+        except subprocess.CalledProcessError as e:
+            raise vm.Unavailable(f"no tap device can be made: {e.stderr.decode().strip()}") from None
+        self.ip("addr", "add", address, "dev", name)
+        self.ip("link", "set", name, "up")
+
     def __enter__(self):
         try:
+            subprocess.run(["ip", "netns", "add", self.space], check=True, capture_output=True, timeout=30)
+            self.ip("link", "set", "lo", "up")
             return self.make()
         except BaseException:
             self.__exit__()
             raise
 
     def make(self):
-        subprocess.run(["ip", "netns", "add", self.space], check=True, capture_output=True, timeout=30)
-        self.ip("link", "set", "lo", "up")
+        return self
+
+    def connected(self, n):
+        """Waits until so many agents are there and idle."""
+        def states():
+            for machine in self.machine.values():
+                if machine.process.poll() is not None:
+                    raise AssertionError(f"{machine.name} ended:\n{machine.text()[-3000:]}")
+            return [agent["state"] for agent in self.server.boxes()["agents"]] == ["idle"] * n
+        wait_for(f"{n} agents", states, WAIT)
+
+    def __exit__(self, *_):
+        for machine in self.machine.values():
+            machine.kill()
+        try:
+            if self.server.running and self.server.running.process.poll() is None:
+                self.server.running.signal(signal.SIGTERM)
+                self.server.running.end()
+        finally:
+            subprocess.run(["ip", "netns", "del", self.space], check=False, capture_output=True, timeout=30)
+
+
+class Machines(Space):
+    """Use it with `with`: guests of these names have booted then, with an agent each, unless agents is False."""
+
+    def __init__(self, *names, agents=True, words=None):
+        super().__init__()
+        self.names, self.agents, self.words = names, agents, words or {}
+        self.kernel = vm.Kernel(KERNEL)
+        self.image = os.path.join(self.folder, "common.cpio")
+        vm.guest_image(self.kernel, MODULES + NAT_MODULES, GUEST, self.image, fill)
+
+    def make(self):
         self.ip("route", "add", "224.0.0.0/4", "dev", "lo")
         for number, name in enumerate(self.names, 1):
             self.machine[name] = Machine(self, number, name).boot(self.words.get(name, ""))
@@ -190,15 +235,6 @@ class Machines:
             self.connected(len(self.names))
         return self
 
-    def connected(self, n):
-        """Waits until so many agents are there and idle."""
-        def states():
-            for machine in self.machine.values():
-                if machine.process.poll() is not None:
-                    raise AssertionError(f"{machine.name} ended:\n{machine.text()[-3000:]}")
-            return [agent["state"] for agent in self.server.boxes()["agents"]] == ["idle"] * n
-        wait_for(f"{n} agents", states, WAIT)
-
     def complaints(self):
         """Of the guests' kernels, and of their agents' memory."""
         found = {}
@@ -208,13 +244,3 @@ class Machines:
                 if said.strip():
                     found[machine.name] = said
         return found
-
-    def __exit__(self, *_):
-        for machine in self.machine.values():
-            machine.kill()
-        try:
-            if self.server.running and self.server.running.process.poll() is None:
-                self.server.running.signal(signal.SIGTERM)
-                self.server.running.end()
-        finally:
-            subprocess.run(["ip", "netns", "del", self.space], check=False, capture_output=True, timeout=30)
