@@ -1,42 +1,38 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Debian packages: built, examined by lintian, installed, used as services and removed again in a Debian 12 of its own.
+"""The Debian packages: built, examined by lintian, installed, used as services, upgraded and removed again in a Debian 12 of its own.
 
-That is a guest of qemu with systemd and no network: what the packages depend on is in its apt's cache. Prints TAP. The guest's root
-is made once and kept in build/vm.
+That is a guest of qemu with systemd and no network. The commands of docs/many-machines.md about packages are run there as they stand; the
+guest is both of its machines. Prints TAP.
 """
-import glob
-import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../vm"))
+import debian  # noqa: E402
 import vm  # noqa: E402
+from debian import PACKAGES  # noqa: E402
 
-KERNEL = "linux-image-cloud-amd64"
-MODULES = ["virtio_pci", "virtio_blk", "ext4"]
 LATER = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag", "sch_ingress", "cls_bpf"]  # systemd has no udev here to load them
-PACKAGES = ["bop", "tfj", "bop-examples", "libbop0", "libbop-dev"]
 TIMEOUT = 1200  # seconds; a quiet machine needs a tenth of it
+NEXT = "+next"  # the end of a version to upgrade to
 
-# Its first process loads what is needed to see the disk.
-INIT = r"""#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc; mount -t devtmpfs dev /dev
-for module in $(cat /modules/order); do insmod /modules/$module || echo "# insmod $module failed"; done
-mkdir -p /root && mount -t ext4 /dev/vda /root || { echo "### no root"; poweroff -f; }
-umount /proc; mount --move /dev /root/dev
-exec switch_root /root /lib/systemd/systemd
+ON_S2 = """experiment: on-s2
+boxes: [s2]
+path: [build/examples/client-server]
+processes:
+  - {name: server, box: s2, run: [server, "7000"], ready: {listen: 7000}}
+workload: {name: client, box: s2, run: [client, client, s2, "7000", "2", "3"]}
 """
 
 SERVICE = """[Unit]
 After=multi-user.target
 [Service]
 Type=oneshot
+Environment=HOME=/root
 ExecStart=/bin/bash -c 'exec bash /test/script >/dev/ttyS0 2>&1'
 ExecStopPost=/test/guest-exit 2
 """
@@ -44,16 +40,19 @@ ExecStopPost=/test/guest-exit 2
 SCRIPT = r"""
 section() { echo "### $1"; }
 wait_for() { for i in $(seq 300); do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain: $*"; }
+files() { find / -xdev -type f -o -xdev -type l | grep -vE '^/(var|proc|sys|run|tmp)/' | sort; }
+connected() { wait_for sh -c 'bop boxes --json | grep -q "\"host\""'; }
+export DEBIAN_FRONTEND=noninteractive
 for module in $(cat /test/modules/order); do insmod /test/modules/$module; done
 section install
-find / -xdev -type f -o -xdev -type l | grep -vE '^/(var|proc|sys|run|tmp)/' | sort >/tmp/before
-DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends /test/debs/*.deb >/tmp/apt 2>&1 || cat /tmp/apt
+files >/tmp/before
+apt-get install -y -q /test/debs/*.deb >/tmp/apt 2>&1 || cat /tmp/apt
 echo "status $?"; dpkg-query -W -f='${Package} ${Status}\n' @PACKAGES@
 systemctl is-enabled bop-serve tfj; systemctl is-active bop-serve tfj
 for p in @PACKAGES@; do dpkg --verify $p; done
 section service
 systemctl start bop-serve tfj
-wait_for sh -c 'bop boxes --json | grep -q "\"host\""'
+connected
 bop boxes
 bop run --server /test/examples/client-server/experiment.yaml 2>&1; echo "status $?"
 bop runs --server
@@ -61,18 +60,26 @@ test -s /var/lib/bop/runs.db && echo "store there"
 systemctl is-active bop-serve tfj
 section restart
 systemctl restart tfj
-wait_for sh -c 'bop boxes --json | grep -q "\"host\""'
+connected
 bop run --server /test/examples/client-server/experiment.yaml 2>&1; echo "status $?"
 section stop
 systemctl stop tfj bop-serve
 systemctl show -p Result,ExecMainStatus bop-serve tfj
 pgrep -l 'tfj|bop' | grep -v bop-test; ip netns list; find /sys/fs/cgroup -maxdepth 2 -name '*bop*' ! -name 'bop-test*'; echo "nothing left above"
 section remove
-DEBIAN_FRONTEND=noninteractive apt-get purge -y -q @PACKAGES@ >/tmp/apt 2>&1 || cat /tmp/apt
+apt-get purge -y -q @PACKAGES@ >/tmp/apt 2>&1 || cat /tmp/apt
 dpkg-query -W -f='${Package} ${Status}\n' @PACKAGES@ 2>&1 | grep -v 'no packages found'
-find / -xdev -type f -o -xdev -type l | grep -vE '^/(var|proc|sys|run|tmp)/' | sort >/tmp/after
+files >/tmp/after
 diff /tmp/before /tmp/after | grep -E '/(bop|tfj|libbop)|box-of-pain'; echo "nothing left above"
 test -s /var/lib/bop/runs.db && echo "runs are still there"
+doing() { echo "# $1"; eval "$1" >/tmp/did 2>&1 || echo "FAILED: $1"; grep -v 'Reading database' /tmp/did; }
+section guide
+ip link add net0 type veth peer name net1 && ip addr add 10.96.0.1/24 dev net0 && ip link set net0 up  # of the box
+@GUIDE@
+section after
+ls /var/lib/bop/runs.db /etc/bop/keys/s2.secret /etc/bop/keys/allowed
+systemctl is-active bop-serve tfj; find /etc/systemd/system -name 'tfj*' -o -name 'bop-serve*'; pgrep -l 'tfj|bop' | grep -v bop-test; files >/tmp/after
+diff /tmp/before /tmp/after | grep -E '/(bop|tfj|libbop)|box-of-pain' | grep -vE '^> /etc/(bop/keys/|default/)'; echo "nothing else left above"
 section kernel
 dmesg | grep -v 'soft lockup' | grep -E '@SPLAT@' || echo "no complaint"
 section end
@@ -80,93 +87,63 @@ section end
 """
 
 
-def run(*argv, **kwargs):
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, **kwargs)
-    if done.returncode:
-        raise vm.Unavailable(f"{argv[0]} failed: " + " | ".join((done.stderr or done.stdout).strip().splitlines()[-3:]))
-    return done.stdout
+def guide():
+    """Its commands, each told; after those that begin something, what is to be waited for. Their second time packages are newer ones."""
+    lines, installed = [], 0
+    for prompt, line in debian.guide("Packages", SERVERKEY='"$(cat /etc/bop/keys/server.public)"', AGENTKEY='"$(cat /etc/bop/keys/s2.public)"',
+                                     SERVER="127.0.0.1", EXPERIMENT="/test/on-s2.yaml"):
+        if prompt == "build":
+            continue  # done outside
+        if "doing 'apt purge bop tfj'" in lines[-1:]:
+            continue  # the other machine is the same one
+        if prompt == "server" and "install" in line:
+            installed += 1
+            lines.append("cd " + ("/test/debs" if installed == 1 else "/test/next"))
+        lines.append("doing '" + line.replace("'", "'\\''") + "'")
+        if re.search(r"systemctl \S.*tfj", line):
+            lines += ["connected", "echo \"bop is $(dpkg-query -W -f='${Version}' bop)\""]
+    return "\n".join(lines) + "\njournalctl -q -o cat -u tfj -n 20"
 
 
-def debs():
-    return sorted(path for path in glob.glob(os.path.join(vm.OUT, "deb/*.deb")) if "-dbgsym_" not in path)
-
-
-def root_make():
-    """A folder with a Debian 12 whose apt has all in its cache that the packages depend on."""
-    needs = {run("dpkg-deb", "-f", path, "Depends") for path in debs()}
-    folder = os.path.join(vm.CACHE, "root-" + hashlib.sha256("".join(sorted(needs)).encode()).hexdigest()[:16])
-    if os.path.exists(os.path.join(folder, "ready")):
-        return os.path.join(folder, "root")
-    for old in glob.glob(os.path.join(vm.CACHE, "root-*")):
-        shutil.rmtree(old)
-    os.makedirs(folder)
-    sources = run("apt-get", "indextargets", "--format", "$(ORIGIN) deb [arch=amd64] $(REPO_URI) $(CODENAME) $(COMPONENT)",
-                  "Created-By: Packages")
-    sources = "".join(line.removeprefix("Debian ") + "\n" for line in sources.splitlines()
-                      if line.startswith("Debian ") and "backports" not in line)
-    fetch = f'cp {" ".join(debs())} "$1/tmp/" && chroot "$1" sh -c "apt-get install -y -q --download-only --no-install-recommends /tmp/*.deb"'
-    run("setsid", "mmdebstrap", "--mode=root", "--variant=minbase", "--include=systemd-sysv,iproute2,kmod,procps",
-        '--skip=cleanup/apt', f"--customize-hook={fetch}", "bookworm", os.path.join(folder, "root"), "-", input=sources)
-    vm.ready(folder)
-    return os.path.join(folder, "root")
+def newer(path, folder):
+    """The same package with a higher version."""
+    tree = os.path.join(folder, "tree")
+    debian.run("dpkg-deb", "-R", path, tree)
+    control = os.path.join(tree, "DEBIAN/control")
+    with open(control, encoding="utf-8") as f:
+        text = re.sub(r"^(Version: .*|.*\btfj \(= [^)]*)", rf"\1{NEXT}", f.read(), flags=re.M)
+    with open(control, "w", encoding="utf-8") as f:
+        f.write(text)
+    debian.run("dpkg-deb", "--root-owner-group", "-b", tree, os.path.join(folder, os.path.basename(path)))
+    shutil.rmtree(tree)
 
 
 def disk_make(kernel, folder):
     """The root with the packages and the test beside it, as an image of a disk."""
-    root = root_make()
-    stage = os.path.join(folder, "root")
-    run("cp", "-a", "--reflink=auto", root, stage)
-    test = os.path.join(stage, "test")
-    os.makedirs(os.path.join(test, "debs"))
-    os.makedirs(os.path.join(test, "modules"))
-    for path in debs():
-        shutil.copy(path, os.path.join(test, "debs"))
+    disk = debian.Disk(debian.root("deb"), folder)
+    for path in debian.debs():
+        disk.copy(path, f"test/debs/{os.path.basename(path)}")
+    with tempfile.TemporaryDirectory(dir=folder) as new:
+        for path in debian.debs(["bop", "tfj"]):
+            newer(path, new)
+        disk.copy(new, "test/next")
     loaded = kernel.modules(LATER)
     for name, data in loaded.items():
-        with open(os.path.join(test, "modules", name), "wb") as f:
-            f.write(data)
-    with open(os.path.join(test, "modules/order"), "w", encoding="ascii") as f:
-        f.write("\n".join(loaded))
-    with open(os.path.join(test, "script"), "w", encoding="utf-8") as f:
-        f.write(SCRIPT.replace("@PACKAGES@", " ".join(PACKAGES)).replace("@SPLAT@", vm.SPLAT))
-    shutil.copy(os.path.join(vm.OUT, "tests/vm/guest-exit"), test)
-    shutil.copytree(os.path.join(vm.ROOT, "examples/client-server"), os.path.join(test, "examples/client-server"))
-    shutil.copytree(os.path.join(vm.OUT, "examples/client-server"), os.path.join(test, "build/examples/client-server"))
-    units = os.path.join(stage, "etc/systemd/system")
-    with open(os.path.join(units, "bop-test.service"), "w", encoding="ascii") as f:
-        f.write(SERVICE)
-    wants = os.path.join(units, "multi-user.target.wants")
-    os.makedirs(wants, exist_ok=True)
-    os.symlink("/etc/systemd/system/bop-test.service", os.path.join(wants, "bop-test.service"))
-    os.symlink("/dev/null", os.path.join(units, "serial-getty@ttyS0.service"))  # without udev it waits for its device
-    for path in ("etc/fstab", "etc/machine-id", "etc/hosts"):
-        with open(os.path.join(stage, path), "w", encoding="ascii"):
-            pass
-    disk = os.path.join(folder, "disk.img")
-    run("mke2fs", "-q", "-t", "ext4", "-d", stage, disk, "3G")
-    shutil.rmtree(stage)
-    return disk
+        disk.add(f"test/modules/{name}", data)
+    disk.add("test/modules/order", "\n".join(loaded))
+    disk.add("etc/apt/apt.conf.d/90test", 'APT::Get::Assume-Yes "true";\nAPT::Install-Recommends "false";\n')
+    disk.add("test/script", SCRIPT.replace("@PACKAGES@", " ".join(PACKAGES)).replace("@SPLAT@", vm.SPLAT).replace("@GUIDE@", guide()))
+    disk.add("test/on-s2.yaml", ON_S2)
+    disk.copy(os.path.join(vm.OUT, "tests/vm/guest-exit"), "test/guest-exit")
+    disk.copy(os.path.join(vm.ROOT, "examples/client-server"), "test/examples/client-server")
+    disk.copy(os.path.join(vm.OUT, "examples/client-server"), "test/build/examples/client-server")
+    disk.service("bop-test", SERVICE)
+    return disk.write("3G")
 
 
 def boot(folder):
-    kernel = vm.Kernel(KERNEL)
-    image = os.path.join(folder, "initrd.cpio")
-    vm.initramfs(kernel, MODULES, INIT, image)
-    disk = disk_make(kernel, folder)
-    return vm.boot(kernel, image, 1024, TIMEOUT, os.path.join(vm.CACHE, "deb.log"), disk=disk)
-
-
-class Tap:
-    def __init__(self):
-        self.n = self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.n += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.n} - {name}")
-        for line in [] if good else detail.strip().splitlines()[-60:]:
-            print(f"# {line}")
-        sys.stdout.flush()
+    kernel, image = debian.initramfs(folder)
+    return vm.boot(kernel, image, 1024, TIMEOUT, os.path.join(vm.CACHE, "deb.log"), disk=disk_make(kernel, folder))
 
 
 def judge(tap, parts):
@@ -188,16 +165,20 @@ def judge(tap, parts):
                "stopped, they leave nothing behind", text)
     text = part("remove")
     tap.result(text.startswith("nothing left above\nruns are still there"), "removed, they leave the runs and nothing else", text)
+    text = part("guide")
+    tap.result(text.count("# ") > 10 and "FAILED" not in text and "waited in vain" not in text and "good" in text,
+               "each command of the guide does what it says, over TCP", text)
+    tap.result(re.search(rf"bop is \S+{re.escape(NEXT)}\n", text), "upgraded, the services go on with what they had", text)
+    text = part("after")
+    tap.result(text.count("/etc/bop/keys/") == 2 and "runs.db" in text and text.count("inactive") == 2 and "service" not in text
+               and "\nnothing else left above" in text and "> " not in text, "removed after that, they leave runs, keys and settings", text)
     tap.result("no complaint" in part("kernel"), "the kernel has no complaint", part("kernel"))
 
 
 def main():
-    tap = Tap()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    built = subprocess.run(["make", "--no-print-directory", f"O={vm.OUT}", "deb"], cwd=vm.ROOT, env=environment, text=True,
-                           capture_output=True, check=False)
-    tap.result(not built.returncode and len(debs()) == len(PACKAGES), "make deb builds them, and lintian has no complaint",
-               built.stdout + built.stderr)
+    tap = debian.Tap()
+    made, printed = debian.debs_make()
+    tap.result(made, "make deb builds them, and lintian has no complaint", printed)
     os.makedirs(vm.CACHE, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=vm.CACHE) as folder:
         try:
