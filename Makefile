@@ -26,7 +26,7 @@ DEPS := gcc libc6-dev make pkg-config clang llvm bpftool libbpf-dev libelf-dev l
 DEPS_TEST := check python3 python3-zmq python3-protobuf protobuf-compiler graphviz iproute2 util-linux procps redis-server redis-tools libbliss-dev \
 	etcd-server etcd-client libclang-rt-14-dev man-db liburing-dev qemu-system-x86 busybox-static kmod nftables \
 	postgresql qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-	crun python3-kubernetes python3-yaml binutils ruby rsync \
+	crun python3-kubernetes python3-yaml binutils ruby rsync genisoimage \
 	python3-zmq python3-protobuf python3-pycosat protobuf-compiler
 # what `make bench` compares with
 DEPS_BENCH := strace bpftrace
