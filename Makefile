@@ -90,7 +90,7 @@ LIBS_BOP = $(call pkg,libs,libprotobuf-c libzmq sqlite3 libpq yaml-0.1 jansson l
 	-lcadical -lstdc++ -lm -lpthread
 LIBS_TFJ = $(call pkg,libs,jansson libbpf libelf libmnl libprotobuf-c libzmq libpcre2-8 libseccomp) -lm -lpthread
 
-.PHONY: all examples deps deps-test deps-bench deps-vagrant demo deb test check-built test-vm soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
+.PHONY: all examples deps deps-test deps-bench deps-vagrant demo deb test check-built test-vm vagrant-check soak bench fuzz fuzz-built fuzz-programs install uninstall clean help
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -219,6 +219,10 @@ test-vm: deps-test ## boot Debian's kernels 6.1 and 6.12 in qemu, run the kernel
 
 deps-vagrant: ## install what vagrant/ needs on the machine that makes its machines (libvirt)
 	$(call install-missing,$(DEPS_VAGRANT))
+
+vagrant-check: deps deps-vagrant ## make machines with Vagrant, run an experiment on them, compare what was counted, destroy them
+	$(call install-missing,$(DEPS_DEB))
+	@O=$(O) vagrant/check
 
 soak: deps-test ## the long matrices in tests/soak/: hours
 	$(call install-missing,$(DEPS_SOAK))
