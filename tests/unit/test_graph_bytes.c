@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph/print.h"
 #include "tests/unit/story.h"
 
 static void content(struct story *s, uint32_t end, uint32_t message, uint32_t flags, const char *bytes)
@@ -192,6 +193,42 @@ START_TEST(urgent_byte)
 }
 END_TEST
 
+static struct print print_of(struct story *s)
+{
+	struct graph *g = build(s, GRAPH_ORDER_THREAD);
+	struct print print;
+
+	ck_assert_int_eq(print_graph(g, NULL, &print), 0);
+	graph_free(g);
+	return print;
+}
+
+/* Neither an urgent byte nor what has no place in its thread is in a print; the same byte read as others are is. */
+START_TEST(not_in_prints)
+{
+	struct story s;
+	struct print without, with;
+	size_t u;
+
+	story_init(&s);
+	connection(&s, 1, 1);
+	transfer(&s, 1, EVENT_SEND, 1, 0, 11, 1);
+	transfer(&s, 2, EVENT_RECV, 2, 0, 11, 0);
+	without = print_of(&s);
+	u = transfer(&s, 2, EVENT_RECV, 2, 11, 1, 0);
+	with = print_of(&s);
+	ck_assert_int_ne(print_compare(&without, &with), 0);
+	at(&s, u)->flags = EVENT_F_URGENT;
+	with = print_of(&s);
+	ck_assert_int_eq(print_compare(&without, &with), 0);
+	at(&s, u)->flags = 0;
+	at(&s, u)->order = 0;
+	with = print_of(&s);
+	ck_assert_int_eq(print_compare(&without, &with), 0);
+	trace_fini(&s.trace);
+}
+END_TEST
+
 /* An urgent byte that nobody read is no hole where a receive, or the end of file, says that it was stepped over. */
 START_TEST(urgent_byte_skipped)
 {
@@ -354,6 +391,7 @@ int main(void)
 	tcase_add_test(tc, holes_proved_by_the_end);
 	tcase_add_test(tc, holes_proved_by_the_reader);
 	tcase_add_test(tc, urgent_byte);
+	tcase_add_test(tc, not_in_prints);
 	tcase_add_test(tc, urgent_byte_skipped);
 	tcase_add_test(tc, older_connection);
 	tcase_add_test(tc, huge_positions);
