@@ -166,12 +166,12 @@ static void move_back(struct queries *queries, const struct door_id *client)
 	DL_CONCAT(queries->all, moved);
 }
 
-/* Not while another one of its client is in work. */
+/* Not while another one of its client is in work, or what was answered waits for it: the answer would be left out. */
 static bool may_begin(const struct queries *queries, const struct query *query)
 {
 	const struct query *other;
 
-	if (query->working)
+	if (query->working || api_full(queries->serve, &query->client))
 		return false;
 	DL_FOREACH(queries->all, other)
 		if (other->working && door_id_same(&other->client, &query->client))
@@ -226,10 +226,29 @@ static bool has_room(const struct queries *queries, const struct door_frame *fro
 	return n < QUERIES_MAX && n_client < QUERIES_CLIENT_MAX && (!n_client || bytes <= QUERIES_CLIENT_BYTES);
 }
 
+/* Too many wait: who does not read goes without before anybody else does. */
+static void unread_drop(struct queries *queries)
+{
+	struct query *query, *next;
+
+	DL_FOREACH_SAFE(queries->all, query, next)
+	{
+		if (query->working || !api_full(queries->serve, &query->client))
+			continue;
+		DL_DELETE(queries->all, query);
+		query_free(query);
+	}
+}
+
 void queries_add(struct queries *queries, const struct door_frame *from, struct api_request *request)
 {
-	struct query *query = has_room(queries, from) ? calloc(1, sizeof(*query)) : NULL;
+	struct query *query;
+	size_t n;
 
+	DL_COUNT(queries->all, query, n);
+	if (n >= QUERIES_MAX)
+		unread_drop(queries);
+	query = has_room(queries, from) ? calloc(1, sizeof(*query)) : NULL;
 	if (!query) {
 		api_refuse(queries->serve, &from->from, request->id, -EBUSY,
 			   "too many requests of this connection wait (64), or of all together: ask again when one is "
@@ -289,4 +308,5 @@ int queries_fd(const struct queries *queries)
 void queries_done(struct queries *queries)
 {
 	workers_done(queries->workers);
+	next_begin(queries); /* of who has read since what waited for it */
 }
