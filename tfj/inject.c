@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 
 #include "lib/clock.h"
 #include "tfj/inject_inside.h"
@@ -237,8 +238,11 @@ int inject_lift(struct inject *inject, uint32_t id, uint64_t now_ns, struct erro
 void inject_disarm(struct inject *inject, uint64_t now_ns)
 {
 	inject_no_restarts(inject);
-	if (inject->opened)
+	if (inject->opened) {
 		missed_tell(inject);
+		/* nobody looks at news any more: those of devices that go with the run would wake us until it is closed */
+		epoll_ctl(inject->place.epoll, EPOLL_CTL_DEL, faults_watch_fd(*inject->place.faults), NULL);
+	}
 	for (size_t i = 0; i < inject->n; i++) {
 		struct injected *it = inject->list[i];
 
