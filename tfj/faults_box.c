@@ -182,6 +182,7 @@ int faults_device_add(struct faults *faults, struct faults_place *place, unsigne
 	device = &place->devices[place->n_devices++];
 	*device = (struct faults_device){ .index = index, .links = { -1, -1 } };
 	device->blind = kind != ARPHRD_ETHER && kind != ARPHRD_LOOPBACK;
+	device->packets = device->blind ? faults_packets_through(name, 0) : 0; /* those were before there were faults */
 	err = device->blind ? 0 : device_attach(place, device);
 	return err ? error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, name,
 			       strerror(-err),

@@ -81,6 +81,9 @@ int faults_device_add(struct faults *faults, struct faults_place *place, unsigne
 void faults_device_remove(struct faults_place *place, unsigned int index);
 struct faults_device *faults_device_find(struct faults_place *place, unsigned int index);
 
+/* Packets that have gone through the device so far. otherwise: if that cannot be told. The caller is in its namespace. */
+uint32_t faults_packets_through(const char *name, uint32_t otherwise);
+
 /* From now on its news are kept for faults_watch(). The caller is in its namespace. */
 int faults_news_open(struct faults *faults, struct faults_place *place, struct error *e);
 void faults_news_close(struct faults_place *place);

@@ -14,9 +14,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "tfj/faults_inside.h"
 #include "tfj/netns.h"
 #include "tfj/tracer_kernel.h"
+
+#define PAST_NS (2 * CLOCK_SECOND_NS) /* twice INJECT_RENEW_NS */
 
 enum { NEWS_SIZE = 32768 };
 
@@ -43,14 +46,13 @@ int faults_watch_fd(const struct faults *faults)
 	return faults->watch;
 }
 
-/* Packets that have gone through the device so far. 0: there is none. The caller is in its namespace. */
-static uint32_t packets_through(const char *name)
+uint32_t faults_packets_through(const char *name, uint32_t otherwise)
 {
 	struct ifaddrs *list = NULL;
-	uint32_t packets = 0;
+	uint32_t packets = otherwise;
 
 	if (getifaddrs(&list) < 0)
-		return 0;
+		return otherwise;
 	for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
 		const struct rtnl_link_stats *stats = at->ifa_data; /* of the device itself, not of its addresses */
 
@@ -61,18 +63,32 @@ static uint32_t packets_through(const char *name)
 	return packets;
 }
 
+/* Longer than since the last look: no packet that is counted now can have met it. */
+static bool is_past(const struct rule *rule, uint64_t now)
+{
+	uint32_t state = __atomic_load_n(&rule->state, __ATOMIC_SEQ_CST);
+
+	if (state == RULE_FIRED)
+		return rule->deadline && rule->deadline + PAST_NS < now;
+	return state == RULE_WOULD_FIRE || state == RULE_CROWDED;
+}
+
 /* Rules that packets would have met? */
 static bool packets_matter(const struct faults *faults)
 {
+	uint64_t now = clock_monotonic_ns();
+
 	for (uint32_t id = 1; id < faults->top; id++)
-		if (faults->armed[id].kind && faults->armed[id].counted != COUNTED_NOT && !faults->armed[id].ended_ns)
+		if (faults->armed[id].kind && faults->armed[id].counted != COUNTED_NOT && !faults->armed[id].ended_ns &&
+		    !is_past(&faults->rules[id], now))
 			return true;
 	return false;
 }
 
+/* packets: a difference of counters; one that went back says nothing. */
 static void missed_add(struct faults *faults, uint32_t packets)
 {
-	if (packets && packets_matter(faults))
+	if ((int32_t)packets > 0 && packets_matter(faults))
 		faults->missed += packets;
 }
 
@@ -92,10 +108,11 @@ static void device_came(struct faults *faults, struct faults_place *place, unsig
 	if (device && device->blind)
 		device->packets = before;
 	else
-		missed_add(faults, packets_through(name) - before);
+		missed_add(faults, faults_packets_through(name, before) - before);
 }
 
-static uint32_t packets_told(const struct nlmsghdr *news)
+/* otherwise: if nothing is told of it. */
+static uint32_t packets_told(const struct nlmsghdr *news, uint32_t otherwise)
 {
 	const struct rtnl_link_stats *stats;
 	const struct nlattr *attr;
@@ -106,7 +123,17 @@ static uint32_t packets_told(const struct nlmsghdr *news)
 		stats = mnl_attr_get_payload(attr);
 		return stats->rx_packets + stats->tx_packets;
 	}
-	return 0;
+	return otherwise;
+}
+
+/* news: how many packets had gone through it in the end. */
+static void device_went(struct faults *faults, struct faults_place *place, const struct nlmsghdr *news, unsigned int index)
+{
+	const struct faults_device *device = faults_device_find(place, index);
+
+	if (device && device->blind && !place->guest)
+		missed_add(faults, packets_told(news, device->packets) - device->packets);
+	faults_device_remove(place, index);
 }
 
 struct place_of {
@@ -123,9 +150,9 @@ static int on_news(const struct nlmsghdr *news, void *arg)
 	if (mnl_nlmsg_get_payload_len(news) < sizeof(*link) || link->ifi_family != AF_UNSPEC)
 		return MNL_CB_OK;
 	if (news->nlmsg_type == RTM_DELLINK)
-		faults_device_remove(of->place, (unsigned int)link->ifi_index);
+		device_went(of->faults, of->place, news, (unsigned int)link->ifi_index);
 	else if (news->nlmsg_type == RTM_NEWLINK && if_indextoname((unsigned int)link->ifi_index, name))
-		device_came(of->faults, of->place, (unsigned int)link->ifi_index, name, packets_told(news));
+		device_came(of->faults, of->place, (unsigned int)link->ifi_index, name, packets_told(news, 0));
 	return MNL_CB_OK;
 }
 
@@ -193,7 +220,7 @@ static void blind_count(struct faults *faults, struct faults_place *place)
 		home = home < 0 ? netns_enter(place->netns) : home;
 		if (home < 0 || !if_indextoname(device->index, name))
 			continue;
-		packets = packets_through(name);
+		packets = faults_packets_through(name, device->packets);
 		missed_add(faults, packets - device->packets);
 		device->packets = packets;
 	}
