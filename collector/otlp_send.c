@@ -244,12 +244,16 @@ static void hide(char *secret, size_t n)
 
 char *otlp_url_take(char *url)
 {
-	char *copy = strdup(url), *scheme = strstr(url, "://"), *begin = scheme ? scheme + 3 : url, *at, *query;
+	char *copy = strdup(url), *scheme = strstr(url, "://"), *begin = scheme ? scheme + 3 : url, *at, *path, *query;
 
 	if (!copy)
 		return NULL;
 	at = strrchr(begin, '@'); /* all before it may be of the password */
-	if (at)
+	path = strchr(begin, '/');
+	query = strchr(begin, '?');
+	if (at && path && query && path < query && query < at) /* or it is in a key, and so is what is behind it */
+		hide(begin, strlen(begin));
+	else if (at)
 		hide(begin, (size_t)(at - begin));
 	query = strchr(begin, '?');
 	if (query)
