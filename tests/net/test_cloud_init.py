@@ -266,7 +266,7 @@ def test_script_given():
 
 
 def test_script_server():
-    """a server's script lets its nodes in, and says the server's key"""
+    """a server's script lets its nodes in, once, and says the server's key"""
     at = scratch()
     make("server", "--listen", "10.0.0.1:7200", "--allow", f"n1={keys()}/n1.public", f"{at}/server")
     made = Made(f"{at}/server")
@@ -276,6 +276,9 @@ def test_script_server():
     equal(made.read("etc/default/bop-serve"), 'BOP_SERVE_OPTIONS="--listen tcp://10.0.0.1:7200"', "options")
     equal(made.read("etc/bop/keys/allowed"), f"n1 {key('n1.public')}", "who is let in")
     equal(made.run()[1][-1], "start bop-serve", "what systemctl is told again")
+    bop("keys", "--keys", f"{made.at}/etc/bop/keys", "remove", "n1")
+    made.run()
+    equal(made.read("etc/bop/keys/allowed"), "", "who is let in after n1 was removed")
 
 
 def test_script_broken():
