@@ -243,7 +243,7 @@ def test_script_node():
     equal(made.read("etc/default/tfj"), f'TFJ_OPTIONS="--collector tcp://{SERVER} --server-key /etc/bop/keys/of-server.public '
           '--key /etc/bop/keys/node.secret --box n1=host"', "options")
     equal(made.read("etc/bop/keys/of-server.public"), key("server.public"), "the server's key")
-    equal(os.stat(f"{made.at}/etc/bop/keys/node.secret").st_mode & 0o777, 0o600, "the secret's mode")
+    equal([os.stat(f"{made.at}/etc/bop/{name}").st_mode & 0o777 for name in ("keys", "keys/node.secret")], [0o700, 0o600], "modes of the folder and the secret")
     equal(made.run()[1], ["daemon-reload", "enable tfj", "start tfj"], "what systemctl is told again")
     made.run("same")
     equal(made.read("etc/bop/keys/node.public"), own, "the key again")
