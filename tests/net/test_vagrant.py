@@ -141,11 +141,12 @@ def test_machines():
         [network] = machine["networks"]
         equal((network["kind"], network["ip"], network["libvirt__forward_mode"], network["libvirt__dhcp_enabled"]), ("private_network", address, "none", False), name)
         true(network["virtualbox__intnet"], "VirtualBox would make it a network with its host")
-    equal(said["providers"]["libvirt"], {"driver": "qemu", "memory": 2048, "cpus": 2, "graphics_type": "none", "management_network_mode": "none"}, "libvirt")
+    equal(said["providers"]["libvirt"], {"driver": "qemu", "memory": 2048, "cpus": 2, "graphics_type": "none", "management_network_mode": "none",
+          "management_network_name": "box-of-pain-isolated", "management_network_address": "10.77.3.0/24"}, "libvirt")
     equal(said["providers"]["virtualbox"], {"memory": 2048, "cpus": 2, "linked_clone": True}, "VirtualBox")
     said = read().json()
     equal((said["box"], len(said["defined"])), ("debian/bookworm64", 3), "without settings")
-    true(said["providers"]["libvirt"]["management_network_mode"] is None, "nodes have no way out, and nobody asked for that")
+    equal([said["providers"]["libvirt"][f"management_network_{name}"] for name in ("mode", "name", "address")], [None] * 3, "nodes have no way out, and nobody asked for that")
     equal(read(BOP_BOX="local/debian12").json()["box"], "local/debian12", "BOP_BOX")
     equal(read(BOP_DRIVER="kvm").json()["providers"]["libvirt"]["driver"], "kvm", "BOP_DRIVER")
 

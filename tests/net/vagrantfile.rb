@@ -65,7 +65,8 @@ Box = Struct.new(:hostname, :box) do
   end
 end
 
-PROVIDERS = { libvirt: Struct.new(:driver, :memory, :cpus, :graphics_type, :management_network_mode),
+PROVIDERS = { libvirt: Struct.new(:driver, :memory, :cpus, :graphics_type, :management_network_mode,
+                                   :management_network_name, :management_network_address),
               virtualbox: Struct.new(:memory, :cpus, :linked_clone) }.freeze
 
 Trigger = Struct.new(:name, :info, :block) do
