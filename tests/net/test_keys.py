@@ -91,10 +91,9 @@ def test_list():
 def test_path_like_key():
     """a file whose path is 40 characters that could be a key is a file"""
     keys = os.path.join(scratch(), "k")
-    name = "n" * (40 - len(f"{keys}/.public"))
+    name = "n" * (40 - len("k/.public"))
     public = bop("keys", "--keys", keys, "make", name).out.strip()
-    equal(len(f"{keys}/{name}.public"), 40, "length of the path")
-    bop("keys", "--keys", keys, "allow", "a", f"{keys}/{name}.public")
+    bop("keys", "--keys", keys, "allow", "a", f"k/{name}.public", cwd=os.path.dirname(keys))
     equal(listed(keys)["allowed"], [{"name": "a", "key": public}], "list")
 
 
