@@ -176,7 +176,7 @@ def judge(tap, parts):
 
 
 def main():
-    tap = debian.Tap()
+    tap = vm.Tap()
     made, printed = debian.debs_make()
     tap.result(made, "make deb builds them, and lintian has no complaint", printed)
     os.makedirs(vm.CACHE, exist_ok=True)

@@ -17,7 +17,7 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../vm"))
 import vm  # noqa: E402  pylint: disable=wrong-import-position
-from test_kernels import KERNELS, MODULES, Tap  # noqa: E402  pylint: disable=wrong-import-position
+from test_kernels import KERNELS, MODULES  # noqa: E402  pylint: disable=wrong-import-position
 
 BACKENDS = ["fentry", "kprobe"]
 TESTS = {"torture": 60, "torture_older": 40}  # and how many ways there are at least
@@ -114,7 +114,7 @@ class Guest:
 def main():
     asked = set(sys.argv[1:])
     tests = [test for test in TESTS if not asked & set(TESTS) or test in asked]
-    tap = Tap()
+    tap = vm.Tap()
     with tempfile.TemporaryDirectory(prefix="bop-vm-") as folder:
         guests = []
         for version, (_, works, _) in KERNELS.items():

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 
 import vm
 
@@ -26,19 +25,6 @@ mkdir -p /root && mount -t ext4 /dev/vda /root || { echo "### no root"; poweroff
 umount /proc; mount --move /dev /root/dev
 exec switch_root /root /lib/systemd/systemd
 """
-
-
-class Tap:
-    def __init__(self):
-        self.n = self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.n += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.n} - {name}")
-        for line in [] if good else detail.strip().splitlines()[-60:]:
-            print(f"# {line}")
-        sys.stdout.flush()
 
 
 def run(*argv, **kwargs):

@@ -107,24 +107,6 @@ class Guest(threading.Thread):
         self.sections = vm.sections(printed)
 
 
-class Tap:
-    def __init__(self):
-        self.n = self.failed = 0
-
-    def result(self, good, name, detail=""):
-        self.n += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.n} - {name}")
-        if not good:
-            for line in detail.strip().splitlines()[-60:]:
-                print(f"# {line}")
-        sys.stdout.flush()
-
-    def skip(self, name, reason):
-        self.n += 1
-        print(f"ok {self.n} - {name} # SKIP {reason}", flush=True)
-
-
 def document(text):
     """The JSON in what a section printed; None: there is none."""
     try:
@@ -224,7 +206,7 @@ def check_guest(tap, guest, wanted):
 
 def main():
     wanted_kernels = [name for name in KERNELS if not sys.argv[1:] or name in sys.argv[1:]]
-    tap = Tap()
+    tap = vm.Tap()
     with tempfile.TemporaryDirectory(prefix="bop-vm-") as folder:
         guests = [Guest(kernel, folder) for kernel in wanted_kernels]
         for guest in guests:

@@ -13,6 +13,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
 OUT = os.path.realpath(os.path.join(ROOT, os.environ.get("O", "build")))
@@ -274,3 +275,23 @@ def sections(printed):
     """What was printed under each heading; before the first: "boot"."""
     parts = re.split(r"^### (.*)\n", printed, flags=re.M)
     return {"boot": parts[0], **dict(zip(parts[1::2], parts[2::2]))}
+
+
+class Tap:
+    """Tells of each test as it ends."""
+
+    def __init__(self):
+        self.n = self.failed = 0
+
+    def result(self, good, name, detail=""):
+        self.n += 1
+        self.failed += not good
+        print(f"{'ok' if good else 'not ok'} {self.n} - {name}")
+        if not good:
+            for line in detail.strip().splitlines()[-60:]:
+                print(f"# {line}")
+        sys.stdout.flush()
+
+    def skip(self, name, reason):
+        self.n += 1
+        print(f"ok {self.n} - {name} # SKIP {reason}", flush=True)
