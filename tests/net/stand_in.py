@@ -27,7 +27,7 @@ hostname "$3"
 exec chroot . /bin/sh -c 'echo made; read -r line'
 """
 
-STUBS = {
+COMMANDS = {
     "systemctl": r"""
 now=
 for word; do case $word in --now) now=yes ;; --quiet) exec >/dev/null ;; -*) ;; *) set -- "$@" "$word" ;; esac; shift; done
@@ -104,8 +104,8 @@ class StandIn:
         true(self.process.stdout.readline() == b"made\n", f"no namespaces for {name}")
         with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="ascii") as f:
             self.pid = f.read().split()[0]
-        for stub, text in STUBS.items():
-            self.put(f"/usr/local/sbin/{stub}", "#!/bin/sh\n" + text, "755")
+        for command, text in COMMANDS.items():
+            self.put(f"/usr/local/sbin/{command}", "#!/bin/sh\n" + text, "755")
 
     def run(self, *argv, status=0, **env):
         return command("nsenter", "--target", self.pid, "--mount", "--uts", "--root", "--wd", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin",

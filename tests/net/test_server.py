@@ -211,8 +211,7 @@ def test_does_not_read():
     path = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
     with Server() as server, Controller(f"{server.folder}/api") as slow:
         server.agent()
-        with open(path, "rb") as f:
-            run = text(1, path) + text(2, path) + text(3, f.read())
+        run = run_of(path)
         slow.ask(1, LIST_BOXES)
         equal(slow.answer()[:2], (1, BOXES), "the first answer")
         slow.ask(2, RUN, run)
@@ -270,14 +269,19 @@ class Held:
             self.ptrace(self.DETACH, tid)
 
 
+def run_of(path):
+    """The body of a request to run that file."""
+    with open(path, "rb") as f:
+        return text(1, path) + text(2, path) + text(3, f.read())
+
+
 def test_counting():
     """while a run is counted, however long that takes, its agents are free, others are answered, and whoever asked hears of it"""
     short = experiment("experiment: short\nboxes: [a]\nworkload: {name: w, box: a, run: [/bin/true]}\n")
     with Server() as server, Controller(f"{server.folder}/api") as asker:
         server.agent()
         server.run(short)
-        with open(short, "rb") as f:
-            run = text(1, short) + text(2, short) + text(3, f.read())
+        run = run_of(short)
         with Held(server.running.pid):
             asker.ask(1, RUN, run)
             while asker.answer()[2].get(2) != b"counting":
@@ -307,8 +311,7 @@ def test_recalls():
     with Server() as server, Controller(f"{server.folder}/api") as asker:
         server.agent()
         server.run(short)
-        with open(short, "rb") as f:
-            run = text(1, short) + text(2, short) + text(3, f.read())
+        run = run_of(short)
         with Held(server.running.pid) as held:
             for ident in range(100, 130):
                 asker.ask(ident, WAIT_RUN, number(1, 1))
@@ -333,8 +336,7 @@ def test_checking():
     with Server() as server, Controller(f"{server.folder}/api") as asker:
         server.agent()
         server.run(short)
-        with open(short, "rb") as f:
-            run = text(1, short) + text(2, short) + text(3, f.read()) + text(6, text(1, "isolate b") + text(2, "plan:1"))
+        run = run_of(short) + text(6, text(1, "isolate b") + text(2, "plan:1"))
         def descriptors():
             return len(os.listdir(f"/proc/{server.running.pid}/fd"))
 
