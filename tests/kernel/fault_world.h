@@ -71,6 +71,7 @@ struct trial {
 struct fault_world {
 	struct world *w;
 	int (*client)(struct fault_world *, const struct trial *); /* what c does */
+	int (*server)(struct fault_world *, const struct trial *); /* what s does; NULL: server_main */
 	struct boxes *boxes;
 	struct faults *faults;
 	size_t strangers; /* of the boxes, the last ones, which nobody traces */
@@ -304,7 +305,9 @@ static pid_t program_start(struct fault_world *fw, const struct trial *trial, in
 			_exit(99);
 		if (!role)
 			go_wait(fw);
-		_exit(role == 1 ? server_main(fw, trial) : fw->client(fw, trial));
+		if (role == 1)
+			_exit(fw->server ? fw->server(fw, trial) : server_main(fw, trial));
+		_exit(fw->client(fw, trial));
 	}
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (tracer_add_process(fw->w->tracer, pidfd, (uint32_t)box + 1, fault_label(label), NULL) ||

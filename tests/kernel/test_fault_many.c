@@ -127,39 +127,22 @@ static int gone_main(struct fault_world *fw, const struct trial *trial)
 	return 0;
 }
 
-static pid_t reader_start(struct fault_world *fw)
+/* Reads that byte when who sent it is gone. */
+static int reader_main(struct fault_world *fw, const struct trial *trial)
 {
 	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(PORT) };
-	int ready[2], pidfd;
+	int listener, fd;
 	char byte;
-	pid_t pid;
 
-	if (pipe(ready))
-		abort();
-	fflush(stdout);
-	pid = fork();
-	if (!pid) {
-		int listener, fd;
-
-		close(ready[1]);
-		alarm(STUCK_S);
-		must(!setns(fw->boxes->box[1].netns, CLONE_NEWNET) && read(ready[0], &byte, 1) == 1);
-		listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-		must(listener >= 0 && !bind(listener, (void *)&four, sizeof(four)) && !listen(listener, 8));
-		__atomic_store_n(fw->go + 1, 1, __ATOMIC_SEQ_CST);
-		fd = accept(listener, NULL, NULL);
-		while (!__atomic_load_n(fw->go + 5, __ATOMIC_SEQ_CST))
-			poll(NULL, 0, 1);
-		recv_all(fd, &byte, 1);
-		_exit(0);
-	}
-	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (tracer_add_process(fw->w->tracer, pidfd, 2, fault_label("s"), NULL) || write(ready[1], "g", 1) != 1)
-		abort();
-	close(pidfd);
-	close(ready[0]);
-	close(ready[1]);
-	return pid;
+	alarm(STUCK_S);
+	listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	must(listener >= 0 && !bind(listener, (void *)&four, sizeof(four)) && !listen(listener, 8));
+	__atomic_store_n(fw->go + 1, 1, __ATOMIC_SEQ_CST);
+	fd = accept(listener, NULL, NULL);
+	while (!__atomic_load_n(fw->go + 5, __ATOMIC_SEQ_CST))
+		poll(NULL, 0, 1);
+	recv_all(fd, &byte, 1);
+	return 0;
 }
 
 /* The name of a connection is asked for when its connector is gone. */
@@ -174,9 +157,10 @@ static void gone_test(struct fault_world *fw, const char *name)
 	int status;
 
 	fw->client = gone_main;
+	fw->server = reader_main;
 	fault_world_open(fw);
 	tracer_faulting(fw->w->tracer, false); /* as in a run that has no faults yet */
-	pids[1] = reader_start(fw);
+	pids[1] = program_start(fw, &trial, 1, "s", 1);
 	while (!__atomic_load_n(fw->go + 1, __ATOMIC_SEQ_CST))
 		poll(NULL, 0, 1);
 	pids[0] = program_start(fw, &trial, 0, "c", 2);
@@ -189,6 +173,7 @@ static void gone_test(struct fault_world *fw, const char *name)
 	world_drain(fw->w);
 	expect(fw->w, !faults_receipt(fw->faults, 1, &receipt) && receipt.state == FAULT_STATE_WOULD_FIRE);
 	fault_world_close(fw);
+	fw->server = NULL;
 	test_end(fw->w, name);
 }
 

@@ -144,4 +144,12 @@ static inline int count(const struct store_run *run, void *arg, struct error *e)
 	return 0;
 }
 
+/* For store_sweep(): goes on *arg times. */
+static inline bool count_down(void *arg)
+{
+	int *left = arg;
+
+	return (*left)-- > 0;
+}
+
 #endif

@@ -189,13 +189,6 @@ START_TEST(commons)
 }
 END_TEST
 
-static bool count_down(void *arg)
-{
-	int *left = arg;
-
-	return (*left)-- > 0;
-}
-
 /* Who gives the room back ends between two pieces when he is told to, and the next one goes on. */
 START_TEST(sweep_ends)
 {
