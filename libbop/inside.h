@@ -23,7 +23,7 @@ int bop_fail(struct bop_error *e, int code, const char *format, ...) __attribute
 /* talk.c: after anything that was done with the sockets. */
 void bop_ready_set(struct bop *bop);
 void bop_kept_free(struct bop *bop);
-/* Takes what the monitor says: the event, 0: none. *ret_value: of it. */
-int bop_event(struct bop *bop, uint32_t *ret_value);
+/* Takes what the monitor says: the event, 0: none. */
+int bop_event(struct bop *bop);
 
 #endif

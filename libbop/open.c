@@ -26,6 +26,11 @@ enum {
 	HEARTBEAT_MS = 2000,
 	HEARTBEAT_TIMEOUT_MS = 20000,
 	ANSWER_MAX = 16 << 20, /* bytes */
+	/*
+	 * Never, nearly: ZeroMQ drops what has arrived and was not read yet when a connection ends that it does not make again
+	 * (-1). Twice of it must fit an int.
+	 */
+	AGAIN_MS = 1 << 29,
 	MONITORED = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED |
 		    ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
 		    ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
@@ -138,7 +143,7 @@ static int sockets_make(struct bop *bop, struct bop_error *e)
 	bop->context = zmq_ctx_new();
 	bop->socket = bop->context ? zmq_socket(bop->context, ZMQ_DEALER) : NULL;
 	bop->monitor = bop->socket ? zmq_socket(bop->context, ZMQ_PAIR) : NULL;
-	if (!bop->monitor || option_set(bop, ZMQ_LINGER, 0) < 0 || option_set(bop, ZMQ_RECONNECT_IVL, -1) < 0 ||
+	if (!bop->monitor || option_set(bop, ZMQ_LINGER, 0) < 0 || option_set(bop, ZMQ_RECONNECT_IVL, AGAIN_MS) < 0 ||
 	    option_set(bop, ZMQ_HANDSHAKE_IVL, OPEN_MS) < 0 || option_set(bop, ZMQ_IPV6, 1) < 0 ||
 	    (tcp && (option_set(bop, ZMQ_HEARTBEAT_IVL, HEARTBEAT_MS) < 0 ||
 		     option_set(bop, ZMQ_HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS) < 0)) ||
@@ -174,7 +179,7 @@ static int64_t now_ms(void)
 }
 
 /* What an event means for us: 0: nothing yet, 1: we are in. */
-static int meaning(const struct bop *bop, int event, uint32_t value, bool connected, struct bop_error *e)
+static int meaning(const struct bop *bop, int event, bool connected, struct bop_error *e)
 {
 	switch (event) {
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
@@ -190,8 +195,8 @@ static int meaning(const struct bop *bop, int event, uint32_t value, bool connec
 	case ZMQ_EVENT_DISCONNECTED:
 		return connected ? bop_fail(e, -EPROTO, "the server at %s ended the connection: it is not the one whose key was given, "
 					    "or speaks something else", bop->url) :
-				   bop_fail(e, -ECONNREFUSED, "no server is at %s (%s)", bop->url,
-					    value ? strerror((int)value) : "it cannot be reached");
+				   bop_fail(e, -ECONNREFUSED, "no server is at %s (`bop serve --listen-api` makes one listen; is the "
+					    "address right?)", bop->url);
 	default:
 		return 0;
 	}
@@ -201,14 +206,13 @@ static int wait_in(struct bop *bop, struct bop_error *e)
 {
 	int64_t deadline = now_ms() + OPEN_MS, left;
 	bool connected = false;
-	uint32_t value = 0;
 	int event, err = 0;
 
 	while (!err) {
-		event = bop_event(bop, &value);
+		event = bop_event(bop);
 		if (event) {
 			connected |= event == ZMQ_EVENT_CONNECTED;
-			err = meaning(bop, event, value, connected, e);
+			err = meaning(bop, event, connected, e);
 			continue;
 		}
 		left = deadline - now_ms();

@@ -63,7 +63,7 @@ void bop_ready_set(struct bop *bop)
 		return; /* it was as it should be */
 }
 
-int bop_event(struct bop *bop, uint32_t *ret_value)
+int bop_event(struct bop *bop)
 {
 	unsigned char event[6];
 	uint16_t what;
@@ -73,16 +73,14 @@ int bop_event(struct bop *bop, uint32_t *ret_value)
 		return 0;
 	zmq_recv(bop->monitor, NULL, 0, 0);
 	memcpy(&what, event, sizeof(what));
-	memcpy(ret_value, event + sizeof(what), sizeof(*ret_value));
 	return what;
 }
 
 static void gone_look(struct bop *bop)
 {
-	uint32_t value;
 	int event;
 
-	while ((event = bop_event(bop, &value)))
+	while ((event = bop_event(bop)))
 		bop->gone |= event == ZMQ_EVENT_DISCONNECTED;
 }
 
