@@ -4,6 +4,7 @@
 #   provision.sh collector|node NAME ADDRESS [NAME=ADDRESS]...   installs, makes the machine's key, writes settings, starts the service
 #   provision.sh allow [NAME KEY]...                             on the collector: these agents may connect
 #   provision.sh server KEY                                      on a node: the collector's key; the agent starts
+#   provision.sh wait [NAME]...                                  on the collector: until their agents are connected
 # $BOP_BUILD: packages (build/deb/*.deb of the checkout), source, or nothing: packages if they are not older than the sources.
 set -eu -o pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -181,6 +182,20 @@ server() {
 	service tfj
 }
 
+# An agent connects when its programs are in the kernel: without kvm that takes a while. The others may go on meanwhile.
+wait_for() {
+	local name here missing=
+	flock -u 9
+	for _ in {1..150}; do
+		here=$(bop boxes 2>/dev/null | awk '/^[^ ]/ { print $1 }') || true
+		missing=
+		for name; do grep -qxF -- "$name" <<<"$here" || missing+=" $name"; done
+		[ -n "$missing" ] || return 0
+		sleep 2
+	done
+	say "no agent of$missing has connected in 300 s: \`journalctl -u tfj\` there says why"
+}
+
 [ "$(id -u)" = 0 ] || fail "run it as root"
 mkdir -p $STATE
 echo 'DPkg::Lock::Timeout "300";' >$STATE/apt.conf # a machine that has just booted may be busy with updates of its own
@@ -201,5 +216,6 @@ collector | node)
 	;;
 allow) shift; allow "$@" ;;
 server) [ $# = 2 ] || fail "give the collector's key"; server "$2" ;;
-*) fail "the first word is collector, node, allow or server, not '${1:-}'" ;;
+wait) shift; wait_for "$@" ;;
+*) fail "the first word is collector, node, allow, server or wait, not '${1:-}'" ;;
 esac

@@ -2,7 +2,8 @@
 """Machines that stand in for guests of Vagrant, for what vagrant/provision.sh does in them.
 
 Each is a process in namespaces of its own (mounts, host name) with this machine's /usr and nothing else of it; it takes
-everything with it when it ends. systemctl, dpkg and apt-get are scripts there that keep a record. bop and tfj are those of this build.
+everything with it when it ends. systemctl, dpkg and apt-get are scripts there that keep a record. bop and tfj are those of this build, but all agents
+that bop lets in are said to be connected, without those in the record `away`.
 """
 import os
 import shutil
@@ -40,6 +41,11 @@ enable | reenable) touch "$at.enabled"; [ ! "$now" ] || touch "$at.active" ;;
 start | restart) touch "$at.active" ;;
 esac
 """,
+    "bop": r"""
+[ "$1" = boxes ] || exec /usr/local/bin/bop "$@"
+while read -r name key; do grep -qxsF "$name" /var/record/away || echo "$name idle"; done </etc/bop/keys/allowed
+""",
+    "sleep": "",
     "dpkg-query": r"""
 for name; do :; done
 [ -e "/var/record/packages/$name" ] && printf installed

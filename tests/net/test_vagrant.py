@@ -317,6 +317,10 @@ def test_keys():
             meet(machines, "node1", "node2", "node3")
             vagrant.now({"BOP_NODES": "2"}, **machines)
             equal(up("collector"), [], "said of a node that Vagrant is not told of")
+            machines["collector"].put("/var/record/away", "node2\n")
+            said = up("collector", "reload")
+            true(len(said) == 1 and "no agent of node2 has connected" in said[0], f"a node whose agent does not come: {said}")
+            machines["collector"].run("rm", "/var/record/away")
             for name in ("node1", "collector"):
                 old = machines[name].run("/bin/sh", "-c", "cat /etc/bop/keys/*.secret").out
                 vagrant.do("halt", name)
