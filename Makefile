@@ -79,6 +79,8 @@ not_main = $(filter-out %/main.o,$(1))
 # controller-c is for others: it is built with an installed libbop
 EXAMPLES := $(patsubst %.c,$(O)/%,$(filter-out examples/controller-c/%,$(wildcard examples/*/*.c)))
 UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/test_*.c))
+# what they share beside headers: random executions
+OBJ_UNIT := $(patsubst %.c,$(O)/obj/%.o,$(filter-out tests/unit/test_%,$(wildcard tests/unit/*.c)))
 KERNEL := $(patsubst %.c,$(O)/%,$(wildcard tests/kernel/*.c))
 LOAD := $(patsubst %.c,$(O)/%,$(wildcard tests/load/*.c))
 GUEST := $(patsubst %.c,$(O)/%,$(wildcard tests/vm/*.c))
@@ -159,7 +161,7 @@ $(O)/tests/load/%: tests/load/%.c $(wildcard tests/load/*.h)
 
 examples: $(EXAMPLES) ## build only the example programs
 
-$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
+$(O)/tests/unit/%: $(O)/obj/tests/unit/%.o $(OBJ_UNIT) $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_BOP) $(call pkg,libs,check) $(LIBS_ORACLE)
 $(O)/tests/unit/test_print_property: LIBS_ORACLE = -lbliss
 
@@ -172,6 +174,7 @@ $(O)/tests/bench/%: $(O)/obj/tests/bench/%.o $(call not_main,$(OBJ_COLLECTOR)) $
 # Only in a tree of clang with SAN=fuzzer-no-link,...: see fuzz.
 $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o $(call not_main,$(OBJ_COLLECTOR)) $(OBJ_LDFI) $(OBJ_GRAPH) $(OBJ_LIBBOP) $(OBJ_PROTO) $(OBJ_LIB)
 	$(call say,LINK,$@) mkdir -p $(@D) && $(CC) $(ALL_LDFLAGS) $(if $(filter fuzz_%,$(*F)),-fsanitize=fuzzer) -o $@ $^ $(LIBS_BOP)
+$(O)/tests/fuzz/seeds: $(OBJ_UNIT)
 
 # Stands alone, like the examples.
 $(TORTURE): $(patsubst %.c,$(O)/obj/%.o,$(wildcard tests/torture/*.c))

@@ -11,7 +11,7 @@
 #include "proto/api.h"
 #include "proto/wire.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 static void file_write(const char *folder, const char *target, unsigned number, const void *front, size_t n_front,
 		       const void *bytes, size_t size)

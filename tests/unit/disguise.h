@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 /* For inner loops: Check writes a line to a file for each assertion, also for one that holds. */
 #define REQUIRE(condition) (void)((condition) || (ck_abort_msg("not true: %s", #condition), 0))
@@ -57,10 +57,10 @@ static void other_numbers(struct random_run *run, uint64_t *rng)
 static void other_names(struct random_run *run, uint64_t *rng)
 {
 	struct trace *t = &run->trace;
-	uint32_t shift[MAX_PROCESSES + 1];
+	uint32_t shift[RANDOM_PROCESSES_MAX + 1];
 
 	for (size_t i = 1; i <= t->n_processes; i++) {
-		shift[i] = random_below(rng, MAX_THREADS);
+		shift[i] = random_below(rng, RANDOM_THREADS_MAX);
 		if (!t->processes[i].parent)
 			continue;
 		free(t->processes[i].name);
@@ -70,9 +70,9 @@ static void other_names(struct random_run *run, uint64_t *rng)
 		struct event *event = &t->events[i];
 
 		if (event->process && event->thread)
-			event->thread = 1 + (event->thread + shift[event->process]) % MAX_THREADS;
+			event->thread = 1 + (event->thread + shift[event->process]) % RANDOM_THREADS_MAX;
 		if (event->kind == EVENT_SPAWN && event->flags & EVENT_F_THREAD)
-			event->value = 1 + (event->value + shift[event->process]) % MAX_THREADS;
+			event->value = 1 + (event->value + shift[event->process]) % RANDOM_THREADS_MAX;
 	}
 }
 
@@ -143,7 +143,7 @@ static inline void mutate(struct random_run *run, uint64_t *rng)
 	struct event *a = &t->events[random_below(rng, t->n_events)], *next = NULL;
 
 	if (random_below(rng, 4) == 0 && a->process && a->thread) {
-		a->thread = 1 + random_below(rng, MAX_THREADS - 1);
+		a->thread = 1 + random_below(rng, RANDOM_THREADS_MAX - 1);
 		return;
 	}
 	for (size_t i = 0; i < t->n_events; i++) {

@@ -15,7 +15,7 @@
 #include "collector/run.h"
 #include "graph/lineage.h"
 #include "lib/claim.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "proto/wire.h"
 #include "tests/scratch.h"
 

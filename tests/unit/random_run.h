@@ -2,7 +2,7 @@
 /*
  * Random executions whose causes are known: a small simulator of processes, threads, sockets and a network draws what
  * happens next, writes the trace that a tracer would have recorded, and keeps what really caused what. Used by tests
- * of the graph and of the pictures; programs include random_run.c.
+ * of the graph and of the pictures. Gives up by abort(): there is no memory, or the simulator is wrong.
  *
  * The low 48 bits of event.seq are unique in a run, so events can be told apart after they were shuffled.
  */
@@ -12,9 +12,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "graph/graph.h"
 #include "proto/event.h"
+
+#define RANDOM_PROCESSES_MAX 64 /* of a run */
+#define RANDOM_THREADS_MAX 6 /* of a process */
 
 struct random_options {
 	unsigned processes; /* that the experiment starts, 1..16 */
@@ -49,8 +53,30 @@ void random_run_faults(struct random_run *run, uint64_t seed, unsigned n);
 /* Another arrival: permutes events and the rows of every table. */
 void random_run_shuffle(struct random_run *run, uint64_t seed);
 
-uint64_t random_next(uint64_t *state);
-unsigned random_below(uint64_t *state, unsigned n);
-uint64_t event_id(const struct event *event);
+static inline uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+static inline unsigned random_below(uint64_t *state, unsigned n)
+{
+	return random_next(state) % n;
+}
+
+static inline uint64_t event_id(const struct event *event)
+{
+	return event->seq & ((1ull << 48) - 1);
+}
+
+static inline void *need(void *p)
+{
+	if (!p)
+		abort();
+	return p;
+}
 
 #endif

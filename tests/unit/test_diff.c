@@ -12,7 +12,7 @@
 #include "graph/diff.h"
 #include "tests/heap.h"
 #include "tests/unit/diff_golden.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "tests/unit/talk.h"
 
 /* The JSON of what differs; the caller frees. */

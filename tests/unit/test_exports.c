@@ -13,7 +13,7 @@
 #include "graph/timeline.h"
 #include "lib/utf8.h"
 #include "proto/perfetto.pb-c.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 enum { SEEDS = 60 };
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Properties of the graph over thousands of random executions whose causes the simulator knows. */
 #include <check.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 #define RUNS 2500
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "graph/lineage.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "tests/unit/story.h"
 
 /* As in test_graph_property.c: no line in a file for what holds. */

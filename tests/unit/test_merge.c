@@ -12,7 +12,7 @@
 #include "graph/print.h"
 #include "proto/fault.h"
 #include "proto/merge.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 enum { FEW = 3, MANY = 40, RUNS = 1000 };
 

@@ -10,7 +10,7 @@
 #include "graph/picture.h"
 #include "graph/render.h"
 #include "tests/heap.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "tests/unit/scene_check.h"
 #include "tests/unit/talk.h"
 

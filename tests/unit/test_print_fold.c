@@ -8,7 +8,7 @@
 
 #include "graph/print.h"
 #include "tests/heap.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "tests/unit/talk.h"
 
 /* As in test_graph_property.c: no line in a file for what holds. */

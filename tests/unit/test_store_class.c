@@ -10,7 +10,7 @@
 #include "collector/run.h"
 #include "graph/sketch.h"
 #include "proto/wire.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 #include "tests/unit/store_place.h"
 
 static struct random_run executions[2];

@@ -10,7 +10,6 @@
 
 #include "graph/sketch.h"
 #include "tests/unit/store_format1.h"
-#include "tests/unit/random_run.c"
 
 enum { BATCHES = 12, BATCH = 30000, OLD_RUNS = 150, MOST = 1000 /* tries */ };
 

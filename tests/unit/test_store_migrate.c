@@ -14,7 +14,7 @@
 #include "collector/run.h"
 #include "lib/clock.h"
 #include "tests/unit/store_format1.h"
-#include "tests/unit/random_run.c"
+#include "tests/unit/random_run.h"
 
 enum { MANY = 1500, KILLS = 25, LIMITS = 20 };
 
