@@ -60,21 +60,16 @@ static int claim_try(struct claim *claim, unsigned mode)
 	if (mkdir(claim->path, 0700) < 0)
 		return -errno;
 	claim->fd = open(claim->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (claim->fd < 0)
-		return errno == ENOENT ? -EAGAIN : -errno;
+	err = claim->fd < 0 ? -errno : 0;
 	/* Only a sweeper can hold the lock of a directory that is this new, and not for long. */
-	while (flock(claim->fd, LOCK_EX) < 0) {
+	while (!err && flock(claim->fd, LOCK_EX) < 0)
+		err = errno == EINTR ? 0 : -errno;
+	if (err == -ENOENT || (!err && !same_file(claim->fd, claim->path)))
+		err = -EAGAIN;
+	if (!err && fchmod(claim->fd, mode) < 0)
 		err = -errno;
-		if (err != -EINTR)
-			goto out;
-	}
-	err = -EAGAIN;
-	if (!same_file(claim->fd, claim->path))
-		goto out;
-	err = fchmod(claim->fd, mode) < 0 ? -errno : 0;
-	if (err)
+	if (err && err != -EAGAIN)
 		rmdir(claim->path);
-out:
 	if (err)
 		claim_close(claim);
 	return err;

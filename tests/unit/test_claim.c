@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,6 +92,27 @@ START_TEST(claim_random)
 	claim_close(&b);
 	ck_assert_int_eq(claim_open(&a, "/nowhere", "run", NULL, 0700, &e), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(e.text, "/nowhere"));
+}
+END_TEST
+
+/* What cannot be claimed is not left behind: here a process that can open nothing more. */
+START_TEST(claim_half_made)
+{
+	struct rlimit before, limit = { .rlim_cur = 0 };
+	struct error e = { "" };
+	struct claim claim;
+	int err;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	limit.rlim_max = before.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	err = claim_open(&claim, base, "run", NULL, 0700, &e);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_int_eq(err, -EMFILE);
+	ck_assert_int_eq(claim.fd, -1);
+	ck_assert_ptr_nonnull(strstr(e.text, "bop.run."));
+	ck_assert_int_eq(rmdir(base), 0); /* there is nothing in it */
+	ck_assert_int_eq(mkdir(base, 0700), 0);
 }
 END_TEST
 
@@ -311,6 +333,7 @@ int main(void)
 	tcase_set_timeout(tc, 60); /* a disk can be busy */
 	tcase_add_test(tc, claim_names);
 	tcase_add_test(tc, claim_random);
+	tcase_add_test(tc, claim_half_made);
 	tcase_add_test(tc, sweep_stale_only);
 	tcase_add_test(tc, sweep_ignores_links);
 	tcase_add_test(tc, sweep_after_sigkill);
