@@ -372,6 +372,7 @@ static void sqlite_close(struct store *store)
 	sqlite3_finalize(s->put);
 	sqlite3_close(s->db);
 	free(s->path);
+	free(s->file);
 	free(s);
 }
 

@@ -14,7 +14,8 @@
 struct store_sqlite {
 	struct store store;
 	sqlite3 *db;
-	char *path;
+	char *path; /* as it was given */
+	char *file; /* the same for SQLite */
 	sqlite3_stmt *put; /* kept between batches */
 	bool in_transaction;
 	uint64_t busy_since_ns; /* since when it waits for somebody else */

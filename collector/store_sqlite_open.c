@@ -112,6 +112,14 @@ static int on_busy(void *arg, int count)
 	return 1;
 }
 
+/* SQLite has names that it does not take for a file: ':memory:', which keeps nothing, and 'file:...'. None begins like this. Caller frees. */
+static char *file_name(const char *path)
+{
+	char *name;
+
+	return asprintf(&name, "%s%s", *path == '/' ? "" : "./", path) < 0 ? NULL : name;
+}
+
 static int db_open(struct store_sqlite *s, const char *name, int flags, struct error *e)
 {
 	int rc;
@@ -152,7 +160,7 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 	char *uri;
 
 	/* A reader that could write tidies the log away when it is the last one to leave. */
-	err = db_open(s, s->path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
+	err = db_open(s, s->file, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, e);
 	if (!err)
 		err = sqlite_format_check(s, &rc, e);
 	first = err;
@@ -162,7 +170,7 @@ static int open_read(struct store_sqlite *s, bool writable, struct error *e)
 					 "store %s: a bop that was killed left a log (%s-wal) to be merged, and nothing can "
 					 "be written here; copy both files to where you can write",
 					 s->path, s->path);
-		uri = immutable_uri(s->path);
+		uri = immutable_uri(s->file);
 		if (!uri)
 			return error_set(e, -ENOMEM, "out of memory");
 		err = db_open(s, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, e);
@@ -196,7 +204,7 @@ static int open_write(struct store_sqlite *s, enum store_mode mode, struct error
 {
 	int err, rc, found;
 
-	err = db_open(s, s->path, SQLITE_OPEN_READWRITE | (mode == STORE_CREATE ? SQLITE_OPEN_CREATE : 0), e);
+	err = db_open(s, s->file, SQLITE_OPEN_READWRITE | (mode == STORE_CREATE ? SQLITE_OPEN_CREATE : 0), e);
 	if (err < 0)
 		return err;
 	found = err = sqlite_format_check(s, &rc, e);
@@ -295,9 +303,11 @@ int store_sqlite_open(const char *path, enum store_mode mode, struct store **ret
 			return err;
 	}
 	s = calloc(1, sizeof(*s));
-	if (s)
+	if (s) {
 		s->path = strdup(path);
-	if (!s || !s->path) {
+		s->file = file_name(path);
+	}
+	if (!s || !s->path || !s->file) {
 		err = error_set(e, -ENOMEM, "out of memory");
 		goto out;
 	}

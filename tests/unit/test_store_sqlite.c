@@ -209,6 +209,24 @@ START_TEST(sweep_ends)
 }
 END_TEST
 
+/* What SQLite would take for something else than a file is one. */
+START_TEST(names)
+{
+	static const char *const names[] = { ":memory:", "file:a.db?mode=memory", "sqlite::memory:x", "b c#d%20.db" };
+	const char *file = !strncmp(names[_i], "sqlite:", 7) ? names[_i] + 7 : names[_i];
+	struct store *store = NULL;
+	struct error e = { "" };
+
+	ck_assert_int_eq(chdir(place.folder), 0);
+	ck_assert_msg(store_open(names[_i], STORE_CREATE, &store, &e) == 0, "%s", e.text);
+	store_close(store);
+	ck_assert_msg(access(file, F_OK) == 0, "%s: nothing was kept", names[_i]);
+	ck_assert_msg(store_open(names[_i], STORE_READ, &store, &e) == 0, "%s", e.text);
+	store_close(store);
+	ck_assert_int_eq(chdir("/"), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("store_sqlite");
@@ -224,6 +242,7 @@ int main(void)
 	tcase_add_test(tc, read_only);
 	tcase_add_test(tc, commons);
 	tcase_add_test(tc, sweep_ends);
+	tcase_add_loop_test(tc, names, 0, 4);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
