@@ -332,13 +332,14 @@ static void on_cut(const struct door_id *controller, void *arg)
 
 static void wait_for_something(struct serve *serve, uint64_t now)
 {
-	uint64_t acts = acts_deadline(serve), answers = outbox_deadline(serve->outbox);
+	uint64_t acts = acts_deadline(serve), answers = outbox_deadline(serve->outbox), agents = server_deadline(serve->server, now);
 	uint64_t remote = serve->remote ? outbox_deadline(serve_remote_outbox(serve->remote)) : UINT64_MAX;
 	uint64_t until = acts < answers ? acts : answers, wait_ns;
 	zmq_pollitem_t items[ITEMS];
 	int n = server_items(serve->server, items);
 
 	until = remote < until ? remote : until;
+	until = agents < until ? agents : until;
 	wait_ns = until > now ? until - now : 0;
 	if (serve->remote)
 		serve_remote_items(serve->remote, items + n);

@@ -17,6 +17,7 @@ enum { FRAME_MAX = WIRE_MAX_BATCH + (1 << 20), LINGER_MS = 1000, QUEUE = 256, TE
 _Static_assert(SERVER_AGENTS_MAX == 256 && SERVER_KEY_AGENTS_MAX == 32, "refusal.h, `bop boxes --help` and docs/ say so");
 
 #define REFRESH_NS (CLOCK_SECOND_NS / 10)
+#define RETRY_NS (CLOCK_SECOND_NS / 100) /* a ROUTER does not tell when one of its peers has room again */
 
 struct server {
 	struct door *private, *remote;
@@ -174,35 +175,64 @@ static void list_refresh(struct server *server)
 			cut(server, agent, "its key was taken off the list");
 }
 
-void server_work(struct server *server, uint64_t now)
-{
-	door_watch(server->private, on_gone, server);
-	if (!server->remote)
-		return;
-	door_watch(server->remote, on_gone, server);
-	if (now - server->refresh_ns >= REFRESH_NS) {
-		server->refresh_ns = now;
-		list_refresh(server);
-	}
-	gate_work(server->gate);
-}
-
-static void send_again(const unsigned char *bytes, size_t size, void *arg)
+static bool send_again(const unsigned char *bytes, size_t size, void *arg)
 {
 	struct server_agent *agent = arg;
 
-	door_send(agent->door, &agent->id, bytes, size);
+	return door_send(agent->door, &agent->id, bytes, size) == 0;
+}
+
+/* Its way was full: what follows would only be dropped there, as too early. */
+static bool is_behind(const struct server_agent *agent)
+{
+	return agent->connected && agent->under_way < agent->courier.sent;
+}
+
+void server_work(struct server *server, uint64_t now)
+{
+	struct server_agent *agent;
+
+	door_watch(server->private, on_gone, server);
+	if (server->remote) {
+		door_watch(server->remote, on_gone, server);
+		if (now - server->refresh_ns >= REFRESH_NS) {
+			server->refresh_ns = now;
+			list_refresh(server);
+		}
+		gate_work(server->gate);
+	}
+	DL_FOREACH(server->agents, agent)
+	if (is_behind(agent))
+		agent->under_way = courier_again(&agent->courier, agent->under_way, send_again, agent);
+}
+
+uint64_t server_deadline(const struct server *server, uint64_t now)
+{
+	const struct server_agent *agent;
+
+	DL_FOREACH(server->agents, agent)
+	if (is_behind(agent))
+		return now + RETRY_NS;
+	return UINT64_MAX;
 }
 
 int server_send(struct server *server, struct server_agent *agent, const struct message *message, struct error *e)
 {
+	uint64_t before = agent->courier.sent;
+	bool behind = is_behind(agent), numbered;
 	unsigned char *bytes = NULL;
 	size_t size;
 	int err = courier_encode(&agent->courier, message, &bytes, &size);
 
 	if (err < 0)
 		return error_set(e, err, "out of memory");
-	err = agent->connected ? door_send(agent->door, &agent->id, bytes, size) : -EHOSTUNREACH;
+	numbered = agent->courier.sent > before;
+	if (!agent->connected)
+		err = -EHOSTUNREACH;
+	else
+		err = numbered && behind ? -EAGAIN : door_send(agent->door, &agent->id, bytes, size);
+	if (numbered && !err)
+		agent->under_way = agent->courier.sent;
 	free(bytes);
 	return err < 0 ? error_set(e, err, "sending to the agent: %s", zmq_strerror(-err)) : 0;
 }
@@ -342,7 +372,7 @@ static int greet(struct server *server, struct door *door, const struct door_fra
 	agent->connected = true;
 	memcpy(welcome.welcome.session, agent->session, sizeof(agent->session));
 	message_send(door, &agent->id, &welcome);
-	courier_again(&agent->courier, send_again, agent);
+	agent->under_way = courier_again(&agent->courier, 0, send_again, agent);
 	news(server, agent, what);
 	return 0;
 }

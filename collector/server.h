@@ -44,6 +44,7 @@ struct server_agent {
 	bool settling_told;   /* that it takes long */
 	/* private to server.c */
 	struct message greeting;
+	uint64_t under_way; /* number of the last message that left on this connection, of those that have one */
 	struct door *door;
 	struct door_id id;
 	int fd;
@@ -72,8 +73,10 @@ void server_close(struct server *server);
 /* For zmq_poll. Returns how many. */
 int server_items(const struct server *server, zmq_pollitem_t items[SERVER_ITEMS]);
 
-/* In each turn, before server_receive(): who came and went; keys that are shown; changes of the list. */
+/* In each turn, before server_receive(): who came and went; keys that are shown; changes of the list; what could not be sent. */
 void server_work(struct server *server, uint64_t now);
+/* When it has something to do, whatever comes. UINT64_MAX: nothing. */
+uint64_t server_deadline(const struct server *server, uint64_t now);
 
 /*
  * The next message of an agent. 1: got one, valid until the next call; 0: there is none now; negative, only with
@@ -84,7 +87,7 @@ int server_receive(struct server *server, struct server_agent **ret_agent, const
 
 /*
  * Does not wait. What has to arrive is kept until it has, also when this fails: -EHOSTUNREACH: it is not connected now,
- * -EAGAIN: the way is full. -ENOMEM: it is lost.
+ * -EAGAIN: the way is full, server_work() tries again. -ENOMEM: it is lost.
  */
 int server_send(struct server *server, struct server_agent *agent, const struct message *message, struct error *e);
 

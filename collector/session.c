@@ -23,8 +23,10 @@ static int remove_stale(struct claim *claim, void *arg)
 
 void session_wait(struct session *session, uint64_t until, zmq_pollitem_t items[ITEMS])
 {
-	uint64_t now = clock_monotonic_ns();
-	uint64_t wait_ms = until > now ? (until - now + 999999) / 1000000 : 0;
+	uint64_t now = clock_monotonic_ns(), at = server_deadline(session->server, now), wait_ms;
+
+	until = at < until ? at : until;
+	wait_ms = until > now ? (until - now + 999999) / 1000000 : 0;
 
 	for (int i = server_items(session->server, items + ITEM_SERVER); i < SERVER_ITEMS; i++)
 		items[ITEM_SERVER + i] = (zmq_pollitem_t){ .fd = -1 };

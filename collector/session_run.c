@@ -30,9 +30,9 @@ struct active {
 static void on_send(void *arg, size_t agent, const struct message *message)
 {
 	struct active *active = arg;
+	int err = server_send(active->session->server, active->session->connected, message, NULL);
 
-	if (server_send(active->session->server, active->session->connected, message, NULL) < 0 &&
-	    message->kind == MESSAGE_ORDER)
+	if (err < 0 && err != -EAGAIN && message->kind == MESSAGE_ORDER)
 		active->unreachable = true;
 }
 

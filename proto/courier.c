@@ -85,11 +85,12 @@ bool courier_take(struct courier *courier, const struct message *message)
 	return true;
 }
 
-void courier_again(const struct courier *courier, void (*send)(const unsigned char *bytes, size_t size, void *arg),
-		   void *arg)
+uint64_t courier_again(const struct courier *courier, uint64_t after, courier_send *send, void *arg)
 {
 	const struct letter *letter;
 
 	DL_FOREACH(courier->kept, letter)
-		send(letter->bytes, letter->size, arg);
+		if (letter->number > after && !send(letter->bytes, letter->size, arg))
+			return letter->number - 1;
+	return courier->sent;
 }

@@ -32,8 +32,11 @@ int courier_encode(struct courier *courier, const struct message *message, unsig
 /* A message of the peer's: true if it is to be dealt with, false if it came before. Forgets what the peer has heard. */
 bool courier_take(struct courier *courier, const struct message *message);
 
-/* All that is kept, in order: what is owed after a break. The bytes are borrowed. */
-void courier_again(const struct courier *courier, void (*send)(const unsigned char *bytes, size_t size, void *arg),
-		   void *arg);
+/*
+ * All that is kept with a higher number than `after`, in order: what is owed after a break (0), or after one that could not be sent. send:
+ * false: not now, and it ends there. The bytes are borrowed. Returns up to which number all was sent.
+ */
+typedef bool courier_send(const unsigned char *bytes, size_t size, void *arg);
+uint64_t courier_again(const struct courier *courier, uint64_t after, courier_send *send, void *arg);
 
 #endif

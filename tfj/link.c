@@ -218,9 +218,9 @@ void link_send(struct link *link, const struct message *message)
 	free(bytes);
 }
 
-static void send_again(const unsigned char *bytes, size_t size, void *arg)
+static bool send_again(const unsigned char *bytes, size_t size, void *arg)
 {
-	bytes_send(arg, bytes, size);
+	return bytes_send(arg, bytes, size); /* if not, it broke again */
 }
 
 static bool batch_send(struct link *link, const struct batch *batch)
@@ -373,7 +373,7 @@ static void on_welcome(struct link *link, const struct message_welcome *welcome)
 	}
 	memcpy(link->collector, welcome->session, 16);
 	link->welcome = true;
-	courier_again(&link->courier, send_again, link);
+	courier_again(&link->courier, 0, send_again, link);
 	batches_send(link);
 }
 

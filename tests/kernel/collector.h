@@ -48,10 +48,11 @@ static unused_ok void socket_open(void)
 	ck_assert_int_eq(zmq_bind(bop.socket, bop.url), 0);
 }
 
-static unused_ok void send_bytes(const unsigned char *bytes, size_t size, void *arg)
+static unused_ok bool send_bytes(const unsigned char *bytes, size_t size, void *arg)
 {
 	ck_assert_int_ge(zmq_send(bop.socket, bop.identity, bop.identity_size, ZMQ_SNDMORE), 0);
 	ck_assert_int_ge(zmq_send(bop.socket, bytes, size, 0), 0);
+	return true;
 }
 
 static unused_ok void send_message(struct message *message)
@@ -70,7 +71,7 @@ static unused_ok void welcome(void)
 
 	memcpy(message.welcome.session, bop.session, sizeof(bop.session));
 	send_message(&message);
-	courier_again(&bop.courier, send_bytes, NULL);
+	courier_again(&bop.courier, 0, send_bytes, NULL);
 }
 
 static unused_ok void acknowledge(uint64_t number)

@@ -25,7 +25,7 @@ struct end {
 	uint64_t said, heard; /* what the messages say */
 };
 
-static void wire_put(const unsigned char *bytes, size_t size, void *arg)
+static bool wire_put(const unsigned char *bytes, size_t size, void *arg)
 {
 	struct wire *wire = arg;
 
@@ -33,6 +33,7 @@ static void wire_put(const unsigned char *bytes, size_t size, void *arg)
 	wire->frames[wire->n].bytes = malloc(size);
 	memcpy(wire->frames[wire->n].bytes, bytes, size);
 	wire->frames[wire->n++].size = size;
+	return true;
 }
 
 static void wire_cut(struct wire *wire)
@@ -112,8 +113,8 @@ START_TEST(breaks)
 				break;
 			wire_cut(&to_agent);
 			wire_cut(&to_collector);
-			courier_again(&collector.courier, wire_put, &to_agent);
-			courier_again(&agent.courier, wire_put, &to_collector);
+			courier_again(&collector.courier, 0, wire_put, &to_agent);
+			courier_again(&agent.courier, 0, wire_put, &to_collector);
 		}
 	}
 	while (to_agent.n || to_collector.n) {
@@ -127,10 +128,40 @@ START_TEST(breaks)
 }
 END_TEST
 
-static void count_one(const unsigned char *bytes, size_t size, void *arg)
+static bool count_one(const unsigned char *bytes, size_t size, void *arg)
 {
 	++*(int *)arg;
+	return true;
 }
+
+/* There is room for so many. */
+static bool count_down(const unsigned char *bytes, size_t size, void *arg)
+{
+	return --*(int *)arg >= 0;
+}
+
+/* Where the way was full it goes on, with the first that did not leave. */
+START_TEST(goes_on)
+{
+	struct courier courier = { 0 };
+	unsigned char *bytes;
+	size_t size;
+	int room = 3, n = 0;
+
+	for (int i = 0; i < 5; i++) {
+		ck_assert_int_eq(courier_encode(&courier, &(struct message){ .kind = MESSAGE_READY, .ready = { "a" } }, &bytes, &size), 0);
+		free(bytes);
+	}
+	ck_assert_uint_eq(courier_again(&courier, 0, count_down, &room), 3);
+	room = 1;
+	ck_assert_uint_eq(courier_again(&courier, 3, count_down, &room), 4);
+	ck_assert_uint_eq(courier_again(&courier, 4, count_one, &n), 5);
+	ck_assert_int_eq(n, 1);
+	courier_fini(&courier);
+	ck_assert_uint_eq(courier_again(&courier, 0, count_one, &n), 0);
+	ck_assert_int_eq(n, 1);
+}
+END_TEST
 
 /* Progress, acknowledgements and the like are not kept; a peer that has heard too much, or skips, does no harm. */
 START_TEST(not_kept)
@@ -143,16 +174,16 @@ START_TEST(not_kept)
 
 	ck_assert_int_eq(courier_encode(&courier, &message, &bytes, &size), 0);
 	free(bytes);
-	courier_again(&courier, count_one, &n);
+	courier_again(&courier, 0, count_one, &n);
 	ck_assert_int_eq(n, 0);
 	message = (struct message){ .kind = MESSAGE_READY, .ready = { "a" } };
 	ck_assert_int_eq(courier_encode(&courier, &message, &bytes, &size), 0);
 	free(bytes);
-	courier_again(&courier, count_one, &n);
+	courier_again(&courier, 0, count_one, &n);
 	ck_assert_int_eq(n, 1);
 	message = (struct message){ .kind = MESSAGE_ACK, .number = 2, .heard = UINT64_MAX };
 	ck_assert(!courier_take(&courier, &message));
-	courier_again(&courier, count_one, &n);
+	courier_again(&courier, 0, count_one, &n);
 	ck_assert_int_eq(n, 1);
 	message.number = 1;
 	ck_assert(courier_take(&courier, &message));
@@ -170,6 +201,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, breaks, 0, 20);
 	tcase_add_test(tc, not_kept);
+	tcase_add_test(tc, goes_on);
 	suite_add_tcase(suite, tc);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_ENV);

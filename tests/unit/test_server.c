@@ -2,6 +2,7 @@
 /* How many agents a server lets in, and with which key: over real sockets, with agents that say hello and no more. */
 #include <arpa/inet.h>
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,64 @@ START_TEST(places_of_a_server)
 }
 END_TEST
 
+/* Takes what the server says, if there is something; returns whether there was. */
+static bool hear(void *socket, struct courier *courier)
+{
+	struct message said;
+	struct error e;
+	zmq_msg_t frame;
+	bool heard;
+
+	zmq_msg_init(&frame);
+	heard = zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0;
+	if (heard) {
+		ck_assert_int_eq(message_decode(zmq_msg_data(&frame), zmq_msg_size(&frame), MESSAGE_TO_AGENT, &said, &e), 0);
+		courier_take(courier, &said);
+		message_fini(&said);
+	}
+	zmq_msg_close(&frame);
+	return heard;
+}
+
+/* Orders for an agent that does not read for a while: those that find no room come later, in order, without a new connection. */
+START_TEST(orders_wait)
+{
+	enum { MOST = 100000, MORE = 300 };
+	uint64_t until = clock_monotonic_ns() + TIMEOUT_S * CLOCK_SECOND_NS, n = 0;
+	void *socket = zmq_socket(agents_context, ZMQ_DEALER);
+	struct courier courier = { 0 };
+	zmq_pollitem_t items[SERVER_ITEMS];
+	const int few = 8, none = 0;
+	char text[200];
+	struct message order = { .kind = MESSAGE_ORDER, .order = { .id = 1, .kind = ORDER_MARK, .mark = text } };
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	zmq_setsockopt(socket, ZMQ_RCVHWM, &few, sizeof(few));
+	zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof(none));
+	ck_assert_int_eq(zmq_connect(socket, private_url), 0);
+	ck_assert_str_eq(hello(socket, 1), "");
+	ck_assert_uint_eq(server_deadline(server, 7), UINT64_MAX);
+	while (server_send(server, server_agents(server), &order, NULL) == 0)
+		ck_assert_uint_lt(n++, MOST);
+	for (n++; n % MORE; n++)
+		ck_assert_int_eq(server_send(server, server_agents(server), &order, NULL), -EAGAIN);
+	ck_assert_uint_gt(server_deadline(server, 7), 7);
+	ck_assert_uint_lt(server_deadline(server, 7), UINT64_MAX);
+	while (courier.heard < n) {
+		ck_assert_uint_lt(clock_monotonic_ns(), until);
+		if (hear(socket, &courier))
+			continue;
+		zmq_poll(items, server_items(server, items), 1);
+		server_work(server, clock_monotonic_ns());
+	}
+	ck_assert_uint_eq(server_deadline(server, 7), UINT64_MAX);
+	ck_assert_int_eq(server_send(server, server_agents(server), &order, NULL), 0);
+	courier_fini(&courier);
+	zmq_close(socket);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("server");
@@ -191,6 +250,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, places_of_a_key);
 	tcase_add_test(tc, places_of_a_server);
+	tcase_add_test(tc, orders_wait);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	failed = srunner_ntests_failed(runner);
