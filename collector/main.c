@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "collector/cmd.h"
+#include "lib/standard.h"
 
 static const struct cmd *const commands[] = {
 #define X(name) &cmd_##name,
@@ -30,6 +31,7 @@ static void help_print(FILE *out)
 
 int main(int argc, char **argv)
 {
+	standard_fill();
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (argc < 2) {
 		help_print(stderr);

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "lib/standard.h"
 #include "tfj/agent.h"
 #include "tfj/cgroup.h"
 #include "tfj/clean.h"
@@ -188,6 +189,7 @@ int main(int argc, char **argv)
 	const char *command;
 	int c, json = 0, sized = 0;
 
+	standard_fill();
 	while ((c = getopt_long(argc, argv, "hV", long_options, NULL)) != -1) {
 		switch (c) {
 		case OPTION_COLLECTOR:
