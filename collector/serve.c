@@ -43,11 +43,12 @@ void serve_log(const char *format, ...)
 }
 
 /* Private, or refused: who can change it could stand in for us. */
-static int directory_make(const char *path, struct error *e)
+static int directory_make(const char *path, bool *ret_fresh, struct error *e)
 {
 	struct stat st;
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	*ret_fresh = mkdir(path, 0700) == 0;
+	if (!*ret_fresh && errno != EEXIST)
 		return error_set(e, -errno, "cannot make the server's directory '%s': %s", path, strerror(errno));
 	if (lstat(path, &st) < 0)
 		return error_set(e, -errno, "%s: %s", path, strerror(errno));
@@ -219,6 +220,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 {
 	struct serve *serve = calloc(1, sizeof(*serve));
 	struct heirs_door heirs = { .acknowledge = acts_acknowledge, .tell = heirs_tell, .arg = serve };
+	bool fresh = false; /* the directory */
 	int err = 0;
 
 	if (!serve)
@@ -232,12 +234,14 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	store_name(options->store, serve->store_name);
 	if (!err && !options->directory)
 		err = place_server(serve->directory, e);
-	else if (!err && !realpath(options->directory, serve->directory) && errno != ENOENT)
-		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
-	if (!err && options->directory && !*serve->directory)
-		snprintf(serve->directory, sizeof(serve->directory), "%s", options->directory);
+	else if (!err && !realpath(options->directory, serve->directory)) {
+		if (errno == ENOENT) /* what realpath() left there is how far it came */
+			snprintf(serve->directory, sizeof(serve->directory), "%s", options->directory);
+		else
+			err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
+	}
 	if (!err)
-		err = directory_make(serve->directory, e);
+		err = directory_make(serve->directory, &fresh, e);
 	if (!err && options->directory && !realpath(options->directory, serve->directory))
 		err = error_set(e, -errno, "%s: %s", options->directory, strerror(errno));
 	if (!err)
@@ -268,6 +272,7 @@ int serve_open(const struct serve_options *options, struct serve **ret_serve, st
 	if (!err && options->agent)
 		err = serve_agent_open(&serve->agent, serve->agents_url, options->boxes, options->n_boxes, e);
 	if (err) {
+		serve->private |= fresh;
 		serve_close(serve);
 		return err;
 	}
