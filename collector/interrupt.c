@@ -10,8 +10,6 @@
 
 #include "lib/clock.h"
 
-#define BLINK_NS (CLOCK_SECOND_NS / 20)
-
 int interrupt_open(struct interrupt *interrupt, struct error *e)
 {
 	struct sigaction hangup;
@@ -36,14 +34,13 @@ void interrupt_close(struct interrupt *interrupt)
 	interrupt->fd = -1;
 }
 
-/* timeout(1) and others signal a process and then its group: what comes within a blink is one wish. */
 void interrupt_read(struct interrupt *interrupt)
 {
 	struct signalfd_siginfo info;
 	uint64_t now = clock_monotonic_ns();
 
 	while (read(interrupt->fd, &info, sizeof(info)) == sizeof(info)) {
-		if (interrupt->n && now - interrupt->last_ns < BLINK_NS)
+		if (interrupt->n && now - interrupt->last_ns < INTERRUPT_BLINK_NS)
 			continue;
 		interrupt->n++;
 		interrupt->last_ns = now;

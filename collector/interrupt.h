@@ -13,6 +13,9 @@ struct interrupt {
 	uint64_t last_ns;
 };
 
+/* timeout(1) and others signal a process and then its group: what comes within a blink is one wish. */
+#define INTERRUPT_BLINK_NS 50000000ull
+
 #define INTERRUPT_NONE { .fd = -1 }
 
 int interrupt_open(struct interrupt *interrupt, struct error *e);

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collector/interrupt.h"
 #include "collector/run.h"
 #include "collector/serve_inside.h"
 #include "lib/claim.h"
@@ -316,6 +317,9 @@ static void signals_read(struct serve *serve, uint64_t now)
 	while (read(serve->signals, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGHUP)
 			continue; /* the list of keys is read again by itself */
+		if (serve->signal_ns && now - serve->signal_ns < INTERRUPT_BLINK_NS)
+			continue;
+		serve->signal_ns = now;
 		serve->stopping++;
 		serve_log(serve->stopping == 1 ? "stopping; again: at once" : "stopping at once");
 		acts_stop(serve, serve->stopping > 1, now);

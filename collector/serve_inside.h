@@ -69,7 +69,8 @@ struct serve {
 	struct workers *workers;
 	struct catch_up *catch_up; /* NULL: is done */
 	struct queries *queries;
-	unsigned stopping; /* signals to end, so far */
+	unsigned stopping; /* wishes to end, so far */
+	uint64_t signal_ns; /* when the last one was signalled; 0: none was */
 	struct refusals told; /* what the log said */
 	uint64_t told_ns;
 };
