@@ -241,3 +241,13 @@ uint64_t outbox_deadline(const struct outbox *outbox)
 {
 	return outbox->retry_at;
 }
+
+bool outbox_empty(const struct outbox *outbox)
+{
+	const struct flight *flight;
+
+	DL_FOREACH(outbox->flights, flight)
+	if (__atomic_load_n(&flight->bytes, __ATOMIC_ACQUIRE))
+		return false;
+	return !outbox->readers;
+}

@@ -42,5 +42,7 @@ bool outbox_full(const struct outbox *outbox, const struct door_id *to);
 /* Tries again what waits: in each turn. */
 void outbox_time(struct outbox *outbox, uint64_t now);
 uint64_t outbox_deadline(const struct outbox *outbox); /* UINT64_MAX: nothing waits */
+/* Nothing waits, and ZeroMQ has nothing left of what it was given: all is with the kernel, or has nobody. */
+bool outbox_empty(const struct outbox *outbox);
 
 #endif

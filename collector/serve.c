@@ -24,6 +24,8 @@
 
 #define BURST 256
 #define WAIT_MAX_NS CLOCK_SECOND_NS
+#define LEAVE_NS (5 * CLOCK_SECOND_NS) /* for the last answers, when the server ends */
+#define LEAVE_LOOK_MS 10
 
 enum { ITEM_SERVER, ITEM_API = ITEM_SERVER + SERVER_ITEMS, ITEM_API_MONITOR, ITEM_SIGNALS, ITEM_WORKERS, ITEM_QUERIES, ITEM_AGENT, ITEM_REMOTE,
 	ITEMS = ITEM_REMOTE + SERVE_REMOTE_ITEMS };
@@ -389,6 +391,26 @@ static int agent_look(struct serve *serve, uint64_t now, struct error *e)
 	return -ECHILD;
 }
 
+static bool answers_wait(const struct serve *serve)
+{
+	return !outbox_empty(serve->outbox) || (serve->remote && !outbox_empty(serve_remote_outbox(serve->remote)));
+}
+
+/* Who is slow to read still gets what must arrive, as the end of its run; nobody else is heard any more. */
+static void answers_leave(struct serve *serve)
+{
+	uint64_t now = clock_monotonic_ns(), until = now + LEAVE_NS;
+
+	while (answers_wait(serve) && now < until && serve->stopping < 2) {
+		zmq_poll(&(zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN }, 1, LEAVE_LOOK_MS);
+		now = clock_monotonic_ns();
+		signals_read(serve, now);
+		outbox_time(serve->outbox, now);
+		if (serve->remote)
+			outbox_time(serve_remote_outbox(serve->remote), now);
+	}
+}
+
 int serve_loop(struct serve *serve, struct error *e)
 {
 	uint64_t now = clock_monotonic_ns();
@@ -415,5 +437,6 @@ int serve_loop(struct serve *serve, struct error *e)
 		lists_tell(serve);
 		strangers_tell(serve, now);
 	}
+	answers_leave(serve);
 	return err ? err : ended;
 }
