@@ -5,7 +5,7 @@
  *   overlay_tables.c   processes, boxes, ends, texts, connections and faults of both runs in one table each
  *   overlay_moments.c  what is taken of each run, and what orders it
  *   overlay_track.c    the line of one run
- *   overlay_line.c     pairs become one, and all stand in one line, causes first
+ *   overlay_line.c     pairs become one, and all stand in one line, causes first; forest.c knows who waits for whom
  *   overlay_vertices.c which of them are vertices, and of which side
  *   overlay_graph.c    messages, events, edges, holes
  *   overlay_notes.c    where each change shows

@@ -3,12 +3,14 @@
  * All moments of both runs in one line, causes first: that of run 1 by time, in which what only run 0 has is put in as soon as
  * it can stand. Before a pair stands all that either run has before it. If that goes in a circle, of the pairs in it the one that
  * is furthest away from its place in the other run is taken apart; each circle has pairs, for none is in one run alone.
- * Fails only without memory.
+ *
+ * Who waits for whom is kept from one circle to the next: where long stretches have changed places, each of their moments closes
+ * one that goes through all others. Fails only without memory.
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "graph/forest.h"
 #include "graph/overlay_track.h"
 #include "lib/large.h"
 
@@ -21,9 +23,33 @@ struct lining {
 	struct laying *l;
 	struct track tracks[2];
 	struct queue ready; /* of run 0 alone */
-	struct unit *stack; /* each waits for the one above it */
-	size_t n_stack;
+	struct forest waits; /* units, each for one that has to stand before it */
 };
+
+/* A pair has a node of its own: once it is taken apart, who waited for it waits for one of the two, or for neither. */
+static uint32_t node_of(const struct lining *x, const struct unit *u)
+{
+	size_t n = x->tracks[0].layer->n_moments;
+
+	if (!u->side)
+		return 1 + u->moment;
+	return (uint32_t)(1 + n + (x->tracks[1].joined[u->moment] ? x->tracks[1].layer->n_moments : 0) + u->moment);
+}
+
+static struct unit unit_of(const struct lining *x, uint32_t node)
+{
+	size_t n = x->tracks[0].layer->n_moments, m = x->tracks[1].layer->n_moments, at = node - 1;
+
+	return at < n ? (struct unit){ 0, (uint32_t)at } : (struct unit){ 1, (uint32_t)((at - n) % m) };
+}
+
+/* It stands, or is no pair any more. */
+static bool is_over(const struct lining *x, uint32_t node)
+{
+	struct unit u = unit_of(x, node);
+
+	return x->tracks[u.side].placed[u.moment] || node != node_of(x, &u);
+}
 
 /* Both did it in the same order of their threads, and the same process did it. */
 static bool is_joined(const struct laying *l, const struct moment *before)
@@ -148,11 +174,24 @@ static int part(struct lining *x, uint32_t a)
 	return track->waits[a] || err ? err : queue_push(&x->ready, track->key[a], a);
 }
 
-static uint32_t distance(const struct lining *x, const struct unit *u)
+/* How far each pair is away from its place in the other run; what is none weighs nothing. */
+static int weigh(struct lining *x)
 {
-	uint32_t p = x->tracks[0].rank[x->tracks[1].layer->moments[u->moment].twin], q = x->tracks[1].rank[u->moment];
+	const struct track *before = &x->tracks[0], *after = &x->tracks[1];
+	size_t n = before->layer->n_moments, m = after->layer->n_moments;
+	int err = forest_init(&x->waits, n + 2 * m);
 
-	return p > q ? p - q : q - p;
+	for (uint32_t b = 0; b < m && !err; b++) {
+		struct unit u = { 1, b };
+		uint32_t p, q;
+
+		if (!after->joined[b])
+			continue;
+		p = before->rank[after->layer->moments[b].twin];
+		q = after->rank[b];
+		forest_weigh(&x->waits, node_of(x, &u), 1 + (p > q ? p - q : q - p));
+	}
+	return err;
 }
 
 /* Of one run, something that must stand before it, and does not; DIFF_NONE. */
@@ -201,34 +240,25 @@ static int place(struct lining *x, const struct unit *u)
 	return a == DIFF_NONE ? 0 : place_before(x, a, x->tracks[1].key[u->moment]);
 }
 
-static void stack_push(struct lining *x, struct unit u)
+/* What comes last of those that wait for each other from there on: it stands, waits for one more, or closes a circle. */
+static int go_on(struct lining *x, uint32_t from)
 {
-	x->tracks[u.side].stacked[u.moment] = true;
-	x->stack[x->n_stack++] = u;
-}
+	uint32_t end = forest_end(&x->waits, from), to, furthest;
+	struct unit last, cause;
 
-static void stack_cut(struct lining *x, size_t n)
-{
-	while (x->n_stack > n) {
-		struct unit *u = &x->stack[--x->n_stack];
-
-		x->tracks[u->side].stacked[u->moment] = false;
+	while (is_over(x, end))
+		end = forest_shorten(&x->waits, from);
+	last = unit_of(x, end);
+	if (!missing(x, &last, &cause))
+		return place(x, &last);
+	to = node_of(x, &cause);
+	if (forest_end(&x->waits, to) != end) {
+		forest_link(&x->waits, end, to);
+		return 0;
 	}
-}
-
-/* All on the stack from this one on wait for each other. */
-static int break_circle(struct lining *x, const struct unit *from)
-{
-	size_t i = x->n_stack, best = SIZE_MAX;
-
-	do {
-		i--;
-		if (x->tracks[x->stack[i].side].joined[x->stack[i].moment] &&
-		    (best == SIZE_MAX || distance(x, &x->stack[i]) >= distance(x, &x->stack[best])))
-			best = i;
-	} while (x->stack[i].side != from->side || x->stack[i].moment != from->moment);
-	stack_cut(x, best);
-	return part(x, x->tracks[1].layer->moments[x->stack[best].moment].twin);
+	furthest = forest_heaviest(&x->waits, from, to);
+	forest_cut(&x->waits, furthest);
+	return part(x, x->tracks[1].layer->moments[unit_of(x, furthest).moment].twin);
 }
 
 /* It stands, behind all that has to stand before it. */
@@ -236,20 +266,8 @@ static int place_all(struct lining *x, struct unit root)
 {
 	int err = 0;
 
-	while (!x->tracks[root.side].placed[root.moment] && !err) {
-		struct unit *top = x->n_stack ? &x->stack[x->n_stack - 1] : NULL, cause;
-
-		if (!top) {
-			stack_push(x, root);
-		} else if (!missing(x, top, &cause)) {
-			err = place(x, top);
-			stack_cut(x, x->n_stack - 1);
-		} else if (x->tracks[cause.side].stacked[cause.moment]) {
-			err = break_circle(x, &cause);
-		} else {
-			stack_push(x, cause);
-		}
-	}
+	while (!x->tracks[root.side].placed[root.moment] && !err)
+		err = go_on(x, node_of(x, &root));
 	return err;
 }
 
@@ -291,9 +309,8 @@ int overlay_line(struct laying *l)
 	size_t n = l->layers[0].n_moments + l->layers[1].n_moments + 1;
 	int err = 0;
 
-	x.stack = large_malloc(n, sizeof(*x.stack));
 	l->placed = large_malloc(n, sizeof(*l->placed));
-	if (!x.stack || !l->placed)
+	if (!l->placed)
 		err = -ENOMEM;
 	for (unsigned side = 0; side < 2 && !err; side++)
 		err = track_init(&x.tracks[side], &l->layers[side]);
@@ -303,10 +320,13 @@ int overlay_line(struct laying *l)
 		err = defer(&x);
 	}
 	if (!err)
+		err = weigh(&x);
+	if (!err)
 		err = line_up(&x);
+	l->o->steps = x.waits.steps;
+	forest_fini(&x.waits);
 	track_fini(&x.tracks[0]);
 	track_fini(&x.tracks[1]);
 	free(x.ready.heap);
-	free(x.stack);
 	return err;
 }

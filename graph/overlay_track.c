@@ -108,9 +108,7 @@ int track_init(struct track *track, const struct layer *layer)
 	track->joined = calloc(n, sizeof(*track->joined));
 	track->placed = calloc(n, sizeof(*track->placed));
 	track->looked = large_calloc(n, sizeof(*track->looked));
-	track->stacked = calloc(n, sizeof(*track->stacked));
-	if (!track->waits || !track->key || !track->order || !track->rank || !track->joined || !track->placed || !track->looked ||
-	    !track->stacked)
+	if (!track->waits || !track->key || !track->order || !track->rank || !track->joined || !track->placed || !track->looked)
 		return -ENOMEM;
 	err = index_edges(layer, false, &track->first_out, &track->out);
 	if (!err)
@@ -133,5 +131,4 @@ void track_fini(struct track *track)
 	free(track->looked);
 	free(track->joined);
 	free(track->placed);
-	free(track->stacked);
 }

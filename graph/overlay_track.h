@@ -28,7 +28,6 @@ struct track {
 	uint32_t *looked; /* place in `in`: what stands before that does not keep it waiting */
 	bool *joined;	 /* with its twin */
 	bool *placed;
-	bool *stacked; /* of what is joined, only run 1's is */
 };
 
 /* 0 or -ENOMEM. */
