@@ -217,29 +217,39 @@ static int explain_faults(struct diffing *d)
 	return err;
 }
 
-/* What one run has and the other one, which has a hole there, may only not have recorded. */
-static void explain_losses(struct diffing *d)
+/* By connection: were bytes moved on it that nobody recorded? Caller frees; NULL: no memory. */
+static bool *holes_by_connection(const struct graph *g)
 {
-	for (size_t i = 0; i < d->diff->n_changes; i++) {
+	bool *have = calloc(g->n_connections + 1, sizeof(*have));
+
+	for (size_t i = 0; have && i < g->n_holes; i++)
+		have[g->holes[i].connection] = true;
+	return have;
+}
+
+/* What one run has and the other one, which has a hole there, may only not have recorded. */
+static int explain_losses(struct diffing *d)
+{
+	bool *holes[2] = { holes_by_connection(d->sides[0].g), holes_by_connection(d->sides[1].g) };
+	int err = holes[0] && holes[1] ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < d->diff->n_changes && !err; i++) {
 		struct diff_change *change = &d->diff->changes[i];
 
-		for (unsigned side = 0; side < 2 && !change->cause; side++) {
-			const struct graph *g = d->sides[side].g;
-
-			for (size_t k = 0; k < g->n_holes; k++)
-				if (change->connection[side] && g->holes[k].connection == change->connection[side]) {
-					change->cause = DIFF_BY_LOSS;
-					change->cause_run = side;
-				}
-		}
+		for (unsigned side = 0; side < 2 && !change->cause; side++)
+			if (change->connection[side] && holes[side][change->connection[side]]) {
+				change->cause = DIFF_BY_LOSS;
+				change->cause_run = side;
+			}
 	}
+	free(holes[0]);
+	free(holes[1]);
+	return err;
 }
 
 int diff_explain(struct diffing *d)
 {
 	int err = explain_faults(d);
 
-	if (!err)
-		explain_losses(d);
-	return err;
+	return err ? err : explain_losses(d);
 }

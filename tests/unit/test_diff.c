@@ -169,6 +169,50 @@ START_TEST(every_message_counts)
 }
 END_TEST
 
+/* What moved these bytes was not recorded. */
+static void forget(struct talk *t, uint64_t pos, uint32_t end)
+{
+	struct event *events = t->trace.events;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->trace.n_events; i++)
+		if ((events[i].kind != EVENT_SEND && events[i].kind != EVENT_RECV) || events[i].pos != pos ||
+		    (events[i].end != end && events[i].end != end + 1))
+			events[n++] = events[i];
+	t->trace.n_events = n;
+}
+
+/* What is missing where the run lost events is explained by that; what is missing on another connection is not. */
+START_TEST(lost_events)
+{
+	const struct graph *graphs[2];
+	struct diff *diff = NULL;
+	struct talk talks[2];
+
+	talk_init(&talks[0], "a b c", "a+b c+b 3(a>b) 3(c>b)");
+	talk_init(&talks[1], "a b c", "a+b c+b 3(a>b) 2(c>b)");
+	forget(&talks[_i], 10, talks[_i].line[1][2]);
+	for (int i = 0; i < 2; i++)
+		graphs[i] = talk_graph(&talks[i]);
+	ck_assert_int_eq(diff_new(graphs, &diff), 0);
+	ck_assert_uint_eq(diff->n_changes, 2);
+	for (int i = 0; i < 2; i++) {
+		const struct diff_change *change = &diff->changes[i];
+		bool of_a = graphs[0]->connections[change->connection[0]].label[0] == 'a';
+
+		ck_assert_int_eq(change->cause, of_a ? DIFF_BY_LOSS : DIFF_UNEXPLAINED);
+		ck_assert(!of_a || change->cause_run == (unsigned)_i);
+		ck_assert_str_eq(graphs[0]->connections[change->connection[0]].label, of_a ? "a>b:7000#1" : "c>b:7000#1");
+	}
+	ck_assert_uint_ne(diff->changes[0].connection[0], diff->changes[1].connection[0]);
+	diff_free(diff);
+	for (int i = 0; i < 2; i++) {
+		graph_free((struct graph *)graphs[i]);
+		talk_fini(&talks[i]);
+	}
+}
+END_TEST
+
 #ifndef SANITIZED
 /* Whichever allocation fails: no memory, said so, or no harm done; and nothing is kept. */
 START_TEST(no_memory)
@@ -216,6 +260,7 @@ int main(void)
 	tcase_add_loop_test(tc, what_is_said, 0, N_GOLDEN);
 	tcase_add_test(tc, whole_json);
 	tcase_add_test(tc, every_message_counts);
+	tcase_add_loop_test(tc, lost_events, 0, 2);
 #ifndef SANITIZED
 	tcase_add_test(tc, no_memory);
 #endif
