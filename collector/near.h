@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * What of history is most like a run. Among the classes of its experiment, whatever their plans, the 256 newest are looked at,
- * and of older ones those that share a key of their sketches with it (graph/sketch.h): some hundred at most, however many there are. The nearest of them is that
- * of the highest similarity (an estimate), of equal ones the first one found.
+ * What of history is most like a run. Among the classes of its experiment, whatever their plans, the 256 newest are looked at, and of
+ * older ones those that share a key of their sketches with it (graph/sketch.h): some hundred at most, however many there are. The
+ * nearest of them is that of the highest similarity (an estimate), of equal ones the first one found.
+ *
+ * Newest are those that have the key of their experiment (store_experiment_key()). A bop of before gave its classes only keys of
+ * sketches: they are looked at as older ones are, until their runs were exported and imported.
  *
  * Nearest is a question to the past: of classes found before the run's own one, so that the answer stays what it is, and is the same for
  * repeats. Only if there is none, later ones are looked at.
