@@ -155,7 +155,7 @@ static int run_each(struct store_sqlite *s, const char *const *parts, const char
 	return err ? err : sqlite_run(s, sql, doing, e);
 }
 
-/* 0; -EBUSY: an older bop records in it, and could not go on afterwards. Within the transaction that changes it. */
+/* 0; -EBUSY: an older bop records in it, and could not go on afterwards; why it cannot be read. Within the transaction that changes it. */
 static int recorded_check(struct store_sqlite *s, struct error *e)
 {
 	sqlite3_stmt *st = NULL;
@@ -179,14 +179,16 @@ static int recorded_check(struct store_sqlite *s, struct error *e)
 static int change(struct store_sqlite *s, const char *begin, int from, const char *const *parts, const char *doing,
 		  struct error *e)
 {
-	int rc, err = sqlite_run(s, begin, doing, e);
+	int rc, recorded = 0, err = sqlite_run(s, begin, doing, e);
 
 	if (err < 0)
 		return err;
 	err = sqlite_format_check(s, &rc, e);
 	if (err == from && from == 2)
-		err = recorded_check(s, e) < 0 ? -EBUSY : from;
-	if (err == from)
+		recorded = recorded_check(s, e);
+	if (recorded < 0)
+		err = recorded;
+	else if (err == from)
 		err = run_each(s, parts, doing, e);
 	if (err >= 0)
 		err = sqlite_run(s, "COMMIT", doing, e);

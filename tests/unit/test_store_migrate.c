@@ -207,6 +207,28 @@ START_TEST(nothing_can_be_written)
 }
 END_TEST
 
+/* Whether somebody records in it cannot be read: that is said, and not that somebody does; and nothing is changed. */
+START_TEST(damaged_runs)
+{
+	static const char noise[64] = "no page of a database begins like this";
+	struct store *store = NULL;
+	struct error e = { "" };
+	int64_t page, size;
+	int fd;
+
+	old_store(true);
+	page = raw_number("SELECT rootpage FROM sqlite_schema WHERE name = 'run'");
+	size = raw_number("PRAGMA page_size");
+	fd = open(place.url, O_WRONLY | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, noise, sizeof(noise), (page - 1) * size), sizeof(noise));
+	close(fd);
+	ck_assert_int_eq(store_open(place.url, _i ? STORE_WRITE : STORE_READ, &store, &e), -EBADMSG);
+	ck_assert_msg(strstr(e.text, place.url) && strstr(e.text, "the file is damaged"), "%s", e.text);
+	ck_assert_int_eq(raw_number("PRAGMA user_version"), 1);
+}
+END_TEST
+
 /* Large enough that it takes a while. */
 static void large_store(void)
 {
@@ -351,6 +373,7 @@ int main(void)
 	tcase_add_test(tc, same_tables);
 	tcase_add_test(tc, classes_of_before);
 	tcase_add_test(tc, nothing_can_be_written);
+	tcase_add_loop_test(tc, damaged_runs, 0, 2);
 	tcase_add_test(tc, killed_meanwhile);
 	tcase_add_test(tc, together);
 	suite_add_tcase(suite, tc);
