@@ -8,9 +8,6 @@
 #include <string.h>
 #include <uthash.h>
 
-/* Several who add to one store get their numbers before their rows can be seen: so many are looked at again. */
-enum { AGAIN = 16 };
-
 struct key {
 	uint64_t started_ns, pid_namespace, start;
 	int64_t pid;
@@ -154,7 +151,7 @@ int copy_index_find(struct copy_index *index, const struct store_run *row, uint6
 
 	if (!x)
 		return error_set(e, -ENOMEM, "out of memory");
-	range.after = x->last > AGAIN ? x->last - AGAIN : 0;
+	range.after = x->last; /* what is copied meanwhile gets a higher number, see store_transaction() */
 	err = store_each_run(index->store, &range, on_run, x, e);
 	if (err < 0)
 		return err;

@@ -15,7 +15,8 @@ void copy_index_free(struct copy_index *index);	  /* NULL is fine */
 
 /*
  * The run of the same experiment that began at the same moment, recorded by the same process: 1 and *ret_id, 0: there is none, or a
- * negative errno. To be asked before anything is added within the transaction, if there is one.
+ * negative errno. To be asked within store_transaction(), before anything is added: then a run that others copy at the same moment is
+ * found, too.
  */
 int copy_index_find(struct copy_index *index, const struct store_run *row, uint64_t *ret_id, struct error *e);
 

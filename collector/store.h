@@ -151,7 +151,8 @@ void store_rollback(struct store *store);
 /*
  * What work does to the store, through store_run_create(), store_stream_add(), store_run_seal() and batches between begin and commit,
  * is kept as a whole, once this returns 0, or not at all; nobody sees a part of it. A backend may call work again after what it
- * did was undone. Returns what work returns, or why it could not be kept.
+ * did was undone. Those of several programs take turns: what work reads before it adds anything is what all of them have kept so far,
+ * and the numbers of runs that it adds are higher. Returns what work returns, or why it could not be kept.
  */
 typedef int store_work(struct store *store, void *arg, struct error *e);
 int store_transaction(struct store *store, store_work *work, void *arg, struct error *e);

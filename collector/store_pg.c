@@ -154,6 +154,30 @@ struct whole {
 	void *arg;
 };
 
+/*
+ * One such transaction after the other, however long that before it takes: what work reads first is all that they have kept, and
+ * numbers are given out in the order in which their rows are seen. An update, so that no isolation level reads what was before.
+ */
+static int turn_take(struct store_pg *s, struct error *e)
+{
+	static const struct pg_sql statements[] = {
+		{ "SET LOCAL lock_timeout = 0", PG_UNPREPARED },
+		{ "SET LOCAL statement_timeout = 0", PG_UNPREPARED },
+		{ "UPDATE bop_store SET format = format WHERE one = 1", PG_UNPREPARED },
+		{ "SET LOCAL lock_timeout TO DEFAULT", PG_UNPREPARED },
+		{ "SET LOCAL statement_timeout TO DEFAULT", PG_UNPREPARED },
+	};
+	int err = 0;
+
+	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements) && !err; i++)
+		err = pg_put(s, &statements[i], NULL, e);
+	s->patient = true;
+	if (!err)
+		err = pg_collect(s, NULL, 0, "writing", e);
+	s->patient = false;
+	return err;
+}
+
 /* What was tried before, and may be there, is known by the run that it created. */
 static int whole_do(struct store_pg *s, void *arg, struct error *e)
 {
@@ -166,6 +190,8 @@ static int whole_do(struct store_pg *s, void *arg, struct error *e)
 		pg_number(&params, s->created);
 		err = pg_query_number(s, "SELECT id FROM bop_run WHERE id = $1", &params, &there, "writing", e);
 	}
+	if (!err && !there)
+		err = turn_take(s, e);
 	if (err || there)
 		return err;
 	s->created = 0;
