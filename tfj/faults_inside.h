@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of the faults, for faults.c (rules), faults_rule.c (what a rule is), faults_box.c (what is attached where),
- * faults_watch.c (devices that come and go) and faults_open.c (what is loaded). Nobody else includes this.
+ * The inside of the faults, for faults.c (rules), faults_rule.c (what a rule is), faults_box.c (boxes), faults_device.c (what
+ * stands at a device), faults_watch.c (devices that come and go) and faults_open.c (what is loaded). Nobody else includes this.
  */
 #ifndef TFJ_FAULTS_INSIDE_H
 #define TFJ_FAULTS_INSIDE_H
@@ -79,6 +79,8 @@ void faults_maps_clear(struct faults *faults);
  */
 int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e);
 void faults_device_remove(struct faults_place *place, unsigned int index);
+/* What stands there goes; the device stays in the list. */
+void faults_device_detach(struct faults_device *device);
 struct faults_device *faults_device_find(struct faults_place *place, unsigned int index);
 
 /* Packets that have gone through the device so far. otherwise: if that cannot be told. The caller is in its namespace. */
