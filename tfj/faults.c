@@ -322,4 +322,5 @@ void faults_clear(struct faults *faults)
 	memset(faults->armed, 0, faults->top * sizeof(*faults->armed));
 	faults->top = 0;
 	faults->missed = 0;
+	*faults->why.text = '\0';
 }

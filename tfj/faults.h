@@ -90,9 +90,10 @@ void faults_watch(struct faults *faults);
 
 /*
  * Packets, since the last call, that a rule might have been for and that no program of ours has seen: through a new device before
- * it had the programs, or in a box of our own through one whose packets have no Ethernet header (tun, wireguard).
+ * it had the programs, through one to which none can be attached, or in a box of our own through one whose packets have no
+ * Ethernet header (tun, wireguard). ret_why: what went wrong there, if anything did; "". Each call tries that again.
  */
-uint64_t faults_missed(struct faults *faults);
+uint64_t faults_missed(struct faults *faults, struct error *ret_why);
 
 /* Packets from or to there are never touched: the agent's own link. port 0: every one. */
 int faults_spare(struct faults *faults, const uint8_t ip[16], uint16_t port, struct error *e);

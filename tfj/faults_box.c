@@ -31,6 +31,7 @@ void faults_place_close(struct faults_place *place)
 	if (home >= 0)
 		netns_leave(home);
 	close(place->netns);
+	free(place->devices);
 	gate_bpf__destroy(place->gate);
 	*place = (struct faults_place){ .netns = -1 };
 }
@@ -43,8 +44,14 @@ static int devices_attach(struct faults *faults, struct faults_place *place, str
 
 	if (!names && !err)
 		err = error_set(e, -errno, "box %u: its devices cannot be listed: %s", place->box, strerror(errno));
-	for (size_t i = 0; names && names[i].if_index && !err; i++)
+	for (size_t i = 0; names && names[i].if_index && !err; i++) {
+		struct faults_device *device;
+
 		err = faults_device_add(faults, place, names[i].if_index, names[i].if_name, e);
+		device = faults_device_find(place, names[i].if_index);
+		if (device && device->sight == DEVICE_BLIND) /* what passed before there were faults does not count */
+			faults_packets_through(names[i].if_name, &device->packets);
+	}
 	if (names)
 		if_freenameindex(names);
 	return err;
@@ -62,6 +69,8 @@ static int gate_load(struct faults *faults, struct faults_place *place, struct e
 	err = bpf_map__reuse_fd(place->gate->maps.fault_programs, faults->programs);
 	err = err ? err : tracer_maps_share(faults->tracer, place->gate->obj);
 	err = err ? err : gate_bpf__load(place->gate);
+	place->programs[0] = bpf_program__fd(place->gate->progs.bop_fault_in);
+	place->programs[1] = bpf_program__fd(place->gate->progs.bop_fault_out);
 	return err ? error_set(e, err, "box %u: this kernel refused the programs for faults: %s", place->box,
 			       tracer_complaint()[0] ? tracer_complaint() : strerror(-err)) :
 		     0;

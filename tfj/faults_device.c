@@ -17,7 +17,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "bpf/gate.skel.h"
+#include "lib/grow.h"
 #include "tfj/faults_inside.h"
 #include "tfj/rtnl.h"
 #include "tfj/tracer_kernel.h"
@@ -75,26 +75,6 @@ static int qdisc_make(unsigned int device)
 	return err == -EEXIST ? 0 : err ? err : 1;
 }
 
-static int device_attach(struct faults_place *place, struct faults_device *device)
-{
-	const int programs[2] = {bpf_program__fd(place->gate->progs.bop_fault_in),
-				 bpf_program__fd(place->gate->progs.bop_fault_out)};
-	int ours, err = 0;
-
-	for (int i = 0; place->guest && i < 2; i++)
-		device->links[i] = tcx_attach(programs[i], device->index, i);
-	if (device->links[0] >= 0 && device->links[1] >= 0)
-		return 0;
-	ours = qdisc_make(device->index);
-	if (ours < 0)
-		return ours;
-	for (int i = 0; i < 2 && !err; i++) {
-		err = filter_attach(programs[i], device->index, i, ours > 0);
-		device->filters[i] = !err;
-	}
-	return err;
-}
-
 /* A qdisc of ours goes, unless somebody has put a filter there since. */
 static void qdisc_remove(unsigned int device)
 {
@@ -108,15 +88,57 @@ static void qdisc_remove(unsigned int device)
 	rtnl_close(rtnl);
 }
 
+static void links_close(struct faults_device *device)
+{
+	for (int i = 0; i < 2; i++) {
+		if (device->links[i] >= 0)
+			close(device->links[i]);
+		device->links[i] = -1;
+	}
+}
+
+static bool is_attached(const struct faults_device *device)
+{
+	return (device->links[0] >= 0 && device->links[1] >= 0) || (device->filters[0] && device->filters[1]);
+}
+
+/* Both ways, or nothing of ours is left there. */
+static int device_attach(struct faults_place *place, struct faults_device *device)
+{
+	bool ignored;
+	int ours, err = 0;
+
+	for (int i = 0; place->guest && i < 2; i++)
+		device->links[i] = tcx_attach(place->programs[i], device->index, i);
+	if (is_attached(device))
+		return 0;
+	links_close(device);
+	ours = qdisc_make(device->index);
+	if (ours < 0)
+		return ours;
+	for (int i = 0; i < 2 && !err; i++) {
+		err = filter_attach(place->programs[i], device->index, i, ours > 0);
+		device->filters[i] = !err;
+	}
+	if (!err)
+		return 0;
+	if (device->filters[0])
+		filter_detach(device->index, 0, &ignored);
+	device->filters[0] = false;
+	if (ours > 0)
+		qdisc_remove(device->index);
+	return err;
+}
+
 void faults_device_detach(struct faults_device *device)
 {
 	bool ours = false;
 
+	links_close(device);
 	for (int i = 0; i < 2; i++) {
-		if (device->links[i] >= 0)
-			close(device->links[i]);
 		if (device->filters[i])
 			filter_detach(device->index, i, &ours);
+		device->filters[i] = false;
 	}
 	if (ours)
 		qdisc_remove(device->index);
@@ -135,8 +157,8 @@ static int device_tell(struct faults *faults, uint32_t box, const char *name)
 	kind = ioctl(socket_fd, SIOCGIFHWADDR, &request) ? -errno : request.ifr_hwaddr.sa_family;
 	if (kind == ARPHRD_ETHER)
 		memcpy(&address, request.ifr_hwaddr.sa_data, 6);
-	if (address)
-		bpf_map_update_elem(faults->rule_devices, &address, &box, BPF_ANY);
+	if (address && bpf_map_update_elem(faults->rule_devices, &address, &box, BPF_ANY))
+		kind = -errno;
 	close(socket_fd);
 	return kind;
 }
@@ -149,27 +171,59 @@ struct faults_device *faults_device_find(struct faults_place *place, unsigned in
 	return NULL;
 }
 
-int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e)
+static struct faults_device *device_new(struct faults_place *place, unsigned int index)
 {
-	int kind = device_tell(faults, place->box, name), err;
 	struct faults_device *device;
 
-	if (kind == -ENODEV || faults_device_find(place, index))
-		return 0;
-	if (place->n_devices == FAULTS_DEVICES)
-		return error_set(e, -E2BIG, "box %u has more than %d devices: faults cannot be armed there", place->box,
-				 FAULTS_DEVICES);
+	if (grow(&place->devices, &place->cap_devices, place->n_devices + 1, sizeof(*device)))
+		return NULL;
 	device = &place->devices[place->n_devices++];
 	*device = (struct faults_device){ .index = index, .links = { -1, -1 } };
-	device->blind = kind != ARPHRD_ETHER && kind != ARPHRD_LOOPBACK;
-	device->packets = device->blind ? faults_packets_through(name, 0) : 0; /* those were before there were faults */
-	err = device->blind ? 0 : device_attach(place, device);
-	return err ? error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, name,
-			       strerror(-err),
-			       err == -ENOENT || err == -EINVAL
-				       ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"
-				       : "") :
-		     0;
+	return device;
+}
+
+/* -ENODEV: it has gone, or has another name by now, of which news will come. */
+static int device_open(struct faults *faults, struct faults_place *place, struct faults_device *device, const char *name,
+		       struct error *e)
+{
+	int kind = device_tell(faults, place->box, name), err = 0;
+
+	if (kind < 0)
+		return error_set(e, kind, "box %u: it cannot be told whose the packets of its device %s are: %s", place->box, name,
+				 strerror(-kind));
+	if (kind != ARPHRD_ETHER && kind != ARPHRD_LOOPBACK) {
+		device->sight = DEVICE_BLIND;
+		return 0;
+	}
+	if (!is_attached(device))
+		err = device_attach(place, device);
+	if (err)
+		return error_set(e, err, "box %u: no program can be attached to its device %s: %s%s", place->box, name,
+				 strerror(-err),
+				 err == -ENOENT || err == -EINVAL
+					 ? "; the kernel needs CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"
+					 : "");
+	device->sight = DEVICE_SEEN;
+	return 0;
+}
+
+int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e)
+{
+	struct faults_device *device = faults_device_find(place, index);
+	int err;
+
+	device = device ? device : device_new(place, index);
+	if (!device)
+		return error_set(e, -ENOMEM, "box %u: no memory for its device %s", place->box, name);
+	err = device_open(faults, place, device, name, e);
+	if (err == -ENODEV) {
+		if (device->sight == DEVICE_NEW)
+			place->n_devices--;
+		return 0;
+	}
+	if (err)
+		device->sight = DEVICE_REFUSED;
+	return err;
 }
 
 void faults_device_remove(struct faults_place *place, unsigned int index)

@@ -8,20 +8,25 @@
 
 #include "tfj/faults.h"
 
-#define FAULTS_DEVICES 64 /* of one box */
-
 /* What the rules are kept in, by the tracer's maps (bpf/fault_maps.bpf.h) and those of the programs at packets. */
 #define FAULTS_MAPS(X)                                                                                               \
 	X(rule_lists)                                                                                                \
 	X(rule_names) X(rule_flows) X(rule_connects) X(rule_pairs) X(rule_boxes) X(rule_devices) X(rule_spared)      \
 		X(fault_keys) X(fault_left) X(fault_taken) X(fault_accepts)
 
+enum device_sight {
+	DEVICE_NEW,
+	DEVICE_SEEN,	/* the programs see its packets */
+	DEVICE_BLIND,	/* those have no Ethernet header: the programs could not read them, and are not attached */
+	DEVICE_REFUSED, /* it could not be told whose they are, or nothing could be attached: that is tried again */
+};
+
 struct faults_device {
 	unsigned int index;
 	int links[2]; /* TCX: arriving, leaving; -1: a filter */
 	bool filters[2];
-	bool blind;	  /* its packets have no Ethernet header: the programs cannot read them, and are not attached */
-	uint32_t packets; /* blind: how many it had at the last look; they wrap */
+	enum device_sight sight;
+	uint32_t packets; /* not seen: how many it had when they were counted last; they wrap */
 };
 
 /* Where a rule counts in the gate. */
@@ -41,8 +46,10 @@ struct faults_place {
 	bool guest;
 	struct mnl_socket *news; /* of the kernel, on its devices */
 	struct gate_bpf *gate;
-	struct faults_device devices[FAULTS_DEVICES];
-	size_t n_devices;
+	int programs[2]; /* of the gate: for what arrives, for what leaves */
+	bool stale; /* some were lost, or could not be followed: all devices are to be looked at */
+	struct faults_device *devices;
+	size_t n_devices, cap_devices;
 };
 
 struct fault_bpf;
@@ -62,6 +69,7 @@ struct faults {
 	size_t n_places;
 	int watch;	 /* an epoll of all news */
 	uint64_t missed; /* see faults_missed() */
+	struct error why;
 };
 
 /* Can the kernel do that at such a moment, and is the id free? As faults_arm(). */
@@ -74,8 +82,9 @@ void faults_rule_key(const struct kernel_fault *fault, struct rule_key *ret_key)
 void faults_maps_clear(struct faults *faults);
 
 /*
- * One device, or one that has gone: the caller is in the namespace of its box. -E2BIG: there are too many; one that is known
- * is told anew, which box its address is of.
+ * One device, or one that has gone: the caller is in the namespace of its box. One that is known is told anew, which box its
+ * address is of. On failure nothing is attached, and the device is in the list as one that was refused, unless there is no
+ * memory for it; one that has gone meanwhile is no failure.
  */
 int faults_device_add(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, struct error *e);
 void faults_device_remove(struct faults_place *place, unsigned int index);
@@ -83,8 +92,8 @@ void faults_device_remove(struct faults_place *place, unsigned int index);
 void faults_device_detach(struct faults_device *device);
 struct faults_device *faults_device_find(struct faults_place *place, unsigned int index);
 
-/* Packets that have gone through the device so far. otherwise: if that cannot be told. The caller is in its namespace. */
-uint32_t faults_packets_through(const char *name, uint32_t otherwise);
+/* Packets that have gone through the device so far. false: that cannot be told. The caller is in its namespace. */
+bool faults_packets_through(const char *name, uint32_t *ret_packets);
 
 /* From now on its news are kept for faults_watch(). The caller is in its namespace. */
 int faults_news_open(struct faults *faults, struct faults_place *place, struct error *e);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Devices that come into boxes, or go, while there are faults. The kernel tells of them, and each gets the programs as soon as
- * we hear; what went through before is counted by the device itself, and so are packets that the programs cannot read.
+ * we hear; what went through before is counted by the device itself, and so are packets that the programs cannot read, and
+ * those of a device to which nothing could be attached, which is tried again at each count.
  */
 #include <errno.h>
 #include <ifaddrs.h>
@@ -46,21 +47,23 @@ int faults_watch_fd(const struct faults *faults)
 	return faults->watch;
 }
 
-uint32_t faults_packets_through(const char *name, uint32_t otherwise)
+bool faults_packets_through(const char *name, uint32_t *ret_packets)
 {
 	struct ifaddrs *list = NULL;
-	uint32_t packets = otherwise;
+	bool found = false;
 
 	if (getifaddrs(&list) < 0)
-		return otherwise;
+		return false;
 	for (const struct ifaddrs *at = list; at; at = at->ifa_next) {
 		const struct rtnl_link_stats *stats = at->ifa_data; /* of the device itself, not of its addresses */
 
-		if (stats && !strcmp(at->ifa_name, name))
-			packets = stats->rx_packets + stats->tx_packets;
+		if (!stats || strcmp(at->ifa_name, name) != 0)
+			continue;
+		*ret_packets = stats->rx_packets + stats->tx_packets;
+		found = true;
 	}
 	freeifaddrs(list);
-	return packets;
+	return found;
 }
 
 /* Longer than since the last look: no packet that is counted now can have met it. */
@@ -92,23 +95,33 @@ static void missed_add(struct faults *faults, uint32_t packets)
 		faults->missed += packets;
 }
 
+/* Do its packets count when they pass? Those without Ethernet headers of a guest may be anybody's. */
+static bool counts(const struct faults_place *place, const struct faults_device *device)
+{
+	return device->sight == DEVICE_REFUSED || (device->sight == DEVICE_BLIND && !place->guest);
+}
+
 /* before: packets that had gone through it when it came. */
 static void device_came(struct faults *faults, struct faults_place *place, unsigned int index, const char *name, uint32_t before)
 {
 	struct faults_device *device = faults_device_find(place, index);
-	bool known = device != NULL;
-	struct error e;
-	int err = faults_device_add(faults, place, index, name, &e);
+	bool seen = device && device->sight == DEVICE_SEEN, known = device != NULL;
+	uint32_t packets;
+	int err = faults_device_add(faults, place, index, name, &faults->why);
 
-	if (known)
-		return;
 	device = faults_device_find(place, index);
-	if (device)
-		device->blind |= err != 0;
-	if (device && device->blind)
+	if (!device) {
+		place->stale |= err != 0;
+		return;
+	}
+	if (!known || (seen && err))
 		device->packets = before;
+	if (seen || device->sight != DEVICE_SEEN)
+		return;
+	if (faults_packets_through(name, &packets))
+		missed_add(faults, packets - device->packets);
 	else
-		missed_add(faults, faults_packets_through(name, before) - before);
+		device->sight = DEVICE_REFUSED; /* until they can be counted */
 }
 
 /* otherwise: if nothing is told of it. */
@@ -131,7 +144,7 @@ static void device_went(struct faults *faults, struct faults_place *place, const
 {
 	const struct faults_device *device = faults_device_find(place, index);
 
-	if (device && device->blind && !place->guest)
+	if (device && counts(place, device))
 		missed_add(faults, packets_told(news, device->packets) - device->packets);
 	faults_device_remove(place, index);
 }
@@ -153,22 +166,35 @@ static int on_news(const struct nlmsghdr *news, void *arg)
 		device_went(of->faults, of->place, news, (unsigned int)link->ifi_index);
 	else if (news->nlmsg_type == RTM_NEWLINK && if_indextoname((unsigned int)link->ifi_index, name))
 		device_came(of->faults, of->place, (unsigned int)link->ifi_index, name, packets_told(news, 0));
+	else if (news->nlmsg_type == RTM_NEWLINK && errno != ENXIO) /* else it has gone already */
+		of->place->stale = true;
 	return MNL_CB_OK;
 }
 
-/* News were lost: what is there now counts. */
+static bool is_listed(const struct if_nameindex *names, unsigned int index)
+{
+	for (; names->if_index; names++)
+		if (names->if_index == index)
+			return true;
+	return false;
+}
+
+/* What is there now counts. The caller is in the namespace. */
 static void look_again(struct faults *faults, struct faults_place *place)
 {
 	struct if_nameindex *names = if_nameindex();
-	char name[IF_NAMESIZE];
 
+	if (!names) {
+		error_set(&faults->why, -errno, "box %u: its devices cannot be listed: %s", place->box, strerror(errno));
+		return;
+	}
+	place->stale = false;
 	for (size_t i = place->n_devices; i--;)
-		if (!if_indextoname(place->devices[i].index, name))
+		if (!is_listed(names, place->devices[i].index))
 			faults_device_remove(place, place->devices[i].index);
-	for (size_t i = 0; names && names[i].if_index; i++)
+	for (size_t i = 0; names[i].if_index; i++)
 		device_came(faults, place, names[i].if_index, names[i].if_name, 0);
-	if (names)
-		if_freenameindex(names);
+	if_freenameindex(names);
 }
 
 static void news_read(struct faults *faults, struct faults_place *place)
@@ -180,18 +206,17 @@ static void news_read(struct faults *faults, struct faults_place *place)
 
 	for (;;) {
 		n = mnl_socket_recvfrom(place->news, buf, sizeof(buf));
-		if (n < 0 && errno != ENOBUFS)
+		if (n < 0 && errno != ENOBUFS && errno != ENOSPC)
 			break;
 		home = home < 0 ? netns_enter(place->netns) : home;
-		if (home < 0)
-			break;
-		if (n < 0)
-			look_again(faults, place);
-		else
-			mnl_cb_run(buf, (size_t)n, 0, 0, on_news, &of);
+		if (home < 0 || n < 0 || mnl_cb_run(buf, (size_t)n, 0, 0, on_news, &of) < 0)
+			place->stale = true;
 	}
-	if (home >= 0)
-		netns_leave(home);
+	if (home < 0)
+		return;
+	if (place->stale)
+		look_again(faults, place);
+	netns_leave(home);
 }
 
 void faults_watch(struct faults *faults)
@@ -205,37 +230,54 @@ void faults_watch(struct faults *faults)
 		news_read(faults, &faults->places[i]);
 }
 
-/* Through devices of a box whose packets nobody can look at. */
-static void blind_count(struct faults *faults, struct faults_place *place)
+/* Is one tried again, or its packets counted? The caller is in the namespace. */
+static void device_look(struct faults *faults, struct faults_place *place, struct faults_device *device)
 {
 	char name[IF_NAMESIZE];
-	int home = -1;
+	uint32_t packets;
 
-	for (size_t i = 0; i < place->n_devices; i++) {
-		struct faults_device *device = &place->devices[i];
-		uint32_t packets;
-
-		if (!device->blind)
-			continue;
-		home = home < 0 ? netns_enter(place->netns) : home;
-		if (home < 0 || !if_indextoname(device->index, name))
-			continue;
-		packets = faults_packets_through(name, device->packets);
-		missed_add(faults, packets - device->packets);
-		device->packets = packets;
-	}
-	if (home >= 0)
-		netns_leave(home);
+	if (!counts(place, device) || !if_indextoname(device->index, name))
+		return;
+	if (device->sight == DEVICE_REFUSED)
+		device_came(faults, place, device->index, name, 0);
+	if (!counts(place, device) || !faults_packets_through(name, &packets))
+		return;
+	missed_add(faults, packets - device->packets);
+	device->packets = packets;
 }
 
-uint64_t faults_missed(struct faults *faults)
+static void place_look(struct faults *faults, struct faults_place *place)
+{
+	bool wanted = place->stale;
+	int home;
+
+	for (size_t i = 0; i < place->n_devices; i++)
+		wanted |= counts(place, &place->devices[i]);
+	if (!wanted)
+		return;
+	home = netns_enter(place->netns);
+	if (home < 0)
+		error_set(&faults->why, home, "box %u: its network namespace cannot be entered: %s", place->box, strerror(-home));
+	else if (place->stale)
+		look_again(faults, place);
+	for (size_t i = 0; home >= 0 && i < place->n_devices; i++)
+		device_look(faults, place, &place->devices[i]);
+	if (home >= 0)
+		netns_leave(home);
+	if (place->stale)
+		missed_add(faults, 1); /* nobody knows how many: it is told at least */
+}
+
+uint64_t faults_missed(struct faults *faults, struct error *ret_why)
 {
 	uint64_t missed;
 
+	tracer_quiet();
 	for (size_t i = 0; i < faults->n_places; i++)
-		if (!faults->places[i].guest)
-			blind_count(faults, &faults->places[i]);
+		place_look(faults, &faults->places[i]);
 	missed = faults->missed;
+	*ret_why = faults->why;
 	faults->missed = 0;
+	*faults->why.text = '\0';
 	return missed;
 }

@@ -148,12 +148,13 @@ static void due(struct inject *inject, struct injected *it, uint64_t now_ns)
 /* What no program of ours could look at. */
 static void missed_tell(struct inject *inject)
 {
+	struct error why;
 	uint64_t missed;
 
 	faults_watch(*inject->place.faults);
-	missed = faults_missed(*inject->place.faults);
+	missed = faults_missed(*inject->place.faults, &why);
 	if (missed)
-		inject->place.on_missed(missed, inject->place.arg);
+		inject->place.on_missed(missed, why.text, inject->place.arg);
 }
 
 static void renew(struct inject *inject, uint64_t now_ns)

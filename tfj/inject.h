@@ -48,8 +48,8 @@ struct inject_place {
 	/* An event about a fault, behind all that came before. process: which it is about, 0 none. */
 	void (*on_event)(enum event_kind kind, uint32_t id, uint32_t process, uint64_t now_ns, void *arg);
 	void (*on_receipts)(const struct fault_receipt *rows, size_t n, void *arg);
-	/* So many packets passed that a fault might have been for, and were not looked at. */
-	void (*on_missed)(uint64_t packets, void *arg);
+	/* So many packets passed that a fault might have been for, and were not looked at. why: what went wrong, or "". */
+	void (*on_missed)(uint64_t packets, const char *why, void *arg);
 	/* A process of which it was said that it will be started again, will not. */
 	void (*on_no_restart)(const char *name, uint32_t status, uint32_t fault, void *arg);
 	void *arg;

@@ -34,13 +34,14 @@ static void on_fault_no_restart(const char *name, uint32_t status, uint32_t faul
 	run->place.on_exited(name, status, "", 0, fault, false, run->place.arg);
 }
 
-static void on_fault_missed(uint64_t packets, void *arg)
+static void on_fault_missed(uint64_t packets, const char *why, void *arg)
 {
 	struct run *run = arg;
 	struct kept_note missed = { .kind = EVENT_LOST, .value = (int64_t)packets, .now_ns = clock_monotonic_ns() };
 
-	snprintf(missed.text, sizeof(missed.text), "packets that no fault could look at: they passed a device without Ethernet headers "
-		 "(a tunnel), or a new one before its first look");
+	if (!*why)
+		why = "they passed a device without Ethernet headers (a tunnel), or a new one before its first look";
+	snprintf(missed.text, sizeof(missed.text), "packets that no fault could look at: %.200s", why);
 	run->lost += packets;
 	run_note(run, &missed);
 }

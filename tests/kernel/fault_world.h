@@ -75,6 +75,7 @@ struct fault_world {
 	struct boxes *boxes;
 	struct faults *faults;
 	size_t strangers; /* of the boxes, the last ones, which nobody traces */
+	bool guests;	  /* the boxes are not ours alone */
 	pid_t programs[2];
 	struct conversation *conversations; /* in shared memory */
 	int *go;
@@ -329,7 +330,7 @@ static void boxes_tell(struct fault_world *fw, bool elsewhere)
 		if (tracer_add_box(fw->w->tracer, box->cookie, box->index, &e) ||
 		    tracer_add_address(fw->w->tracer, box->index, box->ip4, &e) ||
 		    tracer_add_address(fw->w->tracer, box->index, box->ip6, &e) ||
-		    (!(elsewhere && i == 1) && faults_box(fw->faults, box->netns, box->index, false, &e))) {
+		    (!(elsewhere && i == 1) && faults_box(fw->faults, box->netns, box->index, fw->guests, &e))) {
 			printf("# %s\n", e.text);
 			abort();
 		}
