@@ -38,6 +38,23 @@ static __always_inline void fault_name(struct sock_state *ss, struct open_state 
 		bpf_map_delete_elem(&syn_connectors, &cookie);
 }
 
+/* What an accepted end was told of its name. 0: nothing so far. */
+static __always_inline int fault_ask(struct sock_state *ss, __u64 key)
+{
+	__u64 *known = bpf_map_lookup_elem(&fault_keys, &key);
+
+	if (!known)
+		known = bpf_map_lookup_elem(&fault_left, &key);
+	if (!known) {
+		known = bpf_map_lookup_elem(&syn_names, &key);
+		if (known)
+			ss->flags |= SOCK_F_FOREIGN;
+	}
+	if (known)
+		ss->name = *known;
+	return known != 0;
+}
+
 /*
  * The connector tells its peer, by their sequence numbers, how the connection is called; one of another kernel has told it with its SYN.
  * Whoever has a name learns what rules there are. Returns those moments.
@@ -45,25 +62,15 @@ static __always_inline void fault_name(struct sock_state *ss, struct open_state 
 verified_once __u32 fault_bind(struct sock_state *ss)
 {
 	__u32 *moments, watch = 0;
-	__u64 key, name, *known;
+	__u64 key, name;
 
 	if (!ss)
 		return 0;
-	if (ss->flags & SOCK_F_ACCEPTOR && !ss->name) {
+	if (ss->flags & SOCK_F_ACCEPTOR) {
 		key = end_key(ss);
-		known = bpf_map_lookup_elem(&fault_keys, &key);
-		if (!known)
-			known = bpf_map_lookup_elem(&fault_left, &key);
-		if (known) {
-			ss->name = *known;
-			bpf_map_delete_elem(&fault_keys, &key);
-		} else {
-			known = bpf_map_lookup_elem(&syn_names, &key);
-			if (!known)
-				return 0; /* one that is older than the rules: its connector has not done anything since */
-			ss->name = *known;
-			ss->flags |= SOCK_F_FOREIGN;
-		}
+		if (!ss->name && !fault_ask(ss, key))
+			return 0; /* one that is older than the rules: its connector has not done anything since */
+		bpf_map_delete_elem(&fault_keys, &key);
 	}
 	if (!(ss->flags & (SOCK_F_ACCEPTOR | SOCK_F_KEYED)))
 		return 0;
@@ -71,10 +78,12 @@ verified_once __u32 fault_bind(struct sock_state *ss)
 	if (!name)
 		return 0;
 	ss->fault_seen = faulting;
-	if (!(ss->flags & SOCK_F_ACCEPTOR)) {
+	if (!(ss->flags & SOCK_F_ACCEPTOR) && ss->fault_told != fault_since) {
 		key = peer_key(ss);
 		if (bpf_map_update_elem(&fault_keys, &key, &name, BPF_ANY))
 			count(COUNTER_LOST_NAME);
+		else
+			ss->fault_told = fault_since;
 	}
 	moments = bpf_map_lookup_elem(&rule_names, &name);
 	if (moments)
@@ -101,6 +110,8 @@ verified_once int fault_forget(struct sock_state *ss)
 	if (ss->flags & SOCK_F_ACCEPTOR) {
 		cookie = ss->cookie;
 		bpf_map_delete_elem(&fault_accepts, &cookie);
+		key = end_key(ss); /* nobody will ask for it any more */
+		bpf_map_delete_elem(&fault_keys, &key);
 	} else if (ss->name) {
 		key = peer_key(ss);
 		told = bpf_map_lookup_elem(&fault_keys, &key);

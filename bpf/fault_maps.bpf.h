@@ -78,8 +78,8 @@ struct {
 } rule_boxes SEC(".maps") __weak;
 
 /*
- * names of connections by their sequence numbers, as the accepted end has them: from the connector, while it lives, to
- * its peer. Nobody may ever ask: the other end can be in no box.
+ * names of connections by their sequence numbers, as the accepted end has them: from the connector, which tells once, to
+ * its peer, which takes it out. Nobody may ever ask: the other end can be in no box.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -89,7 +89,7 @@ struct {
 	__type(value, __u64);
 } fault_keys SEC(".maps") __weak;
 
-/* of those, what connectors left behind that ended before the other end had looked: it may still do */
+/* of those, what connectors left behind that ended before the other end had looked: it may still do. About the newest so many */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -145,6 +145,9 @@ static __always_inline struct rule *rule_find(__u32 id)
 
 /* Set by tfj: counts up whenever rules come or go. 0: there are none, and never were in this run. */
 extern volatile __u32 faulting;
+
+/* Set by tfj: what `faulting` was when the maps were emptied last. */
+extern volatile __u32 fault_since;
 
 /* Set by tfj: SYNs of this run tell who connects. */
 extern volatile __u32 syn_tells;

@@ -12,6 +12,7 @@ volatile __u32 transports = TRACE_DEFAULT;
 volatile __u64 pipe_numbers = 0;
 volatile __u32 adopting = 0;
 volatile __u32 faulting = 0;
+volatile __u32 fault_since = 0;
 volatile __u32 syn_tells = 0;
 const volatile __u32 fault_able = 0;
 

@@ -121,7 +121,7 @@ struct sock_state {
 	__u64 final_unacked; /* when the connection ended */
 	__u64 final_unread;
 	__u32 target; /* a connector's: box that it connects to; 0: none */
-	__u32 unused;
+	__u32 fault_told; /* a connector's: `fault_since` when it told its peer their name */
 };
 
 struct target {

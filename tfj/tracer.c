@@ -87,7 +87,9 @@ void tracer_faulting(struct tracer *tracer, bool on)
 {
 	if (!++tracer->fault_changes)
 		tracer->fault_changes = 1;
-	tracer->bpf->bss->faulting = on ? tracer->fault_changes : 0;
+	if (on && !tracer->bpf->bss->faulting)
+		__atomic_store_n(&tracer->bpf->bss->fault_since, tracer->fault_changes, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&tracer->bpf->bss->faulting, on ? tracer->fault_changes : 0, __ATOMIC_SEQ_CST);
 }
 
 void tracer_syn_tells(struct tracer *tracer, bool on)
