@@ -12,9 +12,11 @@ from asking import become
 
 NAMES = become()
 
+from controller import RENDER, RENDERED, Controller, number, text  # noqa: E402
 from harness import (BOP, Running, bop, equal, example, experiment, kill_quietly, one_line,  # noqa: E402
                      run_tests, scratch, true, wait_for)
 from serving import Server  # noqa: E402
+import strangers  # noqa: E402
 
 api, Client = NAMES["api"], NAMES["Server"]
 SHARED = {}
@@ -261,6 +263,20 @@ def test_at_once():
     true(got["run_info"] >= 64, f"answers: {got}")
 
 
+def test_reads_late():
+    """64 pages that are asked for at once by who reads none of them for long are all answered, in order: the server makes them as they are taken"""
+    size = client().ask(api.Render(run=1, format="png")).total
+    true(64 * min(size, 1 << 20) > 4 << 20, f"a page has {size} bytes: all of them could wait at once")
+    other = client()
+    with Controller(f"{server().folder}/api") as late:
+        late.socket.sendall(b"".join(strangers.message(number(1, 1) + number(2, ident) + text(RENDER, number(1, 1) + text(2, "png")))
+                                     for ident in range(1, 65)))
+        for _ in range(200):  # the two take turns: by then all that can be made for who does not read has been
+            other.ask(api.GetRun(run=1))
+        got = [late.raw()[:2] for _ in range(64)]
+    equal(got, [(ident, RENDERED) for ident in range(1, 65)], "answers")
+
+
 def test_turns():
     """two controllers that ask for much take turns with one that asks for little: it does not wait until they are served"""
     heavy, light = (client(), client()), client()
@@ -361,4 +377,4 @@ def test_end():
 
 
 sys.exit(run_tests(test_messages, test_supports, test_goals, test_exports, test_errors, test_damaged, test_not_whole, test_capabilities,
-                   test_at_once, test_turns, test_cancel, test_dots, test_leaving, test_commands, test_end))
+                   test_at_once, test_reads_late, test_turns, test_cancel, test_dots, test_leaving, test_commands, test_end))
