@@ -521,6 +521,38 @@ START_TEST(processes_are_drawn)
 }
 END_TEST
 
+/* A pause that is at no message is hatched from its start on, also where something without an event of its own stands in its lane. */
+START_TEST(pause_is_drawn)
+{
+	struct story s;
+	struct drawn d;
+	double from, to;
+	size_t strokes = 0;
+
+	story_init(&s);
+	process(&s, 3, "client.1", "c3");
+	connection(&s, 1, 1);
+	event(&s, 1, EVENT_CONNECT, 1, 0);
+	event(&s, 2, EVENT_ACCEPT, 2, 0);
+	fault_event(&s, 1, EVENT_FIRED, 2, "pause client for 1s");
+	transfer(&s, 3, EVENT_SEND, 1, 0, 5, 1); /* a child, which goes on; its next send is not known */
+	transfer(&s, 2, EVENT_RECV, 2, 0, 5, 0);
+	transfer(&s, 2, EVENT_RECV, 2, 5, 5, 0);
+	transfer(&s, 1, EVENT_SEND, 1, 10, 5, 3);
+	d = draw(&s);
+	from = text_shape(&d, "fault 2: pause")->y;
+	to = text_shape(&d, "send missing: 5 B of client>s1:7000#1")->y;
+	ck_assert_double_gt(to, from);
+	for (size_t i = 0; i < d.scene.n_shapes; i++) {
+		const struct shape *shape = &d.scene.shapes[i];
+
+		strokes += shape->kind == SHAPE_LINE && shape->ink == INK_FAULT && shape->y > from && shape->y < to;
+	}
+	ck_assert_uint_gt(strokes, 1);
+	drawn_done(&s, &d);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("losses");
@@ -542,6 +574,7 @@ int main(void)
 	tcase_add_test(tc, cut_is_drawn);
 	tcase_add_test(tc, hit_is_drawn);
 	tcase_add_test(tc, processes_are_drawn);
+	tcase_add_test(tc, pause_is_drawn);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
