@@ -65,7 +65,7 @@ struct overlay {
 	struct overlay_note *notes; /* by vertex */
 	size_t n_notes;
 	uint32_t *line; /* all vertices, causes first */
-	uint64_t steps; /* that it took to find whose turn is next in the line */
+	uint64_t steps; /* that it took to find what is a pair, and whose turn is next in the line */
 };
 
 /* diff: of these graphs, which stay as they are. 0 or -ENOMEM; on failure *ret_overlay stays untouched. */

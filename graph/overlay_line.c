@@ -323,7 +323,7 @@ int overlay_line(struct laying *l)
 		err = weigh(&x);
 	if (!err)
 		err = line_up(&x);
-	l->o->steps = x.waits.steps;
+	l->o->steps += x.waits.steps;
 	forest_fini(&x.waits);
 	track_fini(&x.tracks[0]);
 	track_fini(&x.tracks[1]);

@@ -195,26 +195,54 @@ static int layer_take(struct laying *l, unsigned side)
 	return err < 0 ? err : join_causes(layer);
 }
 
-/* The pairs of a vertex of run 0 stand together. */
-static const struct diff_pair *pair_of(const struct diff *diff, uint32_t a, uint32_t b)
+/* < 0, 0, > 0: of a pair, by its vertices. */
+static int pair_compare(const struct diff_pair *pair, uint32_t a, uint32_t b)
 {
-	size_t low = 0, high = diff->n_pairs;
+	if (pair->vertex[0] != a)
+		return pair->vertex[0] < a ? -1 : 1;
+	return pair->vertex[1] < b ? -1 : pair->vertex[1] > b;
+}
+
+static int place_compare(const void *a, const void *b, void *arg)
+{
+	const struct diff_pair *pairs = arg;
+	uint32_t p = *(const uint32_t *)a, q = *(const uint32_t *)b;
+	int diff = pair_compare(&pairs[p], pairs[q].vertex[0], pairs[q].vertex[1]);
+
+	return diff ? diff : p < q ? -1 : p > q;
+}
+
+/* Places of the pairs by both their vertices: a receive that returned many messages can have as many. NULL: no memory. */
+static uint32_t *pairs_sorted(const struct diff *diff)
+{
+	uint32_t *sorted = large_malloc(diff->n_pairs + 1, sizeof(*sorted));
+
+	for (uint32_t i = 0; sorted && i < diff->n_pairs; i++)
+		sorted[i] = i;
+	if (sorted && diff->n_pairs)
+		qsort_r(sorted, diff->n_pairs, sizeof(*sorted), place_compare, diff->pairs);
+	return sorted;
+}
+
+/* The first one of these vertices, or NULL. */
+static const struct diff_pair *pair_of(const struct laying *l, const uint32_t *sorted, uint32_t a, uint32_t b)
+{
+	const struct diff_pair *pairs = l->diff->pairs;
+	size_t low = 0, high = l->diff->n_pairs;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (diff->pairs[middle].vertex[0] < a)
+		if (pair_compare(&pairs[sorted[middle]], a, b) < 0)
 			low = middle + 1;
 		else
 			high = middle;
+		l->o->steps++;
 	}
-	for (; low < diff->n_pairs && diff->pairs[low].vertex[0] == a; low++)
-		if (diff->pairs[low].vertex[1] == b)
-			return &diff->pairs[low];
-	return NULL;
+	return low < l->diff->n_pairs && !pair_compare(&pairs[sorted[low]], a, b) ? &pairs[sorted[low]] : NULL;
 }
 
-static void pair(struct laying *l, uint32_t a, uint32_t b)
+static void pair(struct laying *l, const uint32_t *sorted, uint32_t a, uint32_t b)
 {
 	struct moment *p, *q;
 	const struct diff_pair *pair;
@@ -227,28 +255,31 @@ static void pair(struct laying *l, uint32_t a, uint32_t b)
 		return;
 	p->twin = b;
 	q->twin = a;
-	pair = pair_of(l->diff, p->vertex, q->vertex);
+	pair = pair_of(l, sorted, p->vertex, q->vertex);
 	p->moved = q->moved = pair ? pair->moved : 0;
 }
 
-static void pair_all(struct laying *l)
+static int pair_all(struct laying *l)
 {
 	const struct diff_twins *twins = &l->diff->twins[0];
 	const struct layer *before = &l->layers[0], *after = &l->layers[1];
+	uint32_t *sorted = pairs_sorted(l->diff);
 
-	for (uint32_t m = 0; m < before->g->n_messages; m++) {
+	for (uint32_t m = 0; m < before->g->n_messages && sorted; m++) {
 		if (twins->message[m] == DIFF_NONE)
 			continue;
-		pair(l, before->send[m], after->send[twins->message[m]]);
-		pair(l, before->receive[m], after->receive[twins->message[m]]);
+		pair(l, sorted, before->send[m], after->send[twins->message[m]]);
+		pair(l, sorted, before->receive[m], after->receive[twins->message[m]]);
 	}
-	for (size_t i = 0; i < l->diff->n_pairs; i++) {
+	for (size_t i = 0; i < l->diff->n_pairs && sorted; i++) {
 		uint32_t a = l->diff->pairs[i].vertex[0], b = l->diff->pairs[i].vertex[1];
 
 		if (has_moment(before, a) && has_moment(after, b) && before->moments[before->at[a]].message == DIFF_NONE &&
 		    after->moments[after->at[b]].message == DIFF_NONE)
-			pair(l, before->at[a], after->at[b]);
+			pair(l, sorted, before->at[a], after->at[b]);
 	}
+	free(sorted);
+	return sorted ? 0 : -ENOMEM;
 }
 
 int overlay_moments(struct laying *l)
@@ -257,7 +288,5 @@ int overlay_moments(struct laying *l)
 
 	if (!err)
 		err = layer_take(l, 1);
-	if (!err)
-		pair_all(l);
-	return err;
+	return err ? err : pair_all(l);
 }

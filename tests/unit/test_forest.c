@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Who waits for whom: ways, their ends, and the heaviest of a circle, against somebody who walks along them; what that costs where ways
- * are long; and the line of two runs, which is found with it.
+ * are long, and what laying two runs of many messages over each other costs.
  */
 #include <check.h>
 #include <stdlib.h>
@@ -109,28 +109,20 @@ START_TEST(long_ways)
 }
 END_TEST
 
-/* What a and b told c stands in one order in one run, in the other order in the other one. Steps of its line, for each message. */
-static double swapped_steps(unsigned n)
+/* Steps of laying the talks over each other, which go; *ret_moved: how much was moved. */
+static uint64_t laid_steps(struct talk talks[2], size_t *ret_moved)
 {
-	const struct graph *graphs[2];
+	const struct graph *graphs[2] = { talk_graph(&talks[0]), talk_graph(&talks[1]) };
 	struct overlay *overlay = NULL;
 	struct diff *diff = NULL;
-	struct talk talks[2];
-	char text[128];
-	size_t moved = 0;
-	double steps;
+	uint64_t steps;
 
-	for (int i = 0; i < 2; i++) {
-		snprintf(text, sizeof(text), i ? "a+b b+a a+c b+c %u(b>c) b>a %u(a>c)" : "a+b b+a a+c b+c %u(a>c) a>b %u(b>c)", n, n);
-		talk_init(&talks[i], "a b c", text);
-		graphs[i] = talk_graph(&talks[i]);
-	}
 	ck_assert_int_eq(diff_new(graphs, &diff), 0);
 	ck_assert_int_eq(overlay_new(graphs, diff, &overlay), 0);
+	*ret_moved = 0;
 	for (size_t v = 0; v < overlay->graph.n_vertices; v++)
-		moved += overlay->vertices[v].side == OVERLAY_MOVED;
-	ck_assert_uint_ge(moved, 2 * n); /* sends of one of the two, and what c received of one */
-	steps = (double)overlay->steps / n;
+		*ret_moved += overlay->vertices[v].side == OVERLAY_MOVED;
+	steps = overlay->steps;
 	overlay_free(overlay);
 	diff_free(diff);
 	for (int i = 0; i < 2; i++) {
@@ -140,12 +132,47 @@ static double swapped_steps(unsigned n)
 	return steps;
 }
 
-/* Each message of one closes a circle that goes through all others of both. Eight times as many cost hardly more each. */
-START_TEST(long_stretches)
+/* What a and b told c stands in one order in one run, in the other order in the other one. Steps for each message. */
+static double swapped_steps(unsigned n)
 {
-	double few = swapped_steps(500), many = swapped_steps(4000);
+	struct talk talks[2];
+	char text[128];
+	size_t moved;
+	double steps;
 
-	printf("# steps for each message: %.0f of 500, %.0f of 4000\n", few, many);
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), i ? "a+b b+a a+c b+c %u(b>c) b>a %u(a>c)" : "a+b b+a a+c b+c %u(a>c) a>b %u(b>c)", n, n);
+		talk_init(&talks[i], "a b c", text);
+	}
+	steps = (double)laid_steps(talks, &moved) / n;
+	ck_assert_uint_ge(moved, 2 * n); /* sends of one of the two, and what c received of one */
+	return steps;
+}
+
+/* What b received at once in one run, it received one by one in the other one. Steps for each message. */
+static double piled_steps(unsigned n)
+{
+	struct talk talks[2];
+	char text[128];
+	size_t moved;
+	double steps;
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(text, sizeof(text), i ? "a+b %u(a>b?) %u(b<a)" : "a+b %u(a>b?) b<a", n, n);
+		talk_init(&talks[i], "a b", text);
+	}
+	talks[0].trace.events[talks[0].trace.n_events - 1].value *= n;
+	steps = (double)laid_steps(talks, &moved) / n;
+	ck_assert_uint_eq(moved, 0);
+	return steps;
+}
+
+/* Eight times as many cost hardly more each. 0: each message of one closes a circle that goes through all others of both. */
+START_TEST(many_messages)
+{
+	double (*steps)(unsigned n) = _i ? piled_steps : swapped_steps, few = steps(500), many = steps(4000);
+
+	printf("# %s: steps for each message: %.0f of 500, %.0f of 4000\n", _i ? "received at once" : "in another order", few, many);
 	ck_assert_double_gt(few, 1);
 	ck_assert_double_lt(many, 2 * few);
 }
@@ -161,7 +188,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, as_walked, 0, 40);
 	tcase_add_test(tc, long_ways);
-	tcase_add_test(tc, long_stretches);
+	tcase_add_loop_test(tc, many_messages, 0, 2);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
 	srunner_run_all(sr, CK_ENV);
