@@ -14,6 +14,7 @@
 #include "proto/wire_receipt.h"
 
 #define MAX_STRINGS 4096u /* arguments, environment, boxes of one order */
+#define MAX_ERRNO 4095 /* the kernel's largest */
 
 static void strings_free(char **strings)
 {
@@ -111,7 +112,7 @@ static int decode_reply(const Bop__Wire__Reply *from, struct message_reply *repl
 	int err;
 
 	reply->id = from->id;
-	reply->code = from->code;
+	reply->code = from->code > 0 || from->code < -MAX_ERRNO ? -EIO : from->code; /* it is negated, and shown */
 	reply->pid = from->pid;
 	err = boxes_copy(&reply->boxes, &reply->n_boxes, from->boxes, from->n_boxes);
 	if (err)

@@ -432,6 +432,7 @@ START_TEST(message_from_agent)
 {
 	struct trace_box boxes[] = { { "s1", "10.83.0.1", "fd83::1" } };
 	struct message m = { .kind = MESSAGE_REPLY }, back;
+	const int32_t no_errors[] = { INT32_MIN, INT32_MAX, 1, -5000 };
 	unsigned char *bytes, batch[300];
 
 	m.reply = (struct message_reply){ 3, -2, "no such box", boxes, 1, 77 };
@@ -440,6 +441,13 @@ START_TEST(message_from_agent)
 	ck_assert_str_eq(back.reply.boxes[0].address6, "fd83::1");
 	message_fini(&back);
 	free(bytes);
+	for (size_t i = 0; i < sizeof(no_errors) / sizeof(*no_errors); i++) {
+		m.reply.code = no_errors[i];
+		back = round_trip(&m, MESSAGE_TO_COLLECTOR, &bytes);
+		ck_assert_int_eq(back.reply.code, -EIO);
+		message_fini(&back);
+		free(bytes);
+	}
 	m = (struct message){ .kind = MESSAGE_HELLO };
 	m.hello = (struct message_hello){ .protocol = 1, .host = "h\033[2J", .kernel = "\xff", .boxes = boxes, .n_boxes = 1 };
 	boxes[0].name = "s1\n";
