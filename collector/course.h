@@ -106,12 +106,12 @@ bool course_store_failed(const struct course *course);
  */
 void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret);
 /*
- * The same in three steps, one after the other. The second one takes long, and may be in another thread, if nothing else is
- * done with the course meanwhile: it reads from a store of its own, at store_url (NULL: from the course's).
+ * The same in three steps, one after the other. The second one takes long, the third one may, and they may be in another thread, if
+ * nothing else is done with the course meanwhile: with a store of their own, at store_url (NULL: the course's).
  */
 void course_seal_begin(struct course *course, struct course_result *ret);
 void course_seal_count(struct course *course, const char *store_url, struct course_result *ret);
-void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_result *ret);
+void course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret);
 void course_result_fini(struct course_result *result);
 
 #endif

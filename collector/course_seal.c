@@ -147,17 +147,28 @@ void course_seal_count(struct course *course, const char *store_url, struct cour
 	}
 }
 
-void course_seal_end(struct course *course, uint64_t cpu_ns, struct course_result *ret)
+static int row_seal(const struct course *course, const char *store_url, struct store_run *row, const struct store_seal *how, struct error *e)
+{
+	const struct store_process *processes;
+	struct store *store = NULL;
+	size_t n;
+	int err = store_url ? store_open(store_url, STORE_WRITE, &store, e) : 0;
+
+	processes = conduct_processes(course->conduct, &n);
+	if (!err)
+		err = store_run_seal(store_url ? store : course->store, row, processes, n, how, e);
+	store_close(store);
+	return err;
+}
+
+void course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret)
 {
 	struct store_seal how = { .keep_all = course->keep & COURSE_KEEP_ALL, .sketch = &ret->prints.sketch, .injected = ret->injected };
-	const struct store_process *processes;
 	struct store_run *row = &course->row;
 	struct error e;
-	size_t n;
 
 	row->reason = *ret->reason ? ret->reason : NULL;
-	processes = conduct_processes(course->conduct, &n);
-	if (store_run_seal(course->store, row, processes, n, &how, &e) < 0) {
+	if (row_seal(course, store_url, row, &how, &e) < 0) {
 		row->outcome = OUTCOME_ERROR;
 		row->incomplete = true;
 		if (!course->store_failed)
@@ -176,7 +187,7 @@ void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *r
 {
 	course_seal_begin(course, ret);
 	course_seal_count(course, NULL, ret);
-	course_seal_end(course, cpu_ns, ret);
+	course_seal_end(course, NULL, cpu_ns, ret);
 }
 
 void course_result_fini(struct course_result *result)

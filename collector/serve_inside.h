@@ -41,6 +41,7 @@ struct act {
 	struct act_ask *asks; /* who waits for the answer to a request about its faults */
 	struct act_waiter *waiters; /* others who wait for its end, or want to hear how it goes */
 	bool sealing; /* it is over and being counted, beside us: its course is not ours, its agents are free */
+	bool sealed; /* beside us as well */
 	struct course_result result;
 };
 

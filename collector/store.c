@@ -21,6 +21,11 @@ static bool is_pg(const char *url)
 	return !strncmp(url, "postgresql://", 13) || !strncmp(url, "postgres://", 11);
 }
 
+bool store_is_server(const char *url)
+{
+	return is_pg(url);
+}
+
 const char *store_name(const char *url, char *buf)
 {
 	if (is_url(url))

@@ -127,6 +127,9 @@ void store_close(struct store *store);
 /* What may be shown of a URL: without a password. buf: STORE_NAME_MAX. Returns buf. */
 const char *store_name(const char *url, char *buf);
 
+/* Whether a server keeps it, which can be slow, or hang, and lets several write at once; else it is a file. */
+bool store_is_server(const char *url);
+
 /*
  * Finds what can be found without making anything: 1 the store exists, 0 it does not but can be made there, or a
  * negative errno.

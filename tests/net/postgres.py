@@ -6,6 +6,7 @@ anything. No cluster of this machine is touched. It goes away with whoever start
 As a program, `postgres.py PROGRAM...`: runs that with a server, whose socket's folder is in $BOP_TEST_POSTGRES.
 """
 import atexit
+import contextlib
 import ctypes
 import glob
 import os
@@ -94,6 +95,20 @@ class Postgres:
         if check and done.returncode:
             raise AssertionError(f"{text}: {done.stderr}")
         return done.stdout.strip()
+
+    @contextlib.contextmanager
+    def locked(self, table, database):
+        """Nobody can write to that table meanwhile; it can be read."""
+        argv = ["psql", "-XqAt", "-h", self.folder, "-U", "bop", "-d", database]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            print(f"BEGIN; LOCK TABLE {table} IN EXCLUSIVE MODE;\n\\echo locked", file=holder.stdin, flush=True)
+            if holder.stdout.readline() != "locked\n":
+                raise AssertionError(f"{table} of {database} cannot be locked")
+            yield
+
+    def waiting(self, database):
+        """How many wait for a lock."""
+        return int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"))
 
     def url(self, database="postgres"):
         return f"postgresql://bop@/{database}?host={self.folder}"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+from controller import BOXES, LIST_BOXES, RUN, RUN_END, Controller, run_of
 from harness import (BOP, OUT, ROOT, SOAK, Running, bop, equal, example, experiment, kill_quietly, nothing_left, leftovers, one_line,
                      run_tests, scratch, show, store, true, wait_for)
 from postgres import Postgres
@@ -205,6 +206,23 @@ def test_server_hangs():
     equal(len(rows(url)), 1, "runs")
 
 
+def test_seal_waits():
+    """while the end of a run waits for the database, a server answers others; when it can be written the run is whole"""
+    server = Embedded()
+    server.store = SERVER.database("seal") + "&options=-clock_timeout%3D0"
+    with server, Controller(f"{server.folder}/api") as asker, Controller(f"{server.folder}/api") as other:
+        with SERVER.locked("bop_class", "seal"):
+            asker.ask(1, RUN, run_of(experiment(PAIR)))
+            wait_for("the end of the run to be written", lambda: SERVER.waiting("seal"))
+            other.ask(1, LIST_BOXES)
+            equal(other.last(1)[0], BOXES, "an answer to somebody else")
+            equal(SERVER.waiting("seal"), 1, "who waits still")
+        kind, end = asker.last(1)
+        equal((kind, end[3], end.get(5, 0)), (RUN_END, b"good", 0), "the run's end")
+    row, = rows(server.store)
+    equal((row["outcome"], row["incomplete"], row["kept"]), ("good", False, 1), f"{row}")
+
+
 def test_bop_killed():
     """bop is killed while it records: what was acknowledged is there, and the run is sealed as incomplete"""
     url, before = SERVER.database("killed"), leftovers()
@@ -273,7 +291,7 @@ def test_disk_full():
 def main():
     with SERVER:
         return run_tests(test_same_words, test_served, test_two_collectors, test_server_restarts, test_server_gone, test_server_hangs,
-                         test_bop_killed, test_another_machine, test_disk_full)
+                         test_seal_waits, test_bop_killed, test_another_machine, test_disk_full)
 
 
 if __name__ == "__main__":
