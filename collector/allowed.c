@@ -187,7 +187,7 @@ static int list_write(const struct allowed *list, struct error *e)
 	}
 	for (size_t i = 0; i < list->n; i++)
 		fprintf(f, "%s %s\n", list->agents[i].name, list->agents[i].key);
-	if (fflush(f) != 0 || fsync(fd) < 0 || rename(path, list->path) < 0) {
+	if (fflush(f) != 0 || ferror(f) || fsync(fd) < 0 || rename(path, list->path) < 0) {
 		err = error_set(e, -errno, "%s: %s", list->path, strerror(errno));
 		unlink(path);
 	}

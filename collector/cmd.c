@@ -215,7 +215,8 @@ struct store *cmd_store_open(const struct cmd_args *args, enum store_mode mode)
 
 int cmd_flush(int status)
 {
+	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	return cmd_failf("standard output: %s", strerror(errno));
+	return cmd_failf("standard output: %s", strerror(errno ? errno : EIO));
 }

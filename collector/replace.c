@@ -9,6 +9,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* All that was written is with the kernel. Of what failed earlier errno may be gone: it shows again with the rest. */
+static int flush(FILE *out, const char *file, struct error *e)
+{
+	errno = 0;
+	if (fflush(out) == 0 && !ferror(out))
+		return 0;
+	errno = errno ? errno : EIO;
+	return error_set(e, -errno, "%s: %s", file, strerror(errno));
+}
+
 /* A device or pipe: nothing can be renamed onto it. */
 static int write_special(const char *file, int (*write)(FILE *out, void *arg, struct error *e), void *arg, struct error *e)
 {
@@ -18,8 +28,8 @@ static int write_special(const char *file, int (*write)(FILE *out, void *arg, st
 	if (!out)
 		return error_set(e, -errno, "%s: %s", file, strerror(errno));
 	err = write(out, arg, e);
-	if (!err && ferror(out))
-		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
+	if (!err)
+		err = flush(out, file, e);
 	if (fclose(out) && !err)
 		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
 	return err;
@@ -47,8 +57,10 @@ static int write_plain(const char *file, int (*write)(FILE *out, void *arg, stru
 		goto remove;
 	}
 	err = write(out, arg, e);
-	if (!err && ferror(out))
-		err = error_set(e, -EIO, "%s: %s", file, strerror(errno));
+	if (!err)
+		err = flush(out, file, e);
+	if (!err && fsync(fd) < 0) /* or a machine that loses its power keeps the name and not what is in the file */
+		err = error_set(e, -errno, "%s: %s", file, strerror(errno));
 	if (err < 0)
 		goto remove;
 	mask = umask(0);
