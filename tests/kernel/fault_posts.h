@@ -17,7 +17,7 @@ struct posts {
 	int home;
 };
 
-static unused_ok void posts_open(struct fault_world *fw, struct posts *posts)
+static inline void posts_open(struct fault_world *fw, struct posts *posts)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
 	int zero = 0, room = 4 << 20;
@@ -37,13 +37,13 @@ static unused_ok void posts_open(struct fault_world *fw, struct posts *posts)
 	close(posts->home);
 }
 
-static unused_ok void posts_close(struct posts *posts)
+static inline void posts_close(struct posts *posts)
 {
 	for (int i = 0; i < 3; i++)
 		close(posts->fd[i]);
 }
 
-static unused_ok void post(struct fault_world *fw, struct posts *posts, int from, int to, int family, uint32_t number)
+static inline void post(struct fault_world *fw, struct posts *posts, int from, int to, int family, uint32_t number)
 {
 	struct sockaddr_in6 six = { .sin6_family = AF_INET6, .sin6_port = htons(PORT) };
 	struct datagram datagram = { .number = number, .from = (uint32_t)from, .sent_ns = clock_monotonic_ns() };
@@ -56,14 +56,14 @@ static unused_ok void post(struct fault_world *fw, struct posts *posts, int from
 }
 
 /* The next datagram in that box, within some time. */
-static unused_ok bool post_read(struct posts *posts, int box, int wait_ms, struct datagram *ret)
+static inline bool post_read(struct posts *posts, int box, int wait_ms, struct datagram *ret)
 {
 	struct pollfd waiting = { .fd = posts->fd[box], .events = POLLIN };
 
 	return poll(&waiting, 1, wait_ms) > 0 && recv(posts->fd[box], ret, sizeof(*ret), 0) == sizeof(*ret);
 }
 
-static unused_ok bool passes(struct fault_world *fw, struct posts *posts, int from, int to, int family)
+static inline bool passes(struct fault_world *fw, struct posts *posts, int from, int to, int family)
 {
 	struct datagram datagram;
 	uint32_t number = (uint32_t)clock_monotonic_ns();
@@ -75,7 +75,7 @@ static unused_ok bool passes(struct fault_world *fw, struct posts *posts, int fr
 	return false;
 }
 
-static unused_ok uint64_t packets_of(struct fault_world *fw, uint32_t id)
+static inline uint64_t packets_of(struct fault_world *fw, uint32_t id)
 {
 	struct kernel_receipt receipt = { 0 };
 
@@ -84,7 +84,7 @@ static unused_ok uint64_t packets_of(struct fault_world *fw, uint32_t id)
 }
 
 /* It does not get there: what was sent for it is counted as lost. */
-static unused_ok bool is_blocked(struct fault_world *fw, struct posts *posts, int from, int to, int family, uint32_t id)
+static inline bool is_blocked(struct fault_world *fw, struct posts *posts, int from, int to, int family, uint32_t id)
 {
 	struct timespec pause = { .tv_nsec = 1000 * 1000 };
 	uint64_t before = packets_of(fw, id);
@@ -96,7 +96,7 @@ static unused_ok bool is_blocked(struct fault_world *fw, struct posts *posts, in
 	return packets_of(fw, id) > before && !post_read(posts, to, 0, &datagram);
 }
 
-static unused_ok void arm(struct fault_world *fw, const struct kernel_fault *fault)
+static inline void arm(struct fault_world *fw, const struct kernel_fault *fault)
 {
 	struct error e = { "" };
 

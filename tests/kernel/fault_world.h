@@ -222,7 +222,7 @@ static void go_wait(struct fault_world *fw)
 		nanosleep(&pause, NULL);
 }
 
-static unused_ok int server_main(struct fault_world *fw, const struct trial *trial)
+static inline int server_main(struct fault_world *fw, const struct trial *trial)
 {
 	int fds[CONNECTIONS_MAX], zero = 0, on = 1;
 	pid_t pids[CONNECTIONS_MAX];
@@ -265,7 +265,7 @@ static const char *server_address(const struct fault_world *fw, const struct tri
 	return trial->family == AF_INET ? box->address : box->address6;
 }
 
-static unused_ok int client_main(struct fault_world *fw, const struct trial *trial)
+static inline int client_main(struct fault_world *fw, const struct trial *trial)
 {
 	static const unsigned char padding[8] = { 0, 0, 1, 4 }; /* one option of six bytes, which means nothing */
 	pid_t pids[CONNECTIONS_MAX];
@@ -356,12 +356,12 @@ static void fault_world_open_as(struct fault_world *fw, bool elsewhere)
 	boxes_tell(fw, elsewhere);
 }
 
-static unused_ok void fault_world_open(struct fault_world *fw)
+static inline void fault_world_open(struct fault_world *fw)
 {
 	fault_world_open_as(fw, false);
 }
 
-static unused_ok void fault_world_close(struct fault_world *fw)
+static inline void fault_world_close(struct fault_world *fw)
 {
 	faults_close(fw->faults);
 	boxes_close(fw->boxes);
@@ -381,7 +381,7 @@ static void where_of(const struct trial *trial, size_t i, struct fault_where *re
 }
 
 /* Fault i + 1 is that of connection i: messages 1 to 20 one way, then the other. */
-static unused_ok void trial_arm(struct fault_world *fw, const struct trial *trial)
+static inline void trial_arm(struct fault_world *fw, const struct trial *trial)
 {
 	struct kernel_fault *faults = calloc(trial->n, sizeof(*faults));
 	struct error e = { "" };
@@ -410,7 +410,7 @@ static unused_ok void trial_arm(struct fault_world *fw, const struct trial *tria
 	free(faults);
 }
 
-static unused_ok void programs_start(struct fault_world *fw, const struct trial *trial)
+static inline void programs_start(struct fault_world *fw, const struct trial *trial)
 {
 	struct timespec pause = { .tv_nsec = 1000 * 1000 };
 
@@ -422,7 +422,7 @@ static unused_ok void programs_start(struct fault_world *fw, const struct trial 
 }
 
 /* Collects records until both programs have ended; on_turn is asked between. */
-static unused_ok void programs_finish(struct fault_world *fw, const struct trial *trial,
+static inline void programs_finish(struct fault_world *fw, const struct trial *trial,
 			    void (*on_turn)(struct fault_world *, const struct trial *))
 {
 	struct pollfd waiting = { .fd = tracer_fd(fw->w->tracer), .events = POLLIN };

@@ -3,7 +3,7 @@
  * Content of messages: whatever way a program sends, what is recorded is the beginning of what it sent, or it says that it
  * could not be read. What is filtered is filtered before it goes anywhere.
  */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 #include <bpf/bpf.h>
 #include <linux/io_uring.h>

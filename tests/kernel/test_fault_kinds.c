@@ -5,6 +5,7 @@
  */
 #include "tests/kernel/fault_world.h"
 #include "tests/kernel/state.h"
+#include "tests/kernel/world_check.h"
 
 #define HOLD_NS (300ull * 1000000)
 

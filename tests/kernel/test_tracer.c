@@ -3,7 +3,7 @@
  * Connections, from their attempts to their ends: what small programs counted themselves against what the
  * kernel side recorded.
  */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 #include <sys/time.h>
 
@@ -95,7 +95,7 @@ static void check_talk(struct world *w, const char *address)
 
 		expect(w, end->established.cookie ==
 				  (acceptor ? accept->accept.cookie : open->open.cookie));
-		expect(w, messages_of(w, end->established.cookie) == ROUNDS);
+		expect(w, check_messages(w, end->established.cookie) == ROUNDS);
 		expect(w, !memcmp(end->established.local.ip, ip, 16) &&
 				  !memcmp(end->established.remote.ip, ip, 16));
 	}

@@ -2,7 +2,7 @@
 /*
  * A process that runs already is added: its threads and descendants, where it listens, and that it is left alone in the end.
  */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 #define THREADS 3
 

@@ -2,7 +2,7 @@
 /*
  * How an end becomes known: ports that listen() chooses, data in the SYN, connections that are older than the tracer.
  */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 #include <linux/io_uring.h>
 
@@ -117,7 +117,7 @@ static void check_fast_open(struct world *w)
 
 		expect(w, connect->result == -EINPROGRESS && connect->ordinal == i + 1 && connect->remote.port == fast->port);
 		expect(w, n >= 1 && list[0]->transfer.pos == 0);
-		expect(w, messages_of(w, connect->cookie) == 1);
+		expect(w, check_messages(w, connect->cookie) == 1);
 		if (i) /* without a cookie the first send may have had to be made again */
 			expect(w, n == 1 && list[0]->transfer.result == (i == 3 ? LARGE : 1000));
 		free(list);

@@ -3,7 +3,7 @@
  * Bytes, however they are written and read: what small programs counted themselves against what the kernel
  * side recorded.
  */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 #include <sys/uio.h>
 
@@ -74,7 +74,7 @@ static void check_short(struct world *w)
 	expect(w, shorts->again > 0 && shorts->shorts > 0); /* else nothing was tested */
 	if (!expect(w, open != NULL))
 		return;
-	expect(w, messages_of(w, open->open.cookie) == MESSAGES);
+	expect(w, check_messages(w, open->open.cookie) == MESSAGES);
 	n = transfers(w, REC_SEND, open->open.cookie, &list);
 	expect(w, n == MESSAGES + shorts->shorts);
 	for (size_t i = 0; i < n; i++)
@@ -164,7 +164,7 @@ static void check_writers(struct world *w)
 	check_common(w);
 	if (!expect(w, open != NULL))
 		return;
-	expect(w, messages_of(w, open->open.cookie) == WRITERS * WRITES);
+	expect(w, check_messages(w, open->open.cookie) == WRITERS * WRITES);
 	n = transfers(w, REC_SEND, open->open.cookie, &list);
 	for (size_t i = 0; i < n; i++) {
 		const struct rec_transfer *send = &list[i]->transfer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Tasks and scope: who is traced, who is not, and what their lives look like. */
-#include "tests/kernel/world.h"
+#include "tests/kernel/world_check.h"
 
 /* --- exit statuses, wait, threads --- */
 
