@@ -325,8 +325,7 @@ static void run_with(struct world *w, int (*scenario)(void *), uint32_t bytes, c
 		printf("# %s\n", e.text);
 		w->failures++;
 	}
-	world_finish(w, &gate);
-	expect(w, WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0);
+	world_finish_well(w, &gate);
 }
 
 /* Programs of this process whose name begins with content_. */
@@ -402,27 +401,19 @@ int main(void)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	w->on_content = on_content;
-#define TEST(run, check, name)                                                                     \
-	do {                                                                                       \
-		run;                                                                               \
-		check;                                                                             \
-		status |= w->failures;                                                             \
-		test_end(w, name);                                                                 \
-	} while (0)
-	TEST(world_run(w, every_way), check_off(w), "off, nothing is read, and no program that could is loaded");
+	WORLD_TEST(w, status, every_way, check_off(w), "off, nothing is read, and no program that could is loaded");
 	if (tracer_content(w->tracer, 1, &e) == -ENOTSUP) {
 		printf("ok %d - content can be read # SKIP %s\n", ++w->tests, e.text);
 		world_free(w);
 		return !!status;
 	}
-	TEST(run_with(w, every_way, 300, NULL), check_kept(w),
-	     "whatever way a program sends, its first bytes are kept, or said to be unreadable");
-	TEST(run_with(w, every_way, REC_CONTENT_MAX, NULL), check_kept(w), "so are as many as can be kept");
-	TEST(run_with(w, every_way, 1, NULL), check_kept(w), "so is one");
-	TEST(run_with(w, failed_sends, 300, NULL), check_kept(w), "sends that come to nothing leave nothing behind");
-	TEST(run_with(w, secret_sends, 300, "password=\\S+"), check_secret(w), "what a pattern matches is hidden before anybody sees it");
-	TEST(world_run(w, every_way), check_off(w), "off again: the program is gone");
-#undef TEST
+	WORLD_TEST_OF(w, status, run_with(w, every_way, 300, NULL), check_kept(w),
+		      "whatever way a program sends, its first bytes are kept, or said to be unreadable");
+	WORLD_TEST_OF(w, status, run_with(w, every_way, REC_CONTENT_MAX, NULL), check_kept(w), "so are as many as can be kept");
+	WORLD_TEST_OF(w, status, run_with(w, every_way, 1, NULL), check_kept(w), "so is one");
+	WORLD_TEST_OF(w, status, run_with(w, failed_sends, 300, NULL), check_kept(w), "sends that come to nothing leave nothing behind");
+	WORLD_TEST_OF(w, status, run_with(w, secret_sends, 300, "password=\\S+"), check_secret(w), "what a pattern matches is hidden before anybody sees it");
+	WORLD_TEST(w, status, every_way, check_off(w), "off again: the program is gone");
 	kept_clear();
 	contents_free(contents);
 	world_free(w);

@@ -225,8 +225,7 @@ static void family_test(struct world *w)
 	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	expect(w, !tracer_has_task(w->tracer, pidfd));
 	close(pidfd);
-	world_finish(w, &gate);
-	expect(w, WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0);
+	world_finish_well(w, &gate);
 	check_family(w, rows, n);
 	free(rows);
 	free(more);
@@ -243,8 +242,7 @@ static void stop_test(struct world *w)
 	world_start(w, family_run, &gate);
 	tracer_adopt(w->tracer);
 	tracer_stop(w->tracer);
-	world_finish(w, &gate);
-	expect(w, WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0);
+	world_finish_well(w, &gate);
 	check_lost(w);
 	expect(w, !w->n);
 	w->before = NULL;
@@ -257,12 +255,9 @@ int main(void)
 
 	if (!w)
 		return status;
-	family_test(w);
-	status |= w->failures;
-	test_end(w, "threads and descendants of a process that runs already follow it, and who connects to it is seen");
-	stop_test(w);
-	status |= w->failures;
-	test_end(w, "a tracer that has stopped records nothing of those that live on");
+	WORLD_TEST_OF(w, status, family_test(w), (void)0,
+		      "threads and descendants of a process that runs already follow it, and who connects to it is seen");
+	WORLD_TEST_OF(w, status, stop_test(w), (void)0, "a tracer that has stopped records nothing of those that live on");
 	world_free(w);
 	return !!status;
 }
