@@ -14,7 +14,7 @@ import tempfile
 import vm
 
 COMPILER = "aarch64-linux-gnu-gcc"
-PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
+PROGRAMS = vm.TRACER_PROGRAMS
 SOURCES = ["tfj/tracer.c", "tfj/tracer_backend.c", "tfj/tracer_kernel.c", "tfj/tracer_content.c", "tfj/tracer_follow.c", "tfj/kretprobe.c",
            "lib/error.c"]
 LIBRARIES = ["libbpf.a", "libelf.a", "libz.a"]

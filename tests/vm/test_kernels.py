@@ -23,7 +23,8 @@ KERNELS = {
     "6.12": ("linux-image-6.12-cloud-amd64", ["fentry", "kprobe", "tracepoint-late"], ["tracepoint"]),
 }
 MODULES = ["veth", "bridge", "unix_diag", "tcp_diag", "udp_diag", "sch_ingress", "cls_bpf"]
-PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach", "test_local"]
+PROGRAMS = vm.TRACER_PROGRAMS
+LOCAL = ["test_local", "test_pipe"]  # not under kprobes, which cannot follow unix-domain sockets; what sees pipes is the same under all
 OLDEST = ["test_content"]  # reads the kernel's own structures: where they are least like those of today
 FAULTS = ["test_fault_exact", "test_fault_kinds", "test_fault_boxes", "test_fault_devices", "test_fault_left"]  # not where a send is seen too late
 ONCE = ["test_name", "test_name_ends"]  # know records only, whoever wrote them: one backend will do
@@ -47,7 +48,7 @@ def programs_of(kernel, backend):
     oldest = kernel == next(iter(KERNELS))
     best = backend == KERNELS[kernel][1][0]
     faults = FAULTS if SOAK else FAULTS[:1] if oldest and not best else []
-    return PROGRAMS + faults + OLDEST * oldest + ONCE * (oldest and best)
+    return PROGRAMS + LOCAL * (backend != "kprobe") + faults + OLDEST * oldest + ONCE * (oldest and best)
 
 
 def script(kernel):
@@ -73,7 +74,7 @@ def script(kernel):
 
 def fill(image):
     """The programs with what they need, at the paths that they have here."""
-    for name in ["bop", "tfj"] + [f"tests/kernel/{program}" for program in PROGRAMS + FAULTS + OLDEST + ONCE]:
+    for name in ["bop", "tfj"] + [f"tests/kernel/{program}" for program in PROGRAMS + LOCAL + FAULTS + OLDEST + ONCE]:
         image.copy(os.path.join(vm.OUT, name))
     for run in RUNS:
         for source in glob.glob(os.path.join(vm.ROOT, "examples", run, "*")):

@@ -19,6 +19,9 @@ ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)),
 OUT = os.path.realpath(os.path.join(ROOT, os.environ.get("O", "build")))
 CACHE = os.path.join(OUT, "vm")
 GUEST_PASSED = 33  # (16 << 1) | 1: what isa-debug-exit makes of the 16 that /init writes
+# of tests/kernel/, what needs nothing but libbpf; what the first two do, every backend can
+TRACER_PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach",
+                   "test_datagram"]
 SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep"
 
 
