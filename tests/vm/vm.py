@@ -20,7 +20,7 @@ OUT = os.path.realpath(os.path.join(ROOT, os.environ.get("O", "build")))
 CACHE = os.path.join(OUT, "vm")
 GUEST_PASSED = 33  # (16 << 1) | 1: what isa-debug-exit makes of the 16 that /init writes
 # of tests/kernel/, what needs nothing but libbpf; what the first two do, every backend can
-TRACER_PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_attach",
+TRACER_PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_scope", "test_tracer_attach",
                    "test_datagram"]
 SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep"
 
