@@ -287,9 +287,10 @@ static int failed_sends(void *shared)
 	return 0;
 }
 
+/* The text is in memory: of a constant that nobody has read yet the kernel may have to ask the disk, which BPF does not wait for. */
 static int secret_sends(void *shared)
 {
-	static const char text[] = "user=bob password=hunter2 and more of it that is as long as it takes ........";
+	char text[] = "user=bob password=hunter2 and more of it that is as long as it takes ........";
 	struct sends *sends = shared;
 	int pair[2];
 

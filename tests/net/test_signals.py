@@ -14,13 +14,13 @@ processes:
   - {{name: p, box: a, run: [sh, -c, {program!r}]{more}}}
 workload: {{name: w, box: b, run: [sh, -c, {work!r}]}}
 timeout: {timeout}
-ready_timeout: 1s
+ready_timeout: {ready_timeout}
 grace: 300ms
 """
 
 
-def odd(program, work="exit 0", more="", timeout="20s"):
-    return experiment(SHAPE.format(program=program, work=work, more=more, timeout=timeout))
+def odd(program, work="exit 0", more="", timeout="20s", ready_timeout="20s"):
+    return experiment(SHAPE.format(program=program, work=work, more=more, timeout=timeout, ready_timeout=ready_timeout))
 
 
 def started(at):
@@ -100,7 +100,7 @@ def test_fills_stdout():
 def test_never_ready():
     """a program that never listens is waited for no longer than ready_timeout, and named"""
     at, before = store(), leftovers()
-    result = bop("run", odd("exec sleep 1000", more=", ready: {listen: 99}"), "--store", at, status=None)
+    result = bop("run", odd("exec sleep 1000", more=", ready: {listen: 99}", ready_timeout="1s"), "--store", at, status=None)
     equal(result.status, 3, f"exit status of {result}")
     true("p" in result.err and "ready" in result.err, f"does not say who: {result}")
     nothing_left(before)
