@@ -12,7 +12,7 @@ enum { NEARER, FURTHER };
 
 int forest_init(struct forest *forest, size_t n)
 {
-	*forest = (struct forest){ .nodes = large_calloc(n + 1, sizeof(*forest->nodes)) };
+	*forest = (struct forest){ .nodes = n < UINT32_MAX ? large_calloc(n + 1, sizeof(*forest->nodes)) : NULL };
 	if (!forest->nodes)
 		return -ENOMEM;
 	for (uint32_t node = 1; node <= n; node++)

@@ -4,6 +4,7 @@
  * are long, and what laying two runs of many messages over each other costs.
  */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "graph/diff.h"
@@ -109,6 +110,16 @@ START_TEST(long_ways)
 }
 END_TEST
 
+/* More than can be numbered. */
+START_TEST(too_many)
+{
+	struct forest f;
+
+	ck_assert_int_eq(forest_init(&f, (size_t)UINT32_MAX + 1), -ENOMEM);
+	forest_fini(&f);
+}
+END_TEST
+
 /* Steps of laying the talks over each other, which go; *ret_moved: how much was moved. */
 static uint64_t laid_steps(struct talk talks[2], size_t *ret_moved)
 {
@@ -188,6 +199,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, as_walked, 0, 40);
 	tcase_add_test(tc, long_ways);
+	tcase_add_test(tc, too_many);
 	tcase_add_loop_test(tc, many_messages, 0, 2);
 	suite_add_tcase(suite, tc);
 	sr = srunner_create(suite);
