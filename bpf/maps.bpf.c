@@ -3,6 +3,7 @@
 #include "bpf/maps.bpf.h"
 
 const volatile __u64 ring_mask = 0xfff;
+const volatile __u64 lane_mask = 0;
 const volatile __u32 recv_flags_at = 3;
 const volatile __u32 socks_in_table = 0;
 const __u8 sock_none[sizeof(struct sock_state)] = {};

@@ -8,6 +8,7 @@
 #define BPF_MAPS_BPF_H
 
 #include "bpf/kernel.bpf.h"
+#include "bpf/lane.h"
 #include "bpf/record.h"
 #include "bpf/state.h"
 
@@ -161,6 +162,15 @@ struct {
 	__uint(max_entries, 1 << 24);
 } records SEC(".maps") __weak;
 
+/* A struct lane for each CPU; tfj sets both sizes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, 4096);
+} lanes SEC(".maps") __weak;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -300,6 +310,7 @@ struct {
 extern const volatile __u64
 	ring_mask; /* a wake-up for each record whose number has none of these bits */
 
+extern const volatile __u64 lane_mask; /* slots of a lane, a power of two, less 1; 0: there are no lanes */
 extern const volatile __u32 recv_flags_at; /* which argument of tcp_recvmsg the flags are, from 0 */
 extern const volatile __u32 socks_in_table; /* sock_table is used, not socks */
 extern const __u8 sock_none[sizeof(struct sock_state)]; /* zeros */

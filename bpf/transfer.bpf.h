@@ -21,20 +21,15 @@ static __always_inline void send_emit(struct send_state *send, __u64 socket, str
 				      __u16 flags)
 {
 	__u64 now = bpf_ktime_get_ns();
-	struct rec_transfer *record;
+	struct rec_transfer what;
 
-	record = record_reserve(sizeof(*record), REC_SEND, flags, send->box, send->order,
-				send->enter_ns, now, task);
-	if (!record)
-		return;
-	record->cookie = socket;
-	record->pos = send->pos;
-	record->result = result;
-	record->message = send->message;
-	record->local = 0;
-	record->content = send->content;
+	what.cookie = socket;
+	what.pos = send->pos;
+	what.result = result;
+	what.message = send->message;
+	what.content = send->content;
 	send->content = 0;
-	record_submit(record);
+	transfer_output(&what, REC_SEND, flags, send->box, send->order, send->enter_ns, now, task);
 }
 
 /*
@@ -277,19 +272,16 @@ static __always_inline void recv_emit(__u64 socket, __u32 box, struct task_struc
 				      __u64 pos, __s64 result, __u16 flags)
 {
 	__u64 now = bpf_ktime_get_ns(), order, enter;
-	struct rec_transfer *record;
+	struct rec_transfer what;
 
 	order = order_draw(task, state);
 	enter = call_enter(task, state, now);
-	record = record_reserve(sizeof(*record), REC_RECV, flags, box, order, enter, now, task);
-	if (!record)
-		return;
-	record->cookie = socket;
-	record->pos = pos;
-	record->result = result;
-	record->message = 0;
-	record->local = record->content = 0;
-	record_submit(record);
+	what.cookie = socket;
+	what.pos = pos;
+	what.result = result;
+	what.message = 0;
+	what.content = 0;
+	transfer_output(&what, REC_RECV, flags, box, order, enter, now, task);
 }
 
 /* Bytes that no receive that returns will tell of. */

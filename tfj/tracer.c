@@ -22,10 +22,10 @@
 #include "tfj/tracer_content.h"
 #include "tfj/tracer_follow.h"
 #include "tfj/tracer_kernel.h"
+#include "tfj/tracer_rings.h"
 
 #define RING_DEFAULT (16u << 20)
 #define SOCKS_MAX 65536 /* sockets at once, where programs need a table of them */
-#define RECORD_MAX 160 /* the longest record with its header in the ring */
 
 /* As struct cpu_state in bpf/maps.bpf.h. */
 struct cpu_counters {
@@ -34,7 +34,8 @@ struct cpu_counters {
 
 struct tracer {
 	struct tracer_bpf *bpf;
-	struct ring_buffer *ring;
+	struct tracer_rings rings;
+	uint64_t slots; /* of a lane; 0: there are no lanes */
 	tracer_on_record *on_record;
 	void *arg;
 	enum backend backend;
@@ -97,43 +98,26 @@ void tracer_syn_tells(struct tracer *tracer, bool on)
 	tracer->bpf->bss->syn_tells = on;
 }
 
-static int record_arrived(void *arg, void *data, size_t size)
+static void record_arrived(void *arg, const struct rec_head *record, size_t size)
 {
 	struct tracer *tracer = arg;
 
-	if (size >= sizeof(struct rec_head))
-		tracer->on_record(data, size, tracer->arg);
-	return 0;
+	tracer->on_record(record, size, tracer->arg);
 }
 
-static int ring_size_check(size_t ring_bytes, struct error *e)
+/* Lanes only beside the tracepoints: probes at functions can be interrupted by other tasks for long. */
+static void rings_set(struct tracer *tracer, size_t ring_bytes)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct bpf_map *lanes = tracer->bpf->maps.lanes;
 
-	if (ring_bytes < page || ring_bytes & (ring_bytes - 1))
-		return error_set(
-			e, -EINVAL,
-			"ring buffer of %zu bytes: the size must be a power of two, at least %zu",
-			ring_bytes, page);
-	if (ring_bytes > 1u << 30)
-		return error_set(e, -E2BIG,
-				 "ring buffer of %zu bytes: the kernel allows at most 1 GiB",
-				 ring_bytes);
-	return 0;
-}
-
-/*
- * Numbers are drawn for each CPU: if all CPUs are silent for just not so many records, half of the
- * buffer has room.
- */
-static uint64_t wake_mask(size_t ring_bytes)
-{
-	uint64_t records = ring_bytes / 2 / RECORD_MAX / (uint64_t)libbpf_num_possible_cpus(),
-		 every = 1;
-
-	while (every * 2 <= records)
-		every *= 2;
-	return every - 1;
+	bpf_map__set_max_entries(tracer->bpf->maps.records, (uint32_t)ring_bytes);
+	tracer->bpf->rodata->ring_mask = ring_wake_mask(ring_bytes);
+	tracer->slots = tracer->backend == BACKEND_TRACEPOINT ? ring_lane_slots(ring_bytes) : 0;
+	tracer->bpf->rodata->lane_mask = tracer->slots ? tracer->slots - 1 : 0;
+	if (!tracer->slots)
+		return;
+	bpf_map__set_value_size(lanes, (uint32_t)(sizeof(struct lane) + tracer->slots * sizeof(struct lane_slot)));
+	bpf_map__set_max_entries(lanes, (uint32_t)tracer->n_cpus);
 }
 
 static struct bpf_link *program_attach(struct bpf_program *program, struct kretprobe *ret_probe)
@@ -199,8 +183,7 @@ static void programs_set(struct tracer *tracer, size_t ring_bytes, struct btf *b
 	int completed = btf ? tracer_arguments(btf, "io_uring_complete") : 3;
 	struct tracer_bpf *bpf = tracer->bpf;
 
-	bpf_map__set_max_entries(bpf->maps.records, ring_bytes);
-	bpf->rodata->ring_mask = wake_mask(ring_bytes);
+	rings_set(tracer, ring_bytes);
 	bpf->rodata->socks_in_table = table;
 	bpf->rodata->fault_able = tracer->fault_able;
 	bpf_map__set_max_entries(bpf->maps.sock_table, table ? SOCKS_MAX : 1);
@@ -327,11 +310,9 @@ int tracer_open(const char *backend, size_t ring_bytes, bool faults, tracer_on_r
 	if (err)
 		goto out;
 	tracer->bpf->data->transports = transports_default(tracer);
-	tracer->ring = ring_buffer__new(bpf_map__fd(tracer->bpf->maps.records), record_arrived,
-					tracer, NULL);
-	if (!tracer->ring)
-		err = error_set(e, -errno, "cannot trace: the ring buffer cannot be mapped: %s",
-				strerror(errno));
+	err = tracer_rings_open(&tracer->rings, tracer->bpf->maps.records, tracer->bpf->maps.lanes, tracer->slots);
+	if (err)
+		error_set(e, err, "cannot trace: the ring buffer cannot be mapped: %s", strerror(-err));
 out:
 	if (err) {
 		tracer_close(tracer);
@@ -355,7 +336,7 @@ void tracer_close(struct tracer *tracer)
 	tracer_detach(tracer);
 	pipes_rest(tracer);
 	tracer_rest(tracer);
-	ring_buffer__free(tracer->ring);
+	tracer_rings_close(&tracer->rings);
 	tracer_bpf__destroy(tracer->bpf);
 	free(tracer->links);
 	free(tracer->kretprobes);
@@ -622,12 +603,12 @@ void tracer_clear(struct tracer *tracer)
 
 int tracer_fd(const struct tracer *tracer)
 {
-	return ring_buffer__epoll_fd(tracer->ring);
+	return tracer->rings.epoll;
 }
 
 int tracer_drain(struct tracer *tracer)
 {
-	return ring_buffer__consume(tracer->ring);
+	return tracer_rings_drain(&tracer->rings, record_arrived, tracer);
 }
 
 /*
@@ -674,4 +655,5 @@ void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_
 	for (int cpu = 0; cpu < tracer->n_cpus; cpu++)
 		for (int i = 0; i < COUNTER_COUNT; i++)
 			ret_counters[i] += cpus[cpu].counters[i];
+	ret_counters[COUNTER_EMITTED] += rings_lanes_given(tracer->rings.rings);
 }

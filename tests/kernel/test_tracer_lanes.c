@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * More records than the lanes of the CPUs hold, and nobody takes any: the rest is in the ring buffer, nothing is lost, and all
+ * of it comes in order.
+ */
+#include "tests/kernel/world.h"
+
+#define MESSAGES 25000
+
+static int talk(void *shared)
+{
+	char buf[8];
+	int pair[2];
+
+	pair_open(pair);
+	for (int i = 0; i < MESSAGES; i++) {
+		send_all(pair[0], "ping", 4);
+		recv_all(pair[1], buf, 4);
+	}
+	return 0;
+}
+
+/* One thread did it all: it sent and took a message after the other. */
+static void check_order(struct world *w)
+{
+	uint64_t order = 0, last_ns = 0, pos[2] = { 0 };
+	bool ordered = true;
+
+	for (size_t i = 0; i < w->n; i++) {
+		const struct rec_transfer *record = &w->records[i].transfer;
+		bool sent = record->head.kind == REC_SEND;
+
+		if (!sent && record->head.kind != REC_RECV)
+			continue;
+		ordered &= record->head.order > order && record->head.return_ns > last_ns && record->pos == pos[sent] &&
+			   record->result == 4;
+		order = record->head.order;
+		last_ns = record->head.return_ns;
+		pos[sent] += 4;
+	}
+	expect(w, ordered);
+}
+
+static void lanes_test(struct world *w)
+{
+	uint64_t counters[COUNTER_COUNT];
+	struct gate gate;
+
+	world_start(w, talk, &gate);
+	if (write(gate.go[1], "g", 1) != 1)
+		abort();
+	waitpid(w->root, &w->status, 0); /* nobody drains */
+	expect(w, WIFEXITED(w->status) && WEXITSTATUS(w->status) == 0);
+	world_drain(w);
+	tracer_counters(w->tracer, counters);
+	for (int i = COUNTER_EMITTED + 1; i < COUNTER_COUNT; i++)
+		expect(w, counters[i] == w->counters[i]);
+	expect(w, counters[COUNTER_EMITTED] - w->counters[COUNTER_EMITTED] == w->n);
+	expect(w, count_kind(w, REC_SEND) == MESSAGES && count_kind(w, REC_RECV) == MESSAGES);
+	check_order(w);
+	for (int i = 0; i < 2; i++) {
+		close(gate.go[i]);
+		close(gate.cookie[i]);
+	}
+}
+
+int main(void)
+{
+	int status;
+	struct world *w = world_new(&status);
+
+	if (!w)
+		return status;
+	lanes_test(w);
+	status |= w->failures;
+	test_end(w, "what the lanes have no room for is in the ring buffer, and all comes in order");
+	world_free(w);
+	return !!status;
+}
