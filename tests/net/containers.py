@@ -13,10 +13,9 @@ CRUN = 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"'
 
 
 class Asleep:
-    """A process that sleeps (or argv) in a cgroup at this path, made for it. Use it with `with`."""
+    """A process that sleeps in a cgroup at this path, made for it. Use it with `with`."""
 
-    def __init__(self, path, *argv):
-        self.argv = argv or ("sleep", "1000")
+    def __init__(self, path):
         mounts = cgroup_mounts()
         if not mounts:
             raise Skip("no cgroup of version 2 is mounted")
@@ -26,7 +25,7 @@ class Asleep:
 
     def __enter__(self):
         os.makedirs(self.folder)
-        self.process = subprocess.Popen(["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', self.folder, *self.argv])
+        self.process = subprocess.Popen(["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec sleep 1000', self.folder])
         wait_for("the cgroup", lambda: str(self.process.pid) in self.members())
         return self
 

@@ -307,22 +307,6 @@ def test_perhaps():
             del os.environ["BOP_CONTAINERS_ROOT"]
 
 
-# a process whose first thread has ended: its namespaces cannot be looked into any more, though it is there
-HEADLESS = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); ctypes.CDLL(None).pthread_exit(None)"
-
-
-def test_perhaps_ending():
-    """with a ? a container that ends while it is looked at is left out, too"""
-    with Pair() as pair, Server() as server, Asleep(f"/docker/{ID}", sys.executable, "-c", HEADLESS):
-        os.environ["BOP_CONTAINERS_ROOT"] = f"/proc/{os.getpid()}/root{pair.state}"
-        try:
-            agent = server.agent("s=container:redis?", f"x=container:{ID}?")
-            equal([box["name"] for box in server.boxes()["agents"][0]["boxes"]], ["s"], "boxes")
-            true("ended while it was looked at: the box is left out" in agent.result().err, f"what the agent says: {agent.result()}")
-        finally:
-            del os.environ["BOP_CONTAINERS_ROOT"]
-
-
 def test_words():
     """what `tfj containers` does not take is one line"""
     one_line(command(TFJ, "containers", "--no-faults", status=3), "containers takes no --no-faults")
