@@ -15,8 +15,8 @@ import vm
 
 COMPILER = "aarch64-linux-gnu-gcc"
 PROGRAMS = vm.TRACER_PROGRAMS
-SOURCES = ["tfj/tracer.c", "tfj/tracer_backend.c", "tfj/tracer_kernel.c", "tfj/tracer_content.c", "tfj/tracer_follow.c", "tfj/kretprobe.c", "tfj/tracer_rings.c", "tfj/rings.c",
-           "lib/error.c"]
+SOURCES = ["tfj/tracer.c", "tfj/tracer_backend.c", "tfj/tracer_kernel.c", "tfj/tracer_content.c", "tfj/tracer_follow.c", "tfj/tracer_rings.c",
+           "tfj/tracer_scope.c", "tfj/kretprobe.c", "tfj/rings.c", "lib/error.c"]
 LIBRARIES = ["libbpf.a", "libelf.a", "libz.a"]
 BACKEND = "kprobe"  # before Linux 6.4, arm64 has no trampolines for functions
 TIMEOUT = 1400
