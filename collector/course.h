@@ -111,7 +111,8 @@ void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *r
  */
 void course_seal_begin(struct course *course, struct course_result *ret);
 void course_seal_count(struct course *course, const char *store_url, struct course_result *ret);
-void course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret);
+/* 0; -errno: the store at store_url cannot be opened, and nothing was done: call it again without one. */
+int course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret);
 void course_result_fini(struct course_result *result);
 
 #endif

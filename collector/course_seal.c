@@ -147,28 +147,23 @@ void course_seal_count(struct course *course, const char *store_url, struct cour
 	}
 }
 
-static int row_seal(const struct course *course, const char *store_url, struct store_run *row, const struct store_seal *how, struct error *e)
-{
-	const struct store_process *processes;
-	struct store *store = NULL;
-	size_t n;
-	int err = store_url ? store_open(store_url, STORE_WRITE, &store, e) : 0;
-
-	processes = conduct_processes(course->conduct, &n);
-	if (!err)
-		err = store_run_seal(store_url ? store : course->store, row, processes, n, how, e);
-	store_close(store);
-	return err;
-}
-
-void course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret)
+int course_seal_end(struct course *course, const char *store_url, uint64_t cpu_ns, struct course_result *ret)
 {
 	struct store_seal how = { .keep_all = course->keep & COURSE_KEEP_ALL, .sketch = &ret->prints.sketch, .injected = ret->injected };
+	const struct store_process *processes;
 	struct store_run *row = &course->row;
+	struct store *own = NULL;
 	struct error e;
+	size_t n;
+	int err = store_url ? store_open(store_url, STORE_WRITE, &own, &e) : 0;
 
+	if (err < 0)
+		return err;
+	processes = conduct_processes(course->conduct, &n);
 	row->reason = *ret->reason ? ret->reason : NULL;
-	if (row_seal(course, store_url, row, &how, &e) < 0) {
+	err = store_run_seal(own ? own : course->store, row, processes, n, &how, &e);
+	store_close(own);
+	if (err < 0) {
 		row->outcome = OUTCOME_ERROR;
 		row->incomplete = true;
 		if (!course->store_failed)
@@ -181,6 +176,7 @@ void course_seal_end(struct course *course, const char *store_url, uint64_t cpu_
 	if (course->keep & COURSE_KEEP_DIRECTORY)
 		snprintf(ret->directory, sizeof(ret->directory), "%s", course->claim.path);
 	ret->timing = timing_of(conduct_result(course->conduct), clock_monotonic_ns() - row->started_monotonic_ns, cpu_ns);
+	return 0;
 }
 
 void course_seal(struct course *course, uint64_t cpu_ns, struct course_result *ret)

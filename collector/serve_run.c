@@ -440,9 +440,7 @@ static void on_count(struct worker_job *job)
 	const char *url = act->serve->store_url;
 
 	course_seal_count(act->course, url, &act->result);
-	act->sealed = store_is_server(url);
-	if (act->sealed)
-		course_seal_end(act->course, url, STORE_UNKNOWN, &act->result);
+	act->sealed = store_is_server(url) && !course_seal_end(act->course, url, STORE_UNKNOWN, &act->result);
 }
 
 static void on_counted(struct worker_job *job)

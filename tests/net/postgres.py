@@ -106,6 +106,14 @@ class Postgres:
                 raise AssertionError(f"{table} of {database} cannot be locked")
             yield
 
+    @contextlib.contextmanager
+    def unreachable(self):
+        """Nobody new can connect meanwhile; who is connected stays so."""
+        socket, away = (os.path.join(self.folder, name) for name in (".s.PGSQL.5432", "away"))
+        os.rename(socket, away)
+        yield
+        os.rename(away, socket)
+
     def waiting(self, database):
         """How many wait for a lock."""
         return int(self.sql(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'"))

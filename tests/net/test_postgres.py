@@ -223,6 +223,22 @@ def test_seal_waits():
     equal((row["outcome"], row["incomplete"], row["kept"]), ("good", False, 1), f"{row}")
 
 
+def test_seal_without_link():
+    """nobody new is let in when a run ends: its end is written through the connection that is there, and says why nothing was counted"""
+    server, marker = Embedded(), os.path.join(scratch(0o777), "marker")
+    server.store = SERVER.database("refused")
+    path = experiment(f"experiment: held\nboxes: [a]\nworkload: {{name: w, box: a, run: [sh, -c, 'until [ -e {marker} ]; do sleep 0.05; done']}}\n")
+    with server, Controller(f"{server.folder}/api") as asker:
+        asker.ask(1, RUN, run_of(path))
+        wait_for("the run", lambda: SERVER.sql("SELECT to_regclass('bop_run')", "refused") and number("refused", "SELECT count(*) FROM bop_run"))
+        with SERVER.unreachable():
+            open(marker, "w", encoding="ascii").close()
+            kind, end = asker.last(1)
+        equal((kind, end[3]), (RUN_END, b"error"), "the run's end")
+    row, = rows(server.store)
+    equal(row["outcome"], "error", f"{row}")
+
+
 def test_bop_killed():
     """bop is killed while it records: what was acknowledged is there, and the run is sealed as incomplete"""
     url, before = SERVER.database("killed"), leftovers()
@@ -291,7 +307,7 @@ def test_disk_full():
 def main():
     with SERVER:
         return run_tests(test_same_words, test_served, test_two_collectors, test_server_restarts, test_server_gone, test_server_hangs,
-                         test_seal_waits, test_bop_killed, test_another_machine, test_disk_full)
+                         test_seal_waits, test_seal_without_link, test_bop_killed, test_another_machine, test_disk_full)
 
 
 if __name__ == "__main__":
