@@ -175,6 +175,8 @@ static int turn_take(struct store_pg *s, struct error *e)
 	if (!err)
 		err = pg_collect(s, NULL, 0, "writing", e);
 	s->patient = false;
+	if (!err || s->failure == PG_AGAIN) /* it was waited for: what comes now has its time from here on */
+		pg_patience(s, PG_PATIENCE_MS);
 	return err;
 }
 

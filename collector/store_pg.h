@@ -82,6 +82,7 @@ struct store_pg {
 	bool unsure;  /* of this work's commit, tried earlier, no answer came */
 	bool had_link; /* there was a connection once */
 	bool patient;  /* what is sent now may take long */
+	uint64_t until_ns; /* what fails then is not tried again */
 	int stop; /* a descriptor: once it can be read, nothing is waited for any more. -1: none */
 	/* between store_begin() and store_commit() */
 	bool collecting, leasing; /* the latter: and it makes this process the owner of a run */
@@ -137,6 +138,7 @@ int pg_query_number(struct store_pg *s, const char *sql, const struct pg_params 
 /* Only puts it: with numbers for its places. */
 int pg_put_numbers(struct store_pg *s, const char *sql, uint64_t a, uint64_t b, struct error *e);
 void pg_undo(struct store_pg *s); /* rolls back what is open */
+void pg_patience(struct store_pg *s, uint64_t ms); /* so long from now on what fails is tried again */
 bool pg_is(const PGresult *result, const char *state); /* an SQLSTATE */
 
 /* store_pg_try.c */

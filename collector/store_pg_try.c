@@ -23,11 +23,11 @@ static int pause_ms(const struct store_pg *s, int attempt)
 	return ms / 2 + (int)(clock_monotonic_ns() / 1000 % (uint64_t)(ms / 2 + 1));
 }
 
-static bool paused(struct store_pg *s, int attempt, uint64_t deadline)
+static bool paused(struct store_pg *s, int attempt)
 {
 	struct pollfd stop = { .fd = s->stop, .events = POLLIN };
 
-	if (s->failure == PG_FINAL || clock_monotonic_ns() >= deadline)
+	if (s->failure == PG_FINAL || clock_monotonic_ns() >= s->until_ns)
 		return false;
 	return poll(&stop, 1, pause_ms(s, attempt)) == 0;
 }
@@ -67,20 +67,24 @@ static int attempt_once(struct store_pg *s, bool transaction, pg_work *work, voi
 	return err;
 }
 
+void pg_patience(struct store_pg *s, uint64_t ms)
+{
+	s->until_ns = clock_monotonic_ns() + ms * (CLOCK_SECOND_NS / 1000);
+}
+
 static int tried(struct store_pg *s, bool transaction, pg_work *work, void *arg, const char *doing, struct error *e)
 {
-	uint64_t patience = s->had_link ? PG_PATIENCE_MS : PG_OPEN_MS;
-	uint64_t deadline = clock_monotonic_ns() + patience * (CLOCK_SECOND_NS / 1000);
 	int err, attempt = 0;
 
 	if (s->whole) /* a part: what fails is tried again as a whole */
 		return work(s, arg, e);
 	s->unsure = false;
+	pg_patience(s, s->had_link ? PG_PATIENCE_MS : PG_OPEN_MS);
 	do {
 		err = attempt_once(s, transaction, work, arg, doing, e);
 		if (err < 0)
 			pg_undo(s);
-	} while (err < 0 && paused(s, attempt++, deadline));
+	} while (err < 0 && paused(s, attempt++));
 	s->begin = false;
 	return err;
 }
