@@ -129,7 +129,7 @@ void door_close(struct door *door, int linger_ms)
 	free(door);
 }
 
-void door_items(const struct door *door, zmq_pollitem_t items[2])
+void door_items(const struct door *door, zmq_pollitem_t items[DOOR_ITEMS])
 {
 	items[0] = (zmq_pollitem_t){ .socket = door->socket, .events = ZMQ_POLLIN };
 	items[1] = (zmq_pollitem_t){ .socket = door->monitor, .events = ZMQ_POLLIN };

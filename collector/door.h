@@ -56,7 +56,8 @@ int door_open(void *context, const struct door_options *options, struct door **r
 void door_close(struct door *door, int linger_ms);
 
 /* For zmq_poll: frames, and who comes and goes. */
-void door_items(const struct door *door, zmq_pollitem_t items[2]);
+enum { DOOR_ITEMS = 2 };
+void door_items(const struct door *door, zmq_pollitem_t items[DOOR_ITEMS]);
 
 /* Before door_receive() in each turn. on_gone: a connection that was claimed has ended. Handles a bounded number. */
 void door_watch(struct door *door, void (*on_gone)(struct door *door, int fd, void *arg), void *arg);

@@ -400,9 +400,17 @@ static bool answers_wait(const struct serve *serve)
 static void answers_leave(struct serve *serve)
 {
 	uint64_t now = clock_monotonic_ns(), until = now + LEAVE_NS;
+	zmq_pollitem_t items[DOOR_ITEMS + SERVE_REMOTE_ITEMS + 1];
+	int n = DOOR_ITEMS + (serve->remote ? SERVE_REMOTE_ITEMS : 0);
 
+	door_items(serve->api, items);
+	if (serve->remote)
+		serve_remote_items(serve->remote, items + DOOR_ITEMS);
 	while (answers_wait(serve) && now < until && serve->stopping < 2) {
-		zmq_poll(&(zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN }, 1, LEAVE_LOOK_MS);
+		for (int i = 0; i < n; i++)
+			items[i].events = 0; /* looked at all the same: so ZeroMQ lets go of what was for somebody who is gone */
+		items[n] = (zmq_pollitem_t){ .fd = serve->signals, .events = ZMQ_POLLIN };
+		zmq_poll(items, n + 1, LEAVE_LOOK_MS);
 		now = clock_monotonic_ns();
 		signals_read(serve, now);
 		outbox_time(serve->outbox, now);
