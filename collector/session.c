@@ -168,14 +168,18 @@ void session_close(struct session *session)
 {
 	struct message quit = { .kind = MESSAGE_ORDER, .order = { .id = UINT64_MAX, .kind = ORDER_QUIT } };
 	bool quiet = session && !session->server;
+	int told = -EHOSTUNREACH;
 	struct error e;
 
 	if (!session)
 		return;
 	if (session->server && !session->connected)
 		quiet = true; /* what it said became the error */
-	if (session->connected && !session->agent_lost && server_send(session->server, session->connected, &quit, NULL) == 0 &&
-	    !agentproc_wait(&session->agent, SESSION_QUIT_NS)) {
+	if (session->connected && !session->agent_lost) {
+		server_work(session->server, clock_monotonic_ns()); /* what waits goes first */
+		told = server_send(session->server, session->connected, &quit, NULL);
+	}
+	if (told == -EAGAIN || (!told && !agentproc_wait(&session->agent, SESSION_QUIT_NS))) {
 		fprintf(stderr, "bop: warning: the agent did not end and was killed\n");
 		session->agent_lost = true;
 		agentproc_close(&session->agent, false);
