@@ -107,14 +107,17 @@ static void device_came(struct faults *faults, struct faults_place *place, unsig
 	struct faults_device *device = faults_device_find(place, index);
 	bool seen = device && device->sight == DEVICE_SEEN, known = device != NULL;
 	uint32_t packets;
-	int err = faults_device_add(faults, place, index, name, &faults->why);
+	struct error why;
+	int err = faults_device_add(faults, place, index, name, &why);
 
+	if (err)
+		faults->why = why;
 	device = faults_device_find(place, index);
 	if (!device) {
 		place->stale |= err != 0;
 		return;
 	}
-	if (!known || (seen && err))
+	if (!known || (seen && err && !faults_packets_through(name, &device->packets)))
 		device->packets = before;
 	if (seen || device->sight != DEVICE_SEEN)
 		return;
