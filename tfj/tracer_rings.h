@@ -18,8 +18,9 @@ uint64_t ring_wake_mask(size_t ring_bytes);
 
 /*
  * Slots of each CPU's lane beside such a ring buffer; half of them is filled when the programs call. 0: no lanes, because
- * the ring is small, or because the clock is that of another machine than x86-64: it must tell any two moments apart that
- * can be cause and effect.
+ * the ring is small, or because of the clock: it must tell any two moments apart that can be cause and effect, which we trust
+ * that of x86-64 alone to do, unless it counts ticks, and show us what it shows the kernel, which it does not in a time
+ * namespace that has moved it.
  */
 uint64_t ring_lane_slots(size_t ring_bytes);
 
