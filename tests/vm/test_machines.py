@@ -12,7 +12,7 @@ import vm
 from machines import Machines
 
 from harness import OUT, Skip, bop, equal, experiment, run_tests, show, store, true  # pylint: disable=wrong-import-order
-from test_labels import agrees, logged  # pylint: disable=wrong-import-order
+from test_labels import agrees, in_process_order, logged  # pylint: disable=wrong-import-order
 
 # the client is on the machine of s1: its connection to s1 does not leave that one
 QUORUM = """experiment: quorum
@@ -65,6 +65,12 @@ def labels(got):
     return sorted(m["label"] for m in got["messages"])
 
 
+def did(got, process):
+    """In its order, but for ends, which have no place in a print."""
+    return [(v["kind"], v.get("label"), v.get("bytes")) for v in in_process_order(got, process)
+            if v["kind"] not in ("close", "exit") and not (v["kind"] == "recv" and not v["bytes"])]
+
+
 def received(got, process, peer):
     """Numbers of the messages on the connection with that server which the program itself says that it has received."""
     way = "<" if process == "client" else ">"
@@ -80,6 +86,8 @@ def test_same_run():
     bop("run", path, "--store", here)
     wanted, got = show("last", here), run(path)
     equal(labels(got), labels(wanted), "labels")
+    for process in ("client", "s1", "s2", "s3"):
+        equal(did(got, process), did(wanted, process), f"what {process} did")
     for print_of in [key for key in wanted if "print" in key]:
         equal(got[print_of], wanted[print_of], print_of)
     for rule in ("message", "connect"):
