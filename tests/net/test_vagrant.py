@@ -360,7 +360,8 @@ COMMANDS = {
     "ssh": """while :; do case $1 in -O) exit 0 ;; -F | -o) shift 2 ;; -*) shift ;; *) break ;; esac; done
 [ "$1" = collector ] || exit 255
 shift
-exec bash -c "$*\"""",
+cat | bash -c "$*"
+exit ${PIPESTATUS[1]}""",
     "sudo": 'exec "$@"',
 }
 
@@ -391,12 +392,14 @@ def test_run_there():
         done, made = run()
         equal((done.out.splitlines()[0].split()[:4], made), (["run", "1", "e", "good"], 1), "the first run")
         true("the picture of run 1 is it's mine.svg" in done.err, done)
+        left = command("bash", "-c", 'echo for whoever comes next | { "$0" "$1" >/dev/null; cat; }', os.path.join(FOLDER, "run"), path, cwd=place, env=env)
+        equal(left.out, "for whoever comes next\n", "what was left on stdin")
         done, made = run("--fault", "reset w<a:7000#1/1", status=1)
-        true("picture of run 2 " in done.err and made == 1, done)
+        true("picture of run 3 " in done.err and made == 1, done)
         done, made = run("--fault", "reset nothing", status=3)
         equal((len(done.err.splitlines()), made), (1, 0), f"a run that there was not: {done}")
         done, made = run("--json", "--runs", "2")
-        true("picture of run 4 " in done.err and made == 1, done)
+        true("picture of run 5 " in done.err and made == 1, done)
     equal(set(glob.glob("/tmp/bop-experiment.*")), before, "folders left with the collector")
 
 
