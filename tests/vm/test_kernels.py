@@ -163,6 +163,8 @@ def check_runs(tap, guest, backend, wanted):
     ways = [message["direction"] for message in run["messages"]] if run else []
     good = run and run["outcome"] == "good" and not run["lost"] and not run["holes"]
     good = good and ways.count(">") == 6 and 4 <= ways.count("<") <= 6
+    if run:
+        text += f"\n{run['backend']}: {run['outcome']} ({run['reason']}), {run['lost']} lost, {run['holes']} holes, messages {' '.join(ways)}"
     tap.result(good and run["backend"] == backend, f"{guest.kernel} {backend}: quorum, whole, and it says which backend", text)
     text = guest.sections.get(f"{backend} client-server", "")
     run = document(text)
