@@ -168,12 +168,8 @@ int main(void)
 	bool soak = getenv("BOP_TEST_SOAK") != NULL;
 	int status;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	fw.w = world_new(&status);
-	if (!fw.w) {
-		puts("1..1");
+	if (!fault_world_new(&fw, &status))
 		return status;
-	}
 	for (size_t kind = 0; kind < sizeof(kinds) / sizeof(*kinds); kind++)
 		for (int lo = 0; lo < 2; lo++)
 			for (int six = 0; six < 2; six++)

@@ -469,12 +469,8 @@ int main(void)
 	struct fault_world fw = { .client = client_main };
 	int status;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	fw.w = world_new(&status);
-	if (!fw.w) {
-		puts("1..1");
+	if (!fault_world_new(&fw, &status))
 		return status;
-	}
 	drop_test(&fw, 1, PING_PONG, SMALL, false,
 		  "drop: TCP sends again, the stream is whole (small, ping-pong, veth)");
 	drop_test(&fw, 2, BACK_TO_BACK, MIXED, true,

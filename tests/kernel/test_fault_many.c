@@ -306,12 +306,8 @@ int main(void)
 	struct fault_world fw = { .client = client_main };
 	int status;
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	fw.w = world_new(&status);
-	if (!fw.w) {
-		puts("1..1");
+	if (!fault_world_new(&fw, &status))
 		return status;
-	}
 	gone_test(&fw, "a rule finds the receive of a message whose connector is gone, and had told its name last");
 	told_test(&fw, "a name that was asked for takes no place any more, however often the rules change");
 	flood_test(&fw, "after 100,000 short connections to nobody's box every cut is exact");

@@ -58,10 +58,7 @@ static void lanes_test(struct world *w)
 	expect(w, counters[COUNTER_EMITTED] - w->counters[COUNTER_EMITTED] == w->n);
 	expect(w, count_kind(w, REC_SEND) == MESSAGES && count_kind(w, REC_RECV) == MESSAGES);
 	check_order(w);
-	for (int i = 0; i < 2; i++) {
-		close(gate.go[i]);
-		close(gate.cookie[i]);
-	}
+	gate_close(&gate);
 }
 
 int main(void)

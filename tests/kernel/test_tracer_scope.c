@@ -205,10 +205,7 @@ static void check_clear(struct world *w)
 	waitpid(w->root, &w->status, 0);
 	world_drain(w);
 	expect(w, w->status == 0 && before >= 6 && w->n == before);
-	for (int i = 0; i < 2; i++) {
-		close(gate.go[i]);
-		close(gate.cookie[i]);
-	}
+	gate_close(&gate);
 }
 
 /* --- ordinals by box --- */
@@ -427,10 +424,7 @@ static void check_overflow(struct world *w)
 		printf("# %s\n", e.text);
 		expect(w, false);
 	}
-	for (int i = 0; i < 2; i++) {
-		close(gate.go[i]);
-		close(gate.cookie[i]);
-	}
+	gate_close(&gate);
 }
 
 int main(void)

@@ -194,6 +194,14 @@ struct gate {
 	int go[2], cookie[2];
 };
 
+static inline void gate_close(struct gate *gate)
+{
+	for (int i = 0; i < 2; i++) {
+		close(gate->go[i]);
+		close(gate->cookie[i]);
+	}
+}
+
 /*
  * Starts scenario(shared) as a traced process in a fresh namespace that is box 1. It waits for
  * world_finish().
@@ -247,10 +255,7 @@ static inline void world_finish(struct world *w, struct gate *gate)
 
 	if (write(gate->go[1], "g", 1) != 1)
 		abort();
-	close(gate->go[0]);
-	close(gate->go[1]);
-	close(gate->cookie[0]);
-	close(gate->cookie[1]);
+	gate_close(gate);
 	while (waitpid(w->root, &w->status, WNOHANG) == 0) {
 		poll(&waiting, 1, 5);
 		world_drain(w);
