@@ -11,6 +11,7 @@
  *   datagrams.c  which receive returned which datagram
  *   losses.c   which messages were lost because of a fault
  *   edges.c    sorts the edges, finds cycles, measures depth; cycles.c leaves out what must be left out
+ *   teardown.c what came of the outcome before everybody was told it
  *   racy.c     which ordinals the graph cannot order (contest.c decides)
  *   content.c  where the bytes of messages are, if there are any
  *
@@ -158,6 +159,7 @@ int build_streams(struct build *b);
 int build_datagrams(struct build *b);
 int build_losses(struct build *b);
 int build_edges(struct build *b);
+int build_teardown(struct build *b);
 int build_racy(struct build *b);
 int build_contents(struct build *b);
 

@@ -63,7 +63,7 @@ int graph_build(const struct trace *trace, enum graph_order order, struct graph 
 {
 	static int (*const steps[])(struct build *b) = {
 		build_canon, build_ends, build_chains, build_rules, build_streams,
-		build_datagrams, build_losses, build_edges, build_racy, build_contents,
+		build_datagrams, build_losses, build_edges, build_teardown, build_racy, build_contents,
 	};
 	struct build b = { .trace = trace, .e = e };
 	int err = 0;

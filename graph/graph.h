@@ -65,7 +65,7 @@ struct graph_vertex {
 	uint32_t process; /* lane: process of the event; RESET: the process that owns the end; 0: LOST and MARK without one */
 	uint32_t depth;	 /* Lamport depth: longest path from a source, 0 first, in the order asked for */
 	uint32_t first_message, n_messages; /* slice of graph.vertex_messages: SEND has 1, RECV those it returned bytes of */
-	bool teardown;	 /* after the outcome mark */
+	bool teardown;	 /* after its agent was told the outcome, or because of what was */
 	bool racy;	 /* its label contains a racy ordinal */
 	uint8_t moved;	 /* enum graph_moved */
 };

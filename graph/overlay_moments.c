@@ -27,7 +27,7 @@ static void add_messages(struct layer *layer, uint32_t v)
 
 		if (receive ? layer->twins->receive[message] != v : g->messages[message].send != v)
 			continue;
-		if (g->vertices[g->messages[message].send].teardown) /* as the clock of another machine has it */
+		if (g->vertices[g->messages[message].send].teardown) /* what says that it came first contradicted the rest */
 			continue;
 		(receive ? layer->receive : layer->send)[message] = (uint32_t)layer->n_moments;
 		add(layer, v, message);

@@ -197,6 +197,14 @@ static void note_range(struct build *b, uint32_t v, const struct event *event, u
 	note_user(b, &b->ends[end], v, send);
 }
 
+/* What the process's own agent was told counts: clocks of two machines agree only so far. */
+static uint64_t outcome_of(const struct build *b, const struct graph_vertex *vertex, uint64_t outcome)
+{
+	uint64_t own = b->trace->processes ? b->trace->processes[vertex->process].outcome_ns : 0;
+
+	return own ? own : outcome;
+}
+
 /* The first EXIT of each process: by process index. */
 static int gather(struct build *b, uint32_t *exits)
 {
@@ -210,7 +218,7 @@ static int gather(struct build *b, uint32_t *exits)
 		uint32_t end = build_end(b, event);
 
 		build_prefetch(b, v);
-		vertex->teardown = event_time(event) > outcome;
+		vertex->teardown = event_time(event) > outcome_of(b, vertex, outcome);
 		if (end) {
 			vertex->connection = b->ends[end].connection;
 			if (build_moved(b, event, end))

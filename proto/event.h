@@ -111,6 +111,7 @@ struct trace_process {
 	uint32_t parent; /* 0: the experiment (or nobody we know) started it */
 	int32_t pid;	 /* for tooltips; means nothing after the run */
 	char *command;	 /* arguments, separated by blanks; may be empty */
+	uint64_t outcome_ns; /* of several streams: when the agent that saw it was told the outcome; 0: there is one stream, or it was not told */
 };
 
 enum end_role { END_UNKNOWN, END_CONNECTOR, END_ACCEPTOR };

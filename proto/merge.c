@@ -46,8 +46,31 @@ static int boxes_move(struct trace *into, struct trace *from, uint32_t *map)
 	return 0;
 }
 
+/* Each phase begins once in a run. */
+static struct event *mark_find(const struct trace *trace, const char *text)
+{
+	for (size_t i = 0; i < trace->n_events; i++) {
+		const char *other = trace_mark_text(trace, &trace->events[i]);
+
+		if (other && !strcmp(other, text))
+			return &trace->events[i];
+	}
+	return NULL;
+}
+
+/* Of the first stream, before its marks are joined with those of others. */
+static void outcome_note(struct trace *trace)
+{
+	const struct event *outcome = mark_find(trace, "outcome");
+
+	for (size_t i = 1; outcome && i <= trace->n_processes; i++)
+		trace->processes[i].outcome_ns = outcome->enter_ns;
+}
+
 static int rows_move(struct trace *into, struct trace *from, const struct shift *shift, int64_t offset_ns)
 {
+	const struct event *outcome = mark_find(from, "outcome");
+
 	for (size_t i = 1; i <= from->n_processes; i++) {
 		struct trace_process *to = trace_process_at(into, shift->process + (uint32_t)i), *row = &from->processes[i];
 
@@ -57,6 +80,7 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 		*row = (struct trace_process){ .name = NULL };
 		to->parent = moved(to->parent, shift->process);
 		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
+		to->outcome_ns = outcome ? outcome->enter_ns - (uint64_t)offset_ns : 0;
 	}
 	for (size_t i = 1; i <= from->n_ends; i++) {
 		struct trace_end *to = trace_end_at(into, shift->end + (uint32_t)i), *row = &from->ends[i];
@@ -84,22 +108,7 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 	return 0;
 }
 
-/* Each phase begins once in a run. */
-static struct event *mark_find(const struct trace *trace, const char *text)
-{
-	for (size_t i = 0; i < trace->n_events; i++) {
-		const char *other = trace_mark_text(trace, &trace->events[i]);
-
-		if (other && !strcmp(other, text))
-			return &trace->events[i];
-	}
-	return NULL;
-}
-
-/*
- * A phase began when the first agent was told so. What the others do because of it can come before a slower one has noted
- * it: a program that was stopped after the outcome must not seem to have ended before.
- */
+/* A phase began when the first agent was told so. Clocks agree only so far: what an agent saw before it was told itself, outcome_ns says. */
 static void mark_join(struct trace *into, const struct event *mark, uint32_t texts, int64_t offset_ns)
 {
 	uint32_t text = moved(mark->text, texts); /* it has moved already */
@@ -204,6 +213,8 @@ int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsi
 	};
 	int err = shift.box ? boxes_move(into, from, shift.box) : -ENOMEM;
 
+	if (stream == 1)
+		outcome_note(into);
 	if (!err)
 		err = rows_move(into, from, &shift, offset_ns);
 	if (!err)

@@ -196,6 +196,106 @@ START_TEST(cut_and_merged)
 }
 END_TEST
 
+static uint64_t last_moment(const struct trace *trace)
+{
+	uint64_t last = 0;
+
+	for (size_t i = 0; i < trace->n_events; i++)
+		last = trace->events[i].return_ns > last ? trace->events[i].return_ns : last;
+	return last;
+}
+
+/* A run whose agents were told the outcome at moments of their own, merged with offsets of clocks that are not right. */
+struct skewed {
+	struct random_run run;
+	struct trace all;
+	struct graph *g; /* in thread order */
+};
+
+enum { SKEW = 50 };
+
+static void skewed_init(struct skewed *s, uint64_t seed, int shape, bool at_once)
+{
+	uint64_t rng = seed, told = 0, last;
+	struct error e;
+
+	random_run_init(&s->run, seed, &shapes[shape]);
+	last = last_moment(&s->run.trace);
+	for (unsigned i = 0; i < streams; i++) {
+		int64_t offset = SKEW + (i ? offset_of(i) : 0); /* no clock has just been started */
+		struct trace part;
+
+		if (!i || !at_once)
+			told = 1 + random_below(&rng, (unsigned)last);
+		stream_cut(&s->run.trace, i, offset, &part);
+		mark_add(&part, told + (uint64_t)offset, "outcome");
+		if (i)
+			ck_assert_int_eq(merge_stream(&s->all, &part, offset - (int64_t)random_below(&rng, 2 * SKEW), i, i), 0);
+		else
+			s->all = part;
+	}
+	ck_assert_msg(!graph_build(&s->all, GRAPH_ORDER_THREAD, &s->g, &e), "%s", e.text);
+}
+
+static void skewed_fini(struct skewed *s)
+{
+	graph_free(s->g);
+	trace_fini(&s->all);
+	random_run_fini(&s->run);
+}
+
+/* However wrong it is how the clocks differ: teardown is what each agent saw after it was told the outcome. */
+START_TEST(outcome_on_other_clocks)
+{
+	streams = FEW;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct skewed s;
+		uint64_t told;
+
+		skewed_init(&s, seed, _i, true);
+		for (uint32_t v = 0; v < s.g->n_vertices; v++) {
+			const struct event *event = &s.all.events[s.g->vertices[v].event];
+
+			told = s.all.processes[s.g->vertices[v].process].outcome_ns;
+			ck_assert_int_eq(!told, !s.g->vertices[v].process);
+			if (told)
+				ck_assert_int_eq(s.g->vertices[v].teardown, event_time(event) > told);
+		}
+		skewed_fini(&s);
+	}
+}
+END_TEST
+
+/* What one agent's programs did after the outcome makes teardown of what it caused where the outcome was not known yet, and of nothing else. */
+START_TEST(outcome_told_late)
+{
+	size_t n_caused = 0;
+
+	streams = FEW;
+	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct skewed s;
+		bool *caused;
+
+		skewed_init(&s, seed, _i, false);
+		caused = calloc(s.g->n_vertices + 1, sizeof(*caused));
+		for (size_t i = 0; i < s.g->n_edges; i++)
+			caused[s.g->edges[i].to] |= s.g->vertices[s.g->edges[i].from].teardown;
+		for (uint32_t v = 0; v < s.g->n_vertices; v++) {
+			const struct event *event = &s.all.events[s.g->vertices[v].event];
+			uint64_t told = s.all.processes[s.g->vertices[v].process].outcome_ns;
+
+			if (!told)
+				continue;
+			ck_assert_int_eq(s.g->vertices[v].teardown, caused[v] || event_time(event) > told);
+			n_caused += event_time(event) <= told && caused[v];
+		}
+		free(caused);
+		skewed_fini(&s);
+	}
+	ck_assert_uint_gt(n_caused, 0);
+}
+END_TEST
+
 static int by_value(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -337,6 +437,8 @@ int main(void)
 	tcase_set_timeout(tc, 240);
 	tcase_add_test(tc, receipts);
 	tcase_add_loop_test(tc, cut_and_merged, 0, 2 * sizeof(shapes) / sizeof(*shapes));
+	tcase_add_loop_test(tc, outcome_on_other_clocks, 0, sizeof(shapes) / sizeof(*shapes));
+	tcase_add_loop_test(tc, outcome_told_late, 0, sizeof(shapes) / sizeof(*shapes));
 	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, names_of_ports);
 	tcase_add_test(tc, sums);

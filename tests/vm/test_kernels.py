@@ -38,6 +38,8 @@ section() { echo "### $*"; }
 # an agent that is too slow to answer on a busy machine (3: it could not run) is asked once more
 run() { @OUT@/bop run examples/$1/experiment.yaml 2>&1 >/dev/null; [ $? != 3 ] || @OUT@/bop run examples/$1/experiment.yaml 2>&1 >/dev/null; }
 cd @ROOT@
+# what a busy machine makes of ten seconds is not what is tested here
+sed -i 's/^timeout: .*/timeout: 300s/' examples/*/experiment.yaml
 export O=@OUT@ BOP_STORE=/tmp/bop.db CK_TAP_LOG_FILE_NAME=- CK_VERBOSITY=silent CK_TIMEOUT_MULTIPLIER=5
 """
 
