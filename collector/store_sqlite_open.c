@@ -3,7 +3,8 @@
  * Opening an SQLite store: finds out whether the file is ours, makes it or brings it up to date (store_sqlite_format.c), reads it
  * where nothing can be written. Never changes a file that is not ours.
  *
- * WAL with synchronous=FULL: a commit is one append and one fsync of the log. A reader needs the -shm file beside the
+ * WAL with synchronous=FULL: a commit is one append and one fsync of the log. The log is merged into the file when 32 MiB of it
+ * have come together, and by the last one who closes the store. A reader needs the -shm file beside the
  * log, or a place to make it; where there is neither log nor such a place, the file itself is complete and is read as
  * immutable.
  */
@@ -23,6 +24,9 @@
 #include "lib/clock.h"
 
 enum { BUSY_MS = 5000 };
+
+/* Pages of 4 KiB. Merging costs as much again as keeping: a run that is going on, on this machine perhaps, does not pay for it. */
+#define LOG_LIMIT "PRAGMA wal_autocheckpoint=8192"
 
 int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error *e)
 {
@@ -220,7 +224,8 @@ static int open_write(struct store_sqlite *s, enum store_mode mode, struct error
 			return err;
 	}
 	log_merging(s, true);
-	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST", "opening it", e);
+	err = sqlite_run(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=FAST; "
+				LOG_LIMIT, "opening it", e);
 	if (!err && found == 2)
 		err = sqlite_format_update(s, e);
 	if (!err) /* fails here, rather than in the middle of a run, where nothing can be written */
