@@ -3,7 +3,7 @@
  * Opening an SQLite store: finds out whether the file is ours, makes it or brings it up to date (store_sqlite_format.c), reads it
  * where nothing can be written. Never changes a file that is not ours.
  *
- * WAL with synchronous=FULL: a commit is one append and one fsync of the log. The log is merged into the file when 32 MiB of it
+ * WAL with synchronous=FULL: a commit is one append and one fsync of the log. The log is merged into the file when 16 MiB of it
  * have come together, and by the last one who closes the store. A reader needs the -shm file beside the
  * log, or a place to make it; where there is neither log nor such a place, the file itself is complete and is read as
  * immutable.
@@ -26,7 +26,7 @@
 enum { BUSY_MS = 5000 };
 
 /* Pages of 4 KiB. Merging costs as much again as keeping: a run that is going on, on this machine perhaps, does not pay for it. */
-#define LOG_LIMIT "PRAGMA wal_autocheckpoint=8192"
+#define LOG_LIMIT "PRAGMA wal_autocheckpoint=4096"
 
 int sqlite_fail(struct store_sqlite *s, int rc, const char *doing, struct error *e)
 {

@@ -12,11 +12,15 @@
  * Byte ranges are not looked at here. Fails only without memory.
  */
 #include "graph/build.h"
+#include "lib/clock.h"
 #include "lib/large.h"
+#include "proto/merge.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TOLD_LATE_NS (10 * CLOCK_SECOND_NS)
 
 /* First event of a process in its order, NO_VERTEX if it has none. */
 static uint32_t process_first(const struct build *b, uint32_t process)
@@ -197,12 +201,19 @@ static void note_range(struct build *b, uint32_t v, const struct event *event, u
 	note_user(b, &b->ends[end], v, send);
 }
 
-/* What the process's own agent was told counts: clocks of two machines agree only so far. */
-static uint64_t outcome_of(const struct build *b, const struct graph_vertex *vertex, uint64_t outcome)
+/*
+ * What its own agent had been told counts: clocks of two machines agree only so far. But whoever could not be told for long is not
+ * waited for: his clock will do.
+ */
+static uint64_t outcome_of(const struct build *b, const struct event *event, uint64_t outcome)
 {
-	uint64_t own = b->trace->processes ? b->trace->processes[vertex->process].outcome_ns : 0;
+	unsigned stream = merge_stream_of(event);
+	uint64_t own;
 
-	return own ? own : outcome;
+	if (stream >= b->trace->n_outcomes || event->kind == EVENT_MARK || outcome > UINT64_MAX - TOLD_LATE_NS)
+		return outcome;
+	own = b->trace->outcomes[stream];
+	return own < outcome + TOLD_LATE_NS ? own : outcome + TOLD_LATE_NS;
 }
 
 /* The first EXIT of each process: by process index. */
@@ -218,7 +229,7 @@ static int gather(struct build *b, uint32_t *exits)
 		uint32_t end = build_end(b, event);
 
 		build_prefetch(b, v);
-		vertex->teardown = event_time(event) > outcome_of(b, vertex, outcome);
+		vertex->teardown = event_time(event) > outcome_of(b, event, outcome);
 		if (end) {
 			vertex->connection = b->ends[end].connection;
 			if (build_moved(b, event, end))

@@ -69,6 +69,7 @@ void trace_fini(struct trace *trace)
 	free(trace->outputs);
 	free(trace->contents);
 	free(trace->receipts);
+	free(trace->outcomes);
 	trace_init(trace);
 }
 

@@ -89,8 +89,8 @@ struct event {
 };
 
 /*
- * When a thing happened: a receive, accept or wait at its return, all else at its entry. Says what is teardown and
- * where things are drawn; it never makes an edge.
+ * When a thing happened: a receive, accept or wait at its return, all else at its entry. Says, by the clock of one agent, what is
+ * teardown, and where things are drawn; it never makes an edge.
  */
 static inline uint64_t event_time(const struct event *event)
 {
@@ -111,7 +111,6 @@ struct trace_process {
 	uint32_t parent; /* 0: the experiment (or nobody we know) started it */
 	int32_t pid;	 /* for tooltips; means nothing after the run */
 	char *command;	 /* arguments, separated by blanks; may be empty */
-	uint64_t outcome_ns; /* of several streams: when the agent that saw it was told the outcome; 0: there is one stream, or it was not told */
 };
 
 enum end_role { END_UNKNOWN, END_CONNECTOR, END_ACCEPTOR };
@@ -205,6 +204,8 @@ struct trace {
 	size_t n_events, n_outputs, n_contents, n_receipts;
 	size_t cap_boxes, cap_processes, cap_ends, cap_texts, cap_events, cap_outputs, cap_contents, cap_receipts; /* private to event.c */
 	uint64_t lost; /* events known to be lost; UINT64_MAX: an unknown number */
+	uint64_t *outcomes; /* of several streams, by number: when its agent was told the outcome, UINT64_MAX: never; NULL: there is one stream */
+	size_t n_outcomes;
 };
 
 void trace_init(struct trace *trace);

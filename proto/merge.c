@@ -58,19 +58,26 @@ static struct event *mark_find(const struct trace *trace, const char *text)
 	return NULL;
 }
 
-/* Of the first stream, before its marks are joined with those of others. */
-static void outcome_note(struct trace *trace)
+/* Before the marks of the streams are joined. */
+static int outcomes_note(struct trace *into, const struct trace *from, int64_t offset_ns, unsigned stream)
 {
-	const struct event *outcome = mark_find(trace, "outcome");
+	const struct event *own = mark_find(into, "outcome"), *other = mark_find(from, "outcome");
+	uint64_t *outcomes = realloc(into->outcomes, (stream + 1) * sizeof(*outcomes));
 
-	for (size_t i = 1; outcome && i <= trace->n_processes; i++)
-		trace->processes[i].outcome_ns = outcome->enter_ns;
+	if (!outcomes)
+		return -ENOMEM;
+	into->outcomes = outcomes;
+	if (!into->n_outcomes)
+		outcomes[into->n_outcomes++] = own ? own->enter_ns : UINT64_MAX;
+	while (into->n_outcomes < stream)
+		outcomes[into->n_outcomes++] = UINT64_MAX;
+	outcomes[stream] = other ? other->enter_ns - (uint64_t)offset_ns : UINT64_MAX;
+	into->n_outcomes = stream + 1;
+	return 0;
 }
 
 static int rows_move(struct trace *into, struct trace *from, const struct shift *shift, int64_t offset_ns)
 {
-	const struct event *outcome = mark_find(from, "outcome");
-
 	for (size_t i = 1; i <= from->n_processes; i++) {
 		struct trace_process *to = trace_process_at(into, shift->process + (uint32_t)i), *row = &from->processes[i];
 
@@ -80,7 +87,6 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 		*row = (struct trace_process){ .name = NULL };
 		to->parent = moved(to->parent, shift->process);
 		to->box = to->box <= from->n_boxes ? shift->box[to->box] : 0;
-		to->outcome_ns = outcome ? outcome->enter_ns - (uint64_t)offset_ns : 0;
 	}
 	for (size_t i = 1; i <= from->n_ends; i++) {
 		struct trace_end *to = trace_end_at(into, shift->end + (uint32_t)i), *row = &from->ends[i];
@@ -108,8 +114,11 @@ static int rows_move(struct trace *into, struct trace *from, const struct shift 
 	return 0;
 }
 
-/* A phase began when the first agent was told so. Clocks agree only so far: what an agent saw before it was told itself, outcome_ns says. */
-static void mark_join(struct trace *into, const struct event *mark, uint32_t texts, int64_t offset_ns)
+/*
+ * A phase began when the first agent was told so. Clocks agree only so far: what an agent saw before it was told itself, `outcomes`
+ * says. False: `into` does not have it yet.
+ */
+static bool mark_join(struct trace *into, const struct event *mark, uint32_t texts, int64_t offset_ns)
 {
 	uint32_t text = moved(mark->text, texts); /* it has moved already */
 	struct event *known = text && text <= into->n_texts && into->texts[text] ? mark_find(into, into->texts[text]) : NULL;
@@ -117,6 +126,7 @@ static void mark_join(struct trace *into, const struct event *mark, uint32_t tex
 
 	if (known && time < known->enter_ns)
 		known->enter_ns = known->return_ns = time;
+	return known;
 }
 
 static int events_move(struct trace *into, const struct trace *from, const struct shift *shift, int64_t offset_ns,
@@ -125,10 +135,8 @@ static int events_move(struct trace *into, const struct trace *from, const struc
 	for (size_t i = 0; i < from->n_events; i++) {
 		struct event *to;
 
-		if (from->events[i].kind == EVENT_MARK) {
-			mark_join(into, &from->events[i], shift->text, offset_ns);
+		if (from->events[i].kind == EVENT_MARK && mark_join(into, &from->events[i], shift->text, offset_ns))
 			continue;
-		}
 		to = trace_event_add(into);
 		if (!to)
 			return -ENOMEM;
@@ -213,8 +221,8 @@ int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsi
 	};
 	int err = shift.box ? boxes_move(into, from, shift.box) : -ENOMEM;
 
-	if (stream == 1)
-		outcome_note(into);
+	if (!err && stream)
+		err = outcomes_note(into, from, offset_ns, stream);
 	if (!err)
 		err = rows_move(into, from, &shift, offset_ns);
 	if (!err)

@@ -209,7 +209,7 @@ static uint64_t last_moment(const struct trace *trace)
 struct skewed {
 	struct random_run run;
 	struct trace all;
-	struct graph *g; /* in thread order */
+	struct graph *g; /* in process order */
 };
 
 enum { SKEW = 50 };
@@ -234,7 +234,15 @@ static void skewed_init(struct skewed *s, uint64_t seed, int shape, bool at_once
 		else
 			s->all = part;
 	}
-	ck_assert_msg(!graph_build(&s->all, GRAPH_ORDER_THREAD, &s->g, &e), "%s", e.text);
+	ck_assert_msg(!graph_build(&s->all, GRAPH_ORDER_PROCESS, &s->g, &e), "%s", e.text);
+}
+
+/* Whether its agent had been told the outcome when that happened. */
+static bool is_told(const struct skewed *s, uint32_t v)
+{
+	const struct event *event = &s->all.events[s->g->vertices[v].event];
+
+	return event->kind != EVENT_MARK && event_time(event) > s->all.outcomes[merge_stream_of(event)];
 }
 
 static void skewed_fini(struct skewed *s)
@@ -250,49 +258,101 @@ START_TEST(outcome_on_other_clocks)
 	streams = FEW;
 	for (uint64_t seed = 1; seed <= 100; seed++) {
 		struct skewed s;
-		uint64_t told;
 
 		skewed_init(&s, seed, _i, true);
-		for (uint32_t v = 0; v < s.g->n_vertices; v++) {
-			const struct event *event = &s.all.events[s.g->vertices[v].event];
-
-			told = s.all.processes[s.g->vertices[v].process].outcome_ns;
-			ck_assert_int_eq(!told, !s.g->vertices[v].process);
-			if (told)
-				ck_assert_int_eq(s.g->vertices[v].teardown, event_time(event) > told);
-		}
+		ck_assert_uint_eq(s.all.n_outcomes, streams);
+		for (uint32_t v = 0; v < s.g->n_vertices; v++)
+			if (s.all.events[s.g->vertices[v].event].kind != EVENT_MARK)
+				ck_assert_int_eq(s.g->vertices[v].teardown, is_told(&s, v));
 		skewed_fini(&s);
 	}
 }
 END_TEST
 
-/* What one agent's programs did after the outcome makes teardown of what it caused where the outcome was not known yet, and of nothing else. */
+/*
+ * What one agent's programs did after the outcome makes teardown of what it caused where the outcome was not known yet, and of what that
+ * process did then, and of nothing else; in either order.
+ */
 START_TEST(outcome_told_late)
 {
 	size_t n_caused = 0;
 
 	streams = FEW;
 	for (uint64_t seed = 1; seed <= 100; seed++) {
+		struct graph *other = NULL;
 		struct skewed s;
+		struct error e;
 		bool *caused;
 
 		skewed_init(&s, seed, _i, false);
 		caused = calloc(s.g->n_vertices + 1, sizeof(*caused));
-		for (size_t i = 0; i < s.g->n_edges; i++)
-			caused[s.g->edges[i].to] |= s.g->vertices[s.g->edges[i].from].teardown;
-		for (uint32_t v = 0; v < s.g->n_vertices; v++) {
-			const struct event *event = &s.all.events[s.g->vertices[v].event];
-			uint64_t told = s.all.processes[s.g->vertices[v].process].outcome_ns;
+		for (size_t i = 0; i < s.g->n_edges; i++) {
+			const struct graph_edge *edge = &s.g->edges[i];
 
-			if (!told)
+			caused[edge->to] |= s.g->vertices[edge->from].teardown && (edge->rule != RULE_PROCESS || !is_told(&s, edge->from));
+		}
+		ck_assert_msg(!graph_build(&s.all, GRAPH_ORDER_THREAD, &other, &e), "%s", e.text);
+		for (uint32_t v = 0; v < s.g->n_vertices; v++) {
+			if (s.all.events[s.g->vertices[v].event].kind == EVENT_MARK)
 				continue;
-			ck_assert_int_eq(s.g->vertices[v].teardown, caused[v] || event_time(event) > told);
-			n_caused += event_time(event) <= told && caused[v];
+			ck_assert_int_eq(s.g->vertices[v].teardown, caused[v] || is_told(&s, v));
+			ck_assert_int_eq(s.g->vertices[v].teardown, other->vertices[v].teardown);
+			n_caused += caused[v] && !is_told(&s, v);
 		}
 		free(caused);
+		graph_free(other);
 		skewed_fini(&s);
 	}
 	ck_assert_uint_gt(n_caused, 0);
+}
+END_TEST
+
+static const uint64_t second = 1000000000;
+
+/* A process of that stream ends at this moment. */
+static void end_add(struct trace *trace, uint64_t seconds)
+{
+	uint32_t index = (uint32_t)trace->n_processes + 1;
+	char name[16];
+
+	snprintf(name, sizeof(name), "p%" PRIu64, seconds);
+	trace_process_at(trace, index)->name = strdup(name);
+	*trace_event_add(trace) = (struct event){ .kind = EVENT_EXIT, .enter_ns = seconds * second, .return_ns = seconds * second,
+						  .process = index, .order = 1 };
+}
+
+/* Of whoever is told long after the others, or never, the clock must do; what has no process is judged by its own agent's clock, too. */
+START_TEST(outcome_told_never)
+{
+	static const bool teardown[] = { false, true, false, false, true }; /* by when, see below */
+	struct trace a, b;
+	struct graph *g;
+	struct error e;
+
+	trace_init(&a);
+	trace_init(&b);
+	end_add(&a, 100);
+	if (_i != 2) /* the first agent was told first, or died before it was */
+		mark_add(&a, 101 * second, "outcome");
+	end_add(&a, 102);
+	end_add(&b, 103);
+	*trace_event_add(&b) = (struct event){ .kind = EVENT_LOST, .enter_ns = 104 * second, .return_ns = 104 * second, .value = 1 };
+	end_add(&b, 120);
+	if (_i != 1) /* the second one was told late, or never */
+		mark_add(&b, (_i == 2 ? 101 : 200) * second, "outcome");
+	ck_assert_int_eq(merge_stream(&a, &b, 0, 1, 1), 0);
+	ck_assert_msg(!graph_build(&a, GRAPH_ORDER_PROCESS, &g, &e), "%s", e.text);
+	ck_assert_uint_eq(g->n_vertices, 6); /* one of them is the mark */
+	for (uint32_t v = 0, k; v < g->n_vertices; v++) {
+		const struct event *event = &a.events[g->vertices[v].event];
+		uint64_t at = event->enter_ns / second;
+
+		k = at == 100 ? 0 : at == 102 ? 1 : at == 103 ? 2 : at == 104 ? 3 : 4;
+		if (event->kind != EVENT_MARK)
+			ck_assert_int_eq(g->vertices[v].teardown, _i == 2 ? at > (k < 2 ? 111 : 101) : teardown[k]);
+	}
+	graph_free(g);
+	trace_fini(&a);
 }
 END_TEST
 
@@ -439,6 +499,7 @@ int main(void)
 	tcase_add_loop_test(tc, cut_and_merged, 0, 2 * sizeof(shapes) / sizeof(*shapes));
 	tcase_add_loop_test(tc, outcome_on_other_clocks, 0, sizeof(shapes) / sizeof(*shapes));
 	tcase_add_loop_test(tc, outcome_told_late, 0, sizeof(shapes) / sizeof(*shapes));
+	tcase_add_loop_test(tc, outcome_told_never, 0, 3);
 	tcase_add_test(tc, numbers);
 	tcase_add_test(tc, names_of_ports);
 	tcase_add_test(tc, sums);
