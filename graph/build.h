@@ -150,14 +150,6 @@ static inline uint64_t range_end(uint64_t pos, uint64_t size)
 	return size > UINT64_MAX - pos ? UINT64_MAX : pos + size;
 }
 
-/* The vertex after v by the order of its process, whatever order the graph was asked for; NO_VERTEX: none. */
-static inline uint32_t build_process_next(const struct build *b, uint32_t v)
-{
-	uint32_t rank = b->rank[b->g->vertices[v].process];
-
-	return rank < b->trace->n_processes && v + 1 < b->floating[rank] ? v + 1 : NO_VERTEX;
-}
-
 /* All return 0 or negative errno; whatever they made stays in b or b->g for build_fini() and graph_free(). */
 int build_canon(struct build *b);
 int build_ends(struct build *b);

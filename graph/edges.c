@@ -41,7 +41,12 @@ int build_edge_add(struct build *b, uint32_t from, uint32_t to, enum graph_rule 
 /* The vertex after v by thread or process order, NO_VERTEX at the end. */
 static uint32_t chain_next(const struct build *b, uint32_t v)
 {
-	return b->g->order == GRAPH_ORDER_THREAD ? b->thread_next[v] : build_process_next(b, v);
+	uint32_t rank;
+
+	if (b->g->order == GRAPH_ORDER_THREAD)
+		return b->thread_next[v];
+	rank = b->rank[b->g->vertices[v].process];
+	return rank < b->trace->n_processes && v + 1 < b->floating[rank] ? v + 1 : NO_VERTEX;
 }
 
 static void sort_few(struct graph_edge *edges, size_t n)

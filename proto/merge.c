@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OFFSETS_MAX = 64 };
+enum { MARKS_MAX = 64 }; /* of a stream; a run has a handful, more are nonsense */
 
 struct shift {
 	uint32_t *box; /* of each box: its index in the other trace */
@@ -132,10 +132,13 @@ static bool mark_join(struct trace *into, const struct event *mark, uint32_t tex
 static int events_move(struct trace *into, const struct trace *from, const struct shift *shift, int64_t offset_ns,
 		       unsigned stream)
 {
+	int n_marks = 0;
+
 	for (size_t i = 0; i < from->n_events; i++) {
 		struct event *to;
 
-		if (from->events[i].kind == EVENT_MARK && mark_join(into, &from->events[i], shift->text, offset_ns))
+		if (from->events[i].kind == EVENT_MARK &&
+		    (n_marks++ >= MARKS_MAX || mark_join(into, &from->events[i], shift->text, offset_ns)))
 			continue;
 		to = trace_event_add(into);
 		if (!to)
@@ -246,22 +249,31 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* Told when all is over: where an agent could not be reached for a while, that was why the run took so long. */
+static bool is_late(const char *mark)
+{
+	return !strcmp(mark, "outcome") || !strcmp(mark, "teardown");
+}
+
 bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_offset_ns)
 {
-	int64_t offsets[OFFSETS_MAX];
-	size_t n = 0;
+	int64_t offsets[2][MARKS_MAX];
+	size_t n[2] = { 0, 0 };
+	bool late;
 
-	for (size_t i = 0; i < a->n_events && n < OFFSETS_MAX; i++) {
+	for (size_t i = 0, n_marks = 0; i < a->n_events && n_marks < MARKS_MAX; i++) {
 		const char *text = trace_mark_text(a, &a->events[i]);
 		const struct event *other = text ? mark_find(b, text) : NULL;
 
+		n_marks += text != NULL;
 		if (other)
-			offsets[n++] = (int64_t)(other->enter_ns - a->events[i].enter_ns);
+			offsets[is_late(text)][n[is_late(text)]++] = (int64_t)(other->enter_ns - a->events[i].enter_ns);
 	}
-	if (!n)
+	late = !n[false];
+	if (!n[late])
 		return false;
-	qsort(offsets, n, sizeof(*offsets), by_size);
-	*ret_offset_ns = offsets[n / 2];
+	qsort(offsets[late], n[late], sizeof(**offsets), by_size);
+	*ret_offset_ns = offsets[late][n[late] / 2];
 	return true;
 }
 

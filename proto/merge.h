@@ -28,8 +28,9 @@ static inline unsigned merge_stream_of(const struct event *event)
 }
 
 /*
- * How much more the clock of b shows than that of a: from the marks, which all agents are told at the same moment. The
- * median of their differences, and false if they have no mark in common.
+ * How much more the clock of b shows than that of a: from the marks, of which all agents are told at the same moment, and note
+ * them when they hear of it. The median of the differences of those before the outcome, or if there are none, of the others;
+ * false if they have no mark in common.
  */
 bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_offset_ns);
 
