@@ -58,20 +58,26 @@ static struct event *mark_find(const struct trace *trace, const char *text)
 	return NULL;
 }
 
+static uint64_t outcome_of(const struct trace *trace, int64_t offset_ns)
+{
+	const struct event *mark = mark_find(trace, "outcome");
+
+	return mark ? mark->enter_ns - (uint64_t)offset_ns : UINT64_MAX;
+}
+
 /* Before the marks of the streams are joined. */
 static int outcomes_note(struct trace *into, const struct trace *from, int64_t offset_ns, unsigned stream)
 {
-	const struct event *own = mark_find(into, "outcome"), *other = mark_find(from, "outcome");
 	uint64_t *outcomes = realloc(into->outcomes, (stream + 1) * sizeof(*outcomes));
 
 	if (!outcomes)
 		return -ENOMEM;
 	into->outcomes = outcomes;
 	if (!into->n_outcomes)
-		outcomes[into->n_outcomes++] = own ? own->enter_ns : UINT64_MAX;
+		outcomes[into->n_outcomes++] = outcome_of(into, 0);
 	while (into->n_outcomes < stream)
 		outcomes[into->n_outcomes++] = UINT64_MAX;
-	outcomes[stream] = other ? other->enter_ns - (uint64_t)offset_ns : UINT64_MAX;
+	outcomes[stream] = outcome_of(from, offset_ns);
 	into->n_outcomes = stream + 1;
 	return 0;
 }
@@ -266,8 +272,10 @@ bool merge_offset(const struct trace *a, const struct trace *b, int64_t *ret_off
 		const struct event *other = text ? mark_find(b, text) : NULL;
 
 		n_marks += text != NULL;
-		if (other)
-			offsets[is_late(text)][n[is_late(text)]++] = (int64_t)(other->enter_ns - a->events[i].enter_ns);
+		if (!other)
+			continue;
+		late = is_late(text);
+		offsets[late][n[late]++] = (int64_t)(other->enter_ns - a->events[i].enter_ns);
 	}
 	late = !n[false];
 	if (!n[late])

@@ -15,9 +15,10 @@
 /*
  * Moves all of `from`, whose clock shows offset_ns more than that of `into`, to the end of `into`. The marks of the run
  * are in every stream; each is kept once, at the earliest time, and `outcomes` says when each agent was told the
- * outcome. stream: the number of `from` (that of `into` is 0): from 1, in order, below MERGE_STREAMS_MAX; tells sequence numbers of CPUs with one number apart. kernel: 0 if both come from one kernel, else a
- * number of its own for that of `from`: what only a kernel tells apart (sockets without a key of TCP) is not mixed up. 0
- * or -ENOMEM; then both must only be freed. from is empty afterwards.
+ * outcome. stream: the number of `from` (that of `into` is 0): from 1, in order, below MERGE_STREAMS_MAX; tells sequence
+ * numbers of CPUs with one number apart. kernel: 0 if both come from one kernel, else a number of its own for that of
+ * `from`: what only a kernel tells apart (sockets without a key of TCP) is not mixed up. 0 or -ENOMEM; then both must
+ * only be freed. from is empty afterwards.
  */
 int merge_stream(struct trace *into, struct trace *from, int64_t offset_ns, unsigned stream, unsigned kernel);
 
