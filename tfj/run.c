@@ -283,7 +283,6 @@ static void content_of(struct run *run, const struct rec_transfer *send)
 
 void run_record(struct run *run, const struct rec_head *record, size_t size)
 {
-	run->received++;
 	if (!run->names)
 		return;
 	if (run->attached)
@@ -352,16 +351,14 @@ static void drain_until_quiet(struct run *run)
 /* Every record that the kernel side says it made must have come. Returns how many it made. */
 static uint64_t emitted_check(struct run *run)
 {
-	uint64_t now[COUNTER_COUNT], emitted;
+	uint64_t missing = tracer_drain_all(run->place.tracer), now[COUNTER_COUNT];
 
-	tracer_drain(run->place.tracer);
-	tracer_counters(run->place.tracer, now);
-	emitted = now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED];
-	if (emitted > run->received) {
-		run->lost += emitted - run->received;
-		note(run, EVENT_LOST, emitted - run->received, "records that the kernel made and that did not arrive");
+	if (missing) {
+		run->lost += missing;
+		note(run, EVENT_LOST, missing, "records that the kernel made and that did not arrive");
 	}
-	return emitted;
+	tracer_counters(run->place.tracer, now);
+	return now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED];
 }
 
 int run_stop(struct run *run, struct error *e)

@@ -38,7 +38,6 @@ struct run {
 	struct claim directory; /* where the programs work, if nobody had made it: the collector is on another machine */
 	char hosts[RUN_PATH_MAX], resolv[RUN_PATH_MAX];
 	uint64_t before[COUNTER_COUNT]; /* the counters when the run began */
-	uint64_t received; /* records that came out of the ring buffer */
 	uint64_t lost, dropped; /* said so far */
 	uint64_t losses_ns;	/* when they were looked for last */
 };

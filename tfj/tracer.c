@@ -62,13 +62,6 @@ void tracer_syn_tells(struct tracer *tracer, bool on)
 	tracer->bpf->bss->syn_tells = on;
 }
 
-static void record_arrived(void *arg, const struct rec_head *record, size_t size)
-{
-	struct tracer *tracer = arg;
-
-	tracer->on_record(record, size, tracer->arg);
-}
-
 /* Lanes only beside the tracepoints: probes at functions can be interrupted by other tasks for long. */
 static void rings_set(struct tracer *tracer, size_t ring_bytes)
 {
@@ -441,61 +434,4 @@ void tracer_clear(struct tracer *tracer)
 	map_clear(bpf_map__fd(tracer->bpf->maps.older_taken));
 	map_clear(bpf_map__fd(tracer->bpf->maps.ignored_keys));
 	map_clear(bpf_map__fd(tracer->bpf->maps.ignored_cookies));
-}
-
-int tracer_fd(const struct tracer *tracer)
-{
-	return tracer->rings.epoll;
-}
-
-int tracer_drain(struct tracer *tracer)
-{
-	return tracer_rings_drain(&tracer->rings, record_arrived, tracer);
-}
-
-/*
- * Runs that were skipped because the program, or another perf program, was running on that CPU
- * already. Of two at the same hook one always runs; a child of a listening socket that is not seen when it is born is seen
- * when it is established.
- */
-static uint64_t runs_missed(const struct tracer *tracer)
-{
-	const struct bpf_program *harmless[] = {
-		tracer->bpf->progs.on_state,	     tracer->bpf->progs.on_state_nested, tracer->bpf->progs.on_reset,
-		tracer->bpf->progs.on_reset_nested,  tracer->bpf->progs.on_destroy,	 tracer->bpf->progs.on_destroy_nested,
-		tracer->bpf->progs.on_born,
-	};
-	struct bpf_program *program;
-	uint64_t missed = 0;
-
-	bpf_object__for_each_program(program, tracer->bpf->obj)
-	{
-		struct bpf_prog_info info = {0};
-		__u32 size = sizeof(info);
-		bool missing = true;
-
-		for (size_t i = 0; i < sizeof(harmless) / sizeof(*harmless); i++)
-			missing &= program != harmless[i];
-		if (missing && bpf_program__fd(program) >= 0 &&
-		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
-			missed += info.recursion_misses;
-	}
-	return missed;
-}
-
-void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT])
-{
-	struct cpu_counters *cpus = tracer->cpus;
-	uint32_t zero = 0;
-
-	memset(ret_counters, 0, COUNTER_COUNT * sizeof(*ret_counters));
-	ret_counters[COUNTER_LOST_NESTED] = runs_missed(tracer) + tracer->missed +
-					    kretprobes_missed(tracer->kretprobes, tracer->n_kretprobes);
-	if (bpf_map__lookup_elem(tracer->bpf->maps.cpus, &zero, sizeof(zero), cpus,
-				 (size_t)tracer->n_cpus * sizeof(*cpus), 0))
-		return; /* never: it is there as long as we are */
-	for (int cpu = 0; cpu < tracer->n_cpus; cpu++)
-		for (int i = 0; i < COUNTER_COUNT; i++)
-			ret_counters[i] += cpus[cpu].counters[i];
-	ret_counters[COUNTER_EMITTED] += rings_lanes_given(tracer->rings.rings);
 }

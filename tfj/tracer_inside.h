@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The inside of the tracer, for tracer.c (what is loaded, attached and read) and tracer_scope.c (who and what is traced). Nobody else
- * includes this.
+ * The inside of the tracer, for tracer.c (what is loaded and attached), tracer_drain.c (what is read) and tracer_scope.c (who and
+ * what is traced). Of others, only tests include this.
  */
 #ifndef TFJ_TRACER_INSIDE_H
 #define TFJ_TRACER_INSIDE_H
@@ -40,6 +40,7 @@ struct tracer {
 	uint32_t fault_changes; /* see tracer_faulting */
 	struct cpu_counters *cpus; /* n_cpus of them, to be read into */
 	int n_cpus;
+	uint64_t arrived; /* records, since load; and those that were given up */
 };
 
 #endif

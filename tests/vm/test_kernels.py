@@ -118,6 +118,19 @@ def document(text):
         return None
 
 
+def told(text):
+    """What a run said of itself, the most telling first, and nothing of its events but what was lost."""
+    run = document(text)
+    if not run:
+        return text
+    lines = [f"{run['backend']}: {run['outcome']} ({run['reason']}), {run['lost']} lost, holes {run['holes']}",
+             "messages " + " ".join(message["label"] for message in run["messages"])]
+    lines += [f"lost: {vertex}" for vertex in run["vertices"] if vertex["kind"] == "lost"]
+    lines += [f"{process['name']} ended with {process['status']}, signal {process['signal']}" for process in run["processes"]]
+    lines += [f"check: {run['check']}", f"warnings: {run['warnings']}"]
+    return "\n".join(lines) + "\n" + text[:text.index("{")][-2000:]
+
+
 def shape(run):
     """What must be the same under every backend: names of everything, and what became of it. When ends of processes come is
     chance; the print knows what is not."""
@@ -165,9 +178,7 @@ def check_runs(tap, guest, backend, wanted):
     ways = [message["direction"] for message in run["messages"]] if run else []
     good = run and run["outcome"] == "good" and not run["lost"] and not run["holes"]
     good = good and ways.count(">") == 6 and 4 <= ways.count("<") <= 6
-    if run:
-        text += f"\n{run['backend']}: {run['outcome']} ({run['reason']}), {run['lost']} lost, {run['holes']} holes, messages {' '.join(ways)}"
-    tap.result(good and run["backend"] == backend, f"{guest.kernel} {backend}: quorum, whole, and it says which backend", text)
+    tap.result(good and run["backend"] == backend, f"{guest.kernel} {backend}: quorum, whole, and it says which backend", told(text))
     text = guest.sections.get(f"{backend} client-server", "")
     run = document(text)
     name = f"{guest.kernel} {backend}: client-server has the labels and the print that it has here"
