@@ -75,7 +75,7 @@ static __always_inline void end_base(struct sock_state *ss, struct tcp_sock *tp)
 	if (ss->flags & (SOCK_F_KEYED | SOCK_F_BASED))
 		return;
 	ss->flags |= SOCK_F_BASED;
-	ss->first_local = ss->sent_seq = peek(tp, snd_sml) + 1;
+	ss->first_local = peek(tp, snd_sml) + 1;
 	ss->opened = -1;
 }
 
@@ -170,8 +170,8 @@ static __always_inline struct sock_state *child_create(struct sock *sk, struct t
 
 	if (!ss)
 		return 0;
-	ss->first_local = ss->sent_seq = tp->write_seq;
-	ss->first_remote = ss->received_seq = tp->copied_seq;
+	ss->first_local = tp->write_seq;
+	ss->first_remote = tp->copied_seq;
 	ss->opened = -1;
 	cookie = ss->cookie;
 	if (bpf_map_update_elem(&unaccepted, &cookie, &one, BPF_ANY))
@@ -249,9 +249,7 @@ static __noinline int sock_adopt(struct sock *sk)
 	ss->first_local = first_sent(sk, tp, &connector);
 	ss->first_remote = peek(tp, rcv_nxt) - (__u32)peek(tp, bytes_received);
 	end = received_end(sk, tp);
-	ss->sent_seq = peek(tp, write_seq);
 	ss->sent = peek(tp, bytes_acked) - (connector == 1) + (peek(tp, write_seq) - peek(tp, snd_una));
-	ss->received_seq = end;
 	ss->received = ss->taken = peek(tp, bytes_received) - (peek(tp, rcv_nxt) - end);
 	taken_since(ss, state);
 	ss->opened = -1;

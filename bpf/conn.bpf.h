@@ -187,10 +187,10 @@ static __noinline int sock_established(struct sock *sk, int accepted)
 		/* what went with the SYN counts in write_seq already */
 		data = tp->write_seq - (tp->snd_sml + 1);
 		if (!(ss->flags & SOCK_F_BASED)) {
-			ss->first_local = ss->sent_seq = data < SYN_DATA_MAX ? tp->snd_sml + 1 : tp->write_seq;
+			ss->first_local = data < SYN_DATA_MAX ? tp->snd_sml + 1 : tp->write_seq;
 			ss->opened = -1;
 		}
-		ss->first_remote = ss->received_seq = tp->copied_seq;
+		ss->first_remote = tp->copied_seq;
 	}
 	return end_keyed(sk, ss);
 }

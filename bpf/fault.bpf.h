@@ -355,7 +355,7 @@ verified_once int fault_keyed(struct sock_state *ss)
 	watch = fault_watch(ss);
 	if (watch & 3u << (RULE_RECV << 1)) {
 		pair = end_key(ss);
-		next = ss->received_seq;
+		next = received_number(ss);
 		bpf_map_update_elem(&fault_taken, &pair, &next, BPF_ANY);
 	}
 	if (watch & 1u << (RULE_ACCEPT << 1) && ss->flags & SOCK_F_ACCEPTOR) {

@@ -22,9 +22,9 @@ static __always_inline __u32 fault_act(struct rule *rule, struct tcp_sock *tp)
 }
 
 /* Where `pos` is in the stream that this end sends. */
-static __always_inline __u32 sent_number(struct sock_state *ss, __u64 pos)
+static __always_inline __u32 sent_number(const struct sock_state *ss, __u64 pos)
 {
-	return ss->sent_seq + (__u32)(pos - ss->sent);
+	return ss->first_local + (__u32)pos;
 }
 
 /* The socket is locked. 0: in place. */

@@ -103,17 +103,15 @@ struct sock_state {
 	__u32 box;
 	__u32 flags;
 	__u32 message; /* last number given out */
-	__u64 sent; /* position that belongs to sent_seq */
+	__u64 sent; /* positions that were seen last: numbers of sequences less those of the first bytes, in 64 bits */
 	__u64 received;
 	__u64 taken; /* up to where receives have told of it: what a look at the socket finds beyond is not theirs yet */
-	__u32 sent_seq;
-	__u32 received_seq;
+	__u32 first_local;
+	__u32 first_remote;
 	__u64 opened;	 /* position at which `message` was given out */
 	__u64 rest;	 /* bytes that a short write left over */
 	__u32 rest_tgid; /* whose */
 	__u32 rest_message;
-	__u32 first_local;
-	__u32 first_remote;
 	__u64 syn_ns;
 	__u64 name; /* of the connection, fault_connection_name(); 0: not known */
 	__u32 fault_seen;  /* `faulting` when these were right: */

@@ -9,20 +9,29 @@
 #include "bpf/scope.bpf.h"
 
 /*
- * Unwraps sequence numbers to 64 bits; a number may lie a little behind the last one (never 2 GiB).
+ * Unwraps a sequence number to 64 bits: it may lie a little before or behind `position` (never 2 GiB), which belongs to the same
+ * stream.
  */
+static __always_inline __u64 position_near(__u64 position, __u32 first, __u32 seq)
+{
+	return position + (__s64)(__s32)(seq - first - (__u32)position);
+}
+
+/* One word is all that changes: whoever comes between, in a softirq or on another CPU, finds it right, and leaves it so. */
 static __always_inline __u64 sent_position(struct sock_state *ss, __u32 seq)
 {
-	ss->sent += (__s64)(__s32)(seq - ss->sent_seq);
-	ss->sent_seq = seq;
-	return ss->sent;
+	return ss->sent = position_near(ss->sent, ss->first_local, seq);
 }
 
 static __always_inline __u64 received_position(struct sock_state *ss, __u32 seq)
 {
-	ss->received += (__s64)(__s32)(seq - ss->received_seq);
-	ss->received_seq = seq;
-	return ss->received;
+	return ss->received = position_near(ss->received, ss->first_remote, seq);
+}
+
+/* The number of what is read next. */
+static __always_inline __u32 received_number(const struct sock_state *ss)
+{
+	return ss->first_remote + (__u32)ss->received;
 }
 
 /*

@@ -359,7 +359,7 @@ static __always_inline int bytes_taken(struct sock *sk)
 	before = ss->taken;
 	ss->taken = end = received_position(ss, received_end(sk, tp));
 	if (seldom(faults_on()))
-		fault_read(ss, ss->received_seq, before ? 0 : FAULT_READ_FIRST);
+		fault_read(ss, received_number(ss), before ? 0 : FAULT_READ_FIRST);
 	if (seldom(taken_alone(sk, task))) {
 		if (end > before)
 			taken_told(ss, state, before, end - before);
@@ -420,7 +420,7 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 		state->receive.cookie = 0;
 	}
 	if (faults_on() && flags & MSG_PEEK && result > 0)
-		fault_read(ss, ss->received_seq + result, FAULT_READ_PEEKED);
+		fault_read(ss, received_number(ss) + result, FAULT_READ_PEEKED);
 	if (flags & (MSG_PEEK | MSG_ERRQUEUE) || is_retry(result) ||
 	    (!result && !is_end(sk, task))) {
 		state->sleep_ns = 0;
@@ -431,14 +431,14 @@ static __always_inline int receive_settled(struct sock *sk, int result, int flag
 	if (!tp)
 		return 0;
 	if (flags & MSG_OOB && result > 0) {
-		pos = ss->received + (__s64)(__s32)(peek(tp, urg_seq) - ss->received_seq);
+		pos = position_near(ss->received, ss->first_remote, peek(tp, urg_seq));
 		recv_emit(ss->cookie, ss->box, task, state, pos, result, REC_F_URGENT);
 		return 0;
 	}
 	if (state->receive.cookie == ss->cookie) {
 		pos = state->receive.end;
 	} else {
-		pos = ss->received + (__s64)(__s32)(received_end(sk, tp) - ss->received_seq);
+		pos = position_near(ss->received, ss->first_remote, received_end(sk, tp));
 		if (!(ss->flags & SOCK_F_KEYED)) {
 			pos = 0;
 		} else if (!result && pos == ss->taken + 1) {

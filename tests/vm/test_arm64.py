@@ -4,6 +4,7 @@
 
 Prints TAP. They are cross-compiled with Debian's own libraries for arm64, which are unpacked, not installed.
 """
+import glob
 import os
 import re
 import shutil
@@ -15,8 +16,7 @@ import vm
 
 COMPILER = "aarch64-linux-gnu-gcc"
 PROGRAMS = vm.TRACER_PROGRAMS
-SOURCES = ["tfj/tracer.c", "tfj/tracer_backend.c", "tfj/tracer_kernel.c", "tfj/tracer_content.c", "tfj/tracer_follow.c", "tfj/tracer_rings.c",
-           "tfj/tracer_scope.c", "tfj/kretprobe.c", "tfj/rings.c", "lib/error.c"]
+SOURCES = sorted(glob.glob("tfj/tracer*.c", root_dir=vm.ROOT)) + ["tfj/kretprobe.c", "tfj/rings.c", "lib/error.c"]
 LIBRARIES = ["libbpf.a", "libelf.a", "libz.a"]
 BACKEND = "kprobe"  # before Linux 6.4, arm64 has no trampolines for functions
 TIMEOUT = 1400

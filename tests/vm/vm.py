@@ -22,7 +22,7 @@ GUEST_PASSED = 33  # (16 << 1) | 1: what isa-debug-exit makes of the 16 that /in
 # of tests/kernel/, what needs nothing but libbpf; what the first two do, every backend can
 TRACER_PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_scope", "test_tracer_attach",
                    "test_datagram"]
-SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep"
+SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep|segfault|Out of memory"
 
 
 class Unavailable(Exception):
