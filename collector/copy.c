@@ -79,21 +79,31 @@ static int row_clean(struct store_run *row, struct error *e)
 	return err;
 }
 
-static int rest_clean(struct run *run, struct error *e)
+static int streams_clean(struct store_stream *streams, size_t n, uint64_t id, struct error *e)
 {
-	uint64_t id = run->row->id;
 	int err = 0;
 
-	if (run->n_streams > MERGE_STREAMS_MAX || run->n_processes > COPY_PROCESSES_MAX)
-		return error_set(e, -E2BIG, "run %" PRIu64 " has %zu agents and %zu processes: that is no run of bop", id, run->n_streams,
-				 run->n_processes);
-	for (size_t i = 0; i < run->n_streams && !err; i++) {
-		struct store_stream *stream = &run->streams[i];
-		char **texts[] = { &stream->host, &stream->boot_id, &stream->kernel, &stream->backend };
+	for (size_t i = 0; i < n && !err; i++) {
+		char **texts[] = { &streams[i].host, &streams[i].boot_id, &streams[i].kernel, &streams[i].backend };
 
 		for (size_t k = 0; k < 4 && !err; k++)
 			err = text_clean(texts[k], COPY_NAME_MAX, false, "agent", id, e);
 	}
+	return err;
+}
+
+static int rest_clean(struct run *run, struct error *e)
+{
+	size_t n_agents = run->n_agents > run->n_streams ? run->n_agents : run->n_streams;
+	uint64_t id = run->row->id;
+	int err;
+
+	if (n_agents > MERGE_STREAMS_MAX || run->n_processes > COPY_PROCESSES_MAX)
+		return error_set(e, -E2BIG, "run %" PRIu64 " has %zu agents and %zu processes: that is no run of bop", id, n_agents,
+				 run->n_processes);
+	err = streams_clean(run->streams, run->n_streams, id, e);
+	if (!err)
+		err = streams_clean(run->agents, run->n_agents, id, e);
 	for (size_t i = 0; i < run->n_processes && !err; i++) {
 		struct store_process *process = &run->processes[i];
 		char **texts[] = { &process->name, &process->box, &process->command };
@@ -139,6 +149,24 @@ static void clock_move(struct copying *c)
 	shift = (uint64_t)zero + run->streams[0].monotonic_ns + c->row.started_ns - run->streams[0].realtime_ns;
 	for (size_t i = 0; i < run->n_streams; i++)
 		run->streams[i].realtime_ns += shift;
+}
+
+static void swap(char **a, char **b)
+{
+	char *text = *a;
+
+	*a = *b;
+	*b = text;
+}
+
+/* Who recorded the repeat; the clocks stay those of the events. */
+static void agents_move(struct run *run)
+{
+	for (size_t i = 0; run->n_agents == run->n_streams && i < run->n_agents; i++) {
+		swap(&run->streams[i].host, &run->agents[i].host);
+		swap(&run->streams[i].kernel, &run->agents[i].kernel);
+		swap(&run->streams[i].backend, &run->agents[i].backend);
+	}
 }
 
 /* Its class, or why it has none; a graph that cannot be made is such a reason (catch_up.h). */
@@ -284,6 +312,7 @@ int copy_run(struct store *from, uint64_t id, struct store *to, struct copy_inde
 		c.row.has_prints = c.row.new_class = false;
 		if (c.run->events_of != id) {
 			clock_move(&c);
+			agents_move(c.run);
 			err = warn(&c, e);
 		}
 	}

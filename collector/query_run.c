@@ -120,13 +120,13 @@ static int agents_add(const struct run *run, Bop__Api__RunInfo *answer)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < run->n_streams && !err; i++) {
+	for (size_t i = 0; i < run->n_agents && !err; i++) {
 		Bop__Api__RunAgent *row = QUERY_MAKE(run_agent);
 
 		err = query_row_add(&answer->agents, &answer->n_agents, row);
 		if (!err &&
-		    (query_text(&row->host, run->streams[i].host) || query_text(&row->kernel, run->streams[i].kernel) ||
-		     query_text(&row->backend, run->streams[i].backend)))
+		    (query_text(&row->host, run->agents[i].host) || query_text(&row->kernel, run->agents[i].kernel) ||
+		     query_text(&row->backend, run->agents[i].backend)))
 			err = -ENOMEM;
 	}
 	return err;

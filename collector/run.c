@@ -49,16 +49,14 @@ static char *copy(const char *text)
 	return strdup(text ? text : "");
 }
 
-static int on_stream(const struct store_stream *from, void *arg, struct error *e)
+static int stream_add(struct store_stream **streams, size_t *n, const struct store_stream *from, struct error *e)
 {
-	struct run *run = arg;
-	struct store_stream *to;
+	struct store_stream *to = realloc(*streams, (*n + 1) * sizeof(*to));
 
-	to = realloc(run->streams, (run->n_streams + 1) * sizeof(*to));
 	if (!to)
 		return error_set(e, -ENOMEM, "out of memory");
-	run->streams = to;
-	to += run->n_streams++;
+	*streams = to;
+	to += (*n)++;
 	*to = *from;
 	to->host = copy(from->host);
 	to->boot_id = copy(from->boot_id);
@@ -67,6 +65,20 @@ static int on_stream(const struct store_stream *from, void *arg, struct error *e
 	if (!to->host || !to->boot_id || !to->kernel || !to->backend)
 		return error_set(e, -ENOMEM, "out of memory");
 	return 0;
+}
+
+static int on_stream(const struct store_stream *stream, void *arg, struct error *e)
+{
+	struct run *run = arg;
+
+	return stream_add(&run->streams, &run->n_streams, stream, e);
+}
+
+static int on_agent(const struct store_stream *stream, void *arg, struct error *e)
+{
+	struct run *run = arg;
+
+	return stream_add(&run->agents, &run->n_agents, stream, e);
 }
 
 static int on_process(const struct store_process *from, void *arg, struct error *e)
@@ -254,6 +266,8 @@ static int rest_load(struct store *store, struct run *run, struct error *e)
 	if (!err)
 		err = store_each_stream(store, run->events_of, on_stream, run, e);
 	if (!err)
+		err = store_each_stream(store, run->row->id, on_agent, run, e);
+	if (!err)
 		err = store_each_process(store, run->row->id, on_process, run, e);
 	return err ? err : streams_load(store, run, e);
 }
@@ -342,6 +356,17 @@ static int orphan_load(struct store *store, uint64_t id, struct run **ret_run, s
 	return 0;
 }
 
+static void streams_free(struct store_stream *streams, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(streams[i].host);
+		free(streams[i].boot_id);
+		free(streams[i].kernel);
+		free(streams[i].backend);
+	}
+	free(streams);
+}
+
 void run_free(struct run *run)
 {
 	if (!run)
@@ -353,13 +378,8 @@ void run_free(struct run *run)
 		free(run->processes[i].output);
 	}
 	free(run->processes);
-	for (size_t i = 0; i < run->n_streams; i++) {
-		free(run->streams[i].host);
-		free(run->streams[i].boot_id);
-		free(run->streams[i].kernel);
-		free(run->streams[i].backend);
-	}
-	free(run->streams);
+	streams_free(run->streams, run->n_streams);
+	streams_free(run->agents, run->n_agents);
 	trace_fini(&run->trace);
 	store_run_free(run->row);
 	free(run);

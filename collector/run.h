@@ -17,8 +17,10 @@ struct run {
 	struct store_run *row; /* running, but its owner is gone: shown as ended, incomplete */
 	struct store_process *processes;
 	size_t n_processes;
-	struct store_stream *streams; /* an agent each; times of the trace are of the first one's clock */
+	struct store_stream *streams; /* of events_of, an agent each; times of the trace are of the first one's clock */
 	size_t n_streams;
+	struct store_stream *agents; /* who recorded the run itself; none: a repeat of which an older bop kept nothing about that */
+	size_t n_agents;
 	struct trace trace;	    /* of all streams; lost is UINT64_MAX when one has no end or a gap */
 	bool complete;
 	uint64_t events_of; /* the run that recorded them: its own number, or, of a repeat, that of the one that it did the same as */

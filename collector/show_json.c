@@ -255,13 +255,13 @@ static void row_write(struct json_writer *w, const struct run *run)
 	json_decref(object);
 	json_member(w, "file", json_text(run->row->path));
 	json_member(w, "version", json_text(run->row->version));
-	json_member(w, "host", json_text(run->n_streams ? run->streams[0].host : NULL));
-	json_member(w, "kernel", json_text(run->n_streams ? run->streams[0].kernel : NULL));
-	json_member(w, "backend", json_text(run->n_streams ? run->streams[0].backend : NULL));
+	json_member(w, "host", json_text(run->n_agents ? run->agents[0].host : NULL));
+	json_member(w, "kernel", json_text(run->n_agents ? run->agents[0].kernel : NULL));
+	json_member(w, "backend", json_text(run->n_agents ? run->agents[0].backend : NULL));
 	json_array_begin(w, "agents");
-	for (size_t i = 0; i < run->n_streams; i++)
-		json_element(w, json_pack("{s:o,s:o,s:o}", "host", json_text(run->streams[i].host), "kernel",
-					  json_text(run->streams[i].kernel), "backend", json_text(run->streams[i].backend)));
+	for (size_t i = 0; i < run->n_agents; i++)
+		json_element(w, json_pack("{s:o,s:o,s:o}", "host", json_text(run->agents[i].host), "kernel",
+					  json_text(run->agents[i].kernel), "backend", json_text(run->agents[i].backend)));
 	json_array_end(w);
 	json_member(w, "warnings", json_text(run->row->warnings));
 	json_member(w, "plan", plan_object(run->row));

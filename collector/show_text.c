@@ -220,9 +220,9 @@ static void head_print(const struct run *run, const struct prints *prints, FILE 
 	prints_print(prints, true, heads, out);
 	show_events_line(run, out);
 	fprintf(out, "  file      %s\n", row->path);
-	for (size_t i = 0; i < run->n_streams; i++)
-		fprintf(out, "  machine   %s, Linux %s, %s\n", run->streams[i].host, run->streams[i].kernel,
-			run->streams[i].backend);
+	for (size_t i = 0; i < run->n_agents; i++)
+		fprintf(out, "  machine   %s, Linux %s, %s\n", run->agents[i].host, run->agents[i].kernel,
+			run->agents[i].backend);
 	losses_print(row, out);
 	plan_print(row, out);
 	if (row->warnings)

@@ -4,8 +4,8 @@
  * batches, and is sealed once. What store_commit() returned 0 for is on disk.
  *
  * Sealing says which class a run is of: runs of one experiment, with one plan, whose exact prints are equal, also up to the
- * roles. The first run of a class is kept whole. One that did the same again is a repeat: its row and its processes stay, its
- * streams and batches go, and it points to a run whose events stand for its own (`kept`). A run whose prints do not count has
+ * roles. The first run of a class is kept whole. One that did the same again is a repeat: its row, its processes and its streams
+ * stay, its batches go, and it points to a run whose events stand for its own (`kept`). A run whose prints do not count has
  * no class, is kept whole, and says why (`unclassed`).
  *
  * Must not know what is inside a batch. Every failure leaves the store as it was before the call (or before
@@ -167,7 +167,7 @@ int store_run_adopt(struct store *store, uint64_t id, struct error *e);
  * Ends a run, in one transaction: writes what sealing sets, and the processes (n 0: leaves them); with has_prints (and then
  * experiment, plan and dry_run are needed, too) and no `unclassed`, finds its class, or makes it with the sketch's keys, however
  * many collectors do so at once; and decides whether it is kept whole. It is, if it is the first of its class, or nothing else of
- * its class with its outcome is; if its exact print is approximate; with keep_all. Else its streams and batches go. Sets class_id,
+ * its class with its outcome is; if its exact print is approximate; with keep_all. Else its batches go. Sets class_id,
  * new_class and kept of run. how: NULL is all zero. -ESTALE: it is not running any more.
  */
 int store_run_seal(struct store *store, struct store_run *run, const struct store_process *processes, size_t n,

@@ -237,8 +237,6 @@ int pg_class_settle(struct store_pg *s, const struct store_run *run, const struc
 		err = row_put(s, run, ret, kept, e);
 	if (!err && kept)
 		err = pg_put_numbers(s, "DELETE FROM bop_batch WHERE run = $1", run->id, 0, e);
-	if (!err && kept)
-		err = pg_put_numbers(s, "DELETE FROM bop_stream WHERE run = $1", run->id, 0, e);
 	if (!err && class && !ret->new_class)
 		err = class_join(s, ret->class_id, run->id, !kept, e);
 	ret->kept = kept ? kept : run->id;

@@ -28,8 +28,6 @@ static int leave(struct store_pg *s, const struct removal *removal, uint64_t cla
 
 	if (removal->own)
 		err = pg_put_numbers(s, "INSERT INTO bop_dropping (run) VALUES ($1) ON CONFLICT DO NOTHING", removal->run, 0, e);
-	if (!err)
-		err = pg_put_numbers(s, "DELETE FROM bop_stream WHERE run = $1", removal->run, 0, e);
 	if (!err && class)
 		err = pg_class_review(s, class, e);
 	return err;
@@ -37,8 +35,10 @@ static int leave(struct store_pg *s, const struct removal *removal, uint64_t cla
 
 static int rows_remove(struct store_pg *s, uint64_t run, struct error *e)
 {
-	int err = pg_put_numbers(s, "DELETE FROM bop_process WHERE run = $1", run, 0, e);
+	int err = pg_put_numbers(s, "DELETE FROM bop_stream WHERE run = $1", run, 0, e);
 
+	if (!err)
+		err = pg_put_numbers(s, "DELETE FROM bop_process WHERE run = $1", run, 0, e);
 	return err ? err : pg_put_numbers(s, "DELETE FROM bop_run WHERE id = $1", run, 0, e);
 }
 

@@ -232,8 +232,6 @@ int sqlite_class_settle(struct store_sqlite *s, struct store_run *run, const str
 		err = sqlite_change(s, "UPDATE run SET kept = ?2 WHERE id = ?1", run->id, kept, "ending a run", e);
 	if (!err && kept)
 		err = sqlite_change(s, "DELETE FROM batch WHERE run = ?1", run->id, 0, "ending a run", e);
-	if (!err && kept)
-		err = sqlite_change(s, "DELETE FROM stream WHERE run = ?1", run->id, 0, "ending a run", e);
 	if (!err && !new_class)
 		err = class_join(s, id, run->id, !kept, e);
 out:

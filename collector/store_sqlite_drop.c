@@ -100,8 +100,6 @@ static int leave(struct store_sqlite *s, const struct store_run *run, bool had_e
 
 	if (had_events)
 		err = sqlite_change(s, "INSERT OR IGNORE INTO dropping VALUES (?1)", run->id, 0, DOING, e);
-	if (!err)
-		err = sqlite_change(s, "DELETE FROM stream WHERE run = ?1", run->id, 0, DOING, e);
 	if (!err && run->class_id)
 		err = sqlite_class_review(s, run->class_id, e);
 	return err;
@@ -112,6 +110,7 @@ static int rows_remove(struct store_sqlite *s, uint64_t id, struct error *e)
 	static const char *const statements[] = {
 		"INSERT OR IGNORE INTO dropping SELECT 0 WHERE ?1 > 0", /* a note for commons_sweep() */
 		"DELETE FROM plan WHERE run = ?1",
+		"DELETE FROM stream WHERE run = ?1",
 		"DELETE FROM process WHERE run = ?1",
 		"DELETE FROM run WHERE id = ?1",
 	};

@@ -10,8 +10,8 @@ from asking import become
 
 NAMES = become()
 
-from harness import (BOP, Running, bop, equal, example, experiment, one_line, run_tests, scratch, show, store, true,  # noqa: E402
-                     wait_for)  # pylint: disable=wrong-import-position
+from harness import (BOP, TFJ, Running, Skip, bop, command, equal, example, experiment, one_line, run_tests,  # noqa: E402
+                     scratch, show, store, true, wait_for)  # pylint: disable=wrong-import-position
 from serving import Embedded, gated, go  # noqa: E402  pylint: disable=wrong-import-position
 
 api, Api = NAMES["api"], NAMES["Server"]
@@ -50,8 +50,8 @@ def batches(at):
     return found
 
 
-def run(path, at, *argv, status=0, keep="new"):
-    return bop("run", path, "--store", at, "--keep", keep, *argv, status=status)
+def run(path, at, *argv, status=0, keep="new", **kwargs):
+    return bop("run", path, "--store", at, "--keep", keep, *argv, status=status, **kwargs)
 
 
 def test_repeats():
@@ -80,6 +80,39 @@ def test_repeats():
     equal(bop("diff", 1, 3, "--store", at).status, 0, "diff")
     json_line = run(path, at, "--json").json()
     equal((json_line["class"], json_line["new_class"], json_line["kept"]), (1, False, 1), "bop run --json")
+
+
+def traced(run_or_id, at):
+    shown = show(run_or_id, at)
+    return [shown["events_of"], shown["backend"], [agent["backend"] for agent in shown["agents"]]]
+
+
+def test_traced():
+    """a repeat tells how it was traced itself, not how the run was whose events it shows, also when those are gone to another store"""
+    path, at = example("client-server"), store()
+    backends = [c["name"][8:] for c in command(TFJ, "probe", "--json").json()["capabilities"] if c["name"].startswith("backend ") and c["works"]]
+    if len(backends) < 2:
+        raise Skip(f"the only backend that works here is {backends}")
+    for backend in backends[:2]:
+        run(path, at, env={**os.environ, "BOP_BACKEND": backend})
+    first, second = backends[:2]
+    equal([traced(1, at), traced(2, at)], [[1, first, [first]], [1, second, [second]]], "backends")
+    true(f", {second}\n" in bop("show", 2, "--store", at).out, bop("show", 2, "--store", at).out)
+    exported, other = os.path.join(scratch(), "runs.bop"), store()
+    bop("export", 2, "-o", exported, "--store", at)
+    bop("import", exported, "--store", other)
+    equal(traced(1, other), [1, second, [second]], "in another store")
+    with sqlite3.connect(at) as db:  # as a bop before this left it
+        db.execute("DELETE FROM stream WHERE run = 2")
+    db.close()
+    equal(traced(2, at), [1, None, []], "what an older bop kept")
+    equal(bop("show", 2, "--store", at).out.count("machine"), 0, "lines about a machine")
+    bop("rm", 2, "--store", at)
+    run(path, at)
+    bop("rm", 1, 3, "--store", at)
+    with sqlite3.connect(at) as db:
+        equal(db.execute("SELECT count(*) FROM stream").fetchone(), (0,), "what is left of runs that were removed")
+    db.close()
 
 
 def test_outcomes():
@@ -304,6 +337,6 @@ def test_format_1_recorded():
 
 
 with SERVER:
-    STATUS = run_tests(test_repeats, test_outcomes, test_all, test_content, test_plans, test_live, test_no_class, test_gone, test_api,
-                       test_format_1, test_format_1_recorded, test_gone_while_kept, test_end_while_sweeping)
+    STATUS = run_tests(test_repeats, test_traced, test_outcomes, test_all, test_content, test_plans, test_live, test_no_class, test_gone,
+                       test_api, test_format_1, test_format_1_recorded, test_gone_while_kept, test_end_while_sweeping)
 sys.exit(STATUS)

@@ -172,7 +172,7 @@ START_TEST(cut_anywhere)
 		unlink(path);
 		ck_assert_msg(!strcmp(text, word), "cut at %u: %s", at, text);
 		answers("SELECT count(*) FROM bop_run", "4");
-		answers("SELECT count(*) FROM bop_stream", "3");
+		answers("SELECT count(*) FROM bop_stream", "7");
 		answers("SELECT count(*) FROM bop_batch", "4");
 		answers("SELECT count(*) FROM bop_process", "3");
 		answers("SELECT count(*) FROM bop_class", "3");
