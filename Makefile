@@ -147,7 +147,7 @@ $(O)/bpf/content.o $(O)/bpf/fault.o $(O)/bpf/gate.o $(O)/bpf/syn.o:
 $(O)/bpf/%.skel.h: $(O)/bpf/%.o
 	$(call say,SKEL,$@) $(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
-$(OBJ_TFJ): | $(SKEL)
+$(OBJ_TFJ) $(O)/obj/tests/kernel/test_tracer_lanes.o: | $(SKEL)
 
 # Example programs stand alone: plain C and sockets, nothing of ours.
 $(O)/examples/%: examples/%.c $(wildcard examples/*.h examples/*/*.h)

@@ -119,13 +119,19 @@ static int rest_clean(struct run *run, struct error *e)
 	return err;
 }
 
+/* Can its own agents stand where those of its events do? */
+static bool agents_fit(const struct run *run)
+{
+	return run->n_agents == run->n_streams;
+}
+
 static int warn(struct copying *c, struct error *e)
 {
 	const char *before = c->row.warnings ? c->row.warnings : "";
 	char *text = NULL;
 
-	if (asprintf(&text, "%s%sits events are those of run %" PRIu64 " there, which it did the same as", before, *before ? "\n" : "",
-		     c->run->events_of) < 0)
+	if (asprintf(&text, "%s%sits events%s are those of run %" PRIu64 " there, which it did the same as", before, *before ? "\n" : "",
+		     agents_fit(c->run) ? "" : ", and the agents that recorded them,", c->run->events_of) < 0)
 		return error_set(e, -ENOMEM, "out of memory");
 	free(c->run->row->warnings);
 	c->run->row->warnings = c->row.warnings = text;
@@ -162,7 +168,7 @@ static void swap(char **a, char **b)
 /* Who recorded the repeat; the clocks stay those of the events. */
 static void agents_move(struct run *run)
 {
-	for (size_t i = 0; run->n_agents == run->n_streams && i < run->n_agents; i++) {
+	for (size_t i = 0; agents_fit(run) && i < run->n_agents; i++) {
 		swap(&run->streams[i].host, &run->agents[i].host);
 		swap(&run->streams[i].kernel, &run->agents[i].kernel);
 		swap(&run->streams[i].backend, &run->agents[i].backend);

@@ -40,7 +40,7 @@ struct tracer {
 	uint32_t fault_changes; /* see tracer_faulting */
 	struct cpu_counters *cpus; /* n_cpus of them, to be read into */
 	int n_cpus;
-	uint64_t arrived; /* records, since load; and those that were given up */
+	uint64_t arrived, given_up; /* records, since load */
 };
 
 #endif

@@ -98,14 +98,18 @@ def test_traced():
     first, second = backends[:2]
     equal([traced(1, at), traced(2, at)], [[1, first, [first]], [1, second, [second]]], "backends")
     true(f", {second}\n" in bop("show", 2, "--store", at).out, bop("show", 2, "--store", at).out)
-    exported, other = os.path.join(scratch(), "runs.bop"), store()
+    exported, older, other = os.path.join(scratch(), "runs.bop"), os.path.join(scratch(), "older.bop"), store()
     bop("export", 2, "-o", exported, "--store", at)
     bop("import", exported, "--store", other)
     equal(traced(1, other), [1, second, [second]], "in another store")
+    equal(show(1, other)["warnings"], "its events are those of run 1 there, which it did the same as", "what is said of it there")
     with sqlite3.connect(at) as db:  # as a bop before this left it
         db.execute("DELETE FROM stream WHERE run = 2")
     db.close()
     equal(traced(2, at), [1, None, []], "what an older bop kept")
+    bop("export", 2, "-o", older, "--store", at)
+    equal(show(1, older)["warnings"],
+          "its events, and the agents that recorded them, are those of run 1 there, which it did the same as", "what is said of that")
     equal(bop("show", 2, "--store", at).out.count("machine"), 0, "lines about a machine")
     bop("rm", 2, "--store", at)
     run(path, at)

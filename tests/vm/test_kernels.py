@@ -128,10 +128,10 @@ def told(text):
     lines = [f"run {run['run']}, events of {run['events_of']}, {run['backend']}: {run['outcome']} ({run['reason']}), {run['lost']} lost, "
              f"holes {run['holes']}",
              "messages " + " ".join(message["label"] for message in run["messages"])]
-    lines += [f"lost: {vertex}" for vertex in run["vertices"] if vertex["kind"] == "lost"]
+    lines += [f"lost: {vertex}" for vertex in run["vertices"] if vertex["kind"] == "lost"][:10]
     lines += [f"{process['name']} ended with {process['status']}, signal {process['signal']}" for process in run["processes"]]
     lines += [f"check: {run['check']}", f"warnings: {run['warnings']}"]
-    return "\n".join(lines) + "\n" + text[:text.index("{")][-2000:]
+    return "\n".join(lines + text[:text.index("{")].splitlines()[-20:])
 
 
 def shape(run):

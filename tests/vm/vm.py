@@ -22,7 +22,7 @@ GUEST_PASSED = 33  # (16 << 1) | 1: what isa-debug-exit makes of the 16 that /in
 # of tests/kernel/, what needs nothing but libbpf; what the first two do, every backend can
 TRACER_PROGRAMS = ["test_tracer", "test_tracer_bytes", "test_tracer_begin", "test_tracer_tasks", "test_tracer_scope", "test_tracer_attach",
                    "test_datagram"]
-SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep|segfault|Out of memory"
+SPLAT = r"BUG|WARNING|Oops|general protection|KASAN|lockdep|segfault|[Oo]ut of memory"
 
 
 class Unavailable(Exception):
@@ -250,8 +250,8 @@ def qemu(kernel, image, memory, architecture="amd64", devices=("-nic", "none"), 
     return [program, "-accel", "tcg,thread=single", *machine, "-m", str(memory), "-nodefaults", "-no-user-config",
             "-display", "none", "-no-reboot", *devices, "-serial", "stdio", "-kernel", kernel.image, "-initrd", image,
             # a busy machine's virtual timer may be too late for the kernel's check of it. What the kernel says would stand in the midst
-            # of what programs print: dmesg has it at the end, and a panic is said all the same
-            "-append", f"console={console} panic=-1 loglevel=0 no_timer_check {words}"]
+            # of what programs print, but dmesg has it at the end; an Oops and a panic are said all the same, as they would not be with 0
+            "-append", f"console={console} panic=-1 loglevel=1 nosoftlockup no_timer_check {words}"]
 
 
 def boot(kernel, image, memory, timeout, log, architecture="amd64", disk=None):
