@@ -168,7 +168,7 @@ static void swap(char **a, char **b)
 /* Who recorded the repeat; the clocks stay those of the events. */
 static void agents_move(struct run *run)
 {
-	for (size_t i = 0; agents_fit(run) && i < run->n_agents; i++) {
+	for (size_t i = 0; i < run->n_agents; i++) {
 		swap(&run->streams[i].host, &run->agents[i].host);
 		swap(&run->streams[i].kernel, &run->agents[i].kernel);
 		swap(&run->streams[i].backend, &run->agents[i].backend);
@@ -318,7 +318,8 @@ int copy_run(struct store *from, uint64_t id, struct store *to, struct copy_inde
 		c.row.has_prints = c.row.new_class = false;
 		if (c.run->events_of != id) {
 			clock_move(&c);
-			agents_move(c.run);
+			if (agents_fit(c.run))
+				agents_move(c.run);
 			err = warn(&c, e);
 		}
 	}

@@ -265,8 +265,12 @@ static int rest_load(struct store *store, struct run *run, struct error *e)
 
 	if (!err)
 		err = store_each_stream(store, run->events_of, on_stream, run, e);
-	if (!err)
+	if (!err && run->events_of != run->row->id) {
 		err = store_each_stream(store, run->row->id, on_agent, run, e);
+	} else {
+		run->agents = run->streams;
+		run->n_agents = run->n_streams;
+	}
 	if (!err)
 		err = store_each_process(store, run->row->id, on_process, run, e);
 	return err ? err : streams_load(store, run, e);
@@ -379,7 +383,8 @@ void run_free(struct run *run)
 	}
 	free(run->processes);
 	streams_free(run->streams, run->n_streams);
-	streams_free(run->agents, run->n_agents);
+	if (run->agents != run->streams)
+		streams_free(run->agents, run->n_agents);
 	trace_fini(&run->trace);
 	store_run_free(run->row);
 	free(run);

@@ -19,7 +19,7 @@ struct run {
 	size_t n_processes;
 	struct store_stream *streams; /* of events_of, an agent each; times of the trace are of the first one's clock */
 	size_t n_streams;
-	struct store_stream *agents; /* who recorded the run itself; none: a repeat of which an older bop kept nothing about that */
+	struct store_stream *agents; /* who recorded the run itself: `streams`, or a repeat's own; none if an older bop did not keep them */
 	size_t n_agents;
 	struct trace trace;	    /* of all streams; lost is UINT64_MAX when one has no end or a gap */
 	bool complete;

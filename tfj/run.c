@@ -351,14 +351,13 @@ static void drain_until_quiet(struct run *run)
 /* Every record that the kernel side says it made must have come. Returns how many it made. */
 static uint64_t emitted_check(struct run *run)
 {
-	uint64_t missing = tracer_drain_all(run->place.tracer), now[COUNTER_COUNT];
+	uint64_t missing, emitted = tracer_drain_all(run->place.tracer, &missing);
 
 	if (missing) {
 		run->lost += missing;
 		note(run, EVENT_LOST, missing, "records that the kernel made and that did not arrive");
 	}
-	tracer_counters(run->place.tracer, now);
-	return now[COUNTER_EMITTED] - run->before[COUNTER_EMITTED];
+	return emitted - run->before[COUNTER_EMITTED];
 }
 
 int run_stop(struct run *run, struct error *e)

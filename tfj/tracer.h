@@ -111,9 +111,10 @@ int tracer_drain(struct tracer *tracer);
 
 /*
  * The same until everything has come that was put out before the call, also what a CPU is still writing (a virtual one can stand
- * still over it). Returns how many records have not come after 5 s, 0 as a rule; no later call counts them again.
+ * still over it). Returns how many records had been put out since load. *ret_missing: how many of them have not come after 5 s, 0 as
+ * a rule; no later call counts them again.
  */
-uint64_t tracer_drain_all(struct tracer *tracer);
+uint64_t tracer_drain_all(struct tracer *tracer, uint64_t *ret_missing);
 
 /* Sums over CPUs since load. */
 void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT]);

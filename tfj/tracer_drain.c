@@ -59,14 +59,13 @@ static uint64_t runs_missed(const struct tracer *tracer)
 	return missed;
 }
 
-void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT])
+/* What the programs count themselves. */
+static void counters_read(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT])
 {
 	struct cpu_counters *cpus = tracer->cpus;
 	uint32_t zero = 0;
 
 	memset(ret_counters, 0, COUNTER_COUNT * sizeof(*ret_counters));
-	ret_counters[COUNTER_LOST_NESTED] = runs_missed(tracer) + tracer->missed +
-					    kretprobes_missed(tracer->kretprobes, tracer->n_kretprobes);
 	if (bpf_map__lookup_elem(tracer->bpf->maps.cpus, &zero, sizeof(zero), cpus,
 				 (size_t)tracer->n_cpus * sizeof(*cpus), 0))
 		return; /* never: it is there as long as we are */
@@ -76,22 +75,27 @@ void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_
 	ret_counters[COUNTER_EMITTED] += rings_lanes_given(tracer->rings.rings);
 }
 
-uint64_t tracer_drain_all(struct tracer *tracer)
+void tracer_counters(const struct tracer *tracer, uint64_t ret_counters[COUNTER_COUNT])
 {
-	uint64_t end = clock_monotonic_ns() + WRITING_NS, now[COUNTER_COUNT], emitted, missing;
+	counters_read(tracer, ret_counters);
+	ret_counters[COUNTER_LOST_NESTED] += runs_missed(tracer) + tracer->missed +
+					     kretprobes_missed(tracer->kretprobes, tracer->n_kretprobes);
+}
+
+uint64_t tracer_drain_all(struct tracer *tracer, uint64_t *ret_missing)
+{
+	uint64_t end = clock_monotonic_ns() + WRITING_NS, now[COUNTER_COUNT], emitted, known;
 
 	tracer_drain(tracer);
-	tracer_counters(tracer, now);
+	counters_read(tracer, now);
 	emitted = now[COUNTER_EMITTED];
 	if (tracer->arrived + tracer->given_up > emitted) /* they have come after all */
 		tracer->given_up = emitted - tracer->arrived;
-	while (tracer->arrived + tracer->given_up < emitted && clock_monotonic_ns() < end) {
+	while ((known = tracer->arrived + tracer->given_up) < emitted && clock_monotonic_ns() < end) {
 		nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
 		tracer_drain(tracer);
 	}
-	if (tracer->arrived + tracer->given_up >= emitted)
-		return 0;
-	missing = emitted - tracer->arrived - tracer->given_up;
-	tracer->given_up += missing;
-	return missing;
+	*ret_missing = known < emitted ? emitted - known : 0;
+	tracer->given_up += *ret_missing;
+	return emitted;
 }
